@@ -1,0 +1,3 @@
+"""pd-supervisor: one agent per Slurm node for SGLang prefill/decode serving."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,17 @@
+"""The one clock. Durations and deadlines use ``monotonic``; stamps for people use ``wall``."""
+
+from __future__ import annotations
+
+import time
+
+FOREVER = float("inf")
+
+
+def monotonic() -> float:
+    """Seconds from an arbitrary start; never steps, and counts no time the machine was suspended."""
+    return time.monotonic()
+
+
+def wall() -> float:
+    """Seconds since the epoch, for stamps that leave this process."""
+    return time.time()

@@ -1,0 +1,196 @@
+"""The cluster plan: every node, unit, port, command and gate of one run, fully resolved.
+
+Plain frozen dataclasses, so that nothing but the loader needs a validation library.
+The loader checks types and unknown keys (``plan/schema.py``); ``plan/graph.py`` checks meaning.
+Times are seconds. A field that does not apply is ``None`` or empty and left out of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+Kind = Literal["worker", "router", "nginx", "service", "benchmark"]
+Role = Literal["prefill", "decode", "agg"]
+Bind = Literal["any", "address"]
+
+# Read by the validation library when it meets these classes; a plain mapping to everyone else.
+STRICT: dict[str, Any] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One Slurm node. ``address`` is what other nodes connect to: a host name or an IP address."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One question: a 2xx answer to ``GET path`` on a port of the unit, or (no path) a TCP connect."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    port: str
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Checks asked together, every ``period_s``; all must pass.
+
+    ``failures`` in a row turn the answer to "no". ``deadline_s`` (startup only) bounds the time to
+    the first "yes".
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    checks: tuple[Check, ...]
+    period_s: float
+    timeout_s: float
+    failures: int = 1
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probes:
+    """``startup`` decides when a unit is first RUNNING, ``readiness`` whether it still is.
+
+    Readiness never restarts a unit: losing it makes it UNHEALTHY. No startup probe: RUNNING as
+    soon as the process lives.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    startup: Probe | None = None
+    readiness: Probe | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """A unit that must be RUNNING, and the ports of it that must accept a TCP connect from here."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    unit: str
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """The gate of a unit: all of ``units`` before its first start; ``later`` before a restart.
+
+    ``one-per-role``: at least one of each worker role that ``units`` names, so that one dead
+    worker does not keep a router down.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    units: tuple[Need, ...] = ()
+    later: Literal["all", "one-per-role"] = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart:
+    """What follows an exit nobody asked for.
+
+    The n-th failure in a row waits ``first_delay_s`` (n = 1), else
+    ``min(limit_s, delay_s * factor ** (n - 2))``, times up to ``1 + jitter``. More than
+    ``max_failures`` in a row: FATAL. RUNNING for ``forgive_after_s`` clears the count.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    policy: Literal["always", "on-failure", "never"] = "always"
+    first_delay_s: float = 1.0
+    delay_s: float = 2.0
+    factor: float = 2.0
+    limit_s: float = 60.0
+    jitter: float = 0.1
+    max_failures: int = 10
+    forgive_after_s: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """``signal`` (TERM, INT, QUIT ...) to the main process; KILL to the whole tree ``timeout_s`` later."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    signal: str = "TERM"
+    timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """``file`` is relative to ``RUN_DIR/logs``; stdout and stderr of the unit go straight to it."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nginx:
+    """Settings of a unit of kind nginx. ``upstreams`` names the routers it balances over."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    upstreams: tuple[str, ...]
+    keepalive_timeout: str = "600s"
+    client_max_body_size: str = "45m"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanUnit:
+    """One supervised command on one node.
+
+    In ``command`` and ``env`` values the words ``{run_dir}`` and ``{state_dir}`` stand for the run
+    directory and the unit's node-local directory. A command that begins with a bare
+    ``python3 -m MODULE`` runs with the agent's own interpreter when that one has MODULE.
+    ``ports`` maps a purpose (``http``, ``bootstrap``, ``prometheus`` ...) to a number.
+    ``gang`` names the multi-node worker this unit is a rank of; ``rank`` is set for every worker.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    name: str
+    kind: Kind
+    node: str
+    command: tuple[str, ...]
+    role: Role | None = None
+    rank: int | None = None
+    gang: str | None = None
+    gpus: tuple[int, ...] = ()
+    ports: dict[str, int]
+    env: dict[str, str]
+    needs: Needs = Needs()
+    probes: Probes = Probes()
+    restart: Restart = Restart()
+    stop: Stop = Stop()
+    log: Log
+    nginx: Nginx | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The whole cluster. ``bind``: listeners on all addresses of a node, or only on ``Node.address``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    plan: Literal[1]
+    name: str
+    nodes: tuple[Node, ...]
+    units: tuple[PlanUnit, ...]
+    bind: Bind = "any"
+    control_port: int = 9440
+
+    @cached_property
+    def by_name(self) -> dict[str, PlanUnit]:
+        """Units by their name."""
+        return {unit.name: unit for unit in self.units}
+
+    @cached_property
+    def address(self) -> dict[str, str]:
+        """Node addresses by node name."""
+        return {node.name: node.address for node in self.nodes}
+
+    def front(self) -> str | None:
+        """The URL clients talk to: nginx, else the first router, else nothing."""
+        for kind in ("nginx", "router"):
+            for unit in self.units:
+                if unit.kind == kind:
+                    return f"http://{self.address[unit.node]}:{unit.ports['http']}"
+        return None
