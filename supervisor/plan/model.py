@@ -7,7 +7,7 @@ Times are seconds. A field that does not apply is ``None`` or empty and left out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -119,10 +119,13 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """``file`` is relative to ``RUN_DIR/logs``; stdout and stderr of the unit go straight to it."""
+    """``file`` is relative to ``RUN_DIR/logs``; stdout and stderr of the unit go straight to it.
+
+    Without one it is ``NODE_UNIT.out``.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    file: str
+    file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +158,13 @@ class PlanUnit:
     rank: int | None = None
     gang: str | None = None
     gpus: tuple[int, ...] = ()
-    ports: dict[str, int]
-    env: dict[str, str]
+    ports: dict[str, int] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     needs: Needs = Needs()
     probes: Probes = Probes()
     restart: Restart = Restart()
     stop: Stop = Stop()
-    log: Log
+    log: Log = Log()
     nginx: Nginx | None = None
 
 
