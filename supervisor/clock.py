@@ -8,7 +8,7 @@ FOREVER = float("inf")
 
 
 def monotonic() -> float:
-    """Seconds from an arbitrary start; never steps, and counts no time the machine was suspended."""
+    """Seconds from an arbitrary start; never steps, and stands while the machine is suspended."""
     return time.monotonic()
 
 

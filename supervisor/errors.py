@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class SupervisorError(Exception):
     """Something a user can act on; its text is the whole sentence, without the program's name.
 
-    Written as ``cannot VERB THING: CAUSE``.
+    Written as ``cannot VERB THING: CAUSE``. ``exit_status`` is what a command then ends with.
     """
+
+    exit_status: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,17 @@ class InvalidDocument(SupervisorError):
 
 class UnreadableDocument(SupervisorError):
     """A recipe or plan could not be read at all (missing, no permission, not text)."""
+
+    exit_status = 2
+
+
+class WrongUsage(SupervisorError):
+    """What was asked for is not clear or not possible as it was asked."""
+
+    exit_status = 2
+
+
+class NothingThere(SupervisorError):
+    """No agent answers, or there is no such unit (the LSB's "unknown")."""
+
+    exit_status = 4
