@@ -30,7 +30,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question: a 2xx answer to ``GET path`` on a port of the unit, or (no path) a TCP connect."""
+    """One question: a 2xx to ``GET path`` on a port of the unit, or (no path) a TCP connect."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     port: str
@@ -110,7 +110,7 @@ class Restart:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """``signal`` (TERM, INT, QUIT ...) to the main process; KILL to the whole tree ``timeout_s`` later."""
+    """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     signal: str = "TERM"
@@ -152,13 +152,13 @@ class PlanUnit:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     kind: Kind
-    node: str
-    command: tuple[str, ...]
     role: Role | None = None
+    node: str
     rank: int | None = None
     gang: str | None = None
     gpus: tuple[int, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
+    command: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     needs: Needs = Needs()
     probes: Probes = Probes()
@@ -170,15 +170,19 @@ class PlanUnit:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The whole cluster. ``bind``: listeners on all addresses of a node, or only on ``Node.address``."""
+    """The whole cluster.
+
+    ``bind``: the units listen on all addresses of their node (and are asked over loopback), or
+    only on the node's own.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     plan: Literal[1]
     name: str
-    nodes: tuple[Node, ...]
-    units: tuple[PlanUnit, ...]
     bind: Bind = "any"
     control_port: int = 9440
+    nodes: tuple[Node, ...]
+    units: tuple[PlanUnit, ...]
 
     @cached_property
     def by_name(self) -> dict[str, PlanUnit]:

@@ -1,0 +1,102 @@
+"""The part of the plan for one node, ready to run: nothing left to look up or fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from supervisor.errors import SupervisorError
+from supervisor.plan.model import Bind, Plan, PlanUnit
+
+RUN_VARIABLE = "PDSUP_RUN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and with what this node runs its part. Paths are absolute."""
+
+    node: str
+    run_dir: str
+    state_dir: str
+    python: str
+    environ: Mapping[str, str]
+    has_module: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignedUnit:
+    """One unit with its command, environment and paths resolved for this node."""
+
+    plan: PlanUnit
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    log_path: str
+    address: str
+    bind: Bind
+
+    @property
+    def asked_at(self) -> str:
+        """Where this node's agent asks the unit: over loopback where it listens there too."""
+        return self.address if self.bind == "address" else "127.0.0.1"
+
+    @property
+    def name(self) -> str:
+        """The unit's name, unique in the cluster."""
+        return self.plan.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Everything one agent has to run, and the plan it is part of (``digest``: its SHA-256)."""
+
+    plan: Plan
+    digest: str
+    place: Place
+    units: tuple[AssignedUnit, ...]
+
+    @property
+    def address(self) -> str:
+        """This node's address, as other nodes reach it."""
+        return self.plan.address[self.place.node]
+
+
+def assign(plan: Plan, digest: str, place: Place) -> Assignment:
+    """The assignment of ``place.node``; raises SupervisorError when the plan lacks that node."""
+    if place.node not in plan.address:
+        raise SupervisorError(f"cannot assign units to {place.node}: the plan has no such node")
+    units = tuple(_resolve(plan, unit, place) for unit in plan.units if unit.node == place.node)
+    return Assignment(plan=plan, digest=digest, place=place, units=units)
+
+
+def log_path(run_dir: str, unit: PlanUnit) -> str:
+    """Where a unit's output goes, on every node of the run."""
+    return f"{run_dir}/logs/{unit.log.file or f'{unit.node}_{unit.name}.out'}"
+
+
+def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
+    def fill(text: str) -> str:
+        # Only these two words: engine flags carry JSON, so braces are not a template language.
+        return text.replace("{run_dir}", place.run_dir).replace("{state_dir}", place.state_dir)
+
+    command = tuple(fill(word) for word in unit.command)
+    return AssignedUnit(
+        plan=unit,
+        command=_with_interpreter(command, place),
+        env=dict(place.environ) | {key: fill(value) for key, value in unit.env.items()},
+        log_path=log_path(place.run_dir, unit),
+        address=plan.address[unit.node],
+        bind=plan.bind,
+    )
+
+
+def _with_interpreter(command: tuple[str, ...], place: Place) -> tuple[str, ...]:
+    """``python3 -m MODULE`` by the agent's own interpreter when that has MODULE, else by PATH's.
+
+    The agent may live in a virtual environment beside the engine's, or in the same one; the plan,
+    which is equal on all nodes, can't know.
+    """
+    match command:
+        case ("python3" | "python", "-m", module, *_) if place.has_module(module.split(".")[0]):
+            return (place.python, *command[1:])
+        case _:
+            return command

@@ -1,0 +1,100 @@
+"""Every number the compiler puts into a plan unless the recipe says otherwise, with its reason.
+
+Times are seconds. Later parts read them from the plan, never from here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor.plan.model import Check, Probe, Restart, Stop
+
+# --- Ports ------------------------------------------------------------------------------------
+
+FRONT_PORT = 8000
+ROUTER_PORT = 30080  # behind nginx
+NGINX_STATUS_PORT = 30081
+PROMETHEUS_PORT = 29000  # the router's own default; it exits when the port is taken
+
+# Worker k of a node owns 32 ports from 30000 + 32 k on. Offsets 0 to 8 are used here; 9 to 14 are
+# where single-node data-parallel attention of worker k - 7 ends up (its port + 233 to + 238).
+# All lie below 32768: from there on the kernel hands ports to outgoing connections.
+WORKER_PORT = 30000
+WORKER_STRIDE = 32
+BOOTSTRAP_OFFSET = 1
+NCCL_OFFSET = 2
+DIST_INIT_OFFSET = 3
+# SGLang listens there without being told: from --dist-init-addr on, or from --port + 233 on.
+ATTENTION_PORTS = 6
+ATTENTION_OFFSET = 233
+
+# --- Recipe settings that may be left out -----------------------------------------------------
+
+GPUS_PER_NODE = 4
+ADDITIONAL_FRONTENDS = 9
+HEALTH_ATTEMPTS = 180
+HEALTH_INTERVAL_S = 10
+# Without a health_check table: loading takes 2 to 40 minutes, and a needless kill costs as much.
+LOAD_DEADLINE_S = 3600.0
+
+# --- Bounds against slips of the finger -------------------------------------------------------
+
+MOST_NODES = 10_000
+MOST_GPUS_PER_NODE = 256
+# Every router's command names every worker; beyond this the plan alone would have gigabytes.
+MOST_ROUTES = 250_000
+
+# --- Probes -----------------------------------------------------------------------------------
+
+# SGLang's /health makes a token: 1 s at best and up to 20 s before it answers 503 itself.
+HEALTH_TIMEOUT_S = 25.0
+WORKER_HEALTH = Check(port="http", path="/health")
+BOOTSTRAP_HEALTH = Check(port="bootstrap", path="/health")
+WORKER_STARTUP_PERIOD_S = 0.25  # a refused connect costs nothing while the model loads
+# Seldom, as every question costs the engine a token; three, as a long prefill fails one wrongly.
+WORKER_READINESS = Probe(
+    checks=(WORKER_HEALTH,), period_s=10.0, timeout_s=HEALTH_TIMEOUT_S, failures=3
+)
+ROUTER_READY = Check(port="http", path="/readiness")
+# A router needs 0.6 s from exec to ready; its import alone may take long on a cold file system.
+ROUTER_STARTUP = Probe(checks=(ROUTER_READY,), period_s=0.1, timeout_s=5.0, deadline_s=120.0)
+# Every 503 of /readiness is an ERROR line in its log, so no faster than this.
+ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
+NGINX_HEALTH = Check(port="status", path="/healthz")
+NGINX_STARTUP = Probe(checks=(NGINX_HEALTH,), period_s=0.1, timeout_s=5.0, deadline_s=30.0)
+NGINX_READINESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, failures=2)
+
+# --- Restart ----------------------------------------------------------------------------------
+
+# A decode notices the loss of a prefill after two missed heartbeats 5 s apart. Back sooner, the
+# new one may go unnoticed and requests wait for the old one's memory.
+PREFILL_RESTART = Restart(first_delay_s=15.0, delay_s=15.0, limit_s=120.0)
+WORKER_RESTART = Restart(first_delay_s=1.0, delay_s=2.0, limit_s=60.0)
+# Starting costs them a second and no GPU, and clients wait: again at once, then 1, 2, 4 ... s.
+FRONT_RESTART = Restart(first_delay_s=0.0, delay_s=1.0, limit_s=30.0)
+
+# --- Stop -------------------------------------------------------------------------------------
+
+# In this order, so the sum must stay below Slurm's default KillWait of 30 s.
+NGINX_STOP = Stop(signal="QUIT", timeout_s=5.0)  # QUIT: streams may end
+ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0)
+WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang looks every 5 s whether it is idle
+
+# --- The router's flags -----------------------------------------------------------------------
+
+# frontend.args may change or (null) remove each.
+ROUTER_ARGS: dict[str, Any] = {
+    # Workers are ready before a router starts, except after its restart: then one may still load.
+    # A worker that comes after the timeout is never taken in, and the router says nothing.
+    "worker-startup-timeout-secs": 86400,
+    # The default of 60 s keeps a returned worker idle for as long; each check costs it a token.
+    "health-check-interval-secs": 10,
+    "health-check-timeout-secs": int(HEALTH_TIMEOUT_S),  # the default of 5 s fails a busy worker
+    "health-failure-threshold": 3,
+    "health-success-threshold": 1,
+    # A dead decode opens the breakers of healthy prefills too; the default is 60 s and 3 requests.
+    "cb-timeout-duration-secs": 10,
+    "cb-success-threshold": 1,
+    "shutdown-grace-period-secs": 6,  # less than ROUTER_STOP, so that it ends by itself
+    "log-level": "warn",  # info writes 900 bytes for each request
+}

@@ -1,0 +1,81 @@
+"""What clients talk to: the units of routers and nginx."""
+
+from __future__ import annotations
+
+from supervisor.plan import defaults, placement, sglang
+from supervisor.plan.deployment import Deployment, Front
+from supervisor.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
+from supervisor.plan.placement import Site
+
+
+def routers(
+    leaders: tuple[PlanUnit, ...], deployment: Deployment, site: Site
+) -> tuple[PlanUnit, ...]:
+    """A router on each node that gets one, over the leaders of all workers."""
+    front = deployment.front
+    index = {node.name: i for i, node in enumerate(site.nodes)}
+    targets = sglang.targets(
+        (
+            unit.role or "agg",
+            f"http://{site.endpoint(index[unit.node], unit.ports['http'])}",
+            unit.ports.get("bootstrap"),
+        )
+        for unit in leaders
+    )
+    needs = Needs(
+        units=tuple(
+            Need(unit=unit.name, ports=tuple(p for p in ("http", "bootstrap") if p in unit.ports))
+            for unit in leaders
+        ),
+        later="one-per-role",
+    )
+    alone = front.additional is None
+    port = defaults.FRONT_PORT if alone else defaults.ROUTER_PORT
+    return tuple(
+        PlanUnit(
+            name=f"router-{number}",
+            kind="router",
+            node=site.nodes[node].name,
+            ports={"http": port, "prometheus": int(front.args[sglang.PROMETHEUS_PORT])},
+            command=sglang.router(targets, host=site.host(node), port=port, args=front.args),
+            env=dict(front.env),
+            needs=needs,
+            probes=Probes(startup=defaults.ROUTER_STARTUP, readiness=defaults.ROUTER_READINESS),
+            restart=defaults.FRONT_RESTART,
+            stop=defaults.ROUTER_STOP,
+            log=Log(file=f"{site.nodes[node].name}_router_{number}.out"),
+        )
+        for number, node in enumerate(
+            placement.router_nodes(len(site.nodes), front.additional or 0)
+        )
+    )
+
+
+def nginx(routers: tuple[PlanUnit, ...], front: Front, site: Site) -> tuple[PlanUnit, ...]:
+    """Nginx on the first node, unless the only router stands in its place."""
+    if front.additional is None:
+        return ()
+    names = tuple(unit.name for unit in routers)
+    settings = Nginx(upstreams=names)
+    if front.keepalive_timeout is not None:
+        settings = Nginx(upstreams=names, keepalive_timeout=front.keepalive_timeout)
+    node = site.nodes[0].name
+    # It needs nothing: without a ready router it answers 503, which says more than a refused
+    # connection.
+    return (
+        PlanUnit(
+            name="nginx",
+            kind="nginx",
+            node=node,
+            ports={"http": defaults.FRONT_PORT, "status": defaults.NGINX_STATUS_PORT},
+            command=(
+                *("nginx", "-p", "{state_dir}/", "-c", "{run_dir}/nginx/nginx.conf"),
+                *("-g", "daemon off;"),
+            ),
+            probes=Probes(startup=defaults.NGINX_STARTUP, readiness=defaults.NGINX_READINESS),
+            restart=defaults.FRONT_RESTART,
+            stop=defaults.NGINX_STOP,
+            log=Log(file=f"{node}_nginx.out"),
+            nginx=settings,
+        ),
+    )

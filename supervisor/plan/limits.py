@@ -1,0 +1,145 @@
+"""What each value of a plan may be, looked at alone: names, numbers, commands, files.
+
+Types are right already (``plan/schema.py``); how units depend on one another is
+``plan/graph.py``'s business.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from supervisor.errors import Problem
+from supervisor.plan.model import Nginx, Plan, PlanUnit, Probe, Restart, Stop
+
+# Names become file names, words of commands and parts of URLs.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:-]*")
+# The length is YAML's: a longer key can't be written on one line.
+VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
+# What commands that take units read as something else.
+RESERVED = frozenset({"all"})
+SIGNALS = frozenset({"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM"})
+_SIZE = re.compile(r"[0-9]+[kKmMgG]?")
+_TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
+
+
+def check(plan: Plan) -> Iterator[Problem]:
+    """Every value that can't be used."""
+    if not NAME.fullmatch(plan.name):
+        yield Problem("name", _bad_name(plan.name))
+    yield from _port("control_port", plan.control_port)
+    for index, node in enumerate(plan.nodes):
+        if not NAME.fullmatch(node.name):
+            yield Problem(f"nodes.{index}.name", _bad_name(node.name))
+        if not ADDRESS.fullmatch(node.address):
+            message = f"{node.address!r} is neither a host name nor an IP address"
+            yield Problem(f"nodes.{index}.address", message)
+    for index, unit in enumerate(plan.units):
+        yield from _unit(f"units.{index}", unit)
+
+
+def _bad_name(name: str) -> str:
+    return f"{name[:40]!r} may hold only letters, digits, '.', '_' and '-'"
+
+
+def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    if not NAME.fullmatch(unit.name) or unit.name in RESERVED:
+        reserved = f"{unit.name!r} means every unit; choose another name"
+        yield Problem(f"{at}.name", reserved if unit.name in RESERVED else _bad_name(unit.name))
+    yield from _command(at, unit)
+    for purpose, port in unit.ports.items():
+        if not NAME.fullmatch(purpose):
+            yield Problem(f"{at}.ports.{purpose}", _bad_name(purpose))
+        yield from _port(f"{at}.ports.{purpose}", port)
+    if len(set(unit.gpus)) < len(unit.gpus) or min(unit.gpus, default=0) < 0:
+        yield Problem(f"{at}.gpus", "must be different numbers from 0 on")
+    if unit.kind == "worker" and (unit.role is None or unit.rank is None):
+        yield Problem(at, "a worker needs a role and a rank (0 unless it spans nodes)")
+    for name, probe in (("startup", unit.probes.startup), ("readiness", unit.probes.readiness)):
+        if probe is not None:
+            yield from _probe(f"{at}.probes.{name}", probe, unit)
+    yield from _restart(f"{at}.restart", unit.restart)
+    yield from _stop(f"{at}.stop", unit.stop)
+    yield from _log(f"{at}.log.file", unit.log.file)
+    yield from _nginx(at, unit)
+
+
+def _command(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    if not unit.command or not unit.command[0]:
+        yield Problem(f"{at}.command", "is empty")
+    if any("\0" in word for word in unit.command):
+        yield Problem(f"{at}.command", "holds a NUL character")
+    for name, value in unit.env.items():
+        if not VARIABLE.fullmatch(name) or "\0" in value:
+            yield Problem(f"{at}.env.{name}", "can't be an environment variable")
+
+
+def _port(at: str, port: int) -> Iterator[Problem]:
+    if not 1 <= port <= 65535:
+        yield Problem(at, f"must be 1 to 65535, not {port}")
+
+
+def _probe(at: str, probe: Probe, unit: PlanUnit) -> Iterator[Problem]:
+    yield from _positive(at, period_s=probe.period_s, timeout_s=probe.timeout_s)
+    if probe.deadline_s is not None:
+        yield from _positive(at, deadline_s=probe.deadline_s)
+    if probe.failures < 1:
+        yield Problem(f"{at}.failures", f"must be at least 1, not {probe.failures}")
+    if not probe.checks:
+        yield Problem(f"{at}.checks", "is empty; leave the probe out or ask something")
+    for index, question in enumerate(probe.checks):
+        if question.port not in unit.ports:
+            message = f"{unit.name} has no port {question.port!r}"
+            yield Problem(f"{at}.checks.{index}.port", message)
+        if question.path is not None and not re.fullmatch(r"/[!-~]*", question.path):
+            yield Problem(f"{at}.checks.{index}.path", "must begin with / and hold no spaces")
+
+
+def _restart(at: str, restart: Restart) -> Iterator[Problem]:
+    yield from _positive(
+        at,
+        zero=True,
+        first_delay_s=restart.first_delay_s,
+        delay_s=restart.delay_s,
+        limit_s=restart.limit_s,
+        jitter=restart.jitter,
+        forgive_after_s=restart.forgive_after_s,
+    )
+    if not 1 <= restart.factor < math.inf:
+        yield Problem(f"{at}.factor", f"must be at least 1, not {restart.factor}")
+    if restart.max_failures < 0:
+        yield Problem(f"{at}.max_failures", f"must not be below 0, not {restart.max_failures}")
+
+
+def _stop(at: str, stop: Stop) -> Iterator[Problem]:
+    if stop.signal not in SIGNALS:
+        yield Problem(f"{at}.signal", f"{stop.signal!r} is none of {', '.join(sorted(SIGNALS))}")
+    yield from _positive(at, zero=True, timeout_s=stop.timeout_s)
+
+
+def _log(at: str, file: str | None) -> Iterator[Problem]:
+    if file is not None and not all(NAME.fullmatch(part) for part in file.split("/")):
+        yield Problem(at, f"{file[:60]!r} is no plain path inside the log directory")
+
+
+def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    nginx: Nginx | None = unit.nginx
+    if (nginx is not None) != (unit.kind == "nginx"):
+        yield Problem(f"{at}.nginx", "goes with kind: nginx, and kind: nginx with it")
+    if nginx is None:
+        return
+    for name in {"http", "status"} - unit.ports.keys():
+        yield Problem(f"{at}.ports", f"nginx needs a port {name!r}")
+    if not _TIME.fullmatch(nginx.keepalive_timeout):
+        yield Problem(f"{at}.nginx.keepalive_timeout", "must be a time like 600s")
+    if not _SIZE.fullmatch(nginx.client_max_body_size):
+        yield Problem(f"{at}.nginx.client_max_body_size", "must be a size like 45m")
+
+
+def _positive(at: str, *, zero: bool = False, **values: float) -> Iterator[Problem]:
+    for name, value in values.items():
+        if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
+            least = "at least 0" if zero else "more than 0"
+            yield Problem(f"{at}.{name}", f"must be a number {least}, not {value}")

@@ -1,0 +1,144 @@
+"""A user's recipe as srtctl defines it: its tables, and what of them is used here.
+
+Only the shape. ``plan/normalise.py`` says what the settings mean together. Every setting may be
+left out here, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from supervisor.plan.model import STRICT
+
+# What srtctl knows and nothing here uses: containers, job submission and benchmarks are others'
+# business. By table; "" is the top.
+IGNORED: Mapping[str, frozenset[str]] = {
+    "": frozenset(
+        {
+            "benchmark",
+            "container_mounts",
+            "dynamo",
+            "enable_config_dump",
+            "extra_mount",
+            "identity",
+            "infra",
+            "observability",
+            "output",
+            "profiling",
+            "reporting",
+            "sbatch_directives",
+            "services",
+            "setup_script",
+            "slurm",
+            "srun_options",
+            "telemetry",
+        }
+    ),
+    "model": frozenset({"container", "precision"}),
+    "resources": frozenset({"gpu_type"}),
+    "frontend": frozenset(
+        {
+            "dedicated_node",
+            "dynamo_frontend_args",
+            "nginx_container",
+            "nginx_raise_ulimit",
+            "nginx_session_affinity",
+            "nginx_session_affinity_header",
+            "orchestrator_placement",
+        }
+    ),
+    "backend": frozenset({"gpu_type", "kv_events_config", "mooncake_kv_store"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """``path``: a directory, a Hugging Face name, or an alias."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """How many nodes and workers, and how many GPUs each has."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    gpus_per_node: int | None = None
+    prefill_nodes: int | None = None
+    prefill_workers: int | None = None
+    gpus_per_prefill: int | None = None
+    decode_nodes: int | None = None
+    decode_workers: int | None = None
+    gpus_per_decode: int | None = None
+    agg_nodes: int | None = None
+    agg_workers: int | None = None
+    gpus_per_agg: int | None = None
+    spread_workers: bool | None = None
+    het_jobs: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontend:
+    """Routers and nginx. ``use_sglang_router`` and ``sglang_router_args`` are an older form."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    type: str | None = None
+    use_sglang_router: bool | None = None
+    enable_multiple_frontends: bool | None = None
+    num_additional_frontends: int | None = None
+    args: dict[str, Any] | None = None
+    sglang_router_args: dict[str, Any] | None = None
+    env: dict[str, Any] | None = None
+    nginx_keepalive_timeout: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The engine's own flags, by role."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    prefill: dict[str, Any] | None = None
+    decode: dict[str, Any] | None = None
+    aggregated: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """The engine. The three settings of the frontend stood here in the first form."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    type: Literal["sglang", "mock"] | None = None
+    prefill_environment: dict[str, Any] | None = None
+    decode_environment: dict[str, Any] | None = None
+    aggregated_environment: dict[str, Any] | None = None
+    sglang_config: EngineConfig = field(default_factory=EngineConfig)
+    use_sglang_router: bool | None = None
+    enable_multiple_frontends: bool | None = None
+    num_additional_frontends: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthCheck:
+    """How long a worker may load: attempts times interval (seconds)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    max_attempts: int | None = None
+    interval_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole recipe of layout 1."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    name: str | None = None
+    schema: Literal[1] | None = None
+    model: Model = field(default_factory=Model)
+    resources: Resources = field(default_factory=Resources)
+    frontend: Frontend = field(default_factory=Frontend)
+    backend: Backend = field(default_factory=Backend)
+    health_check: HealthCheck | None = None
+    environment: dict[str, Any] | None = None

@@ -1,0 +1,102 @@
+"""The units of the engine's workers, one for each rank, with their ports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from supervisor.plan import defaults, sglang
+from supervisor.plan.deployment import Deployment, Pool
+from supervisor.plan.model import Check, Log, PlanUnit, Probe, Probes, Restart
+from supervisor.plan.placement import Placed, Site, Slot
+
+
+def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> tuple[PlanUnit, ...]:
+    """The units of all workers, in the order of ``placed``, ranks in order."""
+    on_node: Counter[int] = Counter()
+    bootstrap = next(
+        (p.engine.bootstrap_port for p in deployment.pools if p.engine.bootstrap_port), None
+    )
+    units: list[PlanUnit] = []
+    for worker in placed:
+        number = on_node[worker.slots[0].node]
+        on_node.update(slot.node for slot in worker.slots)
+        units += _ranks(worker, number, bootstrap, deployment, site)
+    return tuple(units)
+
+
+def _ranks(
+    worker: Placed, number: int, pinned: int | None, deployment: Deployment, site: Site
+) -> Iterator[PlanUnit]:
+    """The units of one worker, the ``number``-th on its node."""
+    pool, ranks = worker.pool, len(worker.slots)
+    base = defaults.WORKER_PORT + defaults.WORKER_STRIDE * number
+    bootstrap = (pinned or base + defaults.BOOTSTRAP_OFFSET) if pool.role == "prefill" else None
+    name = f"{pool.role}-{worker.index}"
+    dist_init = base + defaults.DIST_INIT_OFFSET
+    for rank, slot in enumerate(worker.slots):
+        ports = {"http": pool.engine.port or base, "nccl": base + defaults.NCCL_OFFSET}
+        if rank == 0 and bootstrap:
+            ports["bootstrap"] = bootstrap
+        if rank == 0 and ranks > 1:
+            ports["dist-init"] = dist_init
+        yield PlanUnit(
+            name=f"{name}.{rank}" if ranks > 1 else name,
+            kind="worker",
+            role=pool.role,
+            node=site.nodes[slot.node].name,
+            rank=rank,
+            gang=name if ranks > 1 else None,
+            gpus=slot.gpus,
+            ports=ports,
+            command=sglang.worker(
+                deployment.engine,
+                pool.role,
+                pool.engine,
+                host=site.host(slot.node),
+                ports=ports,
+                bootstrap=bootstrap,
+                rank=rank,
+                ranks=ranks,
+                leader=site.endpoint(worker.slots[0].node, dist_init),
+            ),
+            env=_env(pool, slot, deployment, site),
+            probes=_worker_probes(pool, rank, deployment.load_deadline_s),
+            restart=_worker_restart(pool, deployment),
+            stop=defaults.WORKER_STOP,
+            log=Log(file=f"{site.nodes[slot.node].name}_{pool.role}_w{worker.index}.out"),
+        )
+
+
+def _env(pool: Pool, slot: Slot, deployment: Deployment, site: Site) -> dict[str, str]:
+    node = site.nodes[slot.node].name
+    env = {
+        name: value.replace("{node}", node).replace("{node_id}", str(slot.node))
+        for name, value in pool.env.items()
+    }
+    if len(slot.gpus) < deployment.gpus_per_node:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slot.gpus))
+    return env
+
+
+def _worker_probes(pool: Pool, rank: int, deadline_s: float) -> Probes:
+    if rank > 0:
+        # They answer 200 whatever happens; rank 0 speaks for the worker.
+        return Probes()
+    checks: tuple[Check, ...] = (defaults.WORKER_HEALTH,)
+    if pool.role == "prefill":
+        # A bootstrap server that could not bind is only a line in the log of a healthy worker.
+        checks += (defaults.BOOTSTRAP_HEALTH,)
+    startup = Probe(
+        checks=checks,
+        period_s=defaults.WORKER_STARTUP_PERIOD_S,
+        timeout_s=defaults.HEALTH_TIMEOUT_S,
+        deadline_s=deadline_s,
+    )
+    return Probes(startup=startup, readiness=defaults.WORKER_READINESS)
+
+
+def _worker_restart(pool: Pool, deployment: Deployment) -> Restart:
+    if pool.role == "prefill" and deployment.engine == "sglang":
+        return defaults.PREFILL_RESTART
+    return defaults.WORKER_RESTART

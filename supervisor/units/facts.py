@@ -1,0 +1,39 @@
+"""What is known of a unit, and what changed: immutable values that travel to the agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervisor.units import lifecycle
+from supervisor.units.lifecycle import ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LastExit:
+    """How the previous run ended, and when (seconds since the epoch)."""
+
+    status: ExitStatus
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a unit right now. ``since`` is wall time, ``started`` monotonic seconds."""
+
+    state: lifecycle.State
+    pid: int | None
+    run: int
+    since: float
+    started: float | None
+    detail: str
+    last_exit: LastExit | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of a unit that changed its state: what happened, and where it led."""
+
+    unit: str
+    event: lifecycle.Event
+    before: lifecycle.State
+    after: lifecycle.State

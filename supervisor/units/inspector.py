@@ -1,0 +1,72 @@
+"""Looks whether a node is clean for a start: the unit's ports are free, or who holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+from supervisor.plan.model import Bind
+
+
+def port_holder(address: str, bind: Bind, ports: dict[str, int]) -> str | None:
+    """One sentence about the first of ``ports`` that is taken, or None when none is.
+
+    Raises OSError when the address is none of this machine's.
+    """
+    port = busy_port(address, bind, ports)
+    return None if port is None else held(port, holder(address, bind, port))
+
+
+def held(port: int, who: str) -> str:
+    """The sentence."""
+    return f"port {port} is held by {who}"
+
+
+def busy_port(address: str, bind: Bind, ports: dict[str, int]) -> int | None:
+    """The first of ``ports`` that somebody has bound. Raises OSError as ``port_holder`` does."""
+    host = "" if bind == "any" else address
+    return next((port for port in sorted(ports.values()) if not _can_bind(host, port)), None)
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of an earlier run that linger in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                where = f"{host}:{port}"
+                raise OSError(errno.EADDRNOTAVAIL, "not an address of this node", where) from None
+            # Whatever else it is, the unit may know better: it may have rights that we lack.
+            return error.errno != errno.EADDRINUSE
+    return True
+
+
+def holder(address: str, bind: Bind, port: int) -> str:
+    """Who has a port that is in the way: pid, command and user, where they can be seen.
+
+    Looks through every process of the node, which may take a tenth of a second.
+    """
+    import psutil  # costs 10 ms to import; needed only when something is wrong
+
+    found = [
+        connection
+        for connection in psutil.net_connections(kind="tcp")
+        if connection.pid and connection.laddr and connection.laddr.port == port
+        if bind == "any" or connection.laddr.ip in (address, "0.0.0.0", "::")  # noqa: S104 (compared)
+    ]
+    # An outgoing connection may have been given the port; a listener is the likelier one.
+    for connection in sorted(found, key=lambda one: one.status != psutil.CONN_LISTEN):
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(connection.pid)
+            command = " ".join(process.cmdline()) or process.name()
+            return f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
+    return "a process that can't be seen from here (another user's or another container's)"
+
+
+def _shown(command: str) -> str:
+    """The beginning of a stranger's command line, in one line and harmless to a terminal."""
+    printable = "".join(char if char.isprintable() else " " for char in command)
+    return " ".join(printable.split())[:120]

@@ -1,0 +1,141 @@
+"""Ends what a unit leaves behind, and reaps the orphans that come to the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+
+from supervisor import clock
+from supervisor.units import scanner, tree
+from supervisor.units.spawner import Spawner
+from supervisor.units.tree import Identity, Leftover, Trace
+
+PR_SET_CHILD_SUBREAPER = 36
+# SIGKILL acts at once except on a process in an uninterruptible wait (state D).
+PROOF_S = 5.0
+# The kernel tells nobody when a tree is gone. Most are at once; some free memory for seconds.
+FIRST_PAUSE_S = 0.002
+LONGEST_PAUSE_S = 0.05
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children (prctl(2), Linux >= 3.4)."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a child subreaper")
+
+
+class Reaper:
+    """Knows the agent's children that the agent did not start."""
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+        self._killed: dict[int, set[Identity]] = {}  # by the main process whose tree was killed
+        self._living: list[int] | None = None
+        self._leftovers: list[Leftover] | None = None
+        self._sweep_due = False
+
+    def sweep(self) -> None:
+        """Reaps every orphan that has ended; called on SIGCHLD, which may come for each of many."""
+        if not self._sweep_due:
+            self._sweep_due = True
+            asyncio.get_running_loop().call_soon(self._sweep)
+
+    async def end(self, trace: Trace, within: float = PROOF_S) -> list[int]:
+        """Kills everything of the run that left ``trace``; call it when its main process is reaped.
+
+        Returns what is still alive after ``within`` seconds. To be called again until that is
+        nothing.
+        """
+        known = self._killed.setdefault(trace.session, set())
+
+        def find() -> list[int]:
+            found = tree.of_run(self._seen(), trace, known)
+            known.update(process.identity for process in found)
+            return [process.pid for process in found]
+
+        survivors = await self._end_all(find, within)
+        if not survivors:
+            self._killed.pop(trace.session, None)
+        return survivors
+
+    async def end_everything(self) -> list[int]:
+        """Kills every child with all below it, whosever: for the agent's own end."""
+        return await self._end_all(self._everything, PROOF_S)
+
+    def kill_tree(self, main: int) -> None:
+        """SIGKILL to a main process and its descendants; what is born meanwhile is left to ``end``.
+
+        Does nothing when the process has been reaped: its pid may be another one's by now.
+        """
+        if main in self._spawner.pids:
+            self._killed.setdefault(main, set()).update(_kill_tree(main))
+
+    async def _end_all(self, find: Callable[[], list[int]], within: float) -> list[int]:
+        until = clock.monotonic() + within
+        pause = FIRST_PAUSE_S
+        while roots := find():
+            if clock.monotonic() > until:
+                return roots
+            for root in roots:
+                _kill_tree(root)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 1.5)
+        return []
+
+    def _sweep(self) -> None:
+        self._sweep_due = False
+        self._orphans()
+
+    def _everything(self) -> list[int]:
+        return [*self._orphans(), *sorted(self._spawner.pids)]
+
+    def _seen(self) -> list[Leftover]:
+        if self._leftovers is None:
+            self._leftovers = [seen for pid in self._orphans() if (seen := scanner.look_at(pid))]
+        return self._leftovers
+
+    def _orphans(self) -> list[int]:
+        """Children we did not start and that live; reaps those that do not.
+
+        Looked at once in each turn of the loop, so that many units that end at once cost as much
+        as one.
+        """
+        if self._living is None:
+            orphans = set(scanner.children(os.getpid())) - self._spawner.pids
+            self._living = [pid for pid in sorted(orphans) if not _reaped(pid)]
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._living
+
+    def _look_again(self) -> None:
+        self._living = self._leftovers = None
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _kill_tree(root: int) -> list[Identity]:
+    """SIGKILL to a child of ours and all below it."""
+    doomed = scanner.tree(root)
+    for identity in doomed:
+        _kill(identity)
+    return doomed
+
+
+def _kill(identity: Identity) -> None:
+    """By a pidfd: those that are not our children may end, and their pids be used again."""
+    pid, started = identity
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; not ours (sudo)
+        pidfd = os.pidfd_open(pid)
+        try:
+            if scanner.started(pid) == started:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)

@@ -1,0 +1,246 @@
+"""Runs one unit: feeds its events to the lifecycle, one at a time, and performs the effects."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from supervisor import clock
+from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
+from supervisor.errors import SupervisorError
+from supervisor.units import inspector, lifecycle, reaper, recorder
+from supervisor.units.facts import Facts, LastExit, Transition
+from supervisor.units.lifecycle import ExitStatus
+from supervisor.units.prober import Prober
+from supervisor.units.reaper import Reaper
+from supervisor.units.spawner import Process, Spawner
+from supervisor.units.tree import Trace
+
+# A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
+SETTLE_S = 0.2
+# To look who holds a port is dear, so the answer serves for a while.
+HOLDER_S = 10.0
+
+
+class Hooks(Protocol):
+    """What a runner asks of and tells to the agent around it."""
+
+    def gate(self, unit: str, *, first: bool) -> str | None:
+        """What the unit waits for before a start, or None."""
+
+    def before_spawn(self, unit: str) -> None:
+        """Last preparations for a start; raises SupervisorError or OSError to refuse it."""
+
+    def changed(self, unit: str, transition: Transition | None) -> None:
+        """Facts of the unit changed, by a transition or without one (a probe's detail)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The doers every runner of a node shares."""
+
+    spawner: Spawner
+    reaper: Reaper
+    prober: Prober
+    tasks: asyncio.TaskGroup
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who was seen to hold a port, at monotonic seconds."""
+
+    port: int
+    who: str
+    at: float
+
+
+class Runner:
+    """One unit, from the first start to the end of the agent."""
+
+    def __init__(self, unit: AssignedUnit, host: Host, hooks: Hooks) -> None:
+        self.unit = unit
+        self.stop_within = unit.plan.stop.timeout_s
+        self.facts = Facts(lifecycle.Stopped(), None, 0, clock.wall(), None, "", None)
+        self._host = host
+        self._hooks = hooks
+        self._inbox: asyncio.Queue[lifecycle.Event] = asyncio.Queue()
+        self._process: Process | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._holder: _Holder | None = None
+        self._serving = False
+
+    def tell(self, event: lifecycle.Event) -> None:
+        """Puts an event into the inbox; it is dealt with after those before it."""
+        self._inbox.put_nowait(event)
+
+    def signal(self, number: int) -> bool:
+        """Signals the main process (0 only asks); False when there is none."""
+        return self._process is not None and self._process.send(number)
+
+    async def serve(self) -> None:
+        """Deals with events and deadlines until cancelled."""
+        self._serving = True
+        try:
+            while True:
+                await self._take(await self._next_event())
+        finally:
+            self._serving = False
+
+    async def _next_event(self) -> lifecycle.Event:
+        until = lifecycle.deadline(self.facts.state)
+        if until <= clock.monotonic():
+            await asyncio.sleep(0)  # a unit whose restarts have no delay leaves others their turn
+            return lifecycle.Tick() if self._inbox.empty() else self._inbox.get_nowait()
+        if until == clock.FOREVER:
+            return await self._inbox.get()
+        try:
+            async with asyncio.timeout(until - clock.monotonic()):
+                return await self._inbox.get()
+        except TimeoutError:
+            return lifecycle.Tick()
+
+    async def _take(self, event: lifecycle.Event) -> None:
+        before = self.facts.state
+        after, effects = lifecycle.step(before, event, self._context())
+        if any(isinstance(effect, lifecycle.Spawn) for effect in effects):
+            unclean = await self._unclean()
+            if unclean is not None:
+                context = replace(self._context(), unclean=unclean)
+                after, effects = lifecycle.step(before, event, context)
+        if after != before:
+            self._remember(Transition(self.unit.name, event, before, after))
+        for effect in effects:
+            self._perform(effect)
+
+    def _context(self) -> lifecycle.Context:
+        startup = self.unit.plan.probes.startup
+        return lifecycle.Context(
+            now=clock.monotonic(),
+            next_run=self.facts.run + 1,
+            gate=self._hooks.gate(self.unit.name, first=self.facts.run == 0),
+            restart=self.unit.plan.restart,
+            ready_within=(startup and startup.deadline_s) or clock.FOREVER,
+            stop_within=self.stop_within,
+            chance=random.random(),  # noqa: S311 (jitter, no secret)
+        )
+
+    async def _unclean(self) -> str | None:
+        """What stands in the way of a start. Binds the ports, so the unit must not run."""
+        unit, address = self.unit, self.unit.address
+        try:
+            port = inspector.busy_port(address, unit.bind, unit.plan.ports)
+        except OSError as error:
+            return cause(error)
+        if port is None:
+            return None
+        now = clock.monotonic()
+        if self._holder is None or self._holder.port != port or now > self._holder.at + HOLDER_S:
+            who = await asyncio.to_thread(inspector.holder, address, unit.bind, port)
+            self._holder = _Holder(port, who, now)
+        return inspector.held(port, self._holder.who)
+
+    def _remember(self, transition: Transition) -> None:
+        if not lifecycle.is_news(transition.before, transition.after):
+            self.facts = replace(self.facts, state=transition.after)
+            return
+        same_word = lifecycle.public(transition.before) == lifecycle.public(transition.after)
+        self.facts = replace(
+            self.facts,
+            state=transition.after,
+            since=self.facts.since if same_word else clock.wall(),
+            detail="",
+        )
+        self._hooks.changed(self.unit.name, transition)
+
+    def _perform(self, effect: lifecycle.Effect) -> None:
+        match effect:
+            case lifecycle.Spawn(run):
+                self._spawn(run)
+            case lifecycle.Terminate():
+                # To an engine that ends its last requests, a question is one request more.
+                self._stop_probing()
+                self.signal(signal.Signals[f"SIG{self.unit.plan.stop.signal}"])
+            case lifecycle.Kill():
+                if self._process is not None:
+                    self._host.reaper.kill_tree(self._process.pid)
+
+    def _spawn(self, run: int) -> None:
+        try:
+            self._hooks.before_spawn(self.unit.name)
+            process = self._process = self._start_process(run)
+        except OSError as error:
+            self.tell(lifecycle.SpawnFailed(run, cause(error)))
+            return
+        except SupervisorError as error:
+            self.tell(lifecycle.SpawnFailed(run, str(error)))
+            return
+        self.facts = replace(self.facts, pid=process.pid, run=run, started=clock.monotonic())
+        self._hooks.changed(self.unit.name, None)
+        self._probing = self._host.tasks.create_task(self._probe(run))
+
+    def _start_process(self, run: int) -> Process:
+        previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""
+        output = recorder.open_log(self.unit.log_path, self.unit.name, run, previous)
+        try:
+            return self._host.spawner.spawn(
+                self.unit.command,
+                {**self.unit.env, RUN_VARIABLE: self._mark(run)},
+                output,
+                lambda status: self._main_ended(run, status),
+            )
+        finally:
+            os.close(output)
+
+    def _mark(self, run: int) -> str:
+        return f"{self._host.cluster}/{self.unit.name}/{run}"
+
+    async def _probe(self, run: int) -> None:
+        await self._host.prober.watch(
+            self.unit.plan.probes,
+            self.unit.asked_at,
+            self.unit.plan.ports,
+            lambda: self.tell(lifecycle.BecameReady(run)),
+            lambda detail: self._not_ready(run, detail),
+        )
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+
+    def _not_ready(self, run: int, detail: str) -> None:
+        if not isinstance(self.facts.state, lifecycle.Starting):
+            self.tell(lifecycle.LostReadiness(run, detail))
+        elif (said := f"not ready yet: {detail}") != self.facts.detail:
+            self.facts = replace(self.facts, detail=said)
+            self._hooks.changed(self.unit.name, None)
+
+    def _main_ended(self, run: int, status: ExitStatus) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            raise AssertionError(f"{self.unit.name} run {run} ended before it began")
+        self._stop_probing()
+        last = LastExit(status, clock.wall())
+        self.facts = replace(self.facts, pid=None, started=None, last_exit=last)
+        if self._serving:  # else the agent itself is at its end, and ends everything at once
+            trace = Trace(self._mark(run), process.pid, process.tag)
+            self._host.tasks.create_task(self._prove_end(run, trace, status))
+
+    async def _prove_end(self, run: int, trace: Trace, status: ExitStatus) -> None:
+        within = SETTLE_S
+        while survivors := await self._host.reaper.end(trace, within):
+            pids = ", ".join(str(pid) for pid in survivors)
+            detail = f"main process {status}, yet alive after SIGKILL (state D in ps?): pid {pids}"
+            self.tell(lifecycle.Lingering(run, detail))
+            within = reaper.PROOF_S
+        self.tell(lifecycle.Exited(run, status))
+
+
+def cause(error: OSError) -> str:
+    """Why the operating system refused, with the file or program it is about."""
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why

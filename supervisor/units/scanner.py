@@ -1,0 +1,87 @@
+"""Reads what the kernel tells of processes in /proc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from supervisor.assignment.compile import RUN_VARIABLE
+from supervisor.units.tree import Identity, Leftover
+
+_MARK = RUN_VARIABLE.encode() + b"="
+_TAG = b"\nMax file locks"
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, of every thread: each thread has its own list.
+
+    Complete for this process. Of another one that ends meanwhile the kernel may leave some out.
+    """
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_bytes().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # ended while we looked
+    return found
+
+
+def tree(root: int) -> list[Identity]:
+    """A process and everything below it, parents first; what ends meanwhile is left out."""
+    found: list[Identity] = []
+    queue = [(root, 0)]
+    while queue:
+        pid, parent = queue.pop(0)
+        stat = _stat(pid)
+        # With another parent it is an orphan by now, or another process with the same pid.
+        if stat is not None and parent in (0, stat.parent):
+            found.append((pid, stat.started))
+            queue += [(child, pid) for child in children(pid)]
+    return found
+
+
+def started(pid: int) -> int | None:
+    """The start time of a process, in clock ticks since boot; None when there is none."""
+    stat = _stat(pid)
+    return stat.started if stat else None
+
+
+def look_at(pid: int) -> Leftover | None:
+    """What shows whose a process is; None when there is none."""
+    stat = _stat(pid)
+    return Leftover(pid, stat.started, stat.session, _tag(pid), _mark(pid)) if stat else None
+
+
+class _Stat:
+    """The fields of /proc/PID/stat that are used."""
+
+    def __init__(self, text: bytes) -> None:
+        # The name in parentheses may hold anything, also spaces and parentheses.
+        fields = text[text.rindex(b")") + 1 :].split()
+        self.parent = int(fields[1])
+        self.session = int(fields[3])
+        self.started = int(fields[19])
+
+
+def _stat(pid: int) -> _Stat | None:
+    text = _read(pid, "stat")
+    return _Stat(text) if text else None
+
+
+def _tag(pid: int) -> int | None:
+    _, found, rest = _read(pid, "limits").partition(_TAG)
+    soft = rest.split(maxsplit=1)[0] if found else b""
+    return int(soft) if soft.isdigit() else None
+
+
+def _mark(pid: int) -> str | None:
+    for entry in _read(pid, "environ").split(b"\0"):
+        if entry.startswith(_MARK):
+            return entry[len(_MARK) :].decode(errors="replace")
+    return None
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # gone, or not ours to read
+        return b""

@@ -1,0 +1,294 @@
+"""Command lines, ports and environment of what a recipe runs."""
+
+import pytest
+
+from supervisor.plan import defaults, sglang
+from supervisor.plan.model import Node
+from tests.plan.recipes import recipe
+
+ONE_EACH = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
+SHARED = {
+    "gpus_per_node": 8,
+    "prefill_nodes": 1,
+    "prefill_workers": 3,
+    "gpus_per_prefill": 2,
+    "decode_nodes": 0,
+    "decode_workers": 1,
+}
+
+
+def config(**roles):
+    return {"sglang_config": roles}
+
+
+def flags(command):
+    """Flags of a command with their values."""
+    found = {}
+    for word in command[3:]:
+        if word.startswith("--"):
+            name = word
+            assert name not in found or name in ("--prefill", "--decode"), f"{name} twice"
+            found.setdefault(name, [])
+        else:
+            found[name].append(word)
+    return found
+
+
+def test_a_prefill_worker_of_one_node(desk):
+    text = recipe(
+        ONE_EACH,
+        backend=config(
+            prefill={
+                "served-model-name": "big",
+                "zeta_flag": 0.85,
+                "alpha": True,
+                "off": False,
+                "none": None,
+                "list": [1, "b"],
+                "table": {"a": [1]},
+                "empty": [],
+            }
+        ),
+    )
+    assert desk.plan(text).by_name["prefill-0"].command == (
+        *("python3", "-m", "sglang.launch_server"),
+        *("--model-path", "/m", "--served-model-name", "big"),
+        *("--host", "0.0.0.0", "--port", "30000"),
+        *("--disaggregation-mode", "prefill", "--disaggregation-bootstrap-port", "30001"),
+        *("--nccl-port", "30002"),
+        *("--alpha", "--list", "1", "b", "--table", '{"a":[1]}', "--zeta-flag", "0.85"),
+    )
+
+
+def test_a_decode_worker_has_no_bootstrap_port(desk):
+    text = recipe(ONE_EACH, backend=config(decode={"disaggregation-bootstrap-port": 30001}))
+    decode = desk.plan(text).by_name["decode-0"]
+    assert "bootstrap" not in decode.ports
+    assert "--disaggregation-bootstrap-port" not in decode.command
+
+
+def test_an_aggregated_worker_has_no_mode_and_its_router_a_plain_list(desk):
+    plan = desk.plan(recipe({"agg_nodes": 2, "agg_workers": 2}))
+    assert "--disaggregation-mode" not in plan.by_name["agg-0"].command
+    router = flags(plan.by_name["router-0"].command)
+    assert router["--worker-urls"] == ["http://n0:30000", "http://n1:30000"]
+    assert "--pd-disaggregation" not in router
+
+
+def test_ranks_meet_at_rank_0_and_have_the_same_bootstrap_port(desk):
+    plan = desk.plan(recipe(ONE_EACH | {"prefill_nodes": 2}))
+    leader, follower = plan.units[:2]
+    for rank, unit in enumerate((leader, follower)):
+        line = flags(unit.command)
+        assert line["--dist-init-addr"] == ["n0:30003"]
+        assert line["--nnodes"] == ["2"]
+        assert line["--node-rank"] == [str(rank)]
+        assert line["--disaggregation-bootstrap-port"] == ["30001"]
+    assert leader.ports == {"http": 30000, "nccl": 30002, "bootstrap": 30001, "dist-init": 30003}
+    assert follower.ports == {"http": 30000, "nccl": 30002}
+    assert follower.probes.startup is None
+
+
+def test_a_worker_of_one_node_is_told_nothing_of_ranks(desk):
+    line = flags(desk.plan(recipe(ONE_EACH)).units[0].command)
+    assert not {"--dist-init-addr", "--nnodes", "--node-rank"} & line.keys()
+
+
+def test_workers_on_one_node_have_ports_of_their_own_and_see_their_gpus_only(desk):
+    plan = desk.plan(recipe(SHARED))
+    workers = plan.units[:4]
+    assert [unit.ports["http"] for unit in workers] == [30000, 30032, 30064, 30096]
+    assert [unit.ports.get("bootstrap") for unit in workers] == [30001, 30033, 30065, None]
+    assert [unit.env["CUDA_VISIBLE_DEVICES"] for unit in workers] == ["0,1", "2,3", "4,5", "6,7"]
+    assert flags(plan.by_name["router-0"].command)["--prefill"] == [
+        *("http://n0:30000", "30001", "http://n0:30032", "30033", "http://n0:30064", "30065"),
+    ]
+
+
+def test_a_worker_with_all_gpus_of_its_node_is_not_told_which(desk):
+    assert desk.plan(recipe(ONE_EACH)).units[0].env == {}
+
+
+@pytest.mark.parametrize("role", ["prefill", "decode"])
+def test_a_pinned_bootstrap_port_wins_everywhere(desk, role):
+    text = recipe(ONE_EACH, backend=config(**{role: {"disaggregation_bootstrap_port": 31000}}))
+    plan = desk.plan(text)
+    prefill = plan.by_name["prefill-0"]
+    assert prefill.ports["bootstrap"] == 31000
+    assert flags(prefill.command)["--disaggregation-bootstrap-port"] == ["31000"]
+    for router in ("router-0", "router-1"):
+        assert flags(plan.by_name[router].command)["--prefill"] == ["http://n0:30000", "31000"]
+
+
+def test_bootstrap_ports_pinned_to_different_numbers_are_refused(desk):
+    problem = desk.problem(
+        recipe(
+            ONE_EACH,
+            backend=config(
+                prefill={"disaggregation-bootstrap-port": 31000},
+                decode={"disaggregation-bootstrap-port": 30001},
+            ),
+        )
+    )
+    assert problem.path == "backend.sglang_config.decode.disaggregation-bootstrap-port"
+    assert "30001 here and 31000 for prefill" in problem.message
+
+
+def test_a_pinned_bootstrap_port_does_not_suit_two_prefills_on_a_node(desk):
+    text = recipe(SHARED, backend=config(prefill={"disaggregation-bootstrap-port": 30001}))
+    problem = desk.problem(text)
+    assert problem.path == "backend.sglang_config.prefill.disaggregation-bootstrap-port"
+    assert "port 30001 on node0 belongs to prefill-0 (bootstrap) already" in problem.message
+
+
+def test_a_pinned_http_port_is_the_one_the_routers_use(desk):
+    plan = desk.plan(recipe(ONE_EACH, backend=config(decode={"port": 31234})))
+    assert flags(plan.by_name["router-1"].command)["--decode"] == ["http://n1:31234"]
+
+
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        ({"prometheus-port": 30000}, "frontend.args.prometheus-port"),
+        ({"prometheus-port": 9440}, "frontend.args.prometheus-port"),
+        ({"prometheus_port": 30080}, "frontend.args.prometheus_port"),
+    ],
+)
+def test_a_prometheus_port_that_another_listener_has_is_refused(desk, args, path):
+    problem = desk.problem(recipe(ONE_EACH, frontend={"type": "sglang", "args": args}))
+    assert problem.path in (path, "frontend.args.prometheus-port")
+    assert "belongs to" in problem.message
+
+
+def test_ports_that_data_parallel_attention_opens_unasked_are_known(desk):
+    pinned = {"enable-dp-attention": True, "port": 29000 - 235}
+    problem = desk.problem(recipe(ONE_EACH, backend=config(prefill=pinned)))
+    assert "port 29000 on node0 belongs to prefill-0 (attention-29000) already" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("words", "ports"),
+    [
+        (("--port", "30000"), ()),
+        (("--port", "30000", "--enable-dp-attention"), tuple(range(30233, 30239))),
+        (
+            ("--enable-dp-attention", "--dist-init-addr", "a:30003", "--node-rank", "0"),
+            tuple(range(30004, 30009)),
+        ),
+        (("--enable-dp-attention", "--dist-init-addr", "a:30003", "--node-rank", "1"), ()),
+        (("--enable-dp-attention",), ()),
+    ],
+)
+def test_the_derived_ports_of_a_command(words, ports):
+    assert sglang.derived_ports(("python3", "-m", "sglang.launch_server", *words)) == ports
+
+
+def test_eight_workers_with_data_parallel_attention_fit_on_a_node(desk):
+    attention = {"enable-dp-attention": True}
+    plan = desk.plan(
+        recipe({"gpus_per_node": 8, "agg_nodes": 1, "agg_workers": 8},
+               backend=config(aggregated=attention))
+    )  # fmt: skip
+    assert len(plan.units) == 10
+
+
+@pytest.mark.parametrize(
+    ("flag", "setting"),
+    [
+        ("host", "127.0.0.1"),
+        ("nnodes", 2),
+        ("node-rank", 0),
+        ("dist_init_addr", "a:1"),
+        ("disaggregation-mode", "decode"),
+        ("port", 0),
+        ("port", "many"),
+        ("tp size", 1),
+    ],
+)
+def test_a_flag_the_plan_decides_on_is_refused(desk, flag, setting):
+    problem = desk.problem(recipe(ONE_EACH, backend=config(prefill={flag: setting})))
+    assert problem.path == f"backend.sglang_config.prefill.{flag}"
+
+
+def test_flags_that_say_what_is_so_anyway_are_accepted(desk):
+    same = {"host": "0.0.0.0", "nnodes": 1, "disaggregation-mode": "prefill", "nccl-port": 17500}
+    assert desk.plan(recipe(ONE_EACH, backend=config(prefill=same))) == desk.plan(recipe(ONE_EACH))
+
+
+def test_a_flag_in_both_spellings_is_refused(desk):
+    both = {"tp-size": 1, "tp_size": 2}
+    problem = desk.problem(recipe(ONE_EACH, backend=config(prefill=both)))
+    assert "--tp-size is given twice" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "path", "name"),
+    [
+        ("/models/deepseek", {}, "/models/deepseek", "deepseek"),
+        ("org/model", {}, "org/model", "model"),
+        ("alias", {"model-path": "/model/"}, "/model/", "model"),
+        ("alias", {"model": "/model/", "served_model_name": "x"}, "/model/", "x"),
+    ],
+)
+def test_the_engine_gets_the_models_path_and_a_name_to_serve(desk, model, given, path, name):
+    text = recipe(ONE_EACH, model={"path": model}, backend=config(prefill=given))
+    line = flags(desk.plan(text).units[0].command)
+    assert line["--model-path"] == [path]
+    assert line["--served-model-name"] == [name]
+    assert "--model" not in line
+
+
+def test_on_one_machine_every_listener_binds_to_its_nodes_address(desk):
+    nodes = tuple(Node(name=f"node{i}", address=f"127.0.9.{i + 1}") for i in range(2))
+    plan = desk.plan(recipe(ONE_EACH), nodes=nodes, bind="address")
+    for unit in plan.units[:-1]:
+        line = flags(unit.command)
+        assert line["--host"] == [plan.address[unit.node]]
+        assert line.get("--prometheus-host", line["--host"]) == line["--host"]
+    assert plan.bind == "address"
+    assert plan.front() == "http://127.0.9.1:8000"
+
+
+def test_a_router_waits_for_every_leader_and_later_for_one_of_each_role(desk):
+    plan = desk.plan(recipe(ONE_EACH | {"decode_nodes": 2}))
+    needs = plan.by_name["router-2"].needs
+    assert [(need.unit, need.ports) for need in needs.units] == [
+        ("prefill-0", ("http", "bootstrap")),
+        ("decode-0.0", ("http",)),
+    ]
+    assert needs.later == "one-per-role"
+
+
+def test_nginx_balances_over_all_routers_and_waits_for_none(desk):
+    nginx = desk.plan(recipe(ONE_EACH)).by_name["nginx"]
+    assert nginx.nginx.upstreams == ("router-0", "router-1")
+    assert nginx.needs.units == ()
+    assert nginx.ports == {"http": 8000, "status": 30081}
+    assert nginx.command[:3] == ("nginx", "-p", "{state_dir}/")
+
+
+def test_log_files_have_the_names_that_srtctls_tools_read(desk):
+    plan = desk.plan(recipe(ONE_EACH | {"decode_nodes": 2}))
+    assert [unit.log.file for unit in plan.units] == [
+        *("n0_prefill_w0.out", "n1_decode_w0.out", "n2_decode_w0.out"),
+        *("n0_router_0.out", "n1_router_1.out", "n2_router_2.out", "n0_nginx.out"),
+    ]
+
+
+def test_a_prefills_bootstrap_server_is_asked_before_it_counts_as_started(desk):
+    prefill, decode = desk.plan(recipe(ONE_EACH)).units[:2]
+    assert [check.port for check in prefill.probes.startup.checks] == ["http", "bootstrap"]
+    assert [check.port for check in decode.probes.startup.checks] == ["http"]
+    assert [check.port for check in prefill.probes.readiness.checks] == ["http"]
+
+
+def test_everything_has_stopped_before_slurm_kills_it():
+    stops = (defaults.NGINX_STOP, defaults.ROUTER_STOP, defaults.WORKER_STOP)
+    assert sum(stop.timeout_s for stop in stops) < 30
+    grace = defaults.ROUTER_ARGS["shutdown-grace-period-secs"]
+    assert grace < defaults.ROUTER_STOP.timeout_s
+
+
+def test_no_flag_of_a_unit_is_given_twice(desk):
+    for unit in desk.plan(recipe(SHARED)).units[:-1]:
+        flags(unit.command)

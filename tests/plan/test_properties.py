@@ -1,0 +1,238 @@
+"""For any recipe: a plan that keeps every promise, or problems, and never another exception."""
+
+import copy
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervisor.errors import InvalidDocument
+from supervisor.plan import loader
+from supervisor.plan.placement import router_nodes
+from tests.plan.recipes import GOOD, Desk, recipe
+
+MANY = settings(max_examples=150)
+small = st.integers(0, 9)
+gpus = st.none() | st.integers(1, 16)
+RESOURCES = st.fixed_dictionaries(
+    {"gpus_per_node": st.sampled_from([1, 2, 4, 8])},
+    optional={
+        "prefill_nodes": small,
+        "prefill_workers": small,
+        "gpus_per_prefill": gpus,
+        "decode_nodes": small,
+        "decode_workers": small,
+        "gpus_per_decode": gpus,
+        "spread_workers": st.booleans(),
+    },
+)
+AGGREGATED = st.fixed_dictionaries(
+    {"gpus_per_node": st.sampled_from([1, 4, 8]), "agg_nodes": small, "agg_workers": small},
+    optional={"gpus_per_agg": gpus, "spread_workers": st.booleans()},
+)
+FLAGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "enable-dp-attention": st.booleans(),
+        "disaggregation-bootstrap-port": st.sampled_from([30001, 31000, 30032]),
+        "port": st.sampled_from([30000, 8000, 29000]),
+    },
+)
+
+
+def compiled(desk: Desk, text: str):
+    path = desk.write(text)
+    try:
+        return loader.check(path, nodes=None)
+    except InvalidDocument as error:
+        assert error.problems
+        for problem in error.problems:
+            assert problem.message
+            assert 1 <= problem.line <= text.count("\n") + 2
+        return None
+
+
+def value(command, flag):
+    return command[command.index(flag) + 1] if flag in command else None
+
+
+@MANY
+@given(
+    resources=RESOURCES | AGGREGATED,
+    flags=FLAGS,
+    additional=st.integers(0, 12),
+    several=st.booleans(),
+)
+def test_a_plan_keeps_every_promise(desk, resources, flags, additional, several):
+    config = {"sglang_config": {"prefill": flags, "aggregated": flags}}
+    frontend = {
+        "type": "sglang",
+        "num_additional_frontends": additional,
+        "enable_multiple_frontends": several,
+    }
+    plan = compiled(desk, recipe(resources, backend=config, frontend=frontend))
+    if plan is None:
+        return
+    workers = [unit for unit in plan.units if unit.kind == "worker"]
+    routers = [unit for unit in plan.units if unit.kind == "router"]
+    leaders = [unit for unit in workers if unit.rank == 0]
+
+    used = [(unit.node, gpu) for unit in workers for gpu in unit.gpus]
+    assert len(used) == len(set(used))
+    listeners = [(unit.node, port) for unit in plan.units for port in unit.ports.values()]
+    assert len(listeners) == len(set(listeners))
+    for role in ("prefill", "decode", "agg"):
+        found = [unit for unit in leaders if unit.role == role]
+        assert len(found) == resources.get(f"{role}_workers", 0)
+        if (size := resources.get(f"gpus_per_{role}")) is not None:
+            for leader in found:
+                ranks = [u for u in workers if u is leader or u.gang == (leader.gang or 0)]
+                assert sum(len(unit.gpus) for unit in ranks) == size
+    for unit in workers:
+        gang = [member for member in workers if unit.gang and member.gang == unit.gang]
+        indices = [int(member.node.removeprefix("node")) for member in gang]
+        assert [member.rank for member in gang] == list(range(len(gang)))
+        assert indices == list(range(indices[0], indices[0] + len(gang))) if gang else True
+        if unit.role == "prefill":
+            leader = gang[0] if gang else unit
+            own = value(unit.command, "--disaggregation-bootstrap-port")
+            assert own == str(leader.ports["bootstrap"])
+
+    expected = router_nodes(len(plan.nodes), additional if several else 0)
+    assert [unit.node for unit in routers] == [f"node{index}" for index in expected]
+    urls = {f"http://{unit.node}:{unit.ports['http']}": unit for unit in leaders}
+    for router in routers:
+        named = [word for word in router.command if word.startswith("http://")]
+        assert named == list(urls)
+        assert [need.unit for need in router.needs.units] == [unit.name for unit in leaders]
+        for url, unit in urls.items():
+            if unit.role == "prefill":
+                assert value(router.command, url) == str(unit.ports["bootstrap"])
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["sglang", "mock", "dynamo", "0.0.0.0", "30000"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+SETTINGS = [
+    "name", "schema", "model", "model.path", "resources", "resources.prefill_nodes",
+    "resources.prefill_workers", "resources.gpus_per_prefill", "resources.gpus_per_node",
+    "resources.decode_nodes", "resources.spread_workers", "resources.het_jobs", "resources.x",
+    "frontend", "frontend.type", "frontend.args", "frontend.args.prometheus-port",
+    "frontend.args.policy", "frontend.env", "frontend.env.A", "frontend.use_sglang_router",
+    "frontend.num_additional_frontends", "frontend.sglang_router_args",
+    "frontend.nginx_keepalive_timeout", "backend", "backend.type", "backend.sglang_config",
+    "backend.sglang_config.prefill", "backend.sglang_config.prefill.port",
+    "backend.sglang_config.prefill.host", "backend.sglang_config.prefill.tp_size",
+    "backend.sglang_config.decode.disaggregation-bootstrap-port",
+    "backend.sglang_config.decode.model-path", "backend.sglang_config.decode.served-model-name",
+    "backend.sglang_config.decode.nnodes", "backend.sglang_config.decode.disaggregation-mode",
+    "backend.sglang_config.decode.nccl-port", "backend.prefill_environment",
+    "backend.num_additional_frontends", "health_check", "health_check.max_attempts",
+    "health_check.interval_seconds", "environment", "environment.A", "base", "sweep", "slurm",
+    "plan", "nodes", "units",
+]  # fmt: skip
+
+
+def put(values, path, value):
+    *tables, key = path.split(".")
+    for table in tables:
+        inner = values.get(table)
+        values[table] = values = inner if isinstance(inner, dict) else {}
+    values[key] = value
+
+
+@MANY
+@given(changes=st.lists(st.tuples(st.sampled_from(SETTINGS), anything), max_size=5))
+def test_any_recipe_gives_a_plan_or_problems(desk, changes):
+    values = yaml.safe_load(GOOD)
+    for path, value in changes:
+        put(values, path, value)
+    compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+PLAN_SETTINGS = [
+    "plan", "name", "bind", "control_port", "nodes", "nodes.0", "nodes.0.name", "units",
+    "units.0", "units.0.name", "units.0.kind", "units.0.node", "units.0.rank", "units.0.gang",
+    "units.0.gpus", "units.0.ports", "units.0.ports.http", "units.0.command", "units.0.env",
+    "units.0.probes", "units.0.probes.startup", "units.0.probes.startup.checks",
+    "units.0.probes.startup.period_s", "units.0.restart", "units.0.restart.factor",
+    "units.0.stop", "units.0.stop.signal", "units.0.log", "units.0.log.file", "units.2.needs",
+    "units.2.needs.units", "units.2.needs.units.0", "units.2.needs.units.0.unit",
+    "units.2.command", "units.4.nginx", "units.4.nginx.upstreams", "units.4.nginx.upstreams.0",
+]  # fmt: skip
+
+
+def put_in_plan(values, path, value):
+    *tables, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+    try:
+        for key in tables:
+            values = values[key]
+        values[last] = value
+    except (KeyError, IndexError, TypeError):
+        pass  # an earlier change took the table away
+
+
+PLAN = yaml.safe_load(
+    """
+plan: 1
+name: small
+nodes: [{name: a, address: a}, {name: b, address: b}]
+units:
+- {name: w, kind: worker, role: agg, rank: 0, node: a, gpus: [0], ports: {http: 1}, command: [w],
+   env: {A: b}, probes: {startup: {checks: [{port: http}], period_s: 1, timeout_s: 1}},
+   restart: {factor: 2}, stop: {signal: TERM}, log: {file: x}}
+- {name: g, kind: worker, role: agg, rank: 0, gang: x, node: b, command: [w]}
+- {name: r, kind: router, node: a, ports: {http: 2}, needs: {units: [{unit: w, ports: [http]}]},
+   command: [r, --worker-urls, "http://a:1"]}
+- {name: s, kind: service, node: b, command: [s]}
+- {name: n, kind: nginx, node: a, ports: {http: 3, status: 4}, command: [n],
+   nginx: {upstreams: [r]}}
+"""
+)
+
+
+@MANY
+@given(changes=st.lists(st.tuples(st.sampled_from(PLAN_SETTINGS), anything), max_size=4))
+def test_any_plan_is_good_or_has_problems(desk, changes):
+    values = copy.deepcopy(PLAN)
+    for path, value in changes:
+        put_in_plan(values, path, value)
+    compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+@MANY
+@given(cut=st.integers(0, len(GOOD)), paste=st.text(max_size=6), drop=st.integers(0, 20))
+def test_any_damage_to_a_recipe_gives_a_plan_or_problems(desk, cut, paste, drop):
+    compiled(desk, GOOD[:cut] + paste + GOOD[cut + drop :])
+
+
+def written(value):
+    return yaml.safe_dump(value, default_flow_style=True).strip()
+
+
+@MANY
+@given(
+    setting=st.text(max_size=30)
+    | st.builds("{}={}".format, st.sampled_from(SETTINGS), anything.map(written))
+)
+def test_any_override_gives_a_plan_or_problems(desk, setting):
+    try:
+        loader.check(desk.write(GOOD), nodes=None, overrides=(setting,))
+    except InvalidDocument as error:
+        assert all(problem.message for problem in error.problems)
+
+
+@pytest.mark.parametrize("routers", [400, 10_000])
+def test_a_plan_that_would_fill_the_memory_is_refused(desk, routers):
+    text = recipe(
+        {"agg_nodes": 1000, "agg_workers": 1000},
+        frontend={"type": "sglang", "num_additional_frontends": routers},
+    )
+    problem = desk.problem(text)
+    assert problem.path == "frontend.num_additional_frontends"
+    assert "too large" in problem.message
