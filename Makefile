@@ -1,0 +1,25 @@
+.PHONY: help setup demo test check clean
+
+help:
+	@echo "make demo   brings a whole prefill/decode cluster up on this machine and shows what it can do"
+	@echo "make test   style, types and all tests; sets itself up"
+	@echo "make check  style and types only"
+	@echo "make clean  removes what the others made"
+
+demo:
+	@.ci/setup router
+	@.venv/bin/python docs/tutorial/demo.py
+
+setup:
+	@.ci/setup router,dev
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict supervisor
+
+test: check
+	.venv/bin/pytest
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info

@@ -1,0 +1,390 @@
+"""Writes the parts of the reference that the code itself knows.
+
+Run it as ``python docs/reference/generate.py``. ``pages()`` gives the content of every such file;
+a test compares it with what is in the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import types
+import typing
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from supervisor import clock
+from supervisor.cli.main import ALIASES, VERBS
+from supervisor.plan import defaults, model
+from supervisor.units import lifecycle
+from supervisor.units.lifecycle import ExitStatus, Then
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
+BEGIN, END = "<!-- defaults: made by generate.py -->\n", "<!-- end of defaults -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    return {
+        HERE / "commands.md": commands(),
+        HERE / "states.md": states(),
+        HERE / "plan.md": plan(),
+        HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
+    }
+
+
+def main() -> None:
+    """Writes them all."""
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+        print(f"wrote {path}")
+
+
+# -- Markdown -----------------------------------------------------------------------------------
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell would end it."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def prose(documented: object) -> str:
+    """A docstring as Markdown: one line for each paragraph, lists as they are."""
+    text = (inspect.getdoc(documented) or "").replace("``", "`")
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+# -- Commands -----------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """One section for each verb."""
+    aliases = ", ".join(f"`{name}` is `{verb}`" for name, verb in ALIASES.items())
+    head = (
+        f"{NOTE}# Commands\n\n"
+        "`pdsup VERB [ARGUMENTS]`, or `python -m supervisor VERB [ARGUMENTS]`. "
+        f"Other names: {aliases}.\n\n"
+        "Errors are one line on stderr, `pdsup: cannot VERB THING: CAUSE`. The exit statuses of "
+        "all commands are [in one table](files-and-signals.md#exit-statuses).\n"
+    )
+    return "\n".join([head, *map(_verb, VERBS)])
+
+
+def _verb(name: str) -> str:
+    module = importlib.import_module(f"supervisor.cli.verbs.{name}")
+    parser = argparse.ArgumentParser(add_help=False)
+    module.arguments(parser)
+    actions = sorted(parser._actions, key=_place)
+    usage = " ".join(["pdsup", name, *map(_usage, actions)])
+    summary = f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}."
+    parts = [f"## {name}\n\n{summary}\n", f"```text\n{usage}\n```\n"]
+    if actions:
+        parts.insert(1, f"{prose(module.run)}\n")
+        rows = [(_spelling(action), action.help or "") for action in actions]
+        parts.append(table(("argument", "meaning"), rows) + "\n")
+    parts.append(f"Example: `{module.EXAMPLE}`\n")
+    return "\n".join(parts)
+
+
+def _place(action: argparse.Action) -> int:
+    """What must be given first, then options, then what may be many."""
+    if action.option_strings:
+        return 1
+    return 2 if action.nargs == "*" else 0
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    if action.choices and not action.metavar:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
+
+
+def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"[{_value(action)}...]" if action.nargs == "*" else _value(action)
+    word = f"[{f'{action.option_strings[0]} {_value(action)}'.strip()}]"
+    return f"{word}..." if isinstance(action.default, list) else word
+
+
+def _spelling(action: argparse.Action) -> str:
+    names = action.option_strings or [_value(action)]
+    if not action.option_strings or action.nargs == 0:
+        return ", ".join(f"`{name}`" for name in names)
+    values = _value(action).split("|")
+    if len(values) == 1:
+        return ", ".join(f"`{name} {values[0]}`" for name in names)
+    return f"`{names[0]}` and one of {', '.join(f'`{value}`' for value in values)}"
+
+
+# -- States -------------------------------------------------------------------------------------
+
+MEANINGS: Mapping[str, str] = {
+    "STOPPED": "It is wanted down, and nothing of it runs.",
+    "WAITING": "It is wanted up, but a gate is closed or a port it needs is taken; the reason "
+    "names what.",
+    "STARTING": "Its process runs; its startup probe has not passed yet.",
+    "RUNNING": "It runs, and its readiness probe passes.",
+    "UNHEALTHY": "It was RUNNING, and its readiness probe fails now: it is left alone and may "
+    "return. Or its main process ended, and something of it survives SIGKILL.",
+    "STOPPING": "It was asked to end; at its deadline everything that is left of it is killed.",
+    "BACKOFF": "It failed; nothing of it runs, and the next attempt has its time.",
+    "EXITED": "It ended by itself, as its restart policy allows.",
+    "FATAL": "It failed, and its plan allows no further attempt; it is not tried again.",
+}
+UNKNOWN = "Its node's agent can't be asked, or runs another plan; the reason says which."
+
+ONLY_ONCE = (
+    "No command sends `Start`: every unit gets it once, when its agent begins. So a unit that is "
+    "EXITED or FATAL stays that until its agent is started anew.\n"
+)
+
+RUN = 1
+WHY = "why"
+
+
+def states() -> str:
+    """The public states, the events, and who leads where, by asking the decision itself."""
+    meanings = [(f"`{word}`", MEANINGS[word]) for word in typing.get_args(lifecycle.Public)]
+    events = [
+        (f"`{kind.__name__}`", prose(kind).partition(";")[0].rstrip(".") + ".")
+        for kind in typing.get_args(lifecycle.Event)
+    ]
+    return "\n".join(
+        (
+            f"{NOTE}# States\n",
+            "What `pdsup status` calls the state of a unit:\n",
+            table(("state", "meaning"), [*meanings, ("`UNKNOWN`", UNKNOWN)]),
+            "\n`status` counts RUNNING, and EXITED with status 0, as good. `UNKNOWN` is not a "
+            "state of the unit but of what is known of it: it is missing in the picture below.\n",
+            "## Which event leads where\n",
+            "```mermaid\nstateDiagram-v2\n    [*] --> STOPPED",
+            *(f"    {a} --> {b}: {', '.join(names)}" for (a, b), names in _edges()),
+            "```\n",
+            "The events, as the journal names them:\n",
+            table(("event", "meaning"), events),
+            "" if "start" in VERBS else f"\n{ONLY_ONCE}",
+        )
+    )
+
+
+def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
+    """Pairs of different public states with the events that lead from one to the other."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    states = [state for kind in typing.get_args(lifecycle.State) for state in _each(kind)]
+    events = [event for kind in typing.get_args(lifecycle.Event) for event in _each(kind)]
+    for state, event, context in product(states, events, _contexts()):
+        if _can_happen(state, event):
+            after, _ = lifecycle.step(state, event, context)
+            edge = lifecycle.public(state), lifecycle.public(after)
+            found[edge].add(type(event).__name__)
+    order = list(typing.get_args(lifecycle.Public))
+    for edge in product(order, order):
+        if edge[0] != edge[1] and edge in found:
+            yield edge, sorted(found[edge])
+
+
+def _can_happen(state: lifecycle.State, event: lifecycle.Event) -> bool:
+    """A run that was never spawned has not been ready."""
+    spawned = not isinstance(state, lifecycle.Starting | lifecycle.Stopping)
+    return not (spawned and isinstance(event, lifecycle.SpawnFailed))
+
+
+# 1.0 is a deadline that has passed, FOREVER one that has not: ``_contexts`` has now = 1.0.
+VALUES: Mapping[Any, tuple[Any, ...]] = {
+    int: (RUN,),
+    float: (1.0, clock.FOREVER),
+    str: (WHY,),
+    ExitStatus: (ExitStatus(0), ExitStatus(1)),
+    Then: tuple(Then),
+}
+
+
+def _each(kind: Any) -> list[Any]:
+    """One value of a state or event for each combination of what its fields may be."""
+    choices = [VALUES[hint] for hint in typing.get_type_hints(kind).values()]
+    return [kind(*values) for values in product(*choices)]
+
+
+def _contexts() -> list[lifecycle.Context]:
+    """Gate open and closed, node clean and not, every policy, a budget left and used up."""
+    policies: tuple[Any, ...] = ("always", "on-failure", "never")
+    answers = (None, WHY)
+    return [
+        lifecycle.Context(
+            now=1.0,
+            next_run=RUN + 1,
+            gate=gate,
+            unclean=unclean,
+            restart=model.Restart(policy=policy, max_failures=budget),
+            ready_within=1.0,
+            stop_within=1.0,
+        )
+        for gate, unclean, policy, budget in product(answers, answers, policies, (0, 10))
+    ]
+
+
+# -- Plan ---------------------------------------------------------------------------------------
+
+
+def plan() -> str:
+    """One section for each class of the plan's model."""
+    head = (
+        f"{NOTE}# Plan\n\n"
+        "A cluster plan is a YAML file with `plan: 1` in it. `pdsup plan` writes one from a "
+        "[recipe](recipe.md); you can also [write one](../how-to/hand-written-plan.md). "
+        "Unknown settings are errors. All times are seconds. `pdsup plan --json` prints the same "
+        "as JSON.\n"
+    )
+    return "\n".join([head, *map(_section, _classes(model.Plan))])
+
+
+def _classes(root: Any) -> list[Any]:
+    """``root`` and the classes of its fields, and of theirs: each before those inside it."""
+    found = [root]
+    for kind in found:
+        for hint in _hints(kind).values():
+            found += [inner for inner in _inside(hint) if inner not in found]
+    return found
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _inside(hint: Any) -> list[Any]:
+    if dataclasses.is_dataclass(hint):
+        return [hint]
+    return [kind for inner in typing.get_args(hint) for kind in _inside(inner)]
+
+
+def _section(kind: Any) -> str:
+    hints = _hints(kind)
+    rows = [
+        (f"`{field.name}`", _type(hints[field.name]), _default(field))
+        for field in dataclasses.fields(kind)
+    ]
+    return f"## {kind.__name__}\n\n{prose(kind)}\n\n{table(('field', 'type', 'default'), rows)}\n"
+
+
+NAMES: Mapping[Any, str] = {str: "text", int: "integer", float: "number"}
+
+
+def _type(hint: Any) -> str:
+    arguments = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case typing.Literal:
+            return ", ".join(f"`{value}`" for value in arguments)
+        case builtin if builtin is tuple:
+            return f"list ({_type(arguments[0])})"
+        case builtin if builtin is dict:
+            return f"table ({_type(arguments[1])})"
+        case types.UnionType | typing.Union:
+            return _type(next(one for one in arguments if one is not type(None)))
+        case _:
+            return NAMES.get(hint) or f"[{hint.__name__}](#{hint.__name__.lower()})"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    missing = dataclasses.MISSING
+    if field.default is missing and field.default_factory is missing:
+        return "required"
+    value = field.default_factory() if field.default_factory is not missing else field.default
+    if value is None or value in ((), {}):
+        return "none"
+    return "its defaults" if dataclasses.is_dataclass(value) else f"`{value}`"
+
+
+# -- Defaults of the recipe compiler ------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One constant, or one flag of a table of flags, and the line where it stands (from 1)."""
+
+    name: str
+    value: str
+    line: int
+
+
+def recipe(page: str) -> str:
+    """The page with the part between the two marks made new."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{_defaults()}\n{END}{after}"
+
+
+def _defaults() -> str:
+    source = inspect.getsource(defaults)
+    lines = source.splitlines()
+    entries = list(_entries(ast.parse(source).body, vars(defaults)))
+    marks = [
+        (number, found[1])
+        for number, line in enumerate(lines, 1)
+        if (found := re.fullmatch(r"# -+ (.+?) -+", line))
+    ]
+    ends = [number for number, _ in marks[1:]] + [len(lines) + 1]
+    return "\n".join(
+        f"### {title}\n\n{_rows([e for e in entries if begin < e.line < end], lines)}\n"
+        for (begin, title), end in zip(marks, ends, strict=True)
+    )
+
+
+def _entries(body: Iterable[ast.stmt], values: Mapping[str, Any]) -> Iterator[Entry]:
+    for statement in body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=keywords)):
+                given = (
+                    (word.arg or "", getattr(values[name], word.arg or "")) for word in keywords
+                )
+                text = "; ".join(f"{field} {_shown(value)}" for field, value in given)
+                yield Entry(name, text, statement.lineno)
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                yield Entry(name, _shown(values[name]), statement.lineno)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict(keys=keys)):
+                flags = zip(keys, values[name].items(), strict=True)
+                for key, (flag, value) in flags:
+                    yield Entry(f"--{flag}", _shown(value), key.lineno if key else 0)
+
+
+def _rows(entries: Iterable[Entry], lines: Sequence[str]) -> str:
+    rows = [(f"`{entry.name}`", entry.value, _reason(entry, lines)) for entry in entries]
+    return table(("name", "value", "reason"), rows)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case model.Check(port=port, path=path):
+            return f"`GET {path}` on port {port}"
+        case tuple():
+            return " and ".join(map(_shown, value))
+        case float() if value.is_integer():
+            return str(int(value))
+        case _:
+            return str(value)
+
+
+def _reason(entry: Entry, lines: Sequence[str]) -> str:
+    """The comment above the entry, and the one behind it."""
+    above: list[str] = []
+    number = entry.line - 2
+    while number >= 0 and (text := lines[number].strip()).startswith("# ") and "---" not in text:
+        above.insert(0, text[2:])
+        number -= 1
+    _, _, behind = lines[entry.line - 1].partition("  # ")
+    return " ".join([*above, behind]).strip()
+
+
+if __name__ == "__main__":
+    main()

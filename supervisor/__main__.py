@@ -1,0 +1,5 @@
+"""``python -m supervisor`` is ``pdsup``."""
+
+from supervisor.cli.main import entry
+
+entry()

@@ -1,0 +1,120 @@
+"""Keeps nginx's list of routers equal to the routers that are ready."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+
+from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.assignment.compile import AssignedUnit, Assignment
+from supervisor.nginx.config import Settings, Upstream
+from supervisor.nginx.reloader import Live, Reloader
+from supervisor.units.runner import Runner
+from supervisor.units.spawner import Spawner
+
+# Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
+SPARE_DESCRIPTORS = 64
+MOST_CONNECTIONS = 65535
+
+
+class Balancer:
+    """The nginx of this node and the routers of the whole plan behind it."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        runner: Runner,
+        gatekeeper: Gatekeeper,
+        spawner: Spawner,
+        session: aiohttp.ClientSession,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._plan = assignment.plan
+        self._gatekeeper = gatekeeper
+        self._on_change = on_change
+        self._pid: int | None = None
+        self._live = Live()
+        self._wanted: frozenset[str] = frozenset()
+        self._nginx = runner.unit.plan.nginx
+        self.reloader = Reloader(
+            binary=runner.unit.command[0],
+            conf=Path(assignment.place.run_dir, "nginx", "nginx.conf"),
+            settings=_settings(assignment, runner.unit),
+            spawner=spawner,
+            session=session,
+            signal_master=runner.signal,
+            on_live=self._now_live,
+        )
+
+    def follow(self, pid: int | None) -> None:
+        """Takes in the pid of nginx (None: it does not run) and the state of the routers."""
+        if pid != self._pid:
+            self._pid = pid
+            self.reloader.master_changed()
+        ready = frozenset(
+            Upstream(name, self._plan.address[unit.node], unit.ports["http"])
+            for name in (self._nginx.upstreams if self._nginx else ())
+            for unit in (self._plan.by_name[name],)
+            if (report := self._gatekeeper.look(name)) and report.state == "RUNNING"
+        )
+        self._wanted = frozenset(upstream.name for upstream in ready)
+        self.reloader.want(ready)
+
+    def unusable(self) -> str | None:
+        """Why clients can't be served as they should, or None."""
+        if self._live.error:
+            return self._live.error
+        if not self._wanted:
+            return "no router is ready, so it answers 503"
+        if self._live.upstreams != self._wanted:
+            return "its list of routers is being changed"
+        return None
+
+    def _now_live(self, live: Live) -> None:
+        self._live = live
+        self._on_change()
+
+
+def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
+    own_only = unit.bind == "address"
+    nginx = unit.plan.nginx
+    if nginx is None:
+        raise AssertionError(f"{unit.name} is of kind nginx without its settings")
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return Settings(
+        listen=unit.address if own_only else None,
+        ipv6=_has_ipv6(),
+        port=unit.plan.ports["http"],
+        status_address=unit.address if own_only else "127.0.0.1",
+        status_port=unit.plan.ports["status"],
+        prefix=assignment.place.state_dir,
+        user=_user(),
+        keepalive_timeout=nginx.keepalive_timeout,
+        client_max_body_size=nginx.client_max_body_size,
+        worker_connections=max(
+            SPARE_DESCRIPTORS, min(MOST_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)
+        ),
+    )
+
+
+def _user() -> tuple[str, str] | None:
+    """Root's nginx would run its workers as nobody, who can't enter our private directories."""
+    if os.geteuid() != 0:
+        return None
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""Ends the units of this node in the right order: what is in front goes first, also elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supervisor import clock
+from supervisor.agent.publisher import Bell, Publisher
+from supervisor.cluster import gate
+from supervisor.cluster.poller import Poller
+from supervisor.plan.model import Plan
+from supervisor.units import lifecycle
+from supervisor.units.runner import Runner
+
+# Slurm tells all nodes of a job within a moment of each other; a node that has not said by then
+# that it ends too is meant to go on.
+ANNOUNCE_S = 1.0
+# Time conditions have no event, so during an end they are looked at this often.
+LOOK_S = 0.25
+HURRY_S = 1.0
+
+
+class Ender:
+    """Stops the units of one node, once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        runners: Mapping[str, Runner],
+        publisher: Publisher,
+        poller: Poller,
+        bell: Bell,
+    ) -> None:
+        self._plan = plan
+        self._runners = runners
+        self._publisher = publisher
+        self._poller = poller
+        self._bell = bell
+        self._in_front = gate.dependents(plan)
+        self._patience = gate.patience(plan)
+        self._asked: set[str] = set()
+        self._began = clock.FOREVER
+
+    async def end(self) -> None:
+        """Returns when no unit of this node is left; a unit that survives SIGKILL holds it up."""
+        self._began = clock.monotonic()
+        in_front = {other for name in self._runners for other in self._in_front[name]}
+        self._poller.follow(
+            {self._plan.by_name[name].node for name in in_front - self._runners.keys()}
+        )
+        while not self._all_settled():
+            self._stop(self._stoppable())
+            await self._bell.wait_until(
+                lambda: self._all_settled() or bool(self._stoppable()), LOOK_S
+            )
+
+    def hurry(self) -> None:
+        """Every unit at once, and whatever is left in a second is killed."""
+        for runner in self._runners.values():
+            runner.stop_within = HURRY_S
+        self._stop(list(self._runners))
+
+    def _stop(self, names: list[str]) -> None:
+        for name in names:
+            self._asked.add(name)
+            self._runners[name].tell(lifecycle.Stop())
+
+    def _all_settled(self) -> bool:
+        return all(gate.settled(self._publisher.units[name]) for name in self._runners)
+
+    def _stoppable(self) -> list[str]:
+        passed = clock.monotonic() - self._began
+        return [
+            name
+            for name in self._runners
+            if name not in self._asked
+            and (
+                passed > self._patience[name]
+                or not any(self._in_the_way(other, passed) for other in self._in_front[name])
+            )
+        ]
+
+    def _in_the_way(self, other: str, passed: float) -> bool:
+        if other in self._runners:
+            return not gate.settled(self._publisher.units[other])
+        peer = self._poller.peers[self._plan.by_name[other].node]
+        if peer.report and gate.settled(peer.report.unit(other)):
+            return False
+        # Also a node that can't be reached: its agent may have been started a moment ago.
+        return passed < ANNOUNCE_S or bool(peer.usable and peer.usable.ending)

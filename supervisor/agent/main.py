@@ -1,0 +1,258 @@
+"""The agent of one node: owns its units and whatever they need, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+import structlog
+
+from supervisor import clock
+from supervisor.agent import journal, picture
+from supervisor.agent.balancer import Balancer
+from supervisor.agent.ender import Ender
+from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.publisher import Bell, Publisher
+from supervisor.assignment.compile import Assignment
+from supervisor.cluster.poller import Poller
+from supervisor.cluster.report import Peer
+from supervisor.units import lifecycle
+from supervisor.units.facts import Transition
+from supervisor.units.prober import Prober
+from supervisor.units.reaper import Reaper, become_subreaper
+from supervisor.units.runner import Host, Runner
+from supervisor.units.spawner import Spawner, close_inherited
+
+# How long an agent that ended its units stays to tell the others of the cluster's end: those that
+# it can't reach, because one of the two has only just started, and those that it can.
+MEET_S = 2.0
+LINGER_S = 3.0
+
+
+class Log(Protocol):
+    """The part of a structlog logger that is used."""
+
+    def info(self, event: str, **facts: object) -> None:
+        """Something a user may want to know."""
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Something a user should know."""
+
+
+class Agent:
+    """One node's part of a plan. ``tasks`` owns every task; ``run`` is called once."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        token: str,
+        session: aiohttp.ClientSession,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.assignment = assignment
+        self.plan = assignment.plan
+        self.node = assignment.place.node
+        self.bell = Bell()
+        self.publisher = Publisher(assignment, self.bell)
+        self.poller = Poller(
+            self.plan, assignment.digest, token, session, tasks, self._peer_changed
+        )
+        self._gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
+        self._log: Log = structlog.get_logger(node=self.node)
+        self._spawner = Spawner()
+        self._reaper = Reaper(self._spawner)
+        host = Host(self._spawner, self._reaper, Prober(session), tasks, self.plan.name)
+        self._units_of: dict[str, list[str]] = {}
+        for unit in self.plan.units:
+            self._units_of.setdefault(unit.node, []).append(unit.name)
+        self._runners = {unit.name: Runner(unit, host, self) for unit in assignment.units}
+        self._balancers = {
+            name: Balancer(
+                assignment, runner, self._gates, self._spawner, session, self._react_soon
+            )
+            for name, runner in self._runners.items()
+            if runner.unit.plan.kind == "nginx"
+        }
+        self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
+        self._tasks = tasks
+        self._end = asyncio.Event()
+        self._fatal: set[str] = set()
+        self._reaction_due = False
+        self._news = 0
+        for name in self._runners:
+            self._publish(name)
+
+    @property
+    def version(self) -> str:
+        """Changes with everything this agent knows, of its own node and of others."""
+        return f"{self.publisher.version}.{self._news}"
+
+    async def run(self) -> int:
+        """Runs the units until told to end; the exit status of the agent (1: something FATAL)."""
+        close_inherited()
+        become_subreaper()
+        self._listen_to_signals()
+        self.poller.follow(self._peers_needed())
+        doers = [runner.serve() for runner in self._runners.values()]
+        doers += [balancer.reloader.run() for balancer in self._balancers.values()]
+        serving = [self._tasks.create_task(doer) for doer in doers]
+        try:
+            for runner in self._runners.values():
+                runner.tell(lifecycle.Start())
+            await self._end.wait()
+            await self._ender.end()
+            await self._linger()
+        finally:
+            for task in serving:
+                task.cancel()
+            await self._leave_nothing()
+            # A child that ends later must not call into a loop that is closed.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return 1 if self._fatal else 0
+
+    def end(self, reason: str, *, of_cluster: bool) -> None:
+        """Begins the end of this node's units, and of all nodes' if wanted. A second call hurries
+        only when it comes from a signal.
+        """
+        if not self._end.is_set() or of_cluster:
+            self._log.info("ending", reason=reason, of_cluster=of_cluster)
+            self.publisher.publish_end(reason, of_cluster=of_cluster)
+        self._end.set()
+
+    # -- what runners ask and tell ------------------------------------------------------------
+
+    def gate(self, unit: str, *, first: bool) -> str | None:
+        """What the unit waits for before a start, or None."""
+        return self._gates.reason(unit, first=first)
+
+    def before_spawn(self, unit: str) -> None:
+        """nginx finds its configuration and directories ready."""
+        if unit in self._balancers:
+            self._balancers[unit].reloader.prepare()
+
+    def changed(self, unit: str, transition: Transition | None) -> None:
+        """Publishes and records what a runner told, and lets the rest of the node react."""
+        self._publish(unit)
+        self._balance()
+        self._gates.forget([unit])
+        if transition is not None:
+            self._record(transition)
+        self._react_soon()
+
+    # -- the rest of the node -----------------------------------------------------------------
+
+    def _publish(self, name: str) -> None:
+        runner = self._runners[name]
+        balancer = self._balancers.get(name)
+        unusable = balancer.unusable() if balancer else None
+        self.publisher.publish(picture.unit_report(runner.unit.plan, runner.facts, unusable))
+
+    def _balance(self) -> None:
+        """At once, not soon: whoever hears that a router is ready must not find nginx ready too
+        with a list that lacks it.
+        """
+        for name, balancer in self._balancers.items():
+            balancer.follow(self._runners[name].facts.pid)
+            self._publish(name)
+
+    def _record(self, transition: Transition) -> None:
+        state = lifecycle.public(transition.after)
+        reason = lifecycle.reason_of(transition.after)
+        if state == "FATAL":
+            self._fatal.add(transition.unit)
+        if state != lifecycle.public(transition.before):
+            alarming = state in ("FATAL", "BACKOFF", "UNHEALTHY")
+            tell = self._log.warning if alarming else self._log.info
+            tell("unit", unit=transition.unit, state=state, reason=reason)
+        line = journal.line(transition, self.node, clock.wall(), clock.monotonic())
+        path = Path(self.assignment.place.run_dir, "events", f"{self.node}.jsonl")
+        try:
+            with path.open("a") as file:
+                file.write(line)
+        except OSError as error:  # a full disk does not stop supervision
+            self._log.warning("cannot write the journal", path=str(path), cause=error.strerror)
+
+    def _peer_changed(self, node: str) -> None:
+        self._gates.forget(self._units_of.get(node, ()))
+        self._balance()
+        self._news += 1
+        self.bell.ring()
+        self._react_soon()
+        self._obey(self.poller.peers[node])
+
+    def _react_soon(self) -> None:
+        """Reacts once to everything that happens in one turn of the loop."""
+        if not self._reaction_due:
+            self._reaction_due = True
+            asyncio.get_running_loop().call_soon(self._react)
+
+    def _react(self) -> None:
+        self._reaction_due = False
+        self._balance()
+        waiting = {
+            name: runner
+            for name, runner in self._runners.items()
+            if isinstance(runner.facts.state, lifecycle.Waiting)
+        }
+        self._gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
+        for runner in waiting.values():
+            runner.tell(lifecycle.GateChanged())
+
+    def _obey(self, peer: Peer) -> None:
+        if peer.usable and peer.usable.ends_cluster and not self.publisher.ends_cluster:
+            self.end(f"{peer.node} ends the cluster: {peer.usable.ending}", of_cluster=True)
+
+    def _peers_needed(self) -> set[str]:
+        """The first node follows all, all follow it: so an end reaches everybody in two steps."""
+        first = self.plan.nodes[0].name
+        if self.node == first:
+            return {node.name for node in self.plan.nodes} - {self.node}
+        plans = [runner.unit.plan for runner in self._runners.values()]
+        names = {need.unit for plan in plans for need in plan.needs.units}
+        names |= {name for plan in plans if plan.nginx for name in plan.nginx.upstreams}
+        return ({self.plan.by_name[name].node for name in names} | {first}) - {self.node}
+
+    async def _linger(self) -> None:
+        """Stays until the others know of the cluster's end, so that nobody misses it."""
+        if not self.publisher.ends_cluster:
+            return
+        if not await self.bell.wait_until(lambda: not self._unaware(), MEET_S):
+            await self.bell.wait_until(
+                lambda: not any(peer.usable for peer in self._unaware()), LINGER_S
+            )
+
+    def _unaware(self) -> list[Peer]:
+        return [peer for peer in self.poller.peers.values() if not _aware(peer)]
+
+    async def _leave_nothing(self) -> None:
+        """Also when a defect ended the agent: its units never outlive it."""
+        survivors = await self._reaper.end_everything()
+        if survivors:
+            self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
+        await self._gates.close()
+        await self.poller.close()
+
+    # -- signals ------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_end, number.name)
+        loop.add_signal_handler(signal.SIGUSR1, self._told_to_end, "SIGUSR1 (wall time is near)")
+        loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: nothing to reload")
+        # uvloop refuses a handler of its own for this one, though it starts no children here.
+        signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reaper.sweep))
+
+    def _told_to_end(self, name: str) -> None:
+        if self._end.is_set():
+            self._ender.hurry()
+        self.end(name, of_cluster=False)
+
+
+def _aware(peer: Peer) -> bool:
+    """Whether a node ends with the cluster, or has ended before."""
+    last = peer.report
+    return bool(last and (last.ends_cluster or (last.ending and peer.problem)))

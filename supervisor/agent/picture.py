@@ -1,0 +1,37 @@
+"""What this node reports of a unit, from its plan and its facts. Pure."""
+
+from __future__ import annotations
+
+from supervisor.cluster.report import ExitReport, UnitReport
+from supervisor.plan.model import PlanUnit
+from supervisor.units import lifecycle
+from supervisor.units.facts import Facts
+
+
+def unit_report(unit: PlanUnit, facts: Facts, unusable: str | None = None) -> UnitReport:
+    """``unusable``: why the unit can't be used although it is RUNNING, if so."""
+    state = lifecycle.public(facts.state)
+    last = facts.last_exit
+    reason = lifecycle.reason_of(facts.state) or facts.detail or unusable or ""
+    return UnitReport(
+        name=unit.name,
+        kind=unit.kind,
+        role=unit.role,
+        node=unit.node,
+        rank=unit.rank,
+        gang=unit.gang,
+        state=state,
+        ready=state == "RUNNING" and unusable is None,
+        pid=facts.pid,
+        run=facts.run,
+        restarts=max(0, facts.run - 1),
+        since=facts.since,
+        started=facts.started,
+        ports=unit.ports,
+        gpus=unit.gpus,
+        # Command lines and file names may hold any bytes; a report holds text.
+        reason=reason.encode(errors="backslashreplace").decode(),
+        last_exit=ExitReport(code=last.status.code, signal=last.status.signal, at=last.at)
+        if last
+        else None,
+    )

@@ -1,0 +1,191 @@
+"""The agent's HTTP API: everything on the control socket, signed GET requests on TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from supervisor import clock
+from supervisor.agent.main import Agent
+from supervisor.agent.publisher import Bell
+from supervisor.api import view
+from supervisor.assignment.compile import log_path
+from supervisor.cluster import signature
+from supervisor.cluster.report import NOT_ASKED, to_json
+from supervisor.errors import SupervisorError
+from supervisor.units.inspector import holder
+
+LONGEST_WAIT_S = 60.0
+# A first question about all nodes waits this long for those that were not asked before.
+FIRST_ANSWERS_S = 2.5
+# How long an agent that ends stays for followers that have not shown to have its last report.
+LAST_REPORT_S = 0.5
+# Nothing tells when a follower hangs up, so while one is waited for it is looked at this often.
+LOOK_S = 0.02
+# Long polls of others are cut off when the agent ends; nobody else is worth a longer wait.
+CLOSE_S = 0.2
+VERSION = "X-Pdsup-Version"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """The answers of one agent."""
+
+    def __init__(self, agent: Agent, token: str) -> None:
+        self._agent = agent
+        self._token = token
+        # The version that each connection of a follower has for certain, as its requests say.
+        self._followers: dict[asyncio.Transport, str] = {}
+        self._asked = Bell()
+
+    @asynccontextmanager
+    async def serve(self, socket_path: Path) -> AsyncIterator[None]:
+        """Listens on the control socket and on the node's address while the body runs.
+
+        Raises SupervisorError when one of them can't be listened on.
+        """
+        local = web.AppRunner(self._local(), access_log=None, shutdown_timeout=CLOSE_S)
+        remote = web.AppRunner(self._remote(), access_log=None, shutdown_timeout=CLOSE_S)
+        try:
+            await remote.setup()
+            await self._listen_to_nodes(remote)
+            await local.setup()
+            socket_path.unlink(missing_ok=True)
+            await web.UnixSite(local, str(socket_path)).start()
+            yield
+        finally:
+            await self._tell_last_report()
+            self._agent.bell.close()
+            self._agent.publisher.bell.close()
+            await asyncio.gather(local.cleanup(), remote.cleanup())
+            socket_path.unlink(missing_ok=True)
+
+    async def _listen_to_nodes(self, runner: web.AppRunner) -> None:
+        address, port = self._agent.assignment.address, self._agent.plan.control_port
+        try:
+            await web.TCPSite(runner, address, port).start()
+        except OSError as error:
+            cause = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                cause = f"it is held by {holder(address, 'address', port)}"
+            raise SupervisorError(f"cannot listen on {address}:{port}: {cause}") from None
+
+    def _readable(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/report", self._report),
+            web.get("/v1/status", self._status),
+            web.get("/livez", self._livez),
+            web.get("/readyz", self._readyz),
+        ]
+
+    def _local(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(self._readable())
+        app.add_routes(
+            [web.get("/v1/logs/{unit}", self._log), web.post("/v1/shutdown", self._shutdown)]
+        )
+        return app
+
+    def _remote(self) -> web.Application:
+        app = web.Application(middlewares=[self._only_signed])
+        app.add_routes(self._readable())
+        return app
+
+    @web.middleware
+    async def _only_signed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = signature.refusal(
+            self._token, request.method, request.raw_path, request.headers, clock.wall()
+        )
+        if refusal is not None:
+            raise web.HTTPUnauthorized(text=refusal)
+        return await handler(request)
+
+    async def _tell_last_report(self) -> None:
+        """Who missed it would take this node's units for running until it gives this node up."""
+        until = clock.monotonic() + LAST_REPORT_S
+        while not self._all_told() and clock.monotonic() < until:
+            await self._asked.wait_until(self._all_told, LOOK_S)
+
+    def _all_told(self) -> bool:
+        version = self._agent.publisher.version
+        return all(has == version or to.is_closing() for to, has in self._followers.items())
+
+    def _follows(self, request: web.Request) -> None:
+        to = request.transport
+        if to is None:
+            return
+        if to not in self._followers:
+            self._followers = {t: has for t, has in self._followers.items() if not t.is_closing()}
+        self._followers[to] = request.query.get("since", "")
+        self._asked.ring()
+
+    async def _report(self, request: web.Request) -> web.Response:
+        self._follows(request)
+        publisher = self._agent.publisher
+        if not await self._newer(request, publisher.bell, lambda: publisher.version):
+            return web.Response(status=304)
+        return web.Response(body=to_json(publisher.report()), content_type="application/json")
+
+    async def _status(self, request: web.Request) -> web.Response:
+        agent = self._agent
+        every = request.query.get("all") == "1"
+        if every:
+            agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
+            await agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
+        if not await self._newer(request, agent.bell, lambda: agent.version):
+            return web.Response(status=304)
+        own, peers = agent.publisher.report(), agent.poller.peers.values()
+        value = view.status(agent.plan, own, peers, clock.monotonic(), all_nodes=every)
+        return web.json_response(value, headers={VERSION: agent.version})
+
+    async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:
+        """Long poll: waits, as the request says, until the version is not ``since`` any more."""
+        since = request.query.get("since")
+        try:
+            wait = float(request.query.get("wait", "0"))
+        except ValueError:
+            wait = math.nan
+        if not 0 <= wait <= LONGEST_WAIT_S:
+            raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
+        return await bell.wait_until(lambda: version() != since, wait)
+
+    def _all_asked(self) -> bool:
+        return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        units = self._agent.publisher.units.values()
+        missing = [unit.name for unit in units if not (unit.ready or view.ended_well(unit))]
+        text = f"not ready: {', '.join(missing)}\n" if missing else "ok\n"
+        return web.Response(text=text, status=503 if missing else 200)
+
+    async def _log(self, request: web.Request) -> web.Response:
+        unit = self._agent.plan.by_name.get(request.match_info["unit"])
+        if unit is None:
+            raise web.HTTPNotFound(text="no such unit")
+        return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
+
+    async def _shutdown(self, request: web.Request) -> web.Response:
+        match _json(await request.read()):
+            case {"all": bool(everywhere)}:
+                self._agent.end("shutdown requested", of_cluster=everywhere)
+                return web.json_response({"ending": True})
+        raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

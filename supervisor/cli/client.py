@@ -1,0 +1,154 @@
+"""Finds the agents of this user on this machine and talks to them over their control sockets.
+
+A query must take no longer than a look: it imports little, and nothing of the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from supervisor.assignment import directories
+from supervisor.assignment.directories import RUN_LINK, SOCKET
+from supervisor.errors import NothingThere, SupervisorError, WrongUsage
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an agent said. ``value`` is None for 304, the long poll's "nothing new"."""
+
+    value: Any
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The agents of one run on this machine: control sockets by node, in natural order."""
+
+    run_dir: str
+    sockets: Mapping[str, Path]
+
+
+def clusters() -> list[Cluster]:
+    """Every run that has a living agent of this user here."""
+    roots = directories.state_roots(os.environ, tempfile.gettempdir(), os.geteuid())
+    found = []
+    for link in sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}")):
+        with contextlib.suppress(FileNotFoundError):  # it ends while we look
+            run_dir = str(link.readlink())
+            paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
+            sockets = {path.parent.name: path for path in paths if _answers(path)}
+            if sockets and link.is_symlink():
+                found.append(Cluster(run_dir, sockets))
+    return found
+
+
+def cluster(run_dir: str | None) -> Cluster:
+    """The one that is meant: by its run directory, else the only one there is.
+
+    Raises NothingThere when no agent answers, WrongUsage when it is not clear which is meant.
+    """
+    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
+    found = clusters()
+    if given:
+        found = [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
+    if not found:
+        where = f" for {given}" if given else " on this machine"
+        raise NothingThere(f"cannot ask: no agent answers{where}; start one with pdsup up or agent")
+    if len(found) > 1:
+        names = ", ".join(one.run_dir for one in found)
+        raise WrongUsage(f"cannot choose among {len(found)} runs: give --run-dir, one of {names}")
+    return found[0]
+
+
+def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
+    """``GET query`` on a control socket. Raises NothingThere when the agent is gone."""
+    return _request(path, "GET", query, "", TIMEOUT_S + wait)
+
+
+def tell(path: Path, command: str, value: Any) -> Answer:
+    """``POST command`` with a JSON value. Raises NothingThere when the agent is gone."""
+    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
+
+
+def _request(path: Path, method: str, target: str, body: str, timeout: float) -> Answer:
+    """One request on a connection of its own. The standard library's client would do, but its
+    import alone takes longer than everything else that a query does.
+    """
+    lines = (
+        f"{method} {target} HTTP/1.1",
+        "Host: localhost",
+        "Connection: close",
+        f"Content-Length: {len(body.encode())}",
+    )
+    request = "\r\n".join((*lines, "", body)).encode()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            connection.sendall(request)
+            response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    except OSError as error:
+        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+    try:
+        return _answer(f"{method} {target}", response.decode())
+    except (ValueError, IndexError):  # cut short, or not from an agent
+        raise NothingThere(
+            f"cannot ask the agent of {path.parent.name}: it said only {response[:80]!r}"
+        ) from None
+
+
+def _answer(request: str, response: str) -> Answer:
+    head, _, text = response.partition("\r\n\r\n")
+    (first, *rest) = head.split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
+    match int(first.split()[1]):
+        case 200:
+            return Answer(json.loads(text), headers.get("x-pdsup-version"))
+        case 304:
+            return Answer(None, None)
+        case 404:
+            raise NothingThere(f"cannot {request}: {text}")
+        case status:
+            raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
+
+
+def _answers(path: Path) -> bool:
+    """An agent that was killed leaves its socket behind; then nobody listens on it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.findall(r"\d+|\D+", path.parent.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def status(found: Cluster, *, every: bool) -> dict[str, Any]:
+    """The status JSON: of every node of the plan, or only of the agents on this machine."""
+    if every:
+        value: dict[str, Any] = ask(first_agent(found), "/v1/status?all=1").value
+        return value
+    answers = [ask(path, "/v1/status").value for path in found.sockets.values()]
+    return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
+
+
+def first_agent(found: Cluster) -> Path:
+    """The socket of the first node's agent that is here."""
+    return next(iter(found.sockets.values()))
+
+
+def log_file(found: Cluster, unit: str) -> Path:
+    """Where a unit of any node writes; raises NothingThere when the plan has no such unit."""
+    return Path(ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}").value["path"])

@@ -1,0 +1,106 @@
+"""Conducts ``pdsup up``: compile, start the agents, wait until ready, stay or run, stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from supervisor.assignment import reader
+from supervisor.cli.starter import Agents, alone, loopback_nodes, refuse_busy_ports
+from supervisor.cli.table import table
+from supervisor.cli.watcher import Outcome, Watcher
+from supervisor.errors import SupervisorError
+from supervisor.plan import loader
+from supervisor.plan.loader import Loaded
+from supervisor.plan.model import Node, Plan
+
+
+def run(args: argparse.Namespace) -> int:
+    """From the recipe to the end of the cluster; the exit status of ``pdsup up``."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    agents = Agents()
+    detached = False
+    try:
+        plan, run_dir = _start(args, agents)
+        _until_ready(args.timeout, agents, run_dir)
+        front = plan.front()
+        _say(f"ready: clients talk to {front}" if front else "ready")
+        if args.command:
+            return _run_command(args.command, plan, run_dir)
+        detached = args.detach
+        return 0 if detached else _stay(agents)
+    except _NotUp as error:
+        _say(f"pdsup: cannot bring up {args.file}: {error}")
+        return int(error.outcome.value)
+    finally:
+        if not detached:
+            agents.stop(_say)
+
+
+class _NotUp(Exception):
+    def __init__(self, outcome: Outcome, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
+    with alone():
+        draft = _load(args, loader.invented_nodes(loader.node_count(args.file, tuple(args.set))))
+        loaded = _load(args, loopback_nodes(draft.plan))
+        plan = loaded.plan
+        refuse_busy_ports(plan)
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
+        reader.prepare(run_dir, loaded.text)
+        _say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
+        agents.start(plan, run_dir)
+        return plan, run_dir
+
+
+def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
+    return loader.load(
+        args.file, nodes=nodes, bind="address", engine=args.engine, overrides=tuple(args.set)
+    )
+
+
+def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
+    watcher = Watcher(str(run_dir), (), "running", _say, agents.trouble)
+    outcome = watcher.watch(timeout)
+    if watcher.status is not None:
+        _say("\n".join(table(watcher.status["nodes"], colour=sys.stderr.isatty())))
+    if outcome is not Outcome.REACHED:
+        raise _NotUp(outcome, watcher.why(outcome))
+
+
+def _run_command(command: list[str], plan: Plan, run_dir: Path) -> int:
+    """COMMAND gets the front's address and the run directory in its environment."""
+    facts = {"PDSUP_URL": plan.front() or "", "PDSUP_RUN_DIR": str(run_dir)}
+    try:
+        status = subprocess.call(command, env={**os.environ, **facts})
+    except OSError as error:
+        raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
+    return status if status >= 0 else 128 - status
+
+
+def _stay(agents: Agents) -> int:
+    _say("Ctrl-C stops everything")
+    try:
+        return agents.wait()
+    except KeyboardInterrupt:
+        agents.stop(_say)
+        return agents.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

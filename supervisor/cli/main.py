@@ -1,0 +1,86 @@
+"""The command line: finds the verb, runs it, and turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from supervisor.errors import InvalidDocument, SupervisorError
+
+# In the order of the help text: before a run, a run, looking at it, ending it.
+VERBS = ("plan", "check", "up", "agent", "status", "wait", "logs", "shutdown", "version", "help")
+ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help"}
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs one command; the exit status."""
+    name = ALIASES.get(words[0], words[0]) if words else "help"
+    if name not in VERBS:
+        return _unknown(name)
+    verb = importlib.import_module(f"supervisor.cli.verbs.{name}")
+    own, command = words[1:], words[:0]
+    if getattr(verb, "TAKES_COMMAND", False):
+        own, command = _split(own)
+    args = parser_of(name).parse_args(own, argparse.Namespace(command=list(command)))
+    return reported(verb.run, args)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one verb's arguments."""
+    verb = importlib.import_module(f"supervisor.cli.verbs.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"pdsup {name}",
+        description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
+        epilog=f"example: {verb.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.arguments(parser)
+    if getattr(verb, "TAKES_COMMAND", False):
+        parser.usage = f"{parser.format_usage().removeprefix('usage: ').rstrip()} [-- COMMAND ...]"
+    return parser
+
+
+def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands before and after the first ``--``; argparse mistakes options for COMMAND's."""
+    at = list(words).index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
+def reported(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """``run(args)``, with every error a user can act on told in one line on stderr."""
+    try:
+        return run(args)
+    except InvalidDocument as error:
+        for problem in error.problems:
+            print(problem.at(error.file), file=sys.stderr)
+        return _failed(error)
+    except SupervisorError as error:
+        return _failed(error)
+    except BrokenPipeError:
+        # Whoever read our output has enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(error: SupervisorError) -> int:
+    print(f"pdsup: {error}", file=sys.stderr)
+    return error.exit_status
+
+
+def _unknown(name: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(name, VERBS, n=1)
+    hint = f"did you mean {near[0]}?" if near else "see pdsup help"
+    print(f"pdsup: cannot run {name}: no such command; {hint}", file=sys.stderr)
+    return 2

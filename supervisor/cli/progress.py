@@ -1,0 +1,102 @@
+"""What is still missing until a cluster is up or down, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from supervisor.cli.table import duration
+
+Unit = dict[str, Any]
+
+
+def units(status: dict[str, Any]) -> list[Unit]:
+    """All units of a status JSON."""
+    return [unit for node in status["nodes"] for unit in node["units"]]
+
+
+def chosen(status: dict[str, Any], patterns: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """The status with only the units that a pattern names, and the patterns that name none.
+
+    A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks). None: all units.
+    """
+    wanted = list(patterns)
+    if not wanted or "all" in wanted:
+        return status, []
+    nodes = [
+        {**node, "units": [u for u in node["units"] if any(_named(u, p) for p in wanted)]}
+        for node in status["nodes"]
+    ]
+    names_none = [p for p in wanted if not any(_named(u, p) for u in units(status))]
+    return {**status, "nodes": [node for node in nodes if node["units"]]}, names_none
+
+
+def _named(unit: Unit, pattern: str) -> bool:
+    return fnmatchcase(unit["name"], pattern) or unit["gang"] == pattern
+
+
+def is_up(unit: Unit) -> bool:
+    """Ready, or ended as it should."""
+    return bool(unit["ready"]) or ended_well(unit)
+
+
+def is_down(unit: Unit) -> bool:
+    """Nothing of it runs or will run."""
+    return unit["state"] in ("STOPPED", "EXITED", "FATAL")
+
+
+def ended_well(unit: Unit) -> bool:
+    """EXITED with status 0."""
+    last = unit["last_exit"]
+    return unit["state"] == "EXITED" and last is not None and last["code"] == 0
+
+
+def is_lost(unit: Unit) -> bool:
+    """It will not be up any more unless somebody does something."""
+    return unit["state"] == "FATAL" or (unit["state"] == "EXITED" and not ended_well(unit))
+
+
+_CAUSES_FIRST = ("FATAL", "EXITED", "BACKOFF", "UNHEALTHY", "UNKNOWN", "STOPPED", "STARTING")
+
+
+def missing(
+    found: Iterable[Unit], reached: Callable[[Unit], bool], now: float, most: int
+) -> list[str]:
+    """At most ``most`` lines about units that have not reached the goal: state, since when, why.
+
+    ``now``: seconds since the epoch. What likely holds up the others comes first; units that only
+    wait for others are counted, not named, as long as there is a cause to name.
+    """
+    late = sorted((unit for unit in found if not reached(unit)), key=_rank)
+    causes = [unit for unit in late if unit["state"] != "WAITING"] or late
+    lines = [_missing(unit, now) for unit in causes[:most]]
+    rest = len(late) - len(lines)
+    return [*lines, f"and {rest} more"] if rest else lines
+
+
+def _rank(unit: Unit) -> int:
+    state = unit["state"]
+    return _CAUSES_FIRST.index(state) if state in _CAUSES_FIRST else len(_CAUSES_FIRST)
+
+
+def _missing(unit: Unit, now: float) -> str:
+    since = unit["since"]
+    age = f" for {duration(max(0.0, now - since))}" if since else ""
+    reason = f": {unit['reason']}" if unit["reason"] else ""
+    return f"{unit['name']} ({unit['node']}) {unit['state']}{age}{reason}"
+
+
+_SUMMARY_ORDER = ("prefill", "decode", "agg", "router", "nginx")
+
+
+def summary(found: list[Unit]) -> str:
+    """How many of what are ready: ``prefill 1/2, decode 2/2, router 0/4, nginx 0/1``."""
+    kinds = {unit["role"] or unit["kind"] for unit in found}
+    known = [kind for kind in _SUMMARY_ORDER if kind in kinds]
+    return ", ".join(_ready_of(kind, found) for kind in (*known, *sorted(kinds - set(known))))
+
+
+def _ready_of(kind: str, found: list[Unit]) -> str:
+    these = [unit for unit in found if (unit["role"] or unit["kind"]) == kind]
+    return f"{kind} {sum(map(is_up, these))}/{len(these)}"

@@ -1,0 +1,64 @@
+"""The status table: one line per unit, like supervisorctl's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_COLOURS = {
+    "RUNNING": "32",
+    "EXITED": "32",
+    "STOPPED": "2",
+    "FATAL": "31;1",
+    "UNKNOWN": "31",
+    "UNHEALTHY": "31",
+    "BACKOFF": "33",
+    "WAITING": "36",
+    "STARTING": "36",
+    "STOPPING": "33",
+}
+
+
+def table(nodes: Iterable[dict[str, Any]], *, colour: bool = False) -> list[str]:
+    """Lines of name, state, then pid, uptime and restarts or the reason, then the node.
+
+    ``nodes``: as in the status JSON.
+    """
+    rows = [
+        (unit["name"], unit["state"], details(unit), node["node"])
+        for node in nodes
+        for unit in node["units"]
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    return [_line(row, widths, colour) for row in rows]
+
+
+def details(unit: dict[str, Any]) -> str:
+    """What a user wants to know of a unit after its state."""
+    parts = []
+    if unit["pid"] is not None:
+        parts.append(f"pid {unit['pid']}")
+    if unit["uptime_s"] is not None:
+        parts.append(f"uptime {duration(unit['uptime_s'])}")
+    if unit["restarts"]:
+        parts.append(f"restarts {unit['restarts']}")
+    if unit["reason"]:
+        parts.append(unit["reason"])
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``0:01:07``, and with days ``2 days, 3:04:05``: as supervisorctl writes it."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    prefix = f"{days} day{'s' if days > 1 else ''}, " if days else ""
+    return f"{prefix}{hour}:{minute:02}:{second:02}"
+
+
+def _line(row: tuple[str, str, str, str], widths: list[int], colour: bool) -> str:
+    name, state, text, node = row
+    shown = state.ljust(widths[1])
+    if colour:
+        shown = f"\x1b[{_COLOURS.get(state, '0')}m{shown}\x1b[0m"
+    return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()

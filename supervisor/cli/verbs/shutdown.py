@@ -1,0 +1,74 @@
+"""``pdsup shutdown``: ends the agent, and with it its units."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import sys
+
+from supervisor import clock
+from supervisor.cli import client
+from supervisor.errors import SupervisorError, WrongUsage
+
+SUMMARY = "stop this node's agent and its units, or the whole cluster's"
+EXAMPLE = "pdsup shutdown --all"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which agents."""
+    parser.add_argument("--all", action="store_true", help="every agent of the cluster")
+    parser.add_argument("--node", help="the agent of this node, when several are on this machine")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="how long to wait (default: 60)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the agents that were on this machine are gone."""
+    cluster = client.cluster(args.run_dir)
+    node = _chosen(cluster, args)
+    ending = list(cluster.sockets) if args.all else [node]
+    with contextlib.ExitStack() as stack:
+        pidfds = {name: _pidfd(cluster, name) for name in ending}
+        for pidfd in pidfds.values():
+            stack.callback(os.close, pidfd)
+        client.tell(cluster.sockets[node], "/v1/shutdown", {"all": args.all})
+        left = _wait(pidfds, args.timeout)
+    if left:
+        raise SupervisorError(
+            f"cannot shut down {', '.join(left)}: not ended in {args.timeout:g} s"
+        )
+    print(f"stopped: {', '.join(ending)}", file=sys.stderr)
+    return 0
+
+
+def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
+    here = list(cluster.sockets)
+    if args.node:
+        if args.node not in here:
+            raise WrongUsage(f"cannot shut down {args.node}: the agents here are {', '.join(here)}")
+        return str(args.node)
+    if len(here) > 1 and not args.all:
+        raise WrongUsage(
+            f"cannot choose: {len(here)} agents are here; give --all, or --node, one of "
+            + ", ".join(here)
+        )
+    return here[0]
+
+
+def _pidfd(cluster: client.Cluster, node: str) -> int:
+    (status,) = client.ask(cluster.sockets[node], "/v1/status").value["nodes"]
+    return os.pidfd_open(status["agent"]["pid"])
+
+
+def _wait(pidfds: dict[str, int], timeout: float) -> list[str]:
+    """The nodes whose agents have not ended after ``timeout`` seconds."""
+    until = clock.monotonic() + timeout
+    left = dict(pidfds)
+    while left and (seconds := until - clock.monotonic()) > 0:
+        ended, _, _ = select.select(list(left.values()), [], [], seconds)
+        left = {name: pidfd for name, pidfd in left.items() if pidfd not in ended}
+    return list(left)

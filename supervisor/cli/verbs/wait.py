@@ -1,0 +1,34 @@
+"""``pdsup wait``: returns when the cluster is up, or down."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from supervisor.cli.watcher import Outcome, Watcher
+
+SUMMARY = "wait until the units are ready, or stopped"
+EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What to wait for, and how long."""
+    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+    parser.add_argument(
+        "--for", dest="goal", choices=("running", "stopped"), default="running", help="the goal"
+    )
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds (default: no limit)")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 reached, 1 can no longer be reached, 124 timed out."""
+    watcher = Watcher(args.run_dir, args.units, args.goal, _say)
+    outcome = watcher.watch(args.timeout)
+    if outcome is not Outcome.REACHED:
+        _say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
+    return outcome.value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

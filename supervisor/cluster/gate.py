@@ -1,0 +1,111 @@
+"""Whether a unit may start, and whether it may stop, from what the nodes report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from supervisor.cluster.report import UnitReport
+from supervisor.plan.model import Need, Plan
+
+Look = Callable[[str], UnitReport | None]
+Path = tuple[str, str]  # unit, purpose of its port
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``missing``: one phrase per unit waited for; none and the gate is open.
+
+    ``ask``: paths whose TCP connect is not known yet and would matter now.
+    """
+
+    missing: tuple[str, ...]
+    ask: tuple[Path, ...]
+
+    @property
+    def reason(self) -> str | None:
+        """What is waited for, short enough for a status line, or None when open."""
+        if not self.missing:
+            return None
+        more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
+        return "waits for " + ", ".join(self.missing[:3]) + more
+
+
+def decide(
+    plan: Plan, unit: str, look: Look, connects: Mapping[Path, str | None], *, first: bool
+) -> Verdict:
+    """The gate of ``unit``.
+
+    ``look`` gives the last report of a unit, None when its node has not reported.
+    ``connects`` holds, for each path tried from here, None or why the TCP connect failed.
+    """
+    needs = plan.by_name[unit].needs
+    lacks = {need.unit: _lack(need, look, connects) for need in needs.units}
+    ask = tuple(
+        (need.unit, port)
+        for need in needs.units
+        if _running(look(need.unit))
+        for port in need.ports
+        if (need.unit, port) not in connects
+    )
+    if first or needs.later == "all":
+        return Verdict(tuple(lack for lack in lacks.values() if lack), ask)
+    return Verdict(_roles_without_any(plan, lacks), ask)
+
+
+def _lack(need: Need, look: Look, connects: Mapping[Path, str | None]) -> str | None:
+    report = look(need.unit)
+    if report is None:
+        return f"{need.unit} (no report from its node)"
+    if not _running(report):
+        return f"{need.unit} ({report.state} on {report.node})"
+    for port in need.ports:
+        where = f"{report.node}:{report.ports[port]}"
+        if (need.unit, port) not in connects:
+            return f"{need.unit} (connecting to {where})"
+        if (failure := connects[need.unit, port]) is not None:
+            return f"{need.unit} (no TCP connection to {where}: {failure})"
+    return None
+
+
+def _running(report: UnitReport | None) -> bool:
+    return report is not None and report.state == "RUNNING"
+
+
+def _roles_without_any(plan: Plan, lacks: Mapping[str, str | None]) -> tuple[str, ...]:
+    by_role: dict[str, list[str | None]] = {}
+    for name, lack in lacks.items():
+        by_role.setdefault(plan.by_name[name].role or name, []).append(lack)
+    return tuple(f"any {role}" for role, found in by_role.items() if all(found))
+
+
+def dependents(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """For each unit, those that stop before it: who needs it, and the nginx in front of it."""
+    found: dict[str, list[str]] = {unit.name: [] for unit in plan.units}
+    for unit in plan.units:
+        upstreams = unit.nginx.upstreams if unit.nginx else ()
+        for name in (*(need.unit for need in unit.needs.units), *upstreams):
+            found[name].append(unit.name)
+    return {name: tuple(names) for name, names in found.items()}
+
+
+def patience(plan: Plan) -> dict[str, float]:
+    """For each unit, how many seconds those in front of it may take to stop, at the most."""
+    in_front = dependents(plan)
+    known: dict[str, float] = {}
+
+    def of(name: str) -> float:
+        if name not in known:
+            times = [of(other) + plan.by_name[other].stop.timeout_s for other in in_front[name]]
+            known[name] = max(times, default=0.0)
+        return known[name]
+
+    return {unit.name: of(unit.name) for unit in plan.units}
+
+
+SETTLED = frozenset({"STOPPED", "EXITED", "FATAL"})
+
+
+def settled(report: UnitReport | None) -> bool:
+    """Whether nothing of the unit runs or will run. A node that can't be reached has none."""
+    return report is None or report.state in SETTLED

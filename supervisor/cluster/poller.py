@@ -1,0 +1,140 @@
+"""Follows the reports of other nodes by long polls: one request in flight per followed node."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import aiohttp
+
+from supervisor import clock
+from supervisor.cluster import signature
+from supervisor.cluster.report import NOT_ASKED, Peer, Report, from_json
+from supervisor.plan.model import Plan
+from supervisor.units.prober import cause
+
+WAIT_S = 20.0
+# Beyond the wait: what a loaded node may need to answer. A node that lost power is noticed then.
+GRACE_S = 5.0
+CONNECT_S = 2.0
+RETRY_FIRST_S = 0.1
+RETRY_LIMIT_S = 1.0
+# An agent that is started again, or a network that hiccups, is back before this: gates must not
+# close nor routers leave nginx for that. An agent that said that it ends is believed at once.
+HOLD_S = 2.0
+# Whoever looks at the whole cluster asks again sooner than this, which is longer than the longest
+# wait that the API grants, so that no answer is made of peers that were dropped meanwhile.
+VISIT_S = 90.0
+
+
+class Poller:
+    """Peers that somebody here needs. ``on_change(node)`` is called when what is known changes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        digest: str,
+        token: str,
+        session: aiohttp.ClientSession,
+        tasks: asyncio.TaskGroup,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._digest = digest
+        self._token = token
+        self._session = session
+        self._group = tasks
+        self._on_change = on_change
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._until: dict[str, float] = {}
+        self._closed = False
+        self.peers: dict[str, Peer] = {}
+
+    def follow(self, nodes: Iterable[str]) -> None:
+        """Follows nodes until ``close``."""
+        self._follow_until(nodes, clock.FOREVER)
+
+    def visit(self, nodes: Iterable[str]) -> None:
+        """Follows nodes for a while, because somebody looks at them; call it again to prolong."""
+        self._follow_until(nodes, clock.monotonic() + VISIT_S)
+
+    async def close(self) -> None:
+        """Stops following, for good; returns when every request is gone."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _follow_until(self, nodes: Iterable[str], until: float) -> None:
+        for node in nodes:
+            self._until[node] = max(until, self._until.get(node, 0.0))
+            if node not in self._tasks and not self._closed:
+                self.peers[node] = Peer(node)
+                self._tasks[node] = self._group.create_task(self._follow(node))
+
+    async def _follow(self, node: str) -> None:
+        retry = RETRY_FIRST_S
+        while clock.monotonic() < self._until[node]:
+            try:
+                self._learn(node, await self._ask(self.peers[node]))
+                retry = RETRY_FIRST_S
+            except (OSError, aiohttp.ClientError, ValueError) as error:
+                self._doubt(node, f"its agent can't be asked: {cause(error)}")
+                await asyncio.sleep(retry * (0.5 + random.random()))  # noqa: S311 (jitter)
+                retry = min(RETRY_LIMIT_S, retry * 1.5)
+        del self._tasks[node], self._until[node], self.peers[node]
+
+    async def _ask(self, peer: Peer) -> Report | None:
+        """The node's report once it differs from the known one; None: it still does not.
+
+        After a failure, and of a node never heard of, the answer is wanted at once.
+        """
+        known = peer.report
+        wait = WAIT_S if known and peer.failing is None else 0.0
+        path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}"
+        signed = signature.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
+        url = f"http://{self._plan.address[peer.node]}:{self._plan.control_port}{path}"
+        limit = aiohttp.ClientTimeout(total=wait + GRACE_S, sock_connect=CONNECT_S)
+        async with self._session.get(
+            url, headers=signed, timeout=limit, allow_redirects=False
+        ) as response:
+            if response.status == 304 and known:
+                return None
+            if response.status != 200:
+                raise ValueError(f"HTTP {response.status} {(await response.text())[:200]}".strip())
+            return from_json(await response.read())
+
+    def _learn(self, node: str, report: Report | None) -> None:
+        now, peer = clock.monotonic(), self.peers[node]
+        if report is not None:
+            peer = replace(peer, report=report, received=now)
+        problem = self._mismatch(node, peer.report)
+        self._set(replace(peer, heard=now, failing=None, problem=problem))
+
+    def _doubt(self, node: str, failure: str) -> None:
+        """A node that failed to answer keeps its last word for a moment: see ``HOLD_S``."""
+        now, peer = clock.monotonic(), self.peers[node]
+        since = now if peer.failing is None else peer.failing
+        held = peer.usable is not None and not peer.usable.ending and now - since < HOLD_S
+        self._set(replace(peer, failing=since, problem=None if held else failure))
+
+    def _mismatch(self, node: str, report: Report | None) -> str | None:
+        match report:
+            case None:
+                return NOT_ASKED
+            case Report(cluster=cluster) if cluster != self._plan.name:
+                return f"its agent belongs to cluster {cluster}"
+            case Report(plan=plan) if plan != self._digest:
+                return f"its agent runs another plan ({plan[:12]}, here {self._digest[:12]})"
+            case Report(node=other) if other != node:
+                return f"its address leads to the agent of {other}"
+        return None
+
+    def _set(self, peer: Peer) -> None:
+        before, self.peers[peer.node] = self.peers[peer.node], peer
+        if peer.report is not before.report or peer.problem != before.problem:
+            self._on_change(peer.node)

@@ -1,0 +1,78 @@
+"""The API of an agent whose units the test moves: the agent is real, but it is not run."""
+
+import asyncio
+import contextlib
+import json
+import runpy
+import secrets
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+
+from supervisor import clock
+from supervisor.agent.main import Agent
+from supervisor.api.server import Server
+from supervisor.cluster import signature
+
+values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
+assignment, digest, plan, report, unit_report, until = (
+    values[name] for name in ("assignment", "digest", "plan", "report", "unit_report", "until")
+)
+
+TOKEN = "t" * 64
+
+
+class Answer:
+    """What the API said."""
+
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Asking:
+    """A client of one listener; on TCP it signs, unless it is told not to."""
+
+    def __init__(self, session, base, signs):
+        self.session, self.base, self.signs = session, base, signs
+
+    async def __call__(self, path, method="GET", headers=None, **options) -> Answer:
+        given = {}
+        if self.signs:
+            given = signature.headers(TOKEN, method, path, clock.wall(), secrets.token_hex(4))
+        given |= headers or {}
+        url = f"{self.base}{path}"
+        async with self.session.request(method, url, headers=given, **options) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+
+@pytest.fixture
+def serving(plan, assignment, tmp_path):
+    """The API of a node: ``local`` asks on the control socket, ``remote`` on the network."""
+
+    @contextlib.asynccontextmanager
+    async def made(node="node3", plan=plan):
+        socket = tmp_path / f"{node}.sock"
+        async with (
+            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as unix,
+            asyncio.TaskGroup() as tasks,
+        ):
+            agent = Agent(assignment(node, plan), TOKEN, session, tasks)
+            remote = f"http://{plan.address[node]}:{plan.control_port}"
+            try:
+                async with Server(agent, TOKEN).serve(socket):
+                    yield SimpleNamespace(
+                        agent=agent, socket=socket,
+                        local=Asking(unix, "http://localhost", False),
+                        remote=Asking(session, remote, True),
+                        unsigned=Asking(session, remote, False),
+                    )  # fmt: skip
+            finally:
+                await agent.poller.close()
+
+    return made

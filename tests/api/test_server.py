@@ -1,0 +1,362 @@
+"""What the API answers, to whom, and when."""
+
+import asyncio
+import dataclasses
+import json
+import re
+import socket
+import stat
+
+import pytest
+
+from supervisor.api import server as server_module
+from supervisor.cluster import signature
+from supervisor.cluster.report import from_json
+from supervisor.errors import SupervisorError
+
+SOCKET = "node3.sock"
+READ = ["/v1/report", "/v1/status", "/livez", "/readyz"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(server_module, "LAST_REPORT_S", 0.05)
+
+
+# -- who may ask ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*READ, "/v1/status?all=1", "/v1/logs/decode-1", "/nothing"])
+async def test_an_unsigned_request_over_the_network_is_refused(serving, path):
+    async with serving() as s:
+        answer = await s.unsigned(path)
+        assert (answer.status, answer.body) == (401, b"the request is not signed")
+
+
+@pytest.mark.parametrize("path", READ[:3])
+async def test_a_signed_request_over_the_network_is_answered(serving, path):
+    async with serving() as s:
+        assert (await s.remote(path)).status == 200
+
+
+async def test_a_signature_for_another_question_is_refused(serving):
+    async with serving() as s:
+        headers = signature.headers("t" * 64, "GET", "/livez", 1.7e9, "nonce")
+        assert (await s.unsigned("/v1/status", headers=headers)).status == 401
+
+
+async def test_headers_that_are_no_text_are_refused_and_break_nothing(serving, plan):
+    async with serving() as s:
+        reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
+        head = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        names = (signature.TIME, signature.NONCE, signature.SIGNATURE)
+        head += b"".join(name.encode() + b": \xff\xfe\r\n" for name in names)
+        writer.write(head + b"\r\n")
+        assert (await reader.readline()).split()[1] == b"401"
+        writer.close()
+        await writer.wait_closed()
+        assert (await s.remote("/livez")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/shutdown", "/v1/status", "/v1/report"])
+async def test_nothing_can_be_told_over_the_network(serving, path):
+    async with serving() as s:
+        answer = await s.remote(path, "POST", data=b'{"all": true}')
+        assert answer.status in (404, 405)
+        assert s.agent.publisher.report().ending is None
+
+
+async def test_logs_are_for_this_machine_only(serving):
+    async with serving() as s:
+        assert (await s.remote("/v1/logs/decode-1")).status == 404
+
+
+async def test_the_control_socket_needs_no_signature(serving):
+    async with serving() as s:
+        for path in READ[:3]:
+            assert (await s.local(path)).status == 200
+        assert stat.S_ISSOCK(s.socket.stat().st_mode)
+
+
+# -- reports --------------------------------------------------------------------------------------
+
+
+async def test_a_report_is_what_the_agent_publishes(serving):
+    async with serving() as s:
+        answer = await s.remote("/v1/report")
+        found = from_json(answer.body)
+        assert dataclasses.replace(found, at=0.0) == dataclasses.replace(
+            s.agent.publisher.report(), at=0.0
+        )
+        assert answer.headers["Content-Type"].startswith("application/json")
+
+
+async def test_a_long_poll_is_answered_when_something_changes(serving, unit_report):
+    async with serving() as s:
+        since = s.agent.publisher.version
+        poll = asyncio.create_task(s.remote(f"/v1/report?since={since}&wait=20"))
+        await s.remote("/livez")
+        assert not poll.done()
+        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        async with asyncio.timeout(5):
+            answer = await poll
+        assert from_json(answer.body).unit("decode-1").state == "STARTING"
+
+
+async def test_a_long_poll_for_what_is_old_already_is_answered_at_once(serving):
+    async with serving() as s, asyncio.timeout(5):
+        assert (await s.remote("/v1/report?since=&wait=60")).status == 200
+        assert (await s.remote("/v1/report?since=other.7&wait=60")).status == 200
+
+
+async def test_a_long_poll_that_nothing_comes_of_says_so(serving):
+    async with serving() as s:
+        since = s.agent.publisher.version
+        answer = await s.remote(f"/v1/report?since={since}&wait=0.01")
+        assert (answer.status, answer.body) == (304, b"")
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "61", "inf", "nan", "-0.001", "1e9", ""])
+@pytest.mark.parametrize("path", ["/v1/report", "/v1/status"])
+async def test_a_wait_that_is_no_number_of_seconds_in_bounds_is_refused(serving, path, wait):
+    async with serving() as s:
+        answer = await s.local(f"{path}?since=a&wait={wait}")
+        assert (answer.status, answer.body) == (400, b"wait must be 0 to 60 seconds")
+
+
+async def test_many_followers_hear_of_one_change(serving, unit_report):
+    async with serving() as s:
+        since = s.agent.publisher.version
+        polls = [
+            asyncio.create_task(s.remote(f"/v1/report?since={since}&wait=20")) for _ in range(50)
+        ]
+        await s.remote("/livez")
+        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*polls)
+        states = {from_json(answer.body).unit("decode-1").state for answer in answers}
+        assert states == {"STARTING"}
+
+
+# -- status ---------------------------------------------------------------------------------------
+
+
+async def test_the_status_of_this_node_comes_without_asking_others(serving):
+    async with serving() as s:
+        found = (await s.local("/v1/status")).json()
+        assert [node["node"] for node in found["nodes"]] == ["node3"]
+        assert s.agent.poller.peers == {}
+
+
+async def test_the_status_of_all_nodes_waits_for_their_first_answers(serving):
+    async with serving() as s:
+        found = (await s.local("/v1/status?all=1")).json()
+        problems = {node["node"]: node["agent"]["problem"] for node in found["nodes"]}
+        refused = "its agent can't be asked: connection refused"
+        assert problems == {f"node{i}": refused for i in range(3)} | {"node3": None}
+
+
+async def test_the_status_of_all_nodes_is_not_held_up_by_one_that_never_answers(
+    serving, plan, monkeypatch
+):
+    monkeypatch.setattr(server_module, "FIRST_ANSWERS_S", 0.2)
+    async with serving() as s:
+        with socket.create_server((plan.address["node1"], plan.control_port)):
+            found = (await s.local("/v1/status?all=1")).json()
+        problems = [node["agent"]["problem"] for node in found["nodes"]]
+        assert problems[1] == "not asked yet"
+        assert "connection refused" in problems[0]
+
+
+async def test_the_status_has_a_version_to_wait_on(serving, unit_report):
+    async with serving() as s:
+        version = (await s.local("/v1/status")).headers["X-Pdsup-Version"]
+        assert (await s.local(f"/v1/status?since={version}&wait=0")).status == 304
+        poll = asyncio.create_task(s.local(f"/v1/status?since={version}&wait=20"))
+        await s.local("/livez")
+        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        async with asyncio.timeout(5):
+            answer = await poll
+        assert answer.json()["nodes"][0]["units"][0]["state"] == "STARTING"
+        assert answer.headers["X-Pdsup-Version"] != version
+
+
+async def test_news_of_another_node_change_the_version_for_good(serving, unit_report, until):
+    """Who asks after the agent has dealt with the news must still learn of them."""
+    async with serving() as s, serving("node1") as peer:
+        await s.local("/v1/status?all=1")
+        await until(lambda: s.agent.poller.peers["node1"].usable)
+        version = s.agent.version
+        peer.agent.publisher.publish(unit_report("prefill-1", "FATAL"))
+        await until(lambda: s.agent.poller.peers["node1"].usable.unit("prefill-1").state == "FATAL")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            answer = await s.local(f"/v1/status?all=1&since={version}&wait=20")
+        assert answer.json()["nodes"][1]["units"][0]["state"] == "FATAL"
+
+
+async def test_names_and_reasons_in_any_script_arrive(serving, unit_report):
+    async with serving() as s:
+        text = 'naïve 推論 "🚀"'
+        s.agent.publisher.publish(unit_report("decode-1", "FATAL", reason=text))
+        found = (await s.local("/v1/status")).json()
+        assert found["nodes"][0]["units"][0]["reason"] == text
+
+
+# -- health ---------------------------------------------------------------------------------------
+
+
+async def test_an_agent_is_ready_when_all_its_units_are(serving, unit_report):
+    async with serving() as s:
+        assert (await s.local("/readyz")).status == 503
+        s.agent.publisher.publish(unit_report("decode-1"))
+        answer = await s.local("/readyz")
+        assert (answer.status, answer.body) == (503, b"not ready: benchmark\n")
+        s.agent.publisher.publish(unit_report("benchmark"))
+        answer = await s.local("/readyz")
+        assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+async def test_a_unit_that_did_its_work_and_ended_well_keeps_no_agent_unready(serving, unit_report):
+    async with serving() as s:
+        s.agent.publisher.publish(unit_report("decode-1"))
+        for code, status in ((0, 200), (1, 503)):
+            ended = unit_report("benchmark", "EXITED")
+            last = dataclasses.replace(ended.last_exit, code=code, signal=None)
+            s.agent.publisher.publish(dataclasses.replace(ended, last_exit=last))
+            assert (await s.local("/readyz")).status == status
+
+
+async def test_an_agent_lives_whatever_its_units_do(serving):
+    async with serving() as s:
+        answer = await s.remote("/livez")
+        assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+# -- logs and shutdown ----------------------------------------------------------------------------
+
+
+async def test_the_log_of_any_unit_of_the_plan_is_named(serving, tmp_path):
+    async with serving() as s:
+        for name, node in (("decode-1", "node3"), ("prefill-0", "node0")):
+            found = (await s.local(f"/v1/logs/{name}")).json()
+            assert found == {"path": f"{tmp_path}/logs/{node}_{name}.out"}
+
+
+@pytest.mark.parametrize("name", ["decode-9", "..%2F..%2Fetc%2Fpasswd", "%00", "%ff"])
+async def test_the_log_of_a_unit_that_is_not_in_the_plan_is_not_found(serving, name):
+    async with serving() as s:
+        assert (await s.local(f"/v1/logs/{name}")).status == 404
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+async def test_a_shutdown_says_whether_it_is_of_the_cluster(serving, everywhere):
+    async with serving() as s:
+        answer = await s.local("/v1/shutdown", "POST", data=json.dumps({"all": everywhere}))
+        assert (answer.status, answer.json()) == (200, {"ending": True})
+        report = s.agent.publisher.report()
+        assert (report.ending, report.ends_cluster) == ("shutdown requested", everywhere)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"true", b"[]", b'{"all": "false"}', b'{"all": 1}', b"\xff", b"{", b"[" * 99_999],
+    ids=lambda body: repr(body)[:20],
+)
+async def test_a_shutdown_that_is_not_clear_is_refused_and_ends_nothing(serving, body):
+    async with serving() as s:
+        answer = await s.local("/v1/shutdown", "POST", data=body)
+        assert (answer.status, answer.body) == (400, b'the body must be {"all": true or false}')
+        assert s.agent.publisher.report().ending is None
+
+
+# -- begin and end --------------------------------------------------------------------------------
+
+
+async def test_a_busy_port_is_one_sentence_with_its_holder_and_leaves_no_socket(serving, plan):
+    address, port = plan.address["node3"], plan.control_port
+    with socket.create_server((address, port)), pytest.raises(ExceptionGroup) as caught:
+        async with serving():
+            pass
+    (error,) = caught.value.exceptions
+    assert isinstance(error, SupervisorError)
+    expected = rf"cannot listen on {re.escape(address)}:{port}: it is held by pid \d+ \(.+\)"
+    assert re.fullmatch(expected, str(error))
+
+
+async def test_the_port_can_be_listened_on_again_at_once(serving):
+    for _ in range(3):
+        async with serving() as s:
+            assert (await s.remote("/livez")).status == 200
+
+
+async def test_a_socket_that_a_killed_agent_left_is_replaced(serving, tmp_path):
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(tmp_path / SOCKET))
+    async with serving() as s:
+        assert (await s.local("/livez")).status == 200
+    assert not (tmp_path / SOCKET).exists()
+
+
+async def test_long_polls_are_answered_when_the_agent_ends_and_hold_it_up_no_longer(serving):
+    async with serving() as s:
+        version, all_version = s.agent.publisher.version, s.agent.version
+        polls = [
+            asyncio.create_task(s.remote(f"/v1/report?since={version}&wait=60")),
+            asyncio.create_task(s.local(f"/v1/status?since={all_version}&wait=60")),
+        ]
+        await s.remote("/livez")
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+    assert [answer.status for answer in await asyncio.gather(*polls)] == [304, 304]
+
+
+async def test_a_follower_gets_the_last_report_before_the_agent_goes(
+    serving, unit_report, until, monkeypatch
+):
+    monkeypatch.setattr(server_module, "LAST_REPORT_S", 5.0)
+    async with serving() as s:
+        versions = []
+
+        async def follow():
+            since = ""
+            while True:
+                answer = await s.remote(f"/v1/report?since={since}&wait=20")
+                if answer.status == 200:
+                    versions.append(since := from_json(answer.body).version)
+
+        follower = asyncio.create_task(follow())
+        await until(lambda: versions)
+        for number in range(50):
+            s.agent.publisher.publish(unit_report("decode-1", "STOPPING", run=number))
+        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
+        last = s.agent.publisher.version
+    follower.cancel()
+    await asyncio.gather(follower, return_exceptions=True)
+    assert versions[-1] == last
+
+
+async def test_a_follower_that_has_hung_up_does_not_hold_up_the_end(
+    serving, unit_report, monkeypatch
+):
+    monkeypatch.setattr(server_module, "LAST_REPORT_S", 60.0)
+    async with asyncio.timeout(10), serving() as s:
+        follower = asyncio.create_task(s.remote("/v1/report?since=&wait=20"))
+        await follower
+        poll = asyncio.create_task(
+            s.remote(f"/v1/report?since={s.agent.publisher.version}&wait=20")
+        )
+        await s.remote("/livez")
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+        await s.remote.session.close()
+        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
+
+
+async def test_a_follower_that_never_asks_again_holds_up_the_end_only_for_a_moment(
+    serving, unit_report
+):
+    async with asyncio.timeout(10), serving() as s:
+        await s.remote("/v1/report?since=&wait=20")
+        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))

@@ -1,0 +1,72 @@
+"""The command line as users run it, and real agents for it to talk to."""
+
+import functools
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
+agents, shared_agents, wait_for = (
+    values[name] for name in ("agents", "shared_agents", "_wait_for")
+)
+
+
+def run(agents, *words, text=True, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "supervisor", *words],
+        env=agents.environ, capture_output=True, text=text, timeout=30, check=False,
+        stdin=subprocess.DEVNULL, cwd=cwd,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pdsup(agents):
+    """Runs a command to its end, among the agents of this test."""
+    return functools.partial(run, agents)
+
+
+@pytest.fixture
+def pdsup_shared(shared_agents):
+    """Runs a command to its end, among the agents that the tests of a file share."""
+    return functools.partial(run, shared_agents)
+
+
+@pytest.fixture
+def pdsup_goes_on(agents, tmp_path):
+    """Runs a command that does not end by itself; its output is in the file ``said``."""
+    running = []
+
+    def start(*words):
+        path = tmp_path / f"said-{len(running)}"
+        with path.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor", *words],
+                env=agents.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        process.said = path
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def unit():
+    """A unit of the status JSON."""
+
+    def make(name="decode-0", state="RUNNING", **changes):
+        given = {
+            "name": name, "kind": "worker", "role": "decode", "node": "node2", "rank": 0,
+            "gang": None, "state": state, "ready": state == "RUNNING", "pid": None, "run": 1,
+            "restarts": 0, "since": None, "uptime_s": None, "ports": {}, "gpus": [], "reason": "",
+            "last_exit": None,
+        }  # fmt: skip
+        return {**given, **changes}
+
+    return make

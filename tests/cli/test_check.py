@@ -1,0 +1,77 @@
+"""``pdsup check``: its lines, its JSON and its exit statuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from supervisor.cli.main import main
+
+DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
+
+
+def test_a_good_recipe_is_praised_in_one_line(capfd):
+    assert main(["check", str(DEMO)]) == 0
+    assert capfd.readouterr() == (f"{DEMO}: good: 4 nodes, 9 units\n", "")
+
+
+def test_a_good_plan_is_praised_too(capfd, tmp_path):
+    plan = tmp_path / "plan.yaml"
+    assert main(["plan", str(DEMO), "--nodes", "n[0-3]", "-o", str(plan)]) == 0
+    assert main(["check", str(plan)]) == 0
+    assert capfd.readouterr().out == f"{plan}: good: 4 nodes, 9 units\n"
+
+
+def test_a_good_recipe_has_an_empty_list_of_problems(capfd):
+    assert main(["check", str(DEMO), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == []
+
+
+def test_problems_go_to_stdout_one_a_line(capfd, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: a b\nmodel: {path: x}\nresources:\n  agg_nodes: 1\n")
+    assert main(["check", str(recipe)]) == 1
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert [line.split(": ")[:2] for line in out.splitlines()] == [
+        [f"{recipe}:1:1", "frontend.type"],
+        [f"{recipe}:1:1", "name"],
+        [f"{recipe}:3:1", "resources.agg_workers"],
+    ]
+
+
+def test_problems_as_json_have_path_message_line_and_column(capfd):
+    assert main(["check", str(DEMO), "--json", "--set", "resources.gpus_per_node=0"]) == 1
+    (problem,) = json.loads(capfd.readouterr().out)
+    assert problem["path"] == "resources.gpus_per_node"
+    assert problem["line"] == 15
+    assert problem.keys() == {"path", "message", "line", "column"}
+
+
+def test_too_few_nodes_are_a_problem(capfd):
+    assert main(["check", str(DEMO), "--nodes", "a,b"]) == 1
+    assert "takes 4 nodes, but only 2 are given" in capfd.readouterr().out
+
+
+def test_an_unreadable_file_ends_with_2(capfd, tmp_path):
+    assert main(["check", str(tmp_path / "none")]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == f"pdsup: cannot read {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_a_check_loads_nothing_heavy_that_it_does_not_need():
+    """It is to take less than a quarter of a second; these would take as much by themselves."""
+    program = f"""
+import sys
+from supervisor.cli.main import main
+main(["check", {str(DEMO)!r}])
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    verdict, modules = said.splitlines()
+    assert "good" in verdict
+    heavy = {"aiohttp", "asyncio", "hypothesis", "importlib_metadata", "jinja2", "psutil"}
+    assert not (heavy | {"prometheus_client", "structlog", "uvloop"}) & set(modules.split())

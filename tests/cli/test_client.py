@@ -1,0 +1,176 @@
+"""Talking to an agent that answers well, badly, or not at all."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from supervisor.assignment import directories
+from supervisor.cli import client
+from supervisor.errors import NothingThere, SupervisorError, WrongUsage
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where the agents of this user would be; nothing is there yet."""
+    monkeypatch.chdir(tmp_path)  # relative paths are short enough for a socket
+    monkeypatch.setenv("XDG_RUNTIME_DIR", ".")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    monkeypatch.delenv("PDSUP_RUN_DIR", raising=False)
+    return tmp_path / "pdsup"
+
+
+@pytest.fixture
+def agent(home):
+    """An agent of a run that says what it is told to, to one client after another."""
+    with contextlib.ExitStack() as stack:
+
+        def make(node="node0", run="run", says=b"", listens=True):
+            run_dir = home.parent / run
+            directory = home / directories.cluster_id(str(run_dir)) / node
+            directory.mkdir(parents=True)
+            run_dir.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                (directory.parent / directories.RUN_LINK).symlink_to(run_dir)
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            path = directory.relative_to(home.parent) / directories.SOCKET
+            server.bind(str(path))
+            if listens:
+                server.listen()
+                thread = threading.Thread(target=serve, args=(server, says))
+                stack.callback(thread.join, 10)
+                stack.callback(server.shutdown, socket.SHUT_RDWR)
+                thread.start()
+            else:
+                server.close()
+            return path
+
+        yield make
+
+
+def serve(server, says):
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                if connection.recv(1 << 16):
+                    connection.sendall(says)
+
+
+def http(status, body=b"", *headers):
+    head = (f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers)
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def test_an_answer_is_a_value_and_its_version(agent):
+    path = agent(says=http(200, b'{"a": [1]}', "X-Pdsup-Version: v.1"))
+    assert client.ask(path, "/v1/status") == client.Answer({"a": [1]}, "v.1")
+
+
+def test_an_answer_in_any_script_is_understood(agent):
+    assert client.ask(agent(says=http(200, '"推論 🚀"'.encode())), "/x").value == "推論 🚀"
+
+
+def test_nothing_new_is_no_value(agent):
+    assert client.ask(agent(says=http(304)), "/v1/status") == client.Answer(None, None)
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "text"),
+    [
+        (http(404, b"no such unit"), NothingThere, "no such unit"),
+        (http(400, b"wait must be 0 to 60 seconds"), SupervisorError, "HTTP 400 wait must be"),
+        (http(500, b"out of order"), SupervisorError, "HTTP 500"),
+        (b"", NothingThere, "cannot ask the agent of node0"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", NothingThere, "cannot ask the agent of node0"),
+    ],
+    ids=["404", "400", "500", "silence", "half a head"],
+)
+def test_an_answer_that_is_none_is_an_error_a_user_can_read(agent, says, kind, text):
+    with pytest.raises(SupervisorError, match=text) as caught:
+        client.ask(agent(says=says), "/v1/status")
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b'{"cluster": "de',
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        http(200, b"\xff"),
+        http(500, b"\xff"),
+    ],
+    ids=["half a body", "not HTTP", "not JSON", "not text"],
+)
+def test_an_answer_of_something_else_is_an_error_a_user_can_read(agent, says):
+    with pytest.raises(SupervisorError):
+        client.ask(agent(says=says), "/v1/status")
+
+
+def test_an_agent_that_is_gone_is_named(agent):
+    with pytest.raises(NothingThere, match="cannot ask the agent of node0: "):
+        client.ask(agent(listens=False), "/v1/status")
+
+
+def test_an_agent_that_does_not_answer_is_waited_for_only_so_long(agent, monkeypatch):
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.05)
+    path = agent(node="node1", listens=False)
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(NothingThere, match="cannot ask the agent of node1: timed out"):
+            client.ask(path, "/v1/status")
+
+
+def test_no_cluster_is_found_where_there_is_none(home):
+    assert client.clusters() == []
+    with pytest.raises(NothingThere):
+        client.cluster(None)
+
+
+def test_agents_of_one_run_are_one_cluster_in_natural_order(agent, home):
+    for node in ("node10", "node2", "node1"):
+        agent(node)
+    found = client.cluster(None)
+    assert list(found.sockets) == ["node1", "node2", "node10"]
+    assert found.run_dir == str(home.parent / "run")
+
+
+def test_sockets_that_killed_agents_left_are_no_agents(agent):
+    agent("node0", listens=False)
+    agent("node1")
+    agent("node0", run="older", listens=False)
+    assert list(client.cluster(None).sockets) == ["node1"]
+
+
+def test_other_things_in_the_directory_are_passed_over(agent, home):
+    agent()
+    (home / "up.lock").touch()
+    (home / "empty").mkdir()
+    (home / "broken").symlink_to("nowhere")
+    assert len(client.clusters()) == 1
+
+
+def test_one_of_several_runs_is_chosen_by_its_directory(agent, home, monkeypatch):
+    agent(run="one")
+    agent(run="two")
+    with pytest.raises(WrongUsage, match=r"--run-dir, one of .*one, .*two|.*two, .*one"):
+        client.cluster(None)
+    assert client.cluster("two").run_dir == str(home.parent / "two")
+    monkeypatch.setenv("PDSUP_RUN_DIR", str(home.parent / "one" / ".." / "one"))
+    assert client.cluster(None).run_dir == str(home.parent / "one")
+    assert client.cluster("two").run_dir == str(home.parent / "two")
+
+
+def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, home, monkeypatch):
+    path = agent()
+    real = client._answers
+
+    def answers_and_vanishes(found):
+        (path.parent.parent / directories.RUN_LINK).unlink(missing_ok=True)
+        return real(found)
+
+    monkeypatch.setattr(client, "_answers", answers_and_vanishes)
+    assert client.clusters() == []

@@ -1,0 +1,103 @@
+"""The command line around the verbs."""
+
+import argparse
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from supervisor import __version__
+from supervisor.cli.main import VERBS, main, reported
+from supervisor.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"]])
+def test_the_version_is_printed(words, capsys):
+    assert main(words) == 0
+    assert capsys.readouterr() == (f"pdsup {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
+def test_help_tells_every_verb(words, capsys):
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {verb}" in said for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_tells_its_arguments_and_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert "example: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("statsu", "did you mean status?"), ("xyzzy", "see pdsup help"), ("", "")]
+)
+def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
+    assert main([word]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"pdsup: cannot run {word}: no such command; ")
+    assert hint in err
+
+
+def test_wrong_arguments_are_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["status", "--no-such-option"])
+    assert caught.value.code == 2
+
+
+def raising(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SupervisorError("cannot do it: so"), 1),
+        (WrongUsage("cannot do it: so"), 2),
+        (NothingThere("cannot do it: so"), 4),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_status(error, status, capsys):
+    assert reported(raising(error), argparse.Namespace()) == status
+    assert capsys.readouterr() == ("", "pdsup: cannot do it: so\n")
+
+
+def test_every_problem_of_a_document_is_a_line_with_its_place(capsys):
+    error = InvalidDocument("f.yaml", (Problem("a.b", "is wrong", 3, 5), Problem("", "is empty")))
+    assert reported(raising(error), argparse.Namespace()) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "f.yaml:3:5: a.b: is wrong", "f.yaml:1:1: is empty", "pdsup: cannot use f.yaml: 2 problems",
+    ]  # fmt: skip
+
+
+def test_a_defect_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        reported(raising(ZeroDivisionError()), argparse.Namespace())
+
+
+def test_an_interrupt_ends_a_command_as_a_shell_expects(pdsup_goes_on, wait_for):
+    process = pdsup_goes_on("wait")
+    wait_for(lambda: "no agent answers yet" in process.said.read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert "Traceback" not in process.said.read_text()
+
+
+@pytest.mark.parametrize("words", [["help"], ["status", "--all"], ["logs", "worker"]])
+def test_a_reader_that_has_enough_is_no_error(agents, words):
+    agents.start(agents.plan(agents.unit("worker", "sh", "-c", "seq 9999; exec sleep 1000")))
+    agents.reaches("RUNNING", "worker")
+    with subprocess.Popen(
+        [sys.executable, "-m", "supervisor", *words],
+        env=agents.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(20)) == ("", 0)

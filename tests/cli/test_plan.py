@@ -1,0 +1,97 @@
+"""``pdsup plan``: what it prints, what it writes, and how it fails."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from supervisor.cli.main import main
+from supervisor.plan import loader
+
+DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
+NODES = ("--nodes", "node[0-3]")
+
+
+@pytest.fixture(autouse=True)
+def outside_of_slurm(monkeypatch):
+    for name in ("SLURM_JOB_NODELIST", "SLURM_NODELIST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def expected():
+    return loader.load(DEMO, nodes=loader.parse_nodes("node[0-3]")).text
+
+
+def test_it_prints_the_plan(capfdbinary):
+    assert main(["plan", str(DEMO), *NODES]) == 0
+    assert capfdbinary.readouterr() == (expected(), b"")
+
+
+def test_it_prints_the_same_values_as_json(capfd):
+    assert main(["plan", str(DEMO), *NODES, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == yaml.safe_load(expected())
+
+
+def test_it_writes_the_plan_to_a_file(tmp_path, capfd):
+    file = tmp_path / "plan.yaml"
+    assert main(["plan", str(DEMO), *NODES, "-o", str(file)]) == 0
+    assert file.read_bytes() == expected()
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == [file]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_it_takes_a_plan_and_prints_it_as_it_is(tmp_path, capfdbinary):
+    file = tmp_path / "plan.yaml"
+    file.write_bytes(expected() + b"# mine\n")
+    assert main(["plan", str(file)]) == 0
+    assert capfdbinary.readouterr().out == expected() + b"# mine\n"
+
+
+def test_it_takes_the_nodes_of_the_slurm_job(capfd, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "gpu[7-10]")
+    assert main(["plan", str(DEMO), "--json"]) == 0
+    nodes = json.loads(capfd.readouterr().out)["nodes"]
+    assert [node["name"] for node in nodes] == ["gpu7", "gpu8", "gpu9", "gpu10"]
+
+
+def test_it_takes_an_engine_and_overrides(capfd):
+    words = ("--engine", "sglang", "--set", "name=other", "--set", "resources.decode_nodes=4")
+    assert main(["plan", str(DEMO), "--nodes", "n[0-5]", "--json", *words]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert plan["name"] == "other"
+    assert plan["units"][0]["command"][2] == "sglang.launch_server"
+    assert plan["units"][3]["gang"] == "decode-0"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ((), 2, f"pdsup: cannot place {DEMO}: it is a recipe; give --nodes"),
+        (("--nodes", "n["), 2, "pdsup: cannot read node list 'n['"),
+        (
+            (*NODES, "-o", "/nowhere/plan.yaml"),
+            1,
+            "pdsup: cannot write /nowhere/plan.yaml: No such",
+        ),
+    ],
+)
+def test_it_fails_with_one_sentence(capfd, words, status, sentence):
+    assert main(["plan", str(DEMO), *words]) == status
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(sentence)
+    assert err.count("\n") == 1
+
+
+def test_it_prints_each_problem_of_a_broken_recipe_and_then_the_sentence(capfd):
+    words = ("--set", "resources.prefill_workers=0", "--set", "nam=x")
+    assert main(["plan", str(DEMO), *NODES, *words]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    first, second, sentence = err.splitlines()
+    assert first.startswith(f"{DEMO}:6:1: nam: is not a known setting; did you mean name?")
+    assert ": resources.prefill_workers: must be at least 1" in second
+    assert sentence == f"pdsup: cannot use {DEMO}: 2 problems"

@@ -1,0 +1,124 @@
+"""``pdsup status`` and how any verb finds its cluster."""
+
+import functools
+import json
+import signal
+
+import pytest
+
+FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_agents):
+    """A good unit on each of two nodes, and on the second one a unit that can't be run."""
+    agents = shared_agents
+    plan = agents.plan(
+        agents.unit("good"),
+        agents.unit("done", "true", restart={"policy": "never"}),
+        agents.unit("fine", node="node1"),
+        agents.unit("broken", "false", node="node1", restart=FAST),
+        nodes=2,
+    )
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "good")
+    agents.reaches("EXITED", "done")
+    agents.reaches("RUNNING", "fine", "node1")
+    agents.reaches("FATAL", "broken", "node1")
+
+
+@pytest.fixture
+def status(cluster, pdsup_shared):
+    return functools.partial(pdsup_shared, "status")
+
+
+def test_status_shows_a_line_for_each_unit_of_the_agents_here(status):
+    done = status()
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("good", "RUNNING", "node0"), ("done", "EXITED", "node0"), ("fine", "RUNNING", "node1"),
+        ("broken", "FATAL", "node1"),
+    ]  # fmt: skip
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], 3), (["--all"], 3), (["good"], 0), (["--all", "good", "fine"], 0), (["done"], 0),
+        (["broken"], 3), (["no-such-unit"], 4), (["good", "b*", "c*"], 4), (["--no-such"], 2),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_exit_status_tells_whether_the_units_run(status, words, expected):
+    done = status(*words)
+    assert done.returncode == expected
+    assert bool(done.stdout) is (expected in (0, 3))
+
+
+@pytest.mark.parametrize("words", [[], ["--all"], ["good"], ["broken"]], ids=str)
+def test_json_is_one_value_and_nothing_else(status, words):
+    done = status("--json", *words)
+    found = json.loads(done.stdout)
+    assert {"cluster", "plan", "nodes"} <= found.keys()
+    assert (found["cluster"], done.stderr) == ("small", "")
+
+
+def test_a_unit_that_does_not_exist_is_named(status):
+    done = status("--json", "good", "nono")
+    assert (done.stdout, done.stderr) == ("", "pdsup: cannot show nono: no such unit\n")
+
+
+def test_without_an_agent_there_is_nothing_to_ask(pdsup):
+    done = pdsup("status", "--json")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("pdsup: cannot ask: no agent answers on this machine; ")
+
+
+def test_a_run_without_an_agent_is_named(pdsup, tmp_path):
+    done = pdsup("status", "--run-dir", str(tmp_path / "other"))
+    assert done.returncode == 4
+    assert f"no agent answers for {tmp_path / 'other'}" in done.stderr
+
+
+def test_the_socket_of_an_agent_that_was_killed_counts_for_nothing(agents, pdsup):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.signal(signal.SIGKILL, "node0")
+    agents.ended("node0")
+    assert agents.socket("node0").exists()
+    done = pdsup("status")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["b"]
+    agents.signal(signal.SIGKILL, "node1")
+    agents.ended("node1")
+    assert pdsup("status").returncode == 4
+
+
+def test_one_of_several_runs_must_be_chosen(agents, pdsup, tmp_path):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    first, second = tmp_path / "run-1", tmp_path / "run-2"
+    for agents.run_dir, node in ((first, "node0"), (second, "node1")):
+        agents.start(plan, node)
+    for words in (["status"], ["wait"], ["logs", "a"], ["shutdown"]):
+        done = pdsup(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert str(first) in line
+        assert str(second) in line
+        assert "--run-dir" in line
+    assert pdsup("status", "--run-dir", str(first)).stdout.split()[0] == "a"
+    agents.environ["PDSUP_RUN_DIR"] = str(second)
+    assert pdsup("status").stdout.split()[0] == "b"
+    assert pdsup("status", "--run-dir", "run-1", cwd=tmp_path).stdout.split()[0] == "a"
+
+
+def test_a_node_that_is_gone_is_unknown_to_the_others(agents, pdsup, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    wait_for(lambda: pdsup("status", "--all").returncode == 0)
+    agents.signal(signal.SIGKILL, "node1")
+    agents.ended("node1")
+    done = wait_for(lambda: (d := pdsup("status", "--all", "b")) and "UNKNOWN" in d.stdout and d)
+    assert done.returncode == 3
+    assert "was RUNNING; its agent can't be asked" in done.stdout

@@ -1,0 +1,131 @@
+"""``pdsup wait``."""
+
+import signal
+
+import pytest
+
+FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
+
+
+def test_a_wait_for_what_runs_already_returns_at_once_and_is_silent(agents, pdsup):
+    agents.start(agents.plan(agents.unit("worker")))
+    agents.reaches("RUNNING", "worker")
+    done = pdsup("wait")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_wait_names_what_is_missing_and_since_when_until_it_is_there(
+    agents, pdsup_goes_on, wait_for
+):
+    plan = agents.plan(
+        agents.unit("router", needs=["worker"]),
+        agents.listener("worker", node="node1", delay=1.0),
+        nodes=2,
+    )
+    agents.start(plan, "node0", "node1")
+    waiting = pdsup_goes_on("wait")
+    wait_for(lambda: "service 0/2" in waiting.said.read_text())
+    assert waiting.wait(20) == 0
+    said = waiting.said.read_text()
+    assert "worker (node1) STARTING for 0:00:0" in said
+    assert "0/2" in said.splitlines()[0]
+
+
+def test_a_wait_covers_the_whole_cluster_from_any_node(agents, pdsup_goes_on, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node1")
+    waiting = pdsup_goes_on("wait")
+    wait_for(lambda: "a (node0) UNKNOWN" in waiting.said.read_text())
+    agents.start(plan, "node0")
+    assert waiting.wait(20) == 0
+
+
+def test_a_wait_that_can_not_be_reached_any_more_ends_and_says_why(agents, pdsup):
+    plan = agents.plan(agents.unit("broken", "false", restart=FAST), agents.unit("sound"))
+    agents.start(plan)
+    agents.reaches("FATAL", "broken")
+    done = pdsup("wait", "--timeout", "30")
+    assert done.returncode == 1
+    assert "broken (node0) FATAL" in done.stderr
+    assert "sound" not in done.stderr
+    assert pdsup("wait", "sound").returncode == 0
+
+
+def test_a_benchmark_that_failed_is_lost_and_one_that_ended_well_is_up(agents, pdsup):
+    once = {"policy": "never"}
+    plan = agents.plan(
+        agents.unit("bad", "false", restart=once), agents.unit("good", "true", restart=once)
+    )
+    agents.start(plan)
+    agents.reaches("EXITED", "bad")
+    agents.reaches("EXITED", "good")
+    assert pdsup("wait", "good").returncode == 0
+    assert pdsup("wait", "bad").returncode == 1
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.3"])
+def test_a_wait_that_takes_too_long_ends_with_124_and_names_what_is_missing(agents, pdsup, seconds):
+    agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
+    done = pdsup("wait", "--timeout", seconds)
+    assert (done.returncode, done.stdout) == (124, "")
+    assert "worker (node0) STARTING for 0:00:0" in done.stderr.splitlines()[-1]
+
+
+def test_a_wait_without_an_agent_takes_its_time_too(pdsup):
+    done = pdsup("wait", "--timeout", "0.2")
+    assert done.returncode == 124
+    assert "no agent answers yet" in done.stderr
+
+
+def test_a_wait_begins_before_the_first_agent(agents, pdsup_goes_on, wait_for):
+    waiting = pdsup_goes_on("wait")
+    wait_for(lambda: "no agent answers yet" in waiting.said.read_text())
+    agents.start(agents.plan(agents.unit("worker")))
+    assert waiting.wait(20) == 0
+
+
+def test_a_wait_for_an_agent_that_goes_away_is_lost(agents, pdsup_goes_on, wait_for):
+    agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
+    waiting = pdsup_goes_on("wait")
+    wait_for(lambda: "worker" in waiting.said.read_text())
+    agents.signal(signal.SIGKILL)
+    assert waiting.wait(20) == 1
+    assert "the agent has gone" in waiting.said.read_text()
+
+
+def test_a_wait_for_a_unit_that_does_not_exist_ends_at_once(agents, pdsup):
+    agents.start(agents.plan(agents.unit("worker")))
+    done = pdsup("wait", "nono")
+    assert (done.returncode, done.stderr) == (4, "pdsup: cannot wait for nono: no such unit\n")
+
+
+def test_a_wait_for_the_end_returns_when_the_units_have_stopped(agents, pdsup_goes_on, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    waiting = pdsup_goes_on("wait", "--for", "stopped")
+    wait_for(lambda: "still up: 2" in waiting.said.read_text())
+    agents.tell("node0", "/v1/shutdown", {"all": True})
+    assert waiting.wait(20) == 0
+
+
+def test_a_wait_for_the_end_of_one_node_returns_while_the_others_go_on(
+    agents, pdsup_goes_on, wait_for
+):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    waiting = pdsup_goes_on("wait", "--for", "stopped", "b")
+    wait_for(lambda: "still up: 1" in waiting.said.read_text())
+    agents.tell("node1", "/v1/shutdown", {"all": False})
+    assert waiting.wait(20) == 0
+    assert agents.look("a")["state"] == "RUNNING"
+
+
+def test_a_wait_for_the_end_without_an_agent_is_over(pdsup):
+    assert pdsup("wait", "--for", "stopped").returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--for", "later"], ["--timeout", "soon"]])
+def test_a_wait_that_makes_no_sense_is_wrong_usage(pdsup, words):
+    assert pdsup("wait", *words).returncode == 2

@@ -1,0 +1,103 @@
+"""Commands in the documentation do what the page says: those a reader can run here are run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.cli.main import ALIASES, VERBS
+from tests.docs.desk import Desk
+from tests.docs.pages import DOCS, PAGES, block, blocks, name
+
+TUTORIAL = DOCS / "tutorial" / "first-cluster.md"
+BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
+SLURM = DOCS / "how-to" / "slurm.md"
+RECIPE = DOCS / "reference" / "recipe.md"
+OPERATORS = set("();<>|&")
+
+
+def typed(page: Path) -> list[str]:
+    """What a reader of the page types on a console."""
+    return [line for one in blocks(page) if one.language == "console" for line in one.commands]
+
+
+def test_every_command_of_the_tutorial_works_in_a_fresh_checkout(desk: Desk) -> None:
+    desk.check_out()
+    done = desk.type(typed(TUTORIAL))
+    assert done.returncode == 0, done.stdout
+    for shown in ("run 2 begins, after: killed by SIGKILL", "restarts 1", '"object":"list"'):
+        assert shown in done.stdout
+
+
+def test_the_plan_written_by_hand_runs_with_the_commands_beside_it(desk: Desk) -> None:
+    desk.install()
+    plan = block(BY_HAND, "plan.yaml")
+    # Two who run this test on one machine would want the same addresses.
+    own = f"127.{os.getpid() % 100 + 100}.{os.getpid() // 100 % 250}."
+    (desk.work / "plan.yaml").write_text(plan.replace("127.0.252.", own))
+    done = desk.type(typed(BY_HAND))
+    assert done.returncode == 0, done.stdout
+    assert "plan.yaml: good: 2 nodes, 2 units" in done.stdout
+    assert "exited with status 0" in done.stdout
+
+
+def test_the_recipe_of_the_reference_passes_the_checks_before_a_job(desk: Desk) -> None:
+    desk.install()
+    (desk.work / "recipe.yaml").write_text(block(RECIPE, "recipe.yaml"))
+    done = desk.type(typed(SLURM))
+    assert done.returncode == 0, done.stdout
+    assert "recipe.yaml: good: 4 nodes, 9 units" in done.stdout
+
+
+def test_the_job_script_is_a_script() -> None:
+    script = block(SLURM, "job.sh")
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_pdsup_command_on_a_page_has_arguments_that_exist(page: Path) -> None:
+    for one in blocks(page):
+        for text in one.commands:
+            for words in calls(text):
+                understood(words)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
+    example = importlib.import_module(f"supervisor.cli.verbs.{verb}").EXAMPLE
+    (words,) = calls(example)
+    assert words[0] == verb
+    understood(words)
+
+
+def understood(words: list[str]) -> None:
+    """Parses ``VERB ARGUMENTS`` as pdsup does; fails with SystemExit."""
+    verb = ALIASES.get(words[0], words[0])
+    parser = argparse.ArgumentParser(prog=f"pdsup {' '.join(words)}")
+    importlib.import_module(f"supervisor.cli.verbs.{verb}").arguments(parser)
+    parser.parse_args(words[1:])
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """The words behind each ``pdsup`` of a shell text, up to the end of its command."""
+    for line in text.splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] | None = None
+        for token in [*lexer, ";"]:
+            if set(token) <= OPERATORS:
+                if words:
+                    yield words
+                words = None
+            elif words is not None:
+                words.append(token)
+            elif Path(token).name == "pdsup":
+                words = []

@@ -1,0 +1,113 @@
+"""The reference says what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import runpy
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.agent import journal, picture
+from supervisor.api import server, view
+from supervisor.cluster.report import AgentReport, Report
+from supervisor.plan.model import Node, Plan, PlanUnit
+from supervisor.plan.recipe import IGNORED, Recipe
+from supervisor.units import lifecycle
+from supervisor.units.facts import Facts, Transition
+from tests.docs.pages import DOCS, block, name
+
+GENERATOR = DOCS / "reference" / "generate.py"
+PAGES: dict[Path, str] = runpy.run_path(str(GENERATOR))["pages"]()
+FILES = DOCS / "reference" / "files-and-signals.md"
+RECIPE = DOCS / "reference" / "recipe.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_generated_page_is_what_the_code_gives(page: Path) -> None:
+    how = f"run .venv/bin/python {name(GENERATOR)} and commit what it writes"
+    assert page.read_text("utf-8") == PAGES[page], how
+
+
+def test_the_recipe_page_has_every_setting_and_no_other() -> None:
+    described = RECIPE.read_text("utf-8").split("## Settings")[1].split("\nThese settings are")[0]
+    rows = re.findall(r"^\| (`.+?`) \|", described, re.M)
+    assert sorted(re.findall(r"`(.+?)`", " ".join(rows))) == sorted(settings(Recipe, ""))
+
+
+def test_the_recipe_page_has_every_setting_that_is_accepted_and_not_used() -> None:
+    text = RECIPE.read_text("utf-8").split("accepted and not used:\n")[1].split("\n\n")[0]
+    ignored = [f"{table}.{key}".lstrip(".") for table, keys in IGNORED.items() for key in keys]
+    assert sorted(re.findall(r"`(.+?)`", text)) == sorted(ignored)
+
+
+def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
+    exited = lifecycle.Exited(1, lifecycle.ExitStatus(None, "SIGKILL"))
+    running, backoff = lifecycle.Running(1, 0.0, 0), lifecycle.Backoff(1.0, 1, "killed")
+    line = journal.line(Transition("decode-0", exited, running, backoff), "node2", 1.0, 1.0)
+    assert shape(json.loads(block(FILES, "journal"))) == shape(json.loads(line))
+
+
+def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
+    node = Node(name="node0", address="127.0.10.1")
+    plan = Plan(plan=1, name="demo", nodes=(node,), units=())
+    real = view.status(plan, report(), (), 10.0, all_nodes=False)
+    assert shape(json.loads(block(FILES, "status"))) == shape(json.loads(json.dumps(real)))
+
+
+def test_the_http_table_has_the_routes_of_the_server() -> None:
+    routes = re.findall(r'web\.(get|post)\("(.+?)"', inspect.getsource(server))
+    table = re.findall(r"^\| `(GET|POST) (/\S+?)` \|", FILES.read_text("utf-8"), re.M)
+    assert sorted(table) == sorted((method.upper(), path) for method, path in routes)
+
+
+def settings(kind: Any, table: str) -> list[str]:
+    """Dotted names of all settings of a recipe's dataclass."""
+    found = []
+    for field, hint in typing.get_type_hints(kind).items():
+        if field.startswith("__"):
+            continue
+        inner = [one for one in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(one)]
+        path = f"{table}.{field}".lstrip(".")
+        found += settings(inner[0], path) if inner else [path]
+    return found
+
+
+def shape(value: Any) -> Any:
+    """The keys of a JSON value, in every depth."""
+    match value:
+        case dict():
+            return {key: shape(inner) for key, inner in value.items()}
+        case [first, *_] if isinstance(first, dict):
+            return [shape(first)]
+        case _:
+            return None
+
+
+def report() -> Report:
+    """A node with one worker."""
+    unit = PlanUnit(
+        name="prefill-0",
+        kind="worker",
+        node="node0",
+        ports={"http": 1, "nccl": 2, "bootstrap": 3},
+        command=("true",),
+    )
+    facts = Facts(lifecycle.Running(1, 0.0, 0), 1, 1, 1.0, 1.0, "", None)
+    return Report(
+        cluster="demo",
+        plan="1",
+        node="node0",
+        address="127.0.10.1",
+        sequence=1,
+        at=2.0,
+        ending=None,
+        ends_cluster=False,
+        agent=AgentReport(pid=1, guardian_pid=None, incarnation="1", version="1"),
+        units=(picture.unit_report(unit, facts),),
+    )

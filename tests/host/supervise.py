@@ -1,0 +1,152 @@
+"""A small agent: real runners, spawner and reaper, told what to do on stdin, telling on stdout.
+
+It is a program of its own because whoever supervises becomes a child subreaper, handles SIGCHLD
+and reaps orphans, which pytest must not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import pickle
+import signal
+import sys
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from supervisor.assignment.compile import AssignedUnit
+from supervisor.errors import SupervisorError
+from supervisor.units import lifecycle
+from supervisor.units.facts import Transition
+from supervisor.units.prober import Prober
+from supervisor.units.reaper import Reaper, become_subreaper
+from supervisor.units.runner import Host, Runner
+from supervisor.units.spawner import Spawner, close_inherited
+
+
+class Agent:
+    """The hooks of its runners, and the commands of a test."""
+
+    def __init__(self, host: Host, tasks: asyncio.TaskGroup) -> None:
+        self._host = host
+        self._tasks = tasks
+        self._serving: list[asyncio.Task[None]] = []
+        self._runners: dict[str, Runner] = {}
+        self._gates: dict[str, str | None] = {}
+        self._refusals: dict[str, str | None] = {}
+
+    def gate(self, unit: str, *, first: bool) -> str | None:
+        return self._gates.get(unit)
+
+    def before_spawn(self, unit: str) -> None:
+        if self._refusals.get(unit):
+            raise SupervisorError(self._refusals[unit])
+
+    def changed(self, unit: str, transition: Transition | None) -> None:
+        facts = self._runners[unit].facts
+        last = facts.last_exit
+        tell(
+            unit=unit,
+            state=lifecycle.public(facts.state),
+            reason=lifecycle.reason_of(facts.state),
+            detail=facts.detail,
+            pid=facts.pid,
+            run=facts.run,
+            last=str(last.status) if last else None,
+            event=type(transition.event).__name__ if transition else None,
+        )
+
+    def add(self, text: str) -> None:
+        unit: AssignedUnit = pickle.loads(base64.b64decode(text))  # noqa: S301 (our own test)
+        self._runners[unit.name] = Runner(unit, self._host, self)
+        self._serving.append(self._tasks.create_task(self._runners[unit.name].serve()))
+
+    def cease(self) -> None:
+        """As an agent does before it ends everything."""
+        for task in self._serving:
+            task.cancel()
+
+    def crash(self) -> None:
+        """A defect in some task, as it ends a real agent."""
+
+        async def defect() -> None:
+            raise ZeroDivisionError
+
+        self._tasks.create_task(defect())
+
+    def start(self, unit: str) -> None:
+        self._runners[unit].tell(lifecycle.Start())
+
+    def stop(self, unit: str) -> None:
+        self._runners[unit].tell(lifecycle.Stop())
+
+    def hurry(self, unit: str, seconds: float) -> None:
+        self._runners[unit].stop_within = seconds
+        self.stop(unit)
+
+    def crowd(self, units: list[str]) -> None:
+        """SIGKILL to the main processes of many, as nearly at once as it can be."""
+        for unit in units:
+            os.kill(self._runners[unit].facts.pid or 0, signal.SIGKILL)
+
+    def set_gate(self, unit: str, reason: str | None) -> None:
+        self._gates[unit] = reason
+        self._runners[unit].tell(lifecycle.GateChanged())
+
+    def refuse(self, unit: str, reason: str | None) -> None:
+        self._refusals[unit] = reason
+
+    def late(self, unit: str, run: int) -> None:
+        """What an earlier run may still have to say."""
+        for event in (
+            lifecycle.BecameReady(run),
+            lifecycle.LostReadiness(run, "late"),
+            lifecycle.Exited(run, lifecycle.ExitStatus(0)),
+            lifecycle.SpawnFailed(run, "late"),
+        ):
+            self._runners[unit].tell(event)
+
+
+# So that rechecks come within a test.
+lifecycle.RECHECK_S = 0.1
+
+
+def tell(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+async def commands() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return reader
+
+
+async def main() -> None:
+    close_inherited()
+    become_subreaper()
+    loop = asyncio.get_running_loop()
+    spawner = Spawner()
+    reaper = Reaper(spawner)
+    signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        agent = Agent(Host(spawner, reaper, Prober(session), tasks, "test"), tasks)
+        try:
+            reader = await commands()
+            tell(ready=True)
+            while line := await reader.readline():
+                name, *words = json.loads(line)
+                getattr(agent, name)(*words)
+        finally:
+            agent.cease()
+            tell(survivors=await reaper.end_everything())
+            raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

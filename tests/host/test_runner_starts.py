@@ -1,0 +1,94 @@
+"""What must hold before a real unit starts: an open gate, and ports that nobody holds."""
+
+import os
+import signal
+import sys
+
+import psutil
+
+from supervisor.plan.model import Restart
+
+AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
+PORT = 8000
+
+
+def take_half_a_second(make):
+    """In which rechecks come by the clock of the units themselves."""
+    five_times = Restart(first_delay_s=0.1, delay_s=0.1, factor=1.0, jitter=0.0, max_failures=5)
+    make("exits", restart=five_times).start().until("FATAL")
+
+
+def test_a_unit_waits_for_its_gate_and_says_for_what(make):
+    unit = make("sleep").do("set_gate", "waits for decode-0 (STARTING on node1)").start()
+    assert unit.until("WAITING").reason == "waits for decode-0 (STARTING on node1)"
+    unit.do("set_gate", "waits for decode-1 (no report from its node)")
+    unit.until("WAITING", lambda news: "decode-1" in news.reason)
+    unit.do("set_gate", None).until("RUNNING")
+    assert unit.states == ["WAITING", "STARTING", "RUNNING"]
+
+
+def test_a_gate_that_closes_again_leaves_a_running_unit_alone_but_holds_its_restart(make):
+    unit = make("sleep", restart=AT_ONCE).start()
+    pid = unit.until("RUNNING").pid
+    unit.do("set_gate", "waits for any decode")
+    os.kill(pid, signal.SIGKILL)
+    unit.until("WAITING")
+    assert unit.states == ["STARTING", "RUNNING", "BACKOFF", "WAITING"]
+    unit.do("set_gate", None).until("RUNNING", lambda news: news.run == 2)
+
+
+def test_a_unit_that_is_stopped_while_it_waits_does_not_start_when_the_gate_opens(make):
+    unit = make("sleep").do("set_gate", "waits for decode-0").start()
+    unit.until("WAITING")
+    unit.stop().until("STOPPED")
+    unit.do("set_gate", None).start().until("RUNNING")
+    assert unit.ever(lambda news: news.state == "STARTING").event == "Start"
+
+
+def test_a_port_held_by_a_stranger_is_waited_for_and_the_stranger_is_named_and_left_alone(
+    make, stranger, address
+):
+    holder = stranger("listens", address, str(PORT))
+    unit = make("sleep", address=address, ports={"http": PORT}).start()
+    said = unit.until("WAITING").reason
+    assert said.startswith(f"port {PORT} is held by pid {holder.pid} ({sys.executable}")
+    take_half_a_second(make)
+    assert holder.poll() is None
+    holder.kill()
+    holder.wait()
+    unit.until("RUNNING")
+    assert unit.states == ["WAITING", "STARTING", "RUNNING"]
+    assert len([news for news in unit.news if news.state == "WAITING"]) == 1
+
+
+def test_a_port_that_stays_held_is_no_failure(make, stranger, address):
+    holder = stranger("listens", address, str(PORT))
+    never = Restart(max_failures=0)
+    unit = make("sleep", address=address, ports={"http": PORT}, restart=never).start()
+    unit.until("WAITING")
+    psutil.Process(holder.pid).suspend()  # it does not even answer
+    unit.do("set_gate", "waits for a").until("WAITING", lambda news: news.reason == "waits for a")
+    unit.do("set_gate", None).until("WAITING", lambda news: "is held by" in news.reason)
+    unit.stop().until("STOPPED")
+    assert unit.states == ["WAITING", "STOPPED"]
+    assert holder.poll() is None
+
+
+def test_a_port_that_its_own_leftover_holds_is_freed_and_not_waited_for(make, address):
+    unit = make(
+        *("leaves_a_listener", "{file}", address, str(PORT)),
+        address=address,
+        ports={"http": PORT},
+        restart=AT_ONCE,
+    ).start()
+    main = unit.until("RUNNING").pid
+    unit.pids(2)
+    os.kill(main, signal.SIGKILL)
+    unit.until("RUNNING", lambda news: news.run == 2)
+    assert "WAITING" not in unit.states
+
+
+def test_an_address_of_another_machine_is_waited_for_and_named(make):
+    unit = make("sleep", address="192.0.2.1", ports={"http": PORT}).start()
+    assert unit.until("WAITING").reason == f"192.0.2.1:{PORT}: not an address of this node"
+    unit.stop().until("STOPPED")

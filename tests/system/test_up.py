@@ -1,0 +1,139 @@
+"""``pdsup up`` from its start to its end, also the ends nobody wants."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.system.cluster import PDSUP, ROOT, Cluster, until
+from tests.system.load import chat
+
+DEMO = str(ROOT / "configs" / "demo.yaml")
+ADDRESS = "127.0.251.1"
+
+
+def _plan(cluster: Cluster, unit: str) -> Path:
+    """A plan by hand, with one plain unit."""
+    path = cluster.home / "plan.yaml"
+    path.write_text(
+        "plan: 1\nname: by-hand\nbind: address\n"
+        f"nodes: [{{name: a, address: {ADDRESS}}}]\n"
+        f"units:\n- {{kind: service, node: a, {unit}}}\n"
+    )
+    return path
+
+
+def test_after_shutdown_all_nothing_is_left(cluster: Cluster) -> None:
+    cluster.up()
+    address = cluster.address("node0")
+    done = cluster.command("shutdown", "--all")
+    assert done.returncode == 0, done.stderr
+    assert cluster.processes() == []
+    assert list(cluster.home.glob("pdsup/*/*")) == []
+    for port in (8000, 9440, 30000, 30001, 30080):
+        with socket.socket() as probe:
+            assert probe.connect_ex((address, port)) != 0
+    assert cluster.command("status").returncode == 4
+
+
+def test_a_command_runs_when_all_is_ready_and_its_status_is_the_result(cluster: Cluster) -> None:
+    ask = (
+        "import os, urllib.request as r;"
+        "print(r.urlopen(os.environ['PDSUP_URL'] + '/v1/models').status); raise SystemExit(7)"
+    )
+    words = ("up", DEMO, "--timeout", "60", "--", sys.executable, "-c", ask)
+    done = cluster.command(*words, timeout=120)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == "200\n"
+    assert cluster.processes() == []
+
+
+def test_ctrl_c_stops_everything(cluster: Cluster) -> None:
+    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    until(lambda: cluster.command("wait", "--timeout", "60").returncode == 0, "it is up", 90)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert cluster.processes() == []
+
+
+def test_ctrl_c_during_the_start_stops_everything_too(cluster: Cluster) -> None:
+    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    until(lambda: (cluster.run_dir / "events" / "node0.jsonl").exists(), "units start")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert cluster.processes() == []
+
+
+def test_two_clusters_run_beside_each_other(cluster: Cluster) -> None:
+    other = Cluster()
+    try:
+        cluster.up()
+        other.up()
+        assert cluster.address("node0") != other.address("node0")
+        chat(cluster.url())
+        chat(other.url())
+        cluster.command("shutdown", "--all")
+        chat(other.url())
+    finally:
+        other.close()
+
+
+def test_a_busy_port_8000_is_told_in_one_sentence_that_names_the_holder(cluster: Cluster) -> None:
+    plan = _plan(cluster, "name: front, command: [sleep, '60'], ports: {http: 8000}")
+    listen = f"import socket; s = socket.create_server(('{ADDRESS}', 8000)); print(flush=True)"
+    command = [sys.executable, "-c", f"{listen}; s.accept()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout and stranger.stdout.readline()
+            done = cluster.command("up", str(plan), "--timeout", "30")
+        finally:
+            stranger.kill()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "port 8000" in line
+    assert f"pid {stranger.pid}" in line
+
+
+def test_a_unit_that_can_never_run_ends_up_with_its_reason(cluster: Cluster) -> None:
+    plan = _plan(
+        cluster,
+        "name: broken, command: [/no/such/program], restart: {max_failures: 1, first_delay_s: 0.0}",
+    )
+    done = cluster.command("up", str(plan), "--timeout", "30")
+    assert done.returncode == 1
+    assert "cannot start: /no/such/program" in done.stderr
+    assert cluster.processes() == []
+
+
+def test_a_worker_that_does_not_get_ready_ends_up_with_124_in_time(cluster: Cluster) -> None:
+    slow = ("--set", "backend.decode_environment.MOCK_LOAD_SECONDS=600")
+    done = cluster.command("up", DEMO, "--timeout", "4", *slow, timeout=60)
+    assert done.returncode == 124
+    assert "decode-0" in done.stderr
+    assert cluster.processes() == []
+
+
+def test_a_killed_up_leaves_a_cluster_that_can_still_be_shut_down(cluster: Cluster) -> None:
+    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    until(lambda: cluster.command("wait", "--timeout", "60").returncode == 0, "it is up", 90)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert cluster.command("shutdown", "--all").returncode == 0
+    assert cluster.processes() == []
+
+
+def test_the_demo_runs_as_the_readme_says() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "tutorial" / "demo.py")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "PATH": f"{Path(PDSUP).parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
