@@ -1,9 +1,10 @@
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check docs clean
 
 help:
 	@echo "make demo   brings a whole prefill/decode cluster up on this machine and shows what it can do"
 	@echo "make test   style, types and all tests; sets itself up"
 	@echo "make check  style and types only"
+	@echo "make docs   writes the generated pages of docs/reference again"
 	@echo "make clean  removes what the others made"
 
 demo:
@@ -20,6 +21,9 @@ check: setup
 
 test: check
 	.venv/bin/pytest
+
+docs: setup
+	.venv/bin/python docs/reference/generate.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info

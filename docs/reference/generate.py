@@ -84,7 +84,8 @@ def _verb(name: str) -> str:
     parser = argparse.ArgumentParser(add_help=False)
     module.arguments(parser)
     actions = sorted(parser._actions, key=_place)
-    usage = " ".join(["pdsup", name, *map(_usage, actions)])
+    command = ["[-- COMMAND...]"] if getattr(module, "TAKES_COMMAND", False) else []
+    usage = " ".join(["pdsup", name, *map(_usage, actions), *command])
     summary = f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}."
     parts = [f"## {name}\n\n{summary}\n", f"```text\n{usage}\n```\n"]
     if actions:

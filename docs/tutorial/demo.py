@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
 VICTIM = "decode-0"
+CLIENTS = 4
 BACK_WITHIN_S = 60.0
 LOOK_S = 0.1
 
@@ -35,20 +36,20 @@ def main() -> int:
         step("2. A streaming chat request through nginx on port 8000")
         print(f"   POST {url}\n   " + "".join(stream(url)))
         step(f"3. Kill {VICTIM} (kill -9) while clients keep asking")
-        failed = kill_and_watch(url)
+        went_on = kill_and_watch(url)
     finally:
         step("4. Stop everything")
         pdsup("shutdown", "--all")
     step("5. What is left?")
     left = subprocess.run([PDSUP, "status"], capture_output=True, text=True, check=False)
     print(f"   $ pdsup status\n   {left.stderr.strip()} (exit status {left.returncode})")
-    good = failed == 0 and left.returncode == 4
+    good = went_on and left.returncode == 4
     print(f"\nThe demo {'worked' if good else 'FAILED'}. Logs and journal: {run_dir}")
     return 0 if good else 1
 
 
-def kill_and_watch(url: str) -> int:
-    """How many requests failed from the kill until the worker was back."""
+def kill_and_watch(url: str) -> bool:
+    """Whether requests went on from the kill until the worker was back."""
     before = unit(VICTIM)
     clients = Clients(url)
     os.kill(before["pid"], signal.SIGKILL)
@@ -66,19 +67,20 @@ def kill_and_watch(url: str) -> int:
     else:
         raise SystemExit(f"{VICTIM} did not come back within {BACK_WITHIN_S:g} s")
     answered, failed = clients.stop()
-    print(f"   meanwhile {answered} requests were answered and {failed} failed\n")
+    print(f"   meanwhile {answered} requests were answered and {failed} failed")
+    print(f"   (routers try another worker; at most the {CLIENTS} under way could be lost)\n")
     pdsup("status")
-    return failed
+    return failed <= CLIENTS < answered
 
 
 class Clients:
     """A few clients that ask again and again, each one request at a time."""
 
-    def __init__(self, url: str, count: int = 4) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
         self._stop = threading.Event()
         self._results: list[bool] = []
-        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
 

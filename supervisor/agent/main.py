@@ -17,6 +17,7 @@ from supervisor.agent.ender import Ender
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.assignment.compile import Assignment
+from supervisor.cluster import gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
 from supervisor.units import lifecycle
@@ -80,7 +81,8 @@ class Agent:
         self._tasks = tasks
         self._end = asyncio.Event()
         self._fatal: set[str] = set()
-        self._reaction_due = False
+        self._terminations = 0
+        self._reaction_due = asyncio.Event()
         self._news = 0
         for name in self._runners:
             self._publish(name)
@@ -95,8 +97,8 @@ class Agent:
         close_inherited()
         become_subreaper()
         self._listen_to_signals()
-        self.poller.follow(self._peers_needed())
-        doers = [runner.serve() for runner in self._runners.values()]
+        self.poller.follow(gate.followed(self.plan, self.node))
+        doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
         serving = [self._tasks.create_task(doer) for doer in doers]
         try:
@@ -114,9 +116,7 @@ class Agent:
         return 1 if self._fatal else 0
 
     def end(self, reason: str, *, of_cluster: bool) -> None:
-        """Begins the end of this node's units, and of all nodes' if wanted. A second call hurries
-        only when it comes from a signal.
-        """
+        """Begins the end of this node's units, and of all nodes' if wanted."""
         if not self._end.is_set() or of_cluster:
             self._log.info("ending", reason=reason, of_cluster=of_cluster)
             self.publisher.publish_end(reason, of_cluster=of_cluster)
@@ -184,13 +184,16 @@ class Agent:
         self._obey(self.poller.peers[node])
 
     def _react_soon(self) -> None:
-        """Reacts once to everything that happens in one turn of the loop."""
-        if not self._reaction_due:
-            self._reaction_due = True
-            asyncio.get_running_loop().call_soon(self._react)
+        self._reaction_due.set()
 
-    def _react(self) -> None:
-        self._reaction_due = False
+    async def _react(self) -> None:
+        """Once to everything that happens in one turn of the loop, until cancelled."""
+        while True:
+            await self._reaction_due.wait()
+            self._reaction_due.clear()
+            self._look_around()
+
+    def _look_around(self) -> None:
         self._balance()
         waiting = {
             name: runner
@@ -204,16 +207,6 @@ class Agent:
     def _obey(self, peer: Peer) -> None:
         if peer.usable and peer.usable.ends_cluster and not self.publisher.ends_cluster:
             self.end(f"{peer.node} ends the cluster: {peer.usable.ending}", of_cluster=True)
-
-    def _peers_needed(self) -> set[str]:
-        """The first node follows all, all follow it: so an end reaches everybody in two steps."""
-        first = self.plan.nodes[0].name
-        if self.node == first:
-            return {node.name for node in self.plan.nodes} - {self.node}
-        plans = [runner.unit.plan for runner in self._runners.values()]
-        names = {need.unit for plan in plans for need in plan.needs.units}
-        names |= {name for plan in plans if plan.nginx for name in plan.nginx.upstreams}
-        return ({self.plan.by_name[name].node for name in names} | {first}) - {self.node}
 
     async def _linger(self) -> None:
         """Stays until the others know of the cluster's end, so that nobody misses it."""
@@ -240,14 +233,17 @@ class Agent:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_end, number.name)
-        loop.add_signal_handler(signal.SIGUSR1, self._told_to_end, "SIGUSR1 (wall time is near)")
+            loop.add_signal_handler(number, self._terminate, number.name)
+        reason = "SIGUSR1 (wall time is near)"
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self.end(reason, of_cluster=False))
         loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: nothing to reload")
         # uvloop refuses a handler of its own for this one, though it starts no children here.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reaper.sweep))
 
-    def _told_to_end(self, name: str) -> None:
-        if self._end.is_set():
+    def _terminate(self, name: str) -> None:
+        self._terminations += 1
+        # Slurm's first one may come while the cluster ends already: that is no reason to hurry.
+        if self._terminations > 1:
             self._ender.hurry()
         self.end(name, of_cluster=False)
 

@@ -34,10 +34,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The agents of one run on this machine: control sockets by node, in natural order."""
+    """The agents of one run on this machine: control sockets by node, in natural order.
+
+    ``silent``: nodes whose agent was here and does not answer any more.
+    """
 
     run_dir: str
     sockets: Mapping[str, Path]
+    silent: frozenset[str]
 
 
 def clusters() -> list[Cluster]:
@@ -50,7 +54,8 @@ def clusters() -> list[Cluster]:
             paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
             sockets = {path.parent.name: path for path in paths if _answers(path)}
             if sockets and link.is_symlink():
-                found.append(Cluster(run_dir, sockets))
+                silent = frozenset(path.parent.name for path in paths) - sockets.keys()
+                found.append(Cluster(run_dir, sockets, silent))
     return found
 
 
@@ -127,6 +132,7 @@ def _answer(request: str, response: str) -> Answer:
 def _answers(path: Path) -> bool:
     """An agent that was killed leaves its socket behind; then nobody listens on it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(TIMEOUT_S)
         return probe.connect_ex(str(path)) == 0
 
 
@@ -136,10 +142,15 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def status(found: Cluster, *, every: bool) -> dict[str, Any]:
-    """The status JSON: of every node of the plan, or only of the agents on this machine."""
-    if every:
+    """The status JSON: of every node of the plan, or only of those with an agent here.
+
+    An agent here that was killed is asked about, not left out: that is what one looks for.
+    """
+    if every or found.silent:
         value: dict[str, Any] = ask(first_agent(found), "/v1/status?all=1").value
-        return value
+        here = found.sockets.keys() | found.silent
+        nodes = [node for node in value["nodes"] if every or node["node"] in here]
+        return {**value, "nodes": nodes}
     answers = [ask(path, "/v1/status").value for path in found.sockets.values()]
     return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
 

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from supervisor.errors import InvalidDocument, SupervisorError
 
@@ -25,17 +26,22 @@ def main(words: Sequence[str]) -> int:
     name = ALIASES.get(words[0], words[0]) if words else "help"
     if name not in VERBS:
         return _unknown(name)
-    verb = importlib.import_module(f"supervisor.cli.verbs.{name}")
-    own, command = words[1:], words[:0]
-    if getattr(verb, "TAKES_COMMAND", False):
-        own, command = _split(own)
-    args = parser_of(name).parse_args(own, argparse.Namespace(command=list(command)))
-    return reported(verb.run, args)
+    args = parsed(name, words[1:])
+    return reported(_verb(name).run, args)
+
+
+def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one verb; ``command``, for a verb that takes one, is what follows ``--``.
+
+    Exits with 2 and a message when they are wrong, as argparse does.
+    """
+    own, command = _split(words) if _takes_command(name) else (words, ())
+    return parser_of(name).parse_args(own, argparse.Namespace(command=list(command)))
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one verb's arguments."""
-    verb = importlib.import_module(f"supervisor.cli.verbs.{name}")
+    verb = _verb(name)
     parser = argparse.ArgumentParser(
         prog=f"pdsup {name}",
         description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
@@ -43,9 +49,17 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.arguments(parser)
-    if getattr(verb, "TAKES_COMMAND", False):
+    if _takes_command(name):
         parser.usage = f"{parser.format_usage().removeprefix('usage: ').rstrip()} [-- COMMAND ...]"
     return parser
+
+
+def _verb(name: str) -> Any:
+    return importlib.import_module(f"supervisor.cli.verbs.{name}")
+
+
+def _takes_command(name: str) -> bool:
+    return getattr(_verb(name), "TAKES_COMMAND", False)
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

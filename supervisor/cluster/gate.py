@@ -79,6 +79,22 @@ def _roles_without_any(plan: Plan, lacks: Mapping[str, str | None]) -> tuple[str
     return tuple(f"any {role}" for role, found in by_role.items() if all(found))
 
 
+def followed(plan: Plan, node: str) -> set[str]:
+    """The nodes whose reports a node needs.
+
+    The first node follows all, and all follow it: so an end reaches everybody in two steps.
+    """
+    first = plan.nodes[0].name
+    if node == first:
+        return {other.name for other in plan.nodes} - {node}
+    names: set[str] = set()
+    for unit in plan.units:
+        if unit.node == node:
+            names |= {need.unit for need in unit.needs.units}
+            names |= set(unit.nginx.upstreams if unit.nginx else ())
+    return {first, *(plan.by_name[name].node for name in names)} - {node}
+
+
 def dependents(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each unit, those that stop before it: who needs it, and the nginx in front of it."""
     found: dict[str, list[str]] = {unit.name: [] for unit in plan.units}

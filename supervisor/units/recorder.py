@@ -12,7 +12,8 @@ from pathlib import Path
 
 from supervisor import clock
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+# Readable too, to see how the output of the run before ended.
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 def open_log(path: str, unit: str, run: int, previous: str) -> int:
@@ -23,8 +24,8 @@ def open_log(path: str, unit: str, run: int, previous: str) -> int:
     descriptor = _open(path)
     stamp = datetime.fromtimestamp(clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     after = f", after: {previous}" if previous else ""
-    start = "\n" if _ends_within_a_line(path) else ""
     with contextlib.suppress(OSError):  # a full disk does not stop supervision
+        start = "\n" if _ends_within_a_line(descriptor) else ""
         os.write(descriptor, f"{start}=== {stamp} {unit} run {run} begins{after}\n".encode())
     return descriptor
 
@@ -37,9 +38,7 @@ def _open(path: str) -> int:
         return os.open(path, _FLAGS, 0o644)
 
 
-def _ends_within_a_line(path: str) -> bool:
+def _ends_within_a_line(descriptor: int) -> bool:
     """Whoever was killed while it drew a progress bar left one."""
-    with contextlib.suppress(OSError), Path(path).open("rb", buffering=0) as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
-    return False
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

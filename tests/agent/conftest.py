@@ -86,7 +86,7 @@ class Agents:
         """Writes a plan of units that are given as tables."""
         for index in range(nodes):
             block, host = divmod(next(_hosts), 250)
-            address = f"127.4.{(os.getpid() + 100 + block) % 250}.{host + 1}"
+            address = f"127.4.{125 + (os.getpid() + block) % 125}.{host + 1}"
             self.addresses.setdefault(f"node{index}", address)
         path = self.directory / name
         known = [{"name": n, "address": self.addresses[n]} for n in list(self.addresses)[:nodes]]

@@ -194,12 +194,23 @@ def test_a_second_term_kills_what_does_not_stop_within_a_second(agents, wait_for
     plan = agents.plan(agents.unit("worker", *STUBBORN, stop={"timeout_s": 600}))
     agents.start(plan)
     log = agents.run_dir / "logs" / "node0_worker.out"
-    wait_for(lambda: "trapped" in log.read_text())
+    wait_for(lambda: log.exists() and "trapped" in log.read_text())
     agents.signal(signal.SIGTERM)
     agents.reaches("STOPPING", "worker")
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []
+
+
+def test_the_first_term_during_an_end_that_was_asked_for_does_not_hurry_it(agents, wait_for):
+    agents.start(agents.plan(agents.unit("worker", *STUBBORN, stop={"timeout_s": 1.6})))
+    log = agents.run_dir / "logs" / "node0_worker.out"
+    wait_for(lambda: log.exists() and "trapped" in log.read_text())
+    agents.tell("node0", "/v1/shutdown", {"all": True})
+    agents.reaches("STOPPING", "worker")
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.when("STOPPED", "worker") - agents.when("STOPPING", "worker") >= 1.55
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
@@ -314,6 +325,17 @@ def wrong_plan(agents):
     return found if "runs another plan" in (found["agent"]["problem"] or "") else None
 
 
+def test_who_waits_for_news_does_not_miss_those_of_a_peer(agents, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "a")
+    wait_for(lambda: agents.status(query="?all=1")["node1"]["units"][0]["state"] == "RUNNING")
+    before = client.ask(agents.socket(), "/v1/status?all=1").version
+    os.kill(agents.look("b", "node1")["pid"], signal.SIGKILL)
+    wait_for(lambda: agents.status(query="?all=1")["node1"]["units"][0]["run"] == 2)
+    assert client.ask(agents.socket(), f"/v1/status?all=1&since={before}").value is not None
+
+
 def test_a_node_that_is_gone_is_shown_with_what_it_last_said(agents, wait_for):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")
@@ -389,7 +411,7 @@ def test_an_agent_answers_while_it_ends(agents, wait_for):
     plan = agents.plan(agents.unit("worker", *STUBBORN, stop={"timeout_s": 600}))
     agents.start(plan)
     log = agents.run_dir / "logs" / "node0_worker.out"
-    wait_for(lambda: "trapped" in log.read_text())
+    wait_for(lambda: log.exists() and "trapped" in log.read_text())
     agents.signal(signal.SIGTERM)
     agents.reaches("STOPPING", "worker")
     assert agents.look("worker")["pid"]

@@ -313,11 +313,11 @@ async def test_long_polls_are_answered_when_the_agent_ends_and_hold_it_up_no_lon
 
 
 async def test_a_follower_gets_the_last_report_before_the_agent_goes(
-    serving, unit_report, until, monkeypatch
+    serving, unit_report, monkeypatch
 ):
     monkeypatch.setattr(server_module, "LAST_REPORT_S", 5.0)
     async with serving() as s:
-        versions = []
+        versions, answered = [], asyncio.Event()
 
         async def follow():
             since = ""
@@ -325,9 +325,12 @@ async def test_a_follower_gets_the_last_report_before_the_agent_goes(
                 answer = await s.remote(f"/v1/report?since={since}&wait=20")
                 if answer.status == 200:
                     versions.append(since := from_json(answer.body).version)
+                answered.set()
+                for _ in range(50):  # much may happen before it asks again
+                    await asyncio.sleep(0)
 
         follower = asyncio.create_task(follow())
-        await until(lambda: versions)
+        await answered.wait()
         for number in range(50):
             s.agent.publisher.publish(unit_report("decode-1", "STOPPING", run=number))
         s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))

@@ -2,6 +2,7 @@
 
 import functools
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def pdsup_goes_on(agents, tmp_path):
             process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor", *words],
                 env=agents.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                # Ignored here when these tests run in the background of a shell.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         process.said = path
         running.append(process)

@@ -64,4 +64,5 @@ def test_a_shutdown_that_takes_too_long_names_who_has_not_ended(agents, pdsup, w
     assert done.returncode == 1
     assert done.stderr == "pdsup: cannot shut down node0: not ended in 0.2 s\n"
     agents.signal(signal.SIGTERM)
+    agents.signal(signal.SIGINT)
     assert agents.ended() == {"node0": 0}

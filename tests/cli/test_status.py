@@ -3,6 +3,8 @@
 import functools
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -69,6 +71,26 @@ def test_a_unit_that_does_not_exist_is_named(status):
     assert (done.stdout, done.stderr) == ("", "pdsup: cannot show nono: no such unit\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["status", "--all"], ["status", "--json"], ["wait", "good"], ["logs", "good"]],
+    ids=str,
+)
+def test_an_answer_needs_nothing_of_what_a_server_imports(cluster, shared_agents, words):
+    heavy = {"aiohttp", "asyncio", "http.client", "jinja2", "psutil", "pydantic", "structlog",
+             "uvloop", "yaml"}  # fmt: skip
+    script = (
+        "import sys; from supervisor.cli.main import main\n"
+        f"main({words!r})\n"
+        f"print('imported:', *({heavy!r} & sys.modules.keys()))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        env=shared_agents.environ, capture_output=True, text=True, timeout=30, check=True,
+    ).stdout  # fmt: skip
+    assert said.splitlines()[-1] == "imported:"
+
+
 def test_without_an_agent_there_is_nothing_to_ask(pdsup):
     done = pdsup("status", "--json")
     assert (done.returncode, done.stdout) == (4, "")
@@ -81,14 +103,18 @@ def test_a_run_without_an_agent_is_named(pdsup, tmp_path):
     assert f"no agent answers for {tmp_path / 'other'}" in done.stderr
 
 
-def test_the_socket_of_an_agent_that_was_killed_counts_for_nothing(agents, pdsup):
+def test_an_agent_that_was_killed_is_shown_as_such_while_another_lives_to_tell(
+    agents, pdsup, wait_for
+):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")
     agents.signal(signal.SIGKILL, "node0")
     agents.ended("node0")
     assert agents.socket("node0").exists()
-    done = pdsup("status")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["b"]
+    states = {"b": "RUNNING", "a": "UNKNOWN"}
+    wait_for(
+        lambda: dict(line.split()[:2] for line in pdsup("status").stdout.splitlines()) == states
+    )
     agents.signal(signal.SIGKILL, "node1")
     agents.ended("node1")
     assert pdsup("status").returncode == 4

@@ -1,6 +1,7 @@
 """``pdsup wait``."""
 
 import signal
+import socket
 
 import pytest
 
@@ -19,16 +20,16 @@ def test_a_wait_names_what_is_missing_and_since_when_until_it_is_there(
 ):
     plan = agents.plan(
         agents.unit("router", needs=["worker"]),
-        agents.listener("worker", node="node1", delay=1.0),
+        agents.listener("worker", node="node1", delay=1000.0),
         nodes=2,
     )
     agents.start(plan, "node0", "node1")
+    wait_for(lambda: "STARTING on node1" in agents.look("router")["reason"])
     waiting = pdsup_goes_on("wait")
-    wait_for(lambda: "service 0/2" in waiting.said.read_text())
-    assert waiting.wait(20) == 0
-    said = waiting.said.read_text()
-    assert "worker (node1) STARTING for 0:00:0" in said
-    assert "0/2" in said.splitlines()[0]
+    missing = "ready: service 0/2\n  worker (node1) STARTING for 0:00:0"
+    wait_for(lambda: waiting.said.read_text().startswith(missing))
+    with socket.create_server((agents.addresses["node1"], 30000)):
+        assert waiting.wait(20) == 0
 
 
 def test_a_wait_covers_the_whole_cluster_from_any_node(agents, pdsup_goes_on, wait_for):
@@ -102,7 +103,7 @@ def test_a_wait_for_a_unit_that_does_not_exist_ends_at_once(agents, pdsup):
 def test_a_wait_for_the_end_returns_when_the_units_have_stopped(agents, pdsup_goes_on, wait_for):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")
-    agents.reaches("RUNNING", "b", "node1")
+    wait_for(lambda: agents.status(query="?all=1")["node1"]["units"][0]["state"] == "RUNNING")
     waiting = pdsup_goes_on("wait", "--for", "stopped")
     wait_for(lambda: "still up: 2" in waiting.said.read_text())
     agents.tell("node0", "/v1/shutdown", {"all": True})
@@ -114,7 +115,7 @@ def test_a_wait_for_the_end_of_one_node_returns_while_the_others_go_on(
 ):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")
-    agents.reaches("RUNNING", "b", "node1")
+    wait_for(lambda: agents.status(query="?all=1")["node1"]["units"][0]["state"] == "RUNNING")
     waiting = pdsup_goes_on("wait", "--for", "stopped", "b")
     wait_for(lambda: "still up: 1" in waiting.said.read_text())
     agents.tell("node1", "/v1/shutdown", {"all": False})

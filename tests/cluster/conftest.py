@@ -13,7 +13,7 @@ DIGEST = "d" * 64
 
 
 LIMIT_S = 10.0
-BLOCK = f"127.4.{os.getpid() % 250}"
+BLOCK = f"127.4.{os.getpid() % 125}"  # those from 125 on are for real agents
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ class FakePeer:
             self.changed.notify_all()
 
     async def handle(self, request):
+        if request.path == "/elsewhere":
+            return web.Response(body=to_json(self.report))
         since, wait = request.query["since"], float(request.query["wait"])
         self.asked.append((since, wait))
         self.refusals.append(
@@ -184,7 +186,7 @@ async def broken(request):
 
 
 async def elsewhere(request):
-    raise web.HTTPFound("http://127.4.0.1:1/")
+    raise web.HTTPFound("/elsewhere")
 
 
 async def nothing_new(request):

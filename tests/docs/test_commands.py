@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import shlex
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import ALIASES, VERBS
+from supervisor.cli.main import ALIASES, VERBS, parsed
 from tests.docs.desk import Desk
 from tests.docs.pages import DOCS, PAGES, block, blocks, name
 
@@ -80,10 +79,7 @@ def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
 
 def understood(words: list[str]) -> None:
     """Parses ``VERB ARGUMENTS`` as pdsup does; fails with SystemExit."""
-    verb = ALIASES.get(words[0], words[0])
-    parser = argparse.ArgumentParser(prog=f"pdsup {' '.join(words)}")
-    importlib.import_module(f"supervisor.cli.verbs.{verb}").arguments(parser)
-    parser.parse_args(words[1:])
+    parsed(ALIASES.get(words[0], words[0]), words[1:])
 
 
 def calls(text: str) -> Iterator[list[str]]:

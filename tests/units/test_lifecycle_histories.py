@@ -109,7 +109,8 @@ class Histories(RuleBasedStateMachine):
             self.wanted = False
             if run_of(before) is not None:
                 self.kill_due = min(self.kill_due, context.now + context.stop_within)
-        if isinstance(event, Exited) and not isinstance(before, Stopping):
+        own = isinstance(event, Exited) and event.run == run_of(before)
+        if own and not isinstance(before, Stopping):
             once = self.restart.policy == "never"
             well = self.restart.policy == "on-failure" and event.status == GOOD
             self.rests |= once or well
