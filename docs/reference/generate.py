@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 import types
 import typing
@@ -20,9 +21,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from supervisor import clock
 from supervisor.cli.main import ALIASES, VERBS
-from supervisor.plan import defaults, model
+from supervisor.plan import defaults, model, roles, script
+from supervisor.plan import recipe as layout1
 from supervisor.units import lifecycle
 from supervisor.units.lifecycle import ExitStatus, Then
 
@@ -38,6 +42,8 @@ def pages() -> dict[Path, str]:
         HERE / "states.md": states(),
         HERE / "plan.md": plan(),
         HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
+        HERE / "plan.schema.json": plan_schema(),
+        HERE / "recipe.schema.json": recipe_schema((HERE / "recipe.md").read_text("utf-8")),
     }
 
 
@@ -385,6 +391,103 @@ def _reason(entry: Entry, lines: Sequence[str]) -> str:
         number -= 1
     _, _, behind = lines[entry.line - 1].partition("  # ")
     return " ".join([*above, behind]).strip()
+
+
+# -- JSON Schema --------------------------------------------------------------------------------
+
+DIALECT = "http://json-schema.org/draft-07/schema#"  # the newest that editors know whole
+MADE = "Made by docs/reference/generate.py from the code: change that, not this file."
+TEXT, TABLE = {"type": "string"}, {"type": "object"}
+SLURM = {"type": "object", "properties": dict.fromkeys(script.SLURM, TEXT)}
+
+
+def plan_schema() -> str:
+    """What an editor needs to know of a plan."""
+    return _json({"title": "Plan", **_tidy(TypeAdapter(model.Plan).json_schema())})
+
+
+def recipe_schema(page: str) -> str:
+    """What an editor needs to know of a recipe, with what the page says of its settings."""
+    made = _tidy(TypeAdapter(layout1.Recipe | roles.RolesRecipe).json_schema())
+    first, second = made.pop("anyOf")
+    earlier, _, later = page.partition("\n## Schema 2\n")
+    meanings = _meanings(earlier)
+    both = meanings | _meanings(later)
+    for ref, layout, told in ((first, layout1, meanings), (second, roles, both)):
+        top = _definition(made, ref)
+        for table, keys in layout.IGNORED.items():
+            inside = _at(made, top, table)["properties"]
+            inside |= {key: {"description": "Accepted and not used."} for key in sorted(keys)}
+        top["properties"]["slurm"] = SLURM
+        top["required"] = ["name", "model"]
+        for path, meaning in told.items():
+            table, _, key = path.rpartition(".")
+            if key in (found := _at(made, top, table)).get("properties", {}):
+                found["properties"][key] = {**found["properties"][key], "description": meaning}
+    return _json({"title": "Recipe", **_choice(first, second), **made})
+
+
+def _choice(first: Any, second: Any) -> dict[str, Any]:
+    """Which layout a file has. Of a sweep nothing more is known: its values have holes."""
+    one = {"if": _has({"schema": {"const": 2}}), "then": second, "else": first}
+    several = {
+        "properties": {"schema": {"enum": [1, 2]}, "base": TABLE},
+        "patternProperties": {"^(zip_)?override_": TABLE},
+        "additionalProperties": False,
+        "if": _has({"schema": {"const": 2}}),
+        "then": {"properties": {"base": second}},
+        "else": {"properties": {"base": one}},
+    }
+    return {
+        **TABLE,
+        "if": {"anyOf": [{"required": ["sweep"]}, _has({"base": {"required": ["sweep"]}})]},
+        "else": {"if": {"required": ["base"]}, "then": several, "else": one},
+    }
+
+
+def _has(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": properties, "required": list(properties)}
+
+
+def _tidy(item: Any) -> Any:
+    """Without titles and empty defaults, and with text as in Markdown."""
+    if isinstance(item, list):
+        return [_tidy(one) for one in item]
+    if not isinstance(item, dict):
+        return item.replace("``", "`") if isinstance(item, str) else item
+    return {k: _tidy(v) for k, v in item.items() if not _says_nothing(k, v)}
+
+
+def _says_nothing(key: str, value: Any) -> bool:
+    return (key == "title" and isinstance(value, str)) or (key == "default" and value is None)
+
+
+def _definition(schema: dict[str, Any], ref: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = schema["$defs"][ref["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _at(schema: dict[str, Any], top: dict[str, Any], path: str) -> dict[str, Any]:
+    """The definition of the table at a dotted path below ``top``; empty when there is none."""
+    found = top
+    for key in path.split(".") if path else ():
+        inner = found["properties"].get(key, {})
+        if "$ref" not in inner:
+            return {}
+        found = _definition(schema, inner)
+    return found
+
+
+def _meanings(page: str) -> dict[str, str]:
+    """What the recipe's page says of each setting, by dotted path."""
+    rows = re.findall(r"^\| (`.+?`) \|(?: .*? \|){2} (.+) \|$", page, re.M)
+    plain = ((names, re.sub(r"\[(.+?)\]\(.+?\)", r"\1", text)) for names, text in rows)
+    return {name: text for names, text in plain for name in re.findall(r"`(.+?)`", names)}
+
+
+def _json(value: dict[str, Any]) -> str:
+    made = {"$schema": DIALECT, "$comment": MADE, **value}
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ class _NotUp(Exception):
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
-        draft = _load(args, loader.invented_nodes(loader.node_count(args.file, tuple(args.set))))
+        count = loader.node_count(args.file, tuple(args.set), args.variant)
+        draft = _load(args, loader.invented_nodes(count))
         loaded = _load(args, loopback_nodes(draft.plan))
         plan = loaded.plan
         refuse_busy_ports(plan)
@@ -66,7 +67,12 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
 
 def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
     return loader.load(
-        args.file, nodes=nodes, bind="address", engine=args.engine, overrides=tuple(args.set)
+        args.file,
+        nodes=nodes,
+        bind="address",
+        engine=args.engine,
+        overrides=tuple(args.set),
+        variant=args.variant,
     )
 
 

@@ -12,7 +12,19 @@ from typing import Any
 from supervisor.errors import InvalidDocument, SupervisorError
 
 # In the order of the help text: before a run, a run, looking at it, ending it.
-VERBS = ("plan", "check", "up", "agent", "status", "wait", "logs", "shutdown", "version", "help")
+VERBS = (
+    "plan",
+    "check",
+    "sbatch",
+    "up",
+    "agent",
+    "status",
+    "wait",
+    "logs",
+    "shutdown",
+    "version",
+    "help",
+)
 ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help"}
 
 

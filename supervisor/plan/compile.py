@@ -20,10 +20,11 @@ def compile_plan(
 ) -> tuple[Plan | None, tuple[Problem, ...]]:
     """The checked plan on the first nodes of ``nodes``, or problems with paths of the recipe."""
     placed, problems = placement.place(deployment)
-    problems += _size_problems(deployment, len(nodes))
+    own, lacking = _own_nodes(deployment, nodes)
+    problems += lacking or _size_problems(deployment, len(own))
     if problems:
         return None, problems
-    site = Site(nodes[: deployment.nodes], bind)
+    site = Site(own, bind)
     units = workers.workers(placed, deployment, site)
     leaders = tuple(unit for unit in units if not unit.rank)
     routers = front.routers(leaders, deployment, site)
@@ -41,10 +42,29 @@ def compile_plan(
     return (None if found else plan), tuple(first.values())
 
 
+def _own_nodes(
+    deployment: Deployment, nodes: tuple[Node, ...]
+) -> tuple[tuple[Node, ...], tuple[Problem, ...]]:
+    """The nodes it runs on: the first, or in a heterogeneous job the first of each component."""
+    if not deployment.het_jobs or all(node.group is None for node in nodes):
+        return nodes[: deployment.nodes], ()
+    own: list[Node] = []
+    problems = []
+    for group, pool in enumerate(deployment.pools):
+        members = [node for node in nodes if node.group == group]
+        own += members[: pool.nodes]
+        if len(members) < pool.nodes:
+            has = f"component {group} of the job has only {len(members)}"
+            problems.append(Problem(pool.at.nodes, f"is {pool.nodes}, but {has}"))
+    return tuple(own), tuple(problems)
+
+
 def _size_problems(deployment: Deployment, given: int) -> tuple[Problem, ...]:
     if given < deployment.nodes:
         message = f"takes {deployment.nodes} nodes, but only {given} are given"
-        return (Problem("resources", message),)
+        return (Problem(deployment.at, message),)
+    if deployment.front is None:
+        return ()
     targets = sum(pool.workers for pool in deployment.pools)
     routers = len(placement.router_nodes(deployment.nodes, deployment.front.additional or 0))
     if targets * routers > defaults.MOST_ROUTES:
@@ -75,10 +95,12 @@ def _in_recipe(problem: Problem, plan: Plan, deployment: Deployment) -> Problem:
 
 def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
     if unit.kind == "nginx":
-        return "frontend.nginx_keepalive_timeout"
+        return f"frontend.nginx_{inside[-1]}" if inside[:1] == ["nginx"] else "frontend"
     pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)
-    at = deployment.front.args_at if pool is None else pool.at.flags
+    at = pool.at.flags if pool else deployment.front.args_at if deployment.front else ""
     match inside:
+        case ["ports", "kv-events"] if pool:
+            return pool.at.kv_events
         case ["ports", purpose] if purpose in PINS:
             return join(at, PINS[purpose])
         case _:

@@ -24,6 +24,8 @@ WORKER_STRIDE = 32
 BOOTSTRAP_OFFSET = 1
 NCCL_OFFSET = 2
 DIST_INIT_OFFSET = 3
+# As in srtctl, but with room for the data-parallel ranks of a node: each publishes on the next.
+KV_EVENTS_PORT = 5200
 # SGLang listens there without being told: from --dist-init-addr on, or from --port + 233 on.
 ATTENTION_PORTS = 6
 ATTENTION_OFFSET = 233
@@ -37,10 +39,15 @@ HEALTH_INTERVAL_S = 10
 # Without a health_check table: loading takes 2 to 40 minutes, and a needless kill costs as much.
 LOAD_DEADLINE_S = 3600.0
 
+# A topic and nothing else: the port is each worker's own.
+KV_EVENTS = {"publisher": "zmq", "topic": "kv-events"}
+
 # --- Bounds against slips of the finger -------------------------------------------------------
 
 MOST_NODES = 10_000
 MOST_GPUS_PER_NODE = 256
+MOST_RESTARTS = 1_000_000
+MOST_BACKOFF_S = 86400.0
 # Every router's command names every worker; beyond this the plan alone would have gigabytes.
 MOST_ROUTES = 250_000
 

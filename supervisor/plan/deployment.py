@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from supervisor.plan.model import Role
+from supervisor.plan.model import Restart, Role
+from supervisor.plan.recipe import Launcher
 
 Engine = Literal["sglang", "mock"]
 
@@ -23,13 +24,16 @@ class PoolPaths:
     workers: str
     gpus: str
     flags: str
+    kv_events: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """An engine's flags: those the compiler needs to know, and the rest in ``flags`` as they are.
 
-    ``port`` and ``bootstrap_port`` are None unless the recipe pins them.
+    ``port`` and ``bootstrap_port`` are None unless the recipe pins them. ``kv_events``: what
+    SGLang is told of publishing its cache's events, without the port; None: nothing.
+    ``extra_args``: words that end the command line.
     """
 
     model_path: str
@@ -37,6 +41,8 @@ class EngineSettings:
     port: int | None
     bootstrap_port: int | None
     flags: Mapping[str, Any]
+    kv_events: Mapping[str, Any] | None = None
+    extra_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,31 +55,43 @@ class Pool:
     gpus: int | None
     engine: EngineSettings
     env: Mapping[str, str]
+    restart: Restart
     at: PoolPaths
 
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """What clients talk to. ``additional`` routers beside the first; None: one and no nginx."""
+    """What clients talk to. ``additional`` routers beside the first; None: one and no nginx.
+
+    ``nginx`` has the settings that the recipe gives; the others are the plan's defaults.
+    """
 
     additional: int | None
     args: Mapping[str, Any]
     env: Mapping[str, str]
-    keepalive_timeout: str | None
+    launcher: Launcher
+    nginx: Mapping[str, str]
     additional_at: str
     args_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One cluster, not yet on nodes."""
+    """One cluster, not yet on nodes.
+
+    ``front``: None for one aggregated worker that clients talk to themselves. ``het_jobs``: the
+    prefill's nodes are the first component of the Slurm job, the decode's the second. ``at``: the
+    path of the table that says how many nodes it takes.
+    """
 
     name: str
     engine: Engine
     gpus_per_node: int
     spread_workers: bool
     pools: tuple[Pool, ...]
-    front: Front
+    front: Front | None
+    het_jobs: bool
+    at: str
     load_deadline_s: float
 
     @property

@@ -11,8 +11,10 @@ from supervisor.plan.placement import Site
 def routers(
     leaders: tuple[PlanUnit, ...], deployment: Deployment, site: Site
 ) -> tuple[PlanUnit, ...]:
-    """A router on each node that gets one, over the leaders of all workers."""
+    """A router on each node that gets one, over all leaders; none without a front."""
     front = deployment.front
+    if front is None:
+        return ()
     index = {node.name: i for i, node in enumerate(site.nodes)}
     targets = sglang.targets(
         (
@@ -37,7 +39,13 @@ def routers(
             kind="router",
             node=site.nodes[node].name,
             ports={"http": port, "prometheus": int(front.args[sglang.PROMETHEUS_PORT])},
-            command=sglang.router(targets, host=site.host(node), port=port, args=front.args),
+            command=sglang.router(
+                targets,
+                launcher=front.launcher,
+                host=site.host(node),
+                port=port,
+                args=front.args,
+            ),
             env=dict(front.env),
             needs=needs,
             probes=Probes(startup=defaults.ROUTER_STARTUP, readiness=defaults.ROUTER_READINESS),
@@ -51,14 +59,11 @@ def routers(
     )
 
 
-def nginx(routers: tuple[PlanUnit, ...], front: Front, site: Site) -> tuple[PlanUnit, ...]:
+def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:
     """Nginx on the first node, unless the only router stands in its place."""
-    if front.additional is None:
+    if front is None or front.additional is None:
         return ()
-    names = tuple(unit.name for unit in routers)
-    settings = Nginx(upstreams=names)
-    if front.keepalive_timeout is not None:
-        settings = Nginx(upstreams=names, keepalive_timeout=front.keepalive_timeout)
+    settings = Nginx(upstreams=tuple(unit.name for unit in routers), **front.nginx)
     node = site.nodes[0].name
     # It needs nothing: without a ready router it answers 503, which says more than a refused
     # connection.

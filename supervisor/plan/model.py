@@ -21,11 +21,15 @@ STRICT: dict[str, Any] = {"extra": "forbid"}
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One Slurm node. ``address`` is what other nodes connect to: a host name or an IP address."""
+    """One Slurm node. ``address`` is what other nodes connect to: a host name or an IP address.
+
+    ``group``: the component it belongs to, in a heterogeneous job.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     address: str
+    group: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +199,13 @@ class Plan:
         return {node.name: node.address for node in self.nodes}
 
     def front(self) -> str | None:
-        """The URL clients talk to: nginx, else the first router, else nothing."""
+        """Where clients talk to: nginx, else the first router, else the only aggregated worker."""
         for kind in ("nginx", "router"):
             for unit in self.units:
                 if unit.kind == kind:
                     return f"http://{self.address[unit.node]}:{unit.ports['http']}"
-        return None
+        match [unit for unit in self.units if unit.role == "agg" and not unit.rank]:
+            case [only] if "http" in only.ports:
+                return f"http://{self.address[only.node]}:{only.ports['http']}"
+            case _:
+                return None

@@ -6,14 +6,19 @@ given twice, workers without GPUs, nodes that do not divide over the workers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisor.errors import Problem
+from supervisor.plan import sglang
 from supervisor.plan.deployment import Deployment, Pool
 from supervisor.plan.model import Bind, Node
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # what SGLang and its router are told on a cluster's nodes
+# How far the numbers offered for a recipe that can't be placed may be from its own, and up to
+# which size of it the search is worth its time.
+REACH = 9
+MOST_TRIED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Site:
 
     def host(self, node: int) -> str:
         """What listeners on a node bind to."""
-        return ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
+        return sglang.ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
 
     def endpoint(self, node: int, port: int) -> str:
         """HOST:PORT by which other nodes reach a port of a node."""
@@ -70,22 +75,69 @@ def router_nodes(nodes: int, additional: int) -> tuple[int, ...]:
 
 
 def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ...]]:
-    """Every worker of the deployment on nodes 0 to N - 1, or why that can't be."""
+    """Every worker of the deployment on nodes 0 to N - 1, or why that can't be and what can."""
+    placed, refused = _attempt(deployment)
+    return placed, tuple(
+        replace(
+            refusal.problem,
+            message=refusal.problem.message + _remedy(deployment, refusal.pool, len(refused)),
+        )
+        for refusal in refused
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why ``pool`` can't be placed; the cause may be another one's."""
+
+    pool: Pool
+    problem: Problem
+
+
+def _attempt(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[_Refusal, ...]]:
     cursor = _Cursor()
     placed: list[Placed] = []
-    problems: list[Problem] = []
+    refused: list[_Refusal] = []
     prefill = next((pool for pool in deployment.pools if pool.role == "prefill"), None)
     for pool in deployment.pools:
         size, problem = _size(pool, deployment.gpus_per_node, prefill)
         if problem is None:
-            _fresh_node(cursor, deployment.nodes)
-            found = list(_fill(pool, size, deployment, cursor))
+            end = _begin(cursor, pool, deployment)
+            found = list(_fill(pool, size, deployment, cursor, end))
             placed += found
             if len(found) < pool.workers:
-                problem = _overflow(pool, size, placed, deployment)
-        if problem is not None:
-            problems.append(problem)
-    return tuple(placed), tuple(problems)
+                refused.append(_overflow(pool, size, placed, deployment))
+        else:
+            refused.append(_Refusal(pool, problem))
+    return tuple(placed), tuple(refused)
+
+
+def _remedy(deployment: Deployment, pool: Pool, before: int) -> str:
+    """``; use ...``: the nearest numbers of nodes or workers of ``pool`` that are better.
+
+    ``before``: how many refusals there are now.
+    """
+    if deployment.nodes + pool.workers > MOST_TRIED:
+        return ""
+    offers = []
+    for what in ("nodes", "workers"):
+        near = [_nearest(deployment, pool, what, step, before) for step in (-1, 1)]
+        found = [str(number) for number in near if number is not None]
+        if found:
+            unit = what[:-1] if found == ["1"] else what
+            offers.append(f"{' or '.join(found)} {unit}")
+    return f"; use {', or '.join(offers)}" if offers else ""
+
+
+def _nearest(deployment: Deployment, pool: Pool, what: str, step: int, before: int) -> int | None:
+    now: int = getattr(pool, what)
+    for number in range(now + step, max(0, now + step * REACH), step):
+        changed = replace(pool, nodes=number) if what == "nodes" else replace(pool, workers=number)
+        pools = tuple(changed if other is pool else other for other in deployment.pools)
+        _, refused = _attempt(replace(deployment, pools=pools))
+        if len(refused) <= before and all(refusal.pool is not changed for refusal in refused):
+            return number
+    return None
 
 
 def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem | None]:
@@ -99,16 +151,12 @@ def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem
         return per_node, None
     if pool.workers > pool.nodes * per_node:
         message = (
-            f"{pool.workers} workers on {pool.nodes} nodes of {per_node} GPUs leave some without"
+            f"{pool.workers} workers on {_count(pool.nodes)} of {per_node} GPUs leave some without"
             f" a GPU; at most {pool.nodes * per_node} fit"
         )
         return 0, Problem(pool.at.workers, message)
     if pool.nodes > pool.workers and pool.nodes % pool.workers:
-        less = pool.nodes - pool.nodes % pool.workers
-        message = (
-            f"{pool.nodes} nodes do not divide over {pool.workers} workers;"
-            f" {less} or {less + pool.workers} do"
-        )
+        message = f"{pool.nodes} nodes do not divide into {pool.workers} workers"
         return 0, Problem(pool.at.nodes, message)
     return pool.nodes * per_node // pool.workers, None
 
@@ -122,20 +170,31 @@ def _whole(pool: Pool, gpus: int, per_node: int) -> Problem | None:
     return Problem(pool.at.gpus, message)
 
 
-def _fresh_node(cursor: _Cursor, nodes: int) -> None:
-    """A role begins on a node of its own; it shares one only when none is left."""
-    if cursor.gpu and cursor.node + 1 < nodes:
+def _begin(cursor: _Cursor, pool: Pool, deployment: Deployment) -> int:
+    """Moves to where a role begins; the node where it must end.
+
+    It begins on a node of its own, and shares one only when none is left. In a heterogeneous job
+    each role has the nodes of its own component and no others.
+    """
+    if deployment.het_jobs:
+        before = itertools.takewhile(lambda other: other is not pool, deployment.pools)
+        cursor.node, cursor.gpu = sum(other.nodes for other in before), 0
+        return cursor.node + pool.nodes
+    if cursor.gpu and cursor.node + 1 < deployment.nodes:
         cursor.node, cursor.gpu = cursor.node + 1, 0
+    return deployment.nodes
 
 
-def _fill(pool: Pool, size: int, deployment: Deployment, cursor: _Cursor) -> Iterator[Placed]:
-    """Workers in order, as many as fit."""
+def _fill(
+    pool: Pool, size: int, deployment: Deployment, cursor: _Cursor, end: int
+) -> Iterator[Placed]:
+    """Workers in order, as many as fit before node ``end``."""
     per_node = deployment.gpus_per_node
     for index in range(pool.workers):
         if cursor.gpu and cursor.gpu + size > per_node:
             cursor.node, cursor.gpu = cursor.node + 1, 0
         ranks = max(1, size // per_node)
-        if cursor.node + ranks > deployment.nodes:
+        if cursor.node + ranks > end:
             return
         gpus = range(cursor.gpu, cursor.gpu + min(size, per_node))
         slots = tuple(Slot(cursor.node + rank, tuple(gpus)) for rank in range(ranks))
@@ -145,7 +204,7 @@ def _fill(pool: Pool, size: int, deployment: Deployment, cursor: _Cursor) -> Ite
         yield Placed(pool, index, slots)
 
 
-def _overflow(pool: Pool, size: int, placed: list[Placed], deployment: Deployment) -> Problem:
+def _overflow(pool: Pool, size: int, placed: list[Placed], deployment: Deployment) -> _Refusal:
     """Why a pool does not fit, at the pool that takes more nodes than it was given."""
     for other in deployment.pools:
         taken = {slot.node for worker in placed if worker.pool is other for slot in worker.slots}
@@ -153,10 +212,15 @@ def _overflow(pool: Pool, size: int, placed: list[Placed], deployment: Deploymen
             message = (
                 f"{other.workers} {other.role} workers take {len(taken)} nodes, not {other.nodes}"
             )
-            return Problem(other.at.nodes, message)
+            return _Refusal(other, Problem(other.at.nodes, message))
     fit = sum(worker.pool is pool for worker in placed)
+    nodes = pool.nodes if deployment.het_jobs else deployment.nodes
     message = (
         f"only {fit} of {pool.workers} {pool.role} workers of {size} GPUs each fit on"
-        f" {deployment.nodes} nodes of {deployment.gpus_per_node} GPUs"
+        f" {_count(nodes)} of {deployment.gpus_per_node} GPUs"
     )
-    return Problem(pool.at.workers, message)
+    return _Refusal(pool, Problem(pool.at.workers, message))
+
+
+def _count(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"

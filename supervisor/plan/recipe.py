@@ -1,6 +1,6 @@
-"""A user's recipe as srtctl defines it: its tables, and what of them is used here.
+"""A user's recipe of schema 1 as srtctl defines it: its tables, and what of them is used here.
 
-Only the shape. ``plan/normalise.py`` says what the settings mean together. Every setting may be
+Only the shape. ``plan/layout1.py`` says what the settings mean together. Every setting may be
 left out here, so that one mistake hides no other.
 """
 
@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from supervisor.plan.model import STRICT
+
+# How a router is started: as a Python module, or its successor as a program.
+Launcher = Literal["sglang_router.launch_router", "smg launch"]
 
 # What srtctl knows and nothing here uses: containers, job submission and benchmarks are others'
 # business. By table; "" is the top.
@@ -49,7 +52,13 @@ IGNORED: Mapping[str, frozenset[str]] = {
             "orchestrator_placement",
         }
     ),
-    "backend": frozenset({"gpu_type", "kv_events_config", "mooncake_kv_store"}),
+    "backend": frozenset({"gpu_type", "mooncake_kv_store"}),
+}
+
+# What a user may look for here, and what to do instead. By key at the top.
+ELSEWHERE: Mapping[str, str] = {
+    "network": "can't be used: every node must compile the same plan, and a node knows only its"
+    " own interfaces; give pdsup plan --nodes and --addresses, and run the plan it writes",
 }
 
 
@@ -92,7 +101,9 @@ class Frontend:
     args: dict[str, Any] | None = None
     sglang_router_args: dict[str, Any] | None = None
     env: dict[str, Any] | None = None
+    launcher: Launcher | None = None
     nginx_keepalive_timeout: str | None = None
+    nginx_client_max_body_size: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +118,10 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """The engine. The three settings of the frontend stood here in the first form."""
+    """The engine. The three settings of the frontend stood here in the first form.
+
+    ``kv_events_config``: true, a table for all roles, or one with a table or true for each role.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     type: Literal["sglang", "mock"] | None = None
@@ -115,6 +129,7 @@ class Backend:
     decode_environment: dict[str, Any] | None = None
     aggregated_environment: dict[str, Any] | None = None
     sglang_config: EngineConfig = field(default_factory=EngineConfig)
+    kv_events_config: Any = None
     use_sglang_router: bool | None = None
     enable_multiple_frontends: bool | None = None
     num_additional_frontends: int | None = None
@@ -131,11 +146,11 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A whole recipe of layout 1."""
+    """A whole recipe of schema 1."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str | None = None
-    schema: Literal[1] | None = None
+    schema: Literal[1, 2] | None = None
     model: Model = field(default_factory=Model)
     resources: Resources = field(default_factory=Resources)
     frontend: Frontend = field(default_factory=Frontend)

@@ -17,10 +17,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from supervisor.errors import Problem
 from supervisor.plan.model import Plan
-from supervisor.plan.recipe import IGNORED, Recipe
+from supervisor.plan.recipe import ELSEWHERE, IGNORED, Recipe
+from supervisor.plan.roles import IGNORED as IGNORED_2
+from supervisor.plan.roles import RolesRecipe
+from supervisor.plan.syntax import join
 
 T = TypeVar("T")
 
+TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRecipe: IGNORED_2}
 UNKNOWN = "unexpected_keyword_argument"
 WANTED = {
     "missing": "is missing",
@@ -52,17 +56,28 @@ def plan(values: Any) -> tuple[Plan | None, Partial | None, tuple[Problem, ...]]
     return found, _sound_part(values, errors) if errors else None, problems
 
 
-def recipe(values: Mapping[str, Any]) -> tuple[Recipe, tuple[Problem, ...]]:
+def recipe(values: Mapping[str, Any]) -> tuple[Recipe | RolesRecipe, tuple[Problem, ...]]:
     """The recipe without the settings that are wrong, and what is wrong with them."""
-    sound = _used(values)
-    found, errors = _validate(Recipe, sound)
-    problems = tuple(_problem(Recipe, error) for error in errors)
+    if values.get("schema") == 2:
+        return _sound(RolesRecipe, {**values, "schema": 2}, RolesRecipe(schema=2))
+    return _sound(Recipe, values, Recipe())
+
+
+def ignored(values: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+    """What of such a recipe is accepted and not used, by dotted table."""
+    return IGNORED_2 if values.get("schema") == 2 else IGNORED
+
+
+def _sound(kind: type[T], values: Mapping[str, Any], nothing: T) -> tuple[T, tuple[Problem, ...]]:
+    sound = _used(values, ignored(values))
+    found, errors = _validate(kind, sound)
+    problems = tuple(_problem(kind, error) for error in errors)
     # Dropping a wrong setting can't make another wrong: all may be left out.
     for error in errors:
         _drop(sound, error["loc"])
     if errors:
-        found, _ = _validate(Recipe, sound)
-    return found or Recipe(), problems
+        found, _ = _validate(kind, sound)
+    return found or nothing, problems
 
 
 def show(value: Any) -> str:
@@ -99,17 +114,18 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _used(values: Mapping[str, Any]) -> dict[str, Any]:
+def _used(
+    values: Mapping[str, Any], unused: Mapping[str, frozenset[str]], at: str = ""
+) -> dict[str, Any]:
     """Without what srtctl alone uses, and without settings that are given as nothing."""
-
-    def kept(table: Mapping[str, Any], name: str) -> dict[str, Any]:
-        ignored = IGNORED.get(name, frozenset())
-        return {k: v for k, v in table.items() if v is not None and k not in ignored}
-
-    return {
-        key: kept(value, key) if key in IGNORED and isinstance(value, dict) else value
-        for key, value in kept(values, "").items()
-    }
+    kept = {}
+    for key, value in values.items():
+        path = join(at, key)
+        if value is None or key in unused.get(at, ()):
+            continue
+        ours = path in unused or any(table.startswith(f"{path}.") for table in unused)
+        kept[key] = _used(value, unused, path) if ours and isinstance(value, dict) else value
+    return kept
 
 
 def _sound_part(values: Any, errors: list[Any]) -> Partial | None:
@@ -159,20 +175,24 @@ def _any(expected: str) -> str:
 def _unknown(root: type, path: tuple[str, ...]) -> str:
     key, table = path[-1], ".".join(path[:-1])
     known = {field.name for field in dataclasses.fields(_kind_at(root, path[:-1]))}
-    if root is Recipe:
-        known |= IGNORED.get(table, frozenset())
-        if not (hint := suggestion(key, known)) and (home := _home(key)) is not None:
+    unused = TABLES.get(root)
+    if unused is not None and not table and key in ELSEWHERE:
+        return ELSEWHERE[key]
+    if unused is not None:
+        known |= unused.get(table, frozenset())
+        hint = suggestion(key, known)
+        if not hint and (home := _home(root, unused, key)) is not None:
             hint = f"; it belongs {f'under {home}' if home else 'at the top'}"
     else:
         hint = suggestion(key, known)
     return f"is not a known setting{hint}"
 
 
-def _home(key: str) -> str | None:
+def _home(root: type, unused: Mapping[str, frozenset[str]], key: str) -> str | None:
     """The table of a recipe that has such a key."""
-    tables = {name: kind for name in IGNORED if (kind := _kind_at(Recipe, (name,) if name else ()))}
-    for name, kind in tables.items():
-        if key in {field.name for field in dataclasses.fields(kind)} | IGNORED[name]:
+    for name, own in unused.items():
+        kind = _kind_at(root, tuple(name.split(".")) if name else ())
+        if key in {field.name for field in dataclasses.fields(kind)} | own:
             return name
     return None
 

@@ -15,18 +15,24 @@ from supervisor.errors import Problem
 from supervisor.plan import defaults
 from supervisor.plan.deployment import Engine, EngineSettings
 from supervisor.plan.model import Role
+from supervisor.plan.recipe import Launcher
 from supervisor.plan.syntax import join
 
 MODULES: Mapping[Engine, str] = {
     "sglang": "sglang.launch_server",
     "mock": "supervisor.mock.worker",
 }
-ROUTER_MODULE = "sglang_router.launch_router"
+ROUTERS: Mapping[Launcher, tuple[str, ...]] = {
+    "sglang_router.launch_router": ("python3", "-m", "sglang_router.launch_router"),
+    "smg launch": ("smg", "launch"),
+}
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # what SGLang and its router are told on a cluster's nodes
 MODEL_PATH = ("model-path", "model")
 SERVED_NAME = "served-model-name"
 MODE = "disaggregation-mode"
 BOOTSTRAP = "disaggregation-bootstrap-port"
+KV_EVENTS = "kv-events-config"
 # srtctl drops it too: recipes pin one for all workers, of which several may share a node.
 DROPPED = "nccl-port"
 PLACED = {
@@ -47,6 +53,7 @@ WIRED = {
 }
 PROMETHEUS_PORT = "prometheus-port"
 MODES: Mapping[Role, str | None] = {"prefill": "prefill", "decode": "decode", "agg": None}
+_PORT = re.compile(r"(.*):([0-9]{1,5})")
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -99,8 +106,11 @@ def settle_router(args: Mapping[str, Any], at: str) -> tuple[dict[str, Any], tup
     return own | given, tuple(problems)
 
 
-def words(flags: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
-    """Flags as command-line words, as srtctl writes them: true alone, false and null not at all."""
+def words(flags: Iterable[tuple[str, Any]], *, repeat: bool = False) -> tuple[str, ...]:
+    """Flags as command-line words, as srtctl writes them: true alone, false and null not at all.
+
+    A list follows its flag, or (``repeat``) the flag stands before each of its values.
+    """
     line: list[str] = []
     for name, value in flags:
         match value:
@@ -108,6 +118,8 @@ def words(flags: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
                 continue
             case True:
                 line.append(f"--{name}")
+            case list() | tuple() if repeat:
+                line += (word for entry in value for word in (f"--{name}", _word(entry)))
             case list() | tuple():
                 line += [f"--{name}", *map(_word, value)]
             case _:
@@ -122,12 +134,16 @@ def worker(
     *,
     host: str,
     ports: Mapping[str, int],
+    events: int,
     bootstrap: int | None,
     rank: int,
     ranks: int,
     leader: str,
 ) -> tuple[str, ...]:
-    """One rank of a worker. ``leader``: HOST:PORT where its ranks meet."""
+    """One rank of a worker.
+
+    ``leader``: HOST:PORT where its ranks meet. ``events``: the port to publish them on.
+    """
     return (
         *("python3", "-m", MODULES[engine]),
         *("--model-path", settings.model_path),
@@ -137,19 +153,47 @@ def worker(
         *(("--disaggregation-bootstrap-port", str(bootstrap)) if bootstrap else ()),
         *("--nccl-port", str(ports["nccl"])),
         *(_gang(leader, rank, ranks) if ranks > 1 else ()),
+        *_kv_events(settings, host, events),
         *words(sorted(settings.flags.items())),
+        *settings.extra_args,
     )
 
 
+def kv_events_port(settings: EngineSettings, own: int) -> int | None:
+    """Where a worker publishes its cache's events: the recipe's port, else ``own``, or nowhere."""
+    if settings.kv_events is None:
+        return None
+    endpoint = settings.kv_events.get("endpoint")
+    if endpoint is None:
+        return own
+    found = _PORT.fullmatch(str(endpoint))
+    return int(found[2]) if found else None
+
+
+def _kv_events(settings: EngineSettings, host: str, port: int) -> tuple[str, ...]:
+    if settings.kv_events is None:
+        return ()
+    given = dict(settings.kv_events)
+    if given.get("endpoint") is None:
+        where = "*" if host == ANY_ADDRESS else f"[{host}]" if ":" in host else host
+        given["endpoint"] = f"tcp://{where}:{port}"
+    return (f"--{KV_EVENTS}", json.dumps(given, separators=(",", ":")))
+
+
 def router(
-    targets: Sequence[str], *, host: str, port: int, args: Mapping[str, Any]
+    targets: Sequence[str],
+    *,
+    launcher: Launcher,
+    host: str,
+    port: int,
+    args: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """One router over ``targets`` (see ``targets``)."""
     return (
-        *("python3", "-m", ROUTER_MODULE),
+        *ROUTERS[launcher],
         *targets,
         *("--host", host, "--port", str(port), "--prometheus-host", host),
-        *words(args.items()),
+        *words(args.items(), repeat=True),
     )
 
 
@@ -168,9 +212,16 @@ def derived_ports(command: Sequence[str]) -> tuple[int, ...]:
     """What an engine with this command listens on though no flag says so.
 
     Data-parallel attention opens six ports from ``--dist-init-addr`` on, or from ``--port`` + 233
-    on a worker that has none. Only rank 0 does.
+    on a worker that has none. Only rank 0 does. Its data-parallel ranks publish the events of
+    their caches on ports that follow one another.
     """
-    if "--enable-dp-attention" not in command or _value(command, "--node-rank", "0") != "0":
+    if "--enable-dp-attention" not in command:
+        return ()
+    return (*_attention_ports(command), *_publishing_ports(command))
+
+
+def _attention_ports(command: Sequence[str]) -> tuple[int, ...]:
+    if _value(command, "--node-rank", "0") != "0":
         return ()
     meeting = _value(command, "--dist-init-addr", "")
     port = meeting.rpartition(":")[2] if meeting else _value(command, "--port", "")
@@ -179,6 +230,22 @@ def derived_ports(command: Sequence[str]) -> tuple[int, ...]:
     # The first of --dist-init-addr itself is in the unit's own ports.
     first = int(port) + 1 if meeting else int(port) + defaults.ATTENTION_OFFSET
     return tuple(range(first, first + defaults.ATTENTION_PORTS - bool(meeting)))
+
+
+def _publishing_ports(command: Sequence[str]) -> tuple[int, ...]:
+    """Those of the data-parallel ranks on this node after the first of all."""
+    found = re.search(r'"endpoint":"[^"]*:([0-9]{1,5})"', _value(command, f"--{KV_EVENTS}", ""))
+    size = _number(command, ("--data-parallel-size", "--dp-size", "--dp"))
+    if found is None or size < 2:
+        return ()
+    here = max(1, size // max(1, _number(command, ("--nnodes",))))
+    first = here * _number(command, ("--node-rank",))
+    return tuple(int(found[1]) + rank for rank in range(first, first + here) if rank)
+
+
+def _number(command: Sequence[str], flags: tuple[str, ...]) -> int:
+    text = next((word for flag in flags if (word := _value(command, flag, ""))), "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
 
 
 def _gang(leader: str, rank: int, ranks: int) -> tuple[str, ...]:

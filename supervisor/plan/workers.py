@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from supervisor.plan import defaults, sglang
 from supervisor.plan.deployment import Deployment, Pool
-from supervisor.plan.model import Check, Log, PlanUnit, Probe, Probes, Restart
+from supervisor.plan.model import Check, Log, PlanUnit, Probe, Probes
 from supervisor.plan.placement import Placed, Site, Slot
 
 
@@ -34,8 +34,12 @@ def _ranks(
     bootstrap = (pinned or base + defaults.BOOTSTRAP_OFFSET) if pool.role == "prefill" else None
     name = f"{pool.role}-{worker.index}"
     dist_init = base + defaults.DIST_INIT_OFFSET
+    events = defaults.KV_EVENTS_PORT + defaults.WORKER_STRIDE * number
+    published = sglang.kv_events_port(pool.engine, events)
     for rank, slot in enumerate(worker.slots):
         ports = {"http": pool.engine.port or base, "nccl": base + defaults.NCCL_OFFSET}
+        if rank == 0 and published is not None:
+            ports["kv-events"] = published
         if rank == 0 and bootstrap:
             ports["bootstrap"] = bootstrap
         if rank == 0 and ranks > 1:
@@ -55,6 +59,7 @@ def _ranks(
                 pool.engine,
                 host=site.host(slot.node),
                 ports=ports,
+                events=events,
                 bootstrap=bootstrap,
                 rank=rank,
                 ranks=ranks,
@@ -62,7 +67,7 @@ def _ranks(
             ),
             env=_env(pool, slot, deployment, site),
             probes=_worker_probes(pool, rank, deployment.load_deadline_s),
-            restart=_worker_restart(pool, deployment),
+            restart=pool.restart,
             stop=defaults.WORKER_STOP,
             log=Log(file=f"{site.nodes[slot.node].name}_{pool.role}_w{worker.index}.out"),
         )
@@ -94,9 +99,3 @@ def _worker_probes(pool: Pool, rank: int, deadline_s: float) -> Probes:
         deadline_s=deadline_s,
     )
     return Probes(startup=startup, readiness=defaults.WORKER_READINESS)
-
-
-def _worker_restart(pool: Pool, deployment: Deployment) -> Restart:
-    if pool.role == "prefill" and deployment.engine == "sglang":
-        return defaults.PREFILL_RESTART
-    return defaults.WORKER_RESTART

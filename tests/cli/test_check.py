@@ -75,3 +75,44 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
     assert "good" in verdict
     heavy = {"aiohttp", "asyncio", "hypothesis", "importlib_metadata", "jinja2", "psutil"}
     assert not (heavy | {"prometheus_client", "structlog", "uvloop"}) & set(modules.split())
+
+
+SEVERAL = """\
+base:
+  name: many
+  model: {path: /m}
+  frontend: {type: sglang}
+  resources: {agg_nodes: 1, agg_workers: 1}
+override_two:
+  resources: {agg_nodes: 2, agg_workers: 2}
+override_uneven:
+  resources: {agg_nodes: 3, agg_workers: 2}
+"""
+
+
+def test_all_variants_are_checked_and_a_problem_says_which_it_belongs_to(capfd, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(SEVERAL)
+    assert main(["check", str(recipe)]) == 1
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line.startswith(f"{recipe}:9:15: resources.agg_nodes: 3 nodes do not divide")
+    assert line.endswith("(in override_uneven)")
+
+
+def test_each_good_variant_is_praised_in_a_line(capfd, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(SEVERAL.replace("agg_nodes: 3", "agg_nodes: 4"))
+    assert main(["check", str(recipe)]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        f"{recipe}: override_two: good: 2 nodes, 5 units",
+        f"{recipe}: override_uneven: good: 4 nodes, 9 units",
+    ]
+
+
+def test_one_variant_is_checked_when_it_is_chosen(capfd, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(SEVERAL)
+    assert main(["check", f"{recipe}:base"]) == 0
+    assert capfd.readouterr().out == f"{recipe}:base: good: 1 node, 3 units\n"
+    assert main(["check", str(recipe), "--variant", "override_two"]) == 0
+    assert main(["check", str(recipe), "--variant", "none"]) == 2

@@ -16,7 +16,7 @@ NODES = ("--nodes", "node[0-3]")
 
 @pytest.fixture(autouse=True)
 def outside_of_slurm(monkeypatch):
-    for name in ("SLURM_JOB_NODELIST", "SLURM_NODELIST"):
+    for name in (*("SLURM_JOB_NODELIST", "SLURM_NODELIST"), "SLURM_JOB_NODELIST_HET_GROUP_0"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -95,3 +95,50 @@ def test_it_prints_each_problem_of_a_broken_recipe_and_then_the_sentence(capfd):
     assert first.startswith(f"{DEMO}:6:1: nam: is not a known setting; did you mean name?")
     assert ": resources.prefill_workers: must be at least 1" in second
     assert sentence == f"pdsup: cannot use {DEMO}: 2 problems"
+
+
+SEVERAL = """\
+base:
+  name: many
+  model: {path: /m}
+  frontend: {type: sglang}
+  resources: {agg_nodes: 1, agg_workers: 1}
+override_two:
+  resources: {agg_nodes: 2, agg_workers: 2}
+override_three:
+  resources: {agg_nodes: 3, agg_workers: 3}
+"""
+
+
+@pytest.mark.parametrize("how", ["option", "behind the file"])
+def test_it_takes_a_variant(tmp_path, capfd, how):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(SEVERAL)
+    chosen = [str(file), "--variant", "override_two"]
+    words = chosen if how == "option" else [f"{file}:override_two"]
+    assert main(["plan", *words, "--nodes", "n[0-3]", "--json"]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert plan["name"] == "many_two"
+    assert len(plan["nodes"]) == 2
+
+
+def test_it_asks_which_of_several_recipes_is_meant(tmp_path, capfd):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(SEVERAL)
+    assert main(["plan", str(file), *NODES]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"pdsup: cannot tell which recipe of {file} to use; choose with")
+    assert err.endswith(": base, override_two, override_three\n")
+    assert err.count("\n") == 1
+
+
+def test_it_takes_the_nodes_of_a_heterogeneous_job(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "p[0-1]")
+    monkeypatch.setenv("SLURM_JOB_NODELIST_HET_GROUP_0", "p[0-1]")
+    monkeypatch.setenv("SLURM_JOB_NODELIST_HET_GROUP_1", "d[0-1]")
+    assert main(["plan", str(DEMO), "--json", "--set", "resources.het_jobs=true"]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert [(node["name"], node["group"]) for node in plan["nodes"]] == [
+        *(("p0", 0), ("p1", 0), ("d0", 1), ("d1", 1))
+    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.docs.pages import DOCS, PAGES, block, blocks, name
 TUTORIAL = DOCS / "tutorial" / "first-cluster.md"
 BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
 SLURM = DOCS / "how-to" / "slurm.md"
+FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
 RECIPE = DOCS / "reference" / "recipe.md"
 OPERATORS = set("();<>|&")
 
@@ -47,18 +47,22 @@ def test_the_plan_written_by_hand_runs_with_the_commands_beside_it(desk: Desk) -
     assert "exited with status 0" in done.stdout
 
 
-def test_the_recipe_of_the_reference_passes_the_checks_before_a_job(desk: Desk) -> None:
+@pytest.mark.parametrize("page", [SLURM, FROM_SRTCTL], ids=name)
+def test_the_recipe_of_the_reference_passes_the_checks_before_a_job(desk: Desk, page: Path) -> None:
     desk.install()
     (desk.work / "recipe.yaml").write_text(block(RECIPE, "recipe.yaml"))
-    done = desk.type(typed(SLURM))
+    done = desk.type(typed(page))
     assert done.returncode == 0, done.stdout
     assert "recipe.yaml: good: 4 nodes, 9 units" in done.stdout
 
 
-def test_the_job_script_is_a_script() -> None:
-    script = block(SLURM, "job.sh")
-    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_job_script_on_the_page_is_the_one_that_is_printed(desk: Desk) -> None:
+    desk.install()
+    slurm = 'slurm: {time_limit: "04:00:00"}\n'
+    (desk.work / "recipe.yaml").write_text(block(RECIPE, "recipe.yaml") + slurm)
+    done = desk.type(["pdsup sbatch recipe.yaml > job.sh"])
+    assert done.returncode == 0, done.stdout
+    assert (desk.work / "job.sh").read_text() == block(SLURM, "job.sh")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

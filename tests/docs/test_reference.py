@@ -18,6 +18,7 @@ from supervisor.api import server, view
 from supervisor.cluster.report import AgentReport, Report
 from supervisor.plan.model import Node, Plan, PlanUnit
 from supervisor.plan.recipe import IGNORED, Recipe
+from supervisor.plan.roles import RolesRecipe
 from supervisor.units import lifecycle
 from supervisor.units.facts import Facts, Transition
 from tests.docs.pages import DOCS, block, name
@@ -44,6 +45,13 @@ def test_the_recipe_page_has_every_setting_that_is_accepted_and_not_used() -> No
     text = RECIPE.read_text("utf-8").split("accepted and not used:\n")[1].split("\n\n")[0]
     ignored = [f"{table}.{key}".lstrip(".") for table, keys in IGNORED.items() for key in keys]
     assert sorted(re.findall(r"`(.+?)`", text)) == sorted(ignored)
+
+
+def test_the_recipe_page_has_every_setting_of_schema_2_and_no_other() -> None:
+    section = RECIPE.read_text("utf-8").split("## Schema 2")[1].split("\nAccepted and not used")[0]
+    first, *rows = re.split(r"\n\| ", section)
+    named = re.findall(r"`([\w.]+)`", " ".join([first, *(row.split(" |")[0] for row in rows)]))
+    assert sorted(named) == sorted(set(settings(RolesRecipe, "")) - {"schema"})
 
 
 def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:

@@ -46,7 +46,7 @@ class Desk:
     def load(self, text: str | bytes, *overrides: str, **options: object) -> loader.Loaded:
         path = self.write(text)
         if "nodes" not in options:
-            count = loader.node_count(path, overrides)
+            count = loader.node_count(path, overrides, options.get("variant"))
             options["nodes"] = loader.parse_nodes(f"n[0-{count - 1}]")
         return loader.load(path, overrides=overrides, **options)
 

@@ -1,5 +1,7 @@
 """Command lines, ports and environment of what a recipe runs."""
 
+import json
+
 import pytest
 
 from supervisor.plan import defaults, sglang
@@ -292,3 +294,66 @@ def test_everything_has_stopped_before_slurm_kills_it():
 def test_no_flag_of_a_unit_is_given_twice(desk):
     for unit in desk.plan(recipe(SHARED)).units[:-1]:
         flags(unit.command)
+
+
+def events(unit):
+    """What a worker is told of publishing its cache's events."""
+    return json.loads(flags(unit.command)["--kv-events-config"][0])
+
+
+def test_workers_publish_the_events_of_their_caches_on_a_port_each(desk):
+    plan = desk.plan(recipe(SHARED, backend={"kv_events_config": True}))
+    workers = [unit for unit in plan.units if unit.kind == "worker"]
+    assert [unit.ports["kv-events"] for unit in workers] == [5200, 5232, 5264, 5296]
+    for unit in workers:
+        endpoint = f"tcp://*:{unit.ports['kv-events']}"
+        assert events(unit) == {"publisher": "zmq", "topic": "kv-events", "endpoint": endpoint}
+
+
+def test_events_are_published_by_the_roles_that_say_so(desk):
+    text = recipe(ONE_EACH, backend={"kv_events_config": {"prefill": {"topic": "mine"}}})
+    plan = desk.plan(text)
+    assert events(plan.by_name["prefill-0"])["topic"] == "mine"
+    assert "kv-events" not in plan.by_name["decode-0"].ports
+    assert "--kv-events-config" not in plan.by_name["decode-0"].command
+
+
+def test_a_pinned_endpoint_of_events_is_the_workers_port(desk):
+    pinned = {"endpoint": "tcp://*:5557"}
+    plan = desk.plan(recipe(ONE_EACH, backend={"kv_events_config": pinned}))
+    assert plan.by_name["prefill-0"].ports["kv-events"] == 5557
+    assert events(plan.by_name["prefill-0"])["endpoint"] == "tcp://*:5557"
+    problem = desk.problems(recipe(SHARED, backend={"kv_events_config": pinned}))[0]
+    assert problem.path == "backend.kv_events_config"
+    assert "port 5557 on node0 belongs to prefill-0 (kv-events) already" in problem.message
+
+
+def test_nodes_of_one_machine_publish_on_their_own_addresses(desk):
+    nodes = (Node(name="a", address="127.0.0.2"), Node(name="b", address="::2"))
+    text = recipe(ONE_EACH, backend={"kv_events_config": True})
+    plan = desk.plan(text, nodes=nodes, bind="address")
+    assert events(plan.units[0])["endpoint"] == "tcp://127.0.0.2:5200"
+    assert events(plan.units[1])["endpoint"] == "tcp://[::2]:5200"
+
+
+def test_data_parallel_ranks_publish_on_ports_that_follow(desk):
+    attention = {"enable-dp-attention": True, "data-parallel-size": 16}
+    text = recipe(
+        ONE_EACH | {"prefill_nodes": 2},
+        backend={"kv_events_config": True} | config(prefill=attention),
+    )
+    first, second = desk.plan(text).units[:2]
+    assert set(range(5201, 5208)) <= set(sglang.derived_ports(first.command))
+    assert sglang.derived_ports(second.command) == tuple(range(5208, 5216))
+
+
+@pytest.mark.parametrize("given", [3, "yes", [1]])
+def test_events_are_true_false_or_a_table(desk, given):
+    problem = desk.problem(recipe(ONE_EACH, backend={"kv_events_config": given}))
+    assert problem.path == "backend.kv_events_config"
+
+
+def test_events_are_not_configured_twice(desk):
+    flag = config(prefill={"kv-events-config": "{}"})
+    problem = desk.problem(recipe(ONE_EACH, backend={"kv_events_config": True} | flag))
+    assert "keep one" in problem.message

@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.errors import InvalidDocument, SupervisorError, UnreadableDocument
 from supervisor.mock import knobs, options
-from supervisor.plan import loader
+from supervisor.plan import loader, reader
 from supervisor.plan.model import Node
 from tests.plan.recipes import GOOD, recipe
 
@@ -105,7 +105,7 @@ def test_a_missing_file_and_a_directory_are_unreadable(tmp_path):
 
 
 def test_an_endless_file_is_unreadable(monkeypatch):
-    monkeypatch.setattr(loader, "MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(reader, "MOST_BYTES", 1 << 16)
     with pytest.raises(UnreadableDocument, match="more than"):
         loader.load(Path("/dev/zero"), nodes=None)
 

@@ -1,5 +1,6 @@
 """Workers on nodes and GPUs, and routers on nodes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_aggregated_workers_are_placed_the_same_way(desk):
 @pytest.mark.parametrize(
     ("resources", "path", "words"),
     [
-        ({"prefill_nodes": 3, "prefill_workers": 2}, "prefill_nodes", "2 or 4 do"),
+        ({"prefill_nodes": 3, "prefill_workers": 2}, "prefill_nodes", "use 2 or 4 nodes"),
         ({"prefill_nodes": 1, "prefill_workers": 9}, "prefill_workers", "at most 8 fit"),
         ({"prefill_nodes": 2, "prefill_workers": 3}, "prefill_nodes", "take 3 nodes, not 2"),
         ({"decode_nodes": 2, "decode_workers": 3}, "decode_workers", "only 2 of 3 decode workers"),
@@ -114,7 +115,7 @@ def test_aggregated_workers_are_placed_the_same_way(desk):
         ({"prefill_nodes": -1}, "prefill_nodes", "must be 0 to"),
         ({"prefill_nodes": 10**12}, "prefill_nodes", "must be 0 to"),
         ({"agg_nodes": 1, "agg_workers": 1}, "agg_workers", "go with no prefill"),
-        ({"het_jobs": True}, "het_jobs", "heterogeneous"),
+        ({"het_jobs": True, "decode_nodes": 0}, "decode_nodes", "nodes of its own"),
     ],
 )
 def test_what_srtctl_would_start_wrongly_is_refused_with_the_reason(desk, resources, path, words):
@@ -135,6 +136,77 @@ def test_what_srtctl_would_start_wrongly_is_refused_with_the_reason(desk, resour
 )
 def test_a_cluster_needs_prefill_and_decode_or_aggregated_workers(desk, resources, words):
     assert words in desk.problem(recipe(resources)).message
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (
+            {"prefill_nodes": 3, "prefill_workers": 2},
+            "3 nodes do not divide into 2 workers; use 2 or 4 nodes, or 1 or 3 workers",
+        ),
+        ({"prefill_workers": 9}, "at most 8 fit; use 2 nodes, or 8 workers"),
+        ({"prefill_nodes": 2, "prefill_workers": 3}, "use 1 or 3 nodes, or 2 or 4 workers"),
+        ({"decode_workers": 5, "decode_nodes": 2, "gpus_per_decode": 8}, "use 5 nodes, or 2 work"),
+        ({"decode_nodes": 0}, "use 1 node"),
+        ({"prefill_nodes": 900, "prefill_workers": 700}, "900 nodes do not divide into 700 work"),
+    ],
+)
+def test_a_refusal_offers_the_nearest_numbers_and_these_work(desk, resources, words):
+    good = {"gpus_per_node": 8, "prefill_nodes": 1, "prefill_workers": 1}
+    given = good | {"decode_nodes": 1, "decode_workers": 1} | resources
+    problem = desk.problem(recipe(given))
+    assert words in problem.message
+    role = "decode" if "decode_nodes" in resources else "prefill"
+    for numbers, what in re.findall(
+        r"([0-9 or]+) (node|worker)s?", problem.message.split("use")[-1]
+    ):
+        for number in re.findall("[0-9]+", numbers) if "; use" in problem.message else ():
+            desk.plan(recipe(given | {f"{role}_{what}s": int(number)}))
+
+
+def test_in_a_heterogeneous_job_each_role_has_the_nodes_of_its_component(desk):
+    nodes = loader.slurm_nodes(
+        {
+            "SLURM_JOB_NODELIST": "p[0-2]",
+            "SLURM_JOB_NODELIST_HET_GROUP_0": "p[0-2]",
+            "SLURM_JOB_NODELIST_HET_GROUP_1": "d[0-1]",
+        }
+    )
+    resources = {"gpus_per_node": 8, "prefill_nodes": 2, "prefill_workers": 2, "decode_nodes": 1,
+                 "decode_workers": 2, "het_jobs": True}  # fmt: skip
+    plan = desk.plan(recipe(resources), nodes=nodes)
+    assert where(plan) == {
+        "prefill-0": "p0:0-7",
+        "prefill-1": "p1:0-7",
+        "decode-0": "d0:0-3",
+        "decode-1": "d0:4-7",
+    }
+    assert [(node.name, node.group) for node in plan.nodes] == [("p0", 0), ("p1", 0), ("d0", 1)]
+
+
+def test_in_a_heterogeneous_job_no_role_takes_the_nodes_of_the_other(desk):
+    resources = {"gpus_per_node": 8, "prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 2,
+                 "decode_workers": 1, "gpus_per_prefill": 16, "het_jobs": True}  # fmt: skip
+    problem = desk.problem(recipe(resources))
+    assert problem.path == "resources.prefill_workers"
+    assert "only 0 of 1 prefill workers of 16 GPUs each fit on 1 node" in problem.message
+
+
+def test_a_component_with_too_few_nodes_is_refused(desk):
+    environ = {"SLURM_JOB_NODELIST_HET_GROUP_0": "p", "SLURM_JOB_NODELIST_HET_GROUP_1": "d[0-4]"}
+    resources = {"prefill_nodes": 2, "prefill_workers": 2, "decode_nodes": 1, "decode_workers": 1}
+    path = desk.write(recipe(resources | {"het_jobs": True}))
+    with pytest.raises(InvalidDocument) as caught:
+        loader.load(path, nodes=loader.slurm_nodes(environ))
+    (problem,) = caught.value.problems
+    assert problem.path == "resources.prefill_nodes"
+    assert "component 0 of the job has only 1" in problem.message
+
+
+def test_without_a_heterogeneous_job_prefill_has_the_first_nodes(desk):
+    resources = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
+    assert desk.plan(recipe(resources | {"het_jobs": True})) == desk.plan(recipe(resources))
 
 
 def test_fewer_nodes_than_the_recipe_takes_are_refused(desk):

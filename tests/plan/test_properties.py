@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.errors import InvalidDocument
+from supervisor.errors import InvalidDocument, WrongUsage
 from supervisor.plan import loader
 from supervisor.plan.placement import router_nodes
 from tests.plan.recipes import GOOD, Desk, recipe
@@ -41,10 +41,14 @@ FLAGS = st.fixed_dictionaries(
 )
 
 
-def compiled(desk: Desk, text: str):
+def compiled(desk: Desk, text: str, variant: str | None = None):
     path = desk.write(text)
     try:
-        return loader.check(path, nodes=None)
+        found = loader.check_all(path, nodes=None, variant=variant)
+        return found[0][1] if len(found) == 1 else None
+    except WrongUsage:
+        assert variant is not None
+        return None
     except InvalidDocument as error:
         assert error.problems
         for problem in error.problems:
@@ -134,7 +138,8 @@ SETTINGS = [
     "backend.sglang_config.decode.nccl-port", "backend.prefill_environment",
     "backend.num_additional_frontends", "health_check", "health_check.max_attempts",
     "health_check.interval_seconds", "environment", "environment.A", "base", "sweep", "slurm",
-    "plan", "nodes", "units",
+    "plan", "nodes", "units", "backend.kv_events_config", "frontend.launcher",
+    "frontend.nginx_client_max_body_size", "override_x", "zip_override_y", "sweep.a",
 ]  # fmt: skip
 
 
@@ -152,6 +157,104 @@ def test_any_recipe_gives_a_plan_or_problems(desk, changes):
     values = yaml.safe_load(GOOD)
     for path, value in changes:
         put(values, path, value)
+    compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+ROLES = """\
+schema: 2
+name: two
+model: {path: /m}
+frontend: {type: sglang-router}
+roles:
+  prefill: {nodes: 1, workers: 1}
+  decode: {nodes: 1, workers: 1}
+"""
+ROLES_SETTINGS = [
+    "schema", "engine", "engine.type", "resources", "resources.gpus_per_node",
+    "resources.het_jobs", "resources.spread_workers", "roles", "roles.agg", "roles.agg.workers",
+    "roles.prefill", "roles.prefill.nodes", "roles.prefill.workers", "roles.prefill.gpus",
+    "roles.prefill.args", "roles.prefill.args.port", "roles.prefill.env", "roles.prefill.env.A",
+    "roles.prefill.extra_args", "roles.prefill.kv_events", "roles.prefill.kv_events.endpoint",
+    "roles.prefill.restart", "roles.prefill.restart.policy", "roles.prefill.restart.backoff",
+    "roles.prefill.restart.max_restarts", "roles.decode", "roles.decode.nodes",
+    "roles.decode.critical", "roles.x", "frontend", "frontend.type", "frontend.args",
+    "frontend.launcher", "frontend.env", "services", "placement",
+]  # fmt: skip
+of_roles = anything | st.sampled_from(["colocate", "smg", "sglang-router", "tcp://*:5557"])
+
+
+@MANY
+@given(changes=st.lists(st.tuples(st.sampled_from(ROLES_SETTINGS), of_roles), max_size=5))
+def test_any_recipe_of_schema_2_gives_a_plan_or_problems(desk, changes):
+    values = yaml.safe_load(ROLES)
+    for path, value in changes:
+        put(values, path, value)
+    compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+@MANY
+@given(resources=RESOURCES, flags=FLAGS, additional=st.integers(0, 12))
+def test_both_schemas_give_the_same_plan_or_are_both_refused(desk, resources, flags, additional):
+    roles = {
+        role: {
+            key: resources[name]
+            for key, name in (
+                ("nodes", f"{role}_nodes"),
+                ("workers", f"{role}_workers"),
+                ("gpus", f"gpus_per_{role}"),
+            )
+            if name in resources
+        }
+        for role in ("prefill", "decode")
+    }
+    roles["prefill"]["args"] = flags
+    nodes = {key: resources[key] for key in ("gpus_per_node", "spread_workers") if key in resources}
+    front = {"num_additional_frontends": additional}
+    first = recipe(
+        resources,
+        frontend={"type": "sglang", **front},
+        backend={"sglang_config": {"prefill": flags}},
+    )
+    second = recipe(nodes, schema=2, frontend={"type": "sglang-router", **front}, roles=roles)
+    assert compiled(desk, first) == compiled(desk, second)
+
+
+VARIANTS = {
+    "base": yaml.safe_load(GOOD),
+    "override_a": {"resources": {"decode_nodes": 2}},
+    "zip_override_b": {"name": ["x", "y"], "resources": {"gpus_per_node": [4, 8]}},
+}
+VARIANT_SETTINGS = [
+    *("base", "override_a", "zip_override_b", "zip_override_b.name", "override_", "zip_override_"),
+    *("zip_override_b.resources", "zip_override_b.resources.gpus_per_node", "schema", "plan"),
+    *("base.name", "base.sweep", "base.sweep.a", "override_a.sweep", "override_a.name", "x"),
+    *("override_a.resources.decode_nodes", "override_a.environment.A", "base.resources"),
+]
+
+
+@MANY
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(VARIANT_SETTINGS), anything | st.just("{a}")), max_size=5
+    ),
+    choice=st.none() | st.sampled_from(["base", "override_a", "zip*", "x", "[", "*"]),
+)
+def test_any_file_of_variants_gives_plans_or_problems(desk, changes, choice):
+    values = copy.deepcopy(VARIANTS)
+    for path, value in changes:
+        put(values, path, value)
+    compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True), choice)
+
+
+scalars = st.one_of(st.integers(), st.booleans(), st.text(max_size=5), st.floats())
+
+
+@MANY
+@given(axes=st.dictionaries(st.text(max_size=4), st.lists(scalars, max_size=4), max_size=3))
+def test_any_sweep_gives_plans_or_problems(desk, axes):
+    values = yaml.safe_load(GOOD)
+    values["environment"] = {f"V{i}": f"{{{key}}}" for i, key in enumerate(axes)}
+    values["sweep"] = axes
     compiled(desk, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 

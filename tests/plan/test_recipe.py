@@ -146,6 +146,26 @@ def test_the_keepalive_of_nginx_can_be_chosen(desk):
     assert units(plan, "nginx")[0].nginx.keepalive_timeout == "75s"
 
 
+def test_the_largest_body_that_nginx_takes_can_be_chosen(desk):
+    plan = desk.plan(GOOD, "frontend.nginx_client_max_body_size=1g")
+    assert units(plan, "nginx")[0].nginx.client_max_body_size == "1g"
+    problem = desk.problem(GOOD, "frontend.nginx_client_max_body_size=1 g")
+    assert problem.path == "frontend.nginx_client_max_body_size"
+
+
+def test_the_successor_of_the_router_can_be_chosen(desk):
+    plan = desk.plan(GOOD, "frontend.launcher=smg launch")
+    old, new = units(desk.plan(GOOD), "router")[0], units(plan, "router")[0]
+    assert old.command[:3] == ("python3", "-m", "sglang_router.launch_router")
+    assert new.command == ("smg", "launch", *old.command[3:])
+    assert "must be one of" in desk.problem(GOOD, "frontend.launcher=smg").message
+
+
+def test_a_list_of_a_router_flag_repeats_the_flag(desk):
+    router = units(desk.plan(GOOD, "frontend.args.header=[a, b]"), "router")[0]
+    assert router.command[-4:] == ("--header", "a", "--header", "b")
+
+
 def test_a_recipe_for_the_stand_in_or_a_flag_chooses_the_engine(desk):
     by_recipe = desk.plan(recipe(ONE_EACH, backend={"type": "mock"}))
     by_flag = desk.plan(recipe(ONE_EACH), engine="mock")
@@ -199,10 +219,10 @@ def test_settings_given_as_nothing_are_as_left_out(desk):
         ("environment.A=true", "environment.A", 'put it in quotes, as "1" or "true"'),
         ("environment={'A=': x}", "environment.A=", "can't name a variable"),
         ("plan=1", "plan", "is not a known setting"),
-        ("schema=2", "schema", "schema 2"),
-        ("schema=3", "schema", "must be 1, not 3"),
-        ("sweep={}", "sweep", "sweeps"),
-        ("override_x={}", "override_x", "variants"),
+        ("schema=3", "schema", "must be one of 1, 2, not 3"),
+        ("sweep={}", "sweep", "stand in the file"),
+        ("base={}", "base", "stand in the file"),
+        ("override_x={}", "override_x", "stand in the file"),
     ],
 )
 def test_a_wrong_setting_is_one_problem_that_says_what_to_do(desk, setting, path, words):

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from supervisor.errors import InvalidDocument
+from supervisor.plan.model import Plan
 
 SUMMARY = "find every problem of a recipe or plan"
 EXAMPLE = "pdsup check recipe.yaml"
@@ -18,6 +19,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="a recipe or a plan")
     parser.add_argument(
         "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: as many as needed"
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="which recipe of a file with several, as in FILE:NAME; default: all of them",
     )
     parser.add_argument(
         "--set",
@@ -36,11 +42,16 @@ def run(args: argparse.Namespace) -> int:
 
     nodes = loader.parse_nodes(args.nodes) if args.nodes else None
     try:
-        plan = loader.check(args.file, nodes=nodes, overrides=tuple(args.overrides))
+        plans = loader.check_all(
+            args.file, nodes=nodes, overrides=tuple(args.overrides), variant=args.variant
+        )
     except InvalidDocument as error:
         _print(error, as_json=args.json)
         return error.exit_status
-    print("[]" if args.json else _praise(args.file, len(plan.nodes), len(plan.units)))
+    if args.json:
+        print("[]")
+    else:
+        print("\n".join(_praise(args.file, variant, plan) for variant, plan in plans))
     return 0
 
 
@@ -51,8 +62,11 @@ def _print(error: InvalidDocument, *, as_json: bool) -> None:
         print("\n".join(problem.at(error.file) for problem in error.problems))
 
 
-def _praise(file: Path, nodes: int, units: int) -> str:
-    return f"{file}: good: {_count(nodes, 'node')}, {_count(units, 'unit')}"
+def _praise(file: Path, variant: str | None, plan: Plan) -> str:
+    which = "" if variant is None or str(file).endswith(f":{variant}") else f" {variant}:"
+    return (
+        f"{file}:{which} good: {_count(len(plan.nodes), 'node')}, {_count(len(plan.units), 'unit')}"
+    )
 
 
 def _count(number: int, word: str) -> str:

@@ -7,9 +7,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from supervisor.assignment import reader
-from supervisor.errors import SupervisorError
+from supervisor.errors import SupervisorError, WrongUsage
+
+if TYPE_CHECKING:
+    from supervisor.plan.loader import Loaded
+    from supervisor.plan.model import Node
 
 SUMMARY = "compile a recipe to a cluster plan"
 EXAMPLE = "pdsup plan recipe.yaml --nodes node[0-3] -o plan.yaml"
@@ -22,7 +27,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: the Slurm job's"
     )
     parser.add_argument(
+        "--addresses", metavar="LIST", help="their addresses, as many, in the same order"
+    )
+    parser.add_argument(
         "--engine", choices=("sglang", "mock"), help="default: the recipe's backend.type"
+    )
+    parser.add_argument(
+        "--variant", metavar="NAME", help="which recipe of a file with several; as in FILE:NAME"
     )
     parser.add_argument(
         "--set",
@@ -33,25 +44,63 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="change one setting of the recipe; may be repeated",
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the plan there")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    parser.add_argument(
+        "--explain", action="store_true", help="tell node by node what runs where and why"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the plan, or writes it."""
-    from supervisor.plan import loader, writer  # late: the list of verbs needs no compiler
+    """Prints the plan, or writes it, or explains it.
 
-    given = loader.parse_nodes(args.nodes) if args.nodes else loader.slurm_nodes(os.environ)
+    An explanation needs no `--nodes`: a recipe without any is explained on invented ones.
+    """
+    from supervisor.plan import loader  # late: the list of verbs needs no compiler
+
+    overrides = tuple(args.overrides)
+    nodes = _nodes(args)
+    if nodes is None and args.explain:
+        nodes = loader.invented_nodes(loader.node_count(args.file, overrides, args.variant))
     loaded = loader.load(
-        args.file, nodes=given, engine=args.engine, overrides=tuple(args.overrides)
+        args.file, nodes=nodes, engine=args.engine, overrides=overrides, variant=args.variant
     )
-    text = loaded.text
-    if args.json:
-        text = (json.dumps(writer.values(loaded.plan), indent=2) + "\n").encode()
+    text = _explained(args, loaded) if args.explain else _plan(args, loaded)
     if args.output is None:
         sys.stdout.buffer.write(text)
     else:
         _write(args.output, text)
     return 0
+
+
+def _nodes(args: argparse.Namespace) -> tuple[Node, ...] | None:
+    from supervisor.plan import loader
+
+    if args.nodes:
+        return loader.parse_nodes(args.nodes, args.addresses)
+    if args.addresses:
+        raise WrongUsage("cannot use --addresses alone: give --nodes, as many in the same order")
+    return loader.slurm_nodes(os.environ)
+
+
+def _plan(args: argparse.Namespace, loaded: Loaded) -> bytes:
+    from supervisor.plan import writer
+
+    return _json(writer.values(loaded.plan)) if args.json else loaded.text
+
+
+def _explained(args: argparse.Namespace, loaded: Loaded) -> bytes:
+    from supervisor.plan import explain, explanation
+    from supervisor.plan.notes import Notes, notes
+
+    found = Notes() if loaded.recipe is None else notes(loaded.recipe)
+    told = explanation.explanation(loaded.plan, found)
+    if args.json:
+        return _json(explanation.as_json(told))
+    return "".join(f"{line}\n" for line in explain.lines(told)).encode()
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _write(path: Path, text: bytes) -> None:

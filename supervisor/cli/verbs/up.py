@@ -17,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, help="a recipe, or a plan whose addresses are of this machine"
     )
     parser.add_argument("--engine", choices=("sglang", "mock"), help="instead of the recipe's")
+    parser.add_argument("--variant", metavar="NAME", help="which recipe of a file with several")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override")
     parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")

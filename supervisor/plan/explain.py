@@ -1,0 +1,198 @@
+"""A plan told to a person, node by node: what runs there and why, in lines of 100 characters."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
+
+from supervisor.plan.explanation import (
+    Care,
+    Explanation,
+    NodeGroup,
+    Routers,
+    UnitGroup,
+    explanation,
+    names,
+)
+from supervisor.plan.model import Need, Plan, Probe, Restart
+from supervisor.plan.notes import Notes
+
+WIDTH = 100
+# Of one flag given again and again, and of many values of one flag, so many are shown.
+SHOWN_FLAGS, SHOWN_VALUES = 1, 4
+
+
+def explain(plan: Plan, notes: Notes) -> list[str]:
+    """The lines about a plan without problems."""
+    return list(lines(explanation(plan, notes)))
+
+
+def lines(told: Explanation) -> Iterator[str]:
+    """The same from the values."""
+    yield f"{told.name}: {_count(told.nodes, 'node')}, {_count(told.units, 'unit')}"
+    yield f"Clients talk to {told.front}." if told.front else "Nothing here is for clients."
+    where = "all addresses of their node" if told.bind == "any" else "their node's address only"
+    yield from _wrapped(
+        f"Units listen on {where}; agents answer one another on port {told.control_port}.", ""
+    )
+    known: dict[str, str] = {}
+    for group in told.groups:
+        yield from ("", *_node(group, known))
+    yield from ("", *_routers(told.routers))
+    yield "Watched, started again and stopped:"
+    for care in told.care:
+        yield from _care(care)
+    if told.unused:
+        yield from ("", "Lines of the recipe that the plan does not use:")
+        for line in told.unused:
+            yield from _wrapped(f"  line {line.line}, {line.path}: {line.reason}", "    ")
+    if told.warnings:
+        yield from ("", "Warnings:")
+        for warning in told.warnings:
+            yield from _wrapped(f"  {warning}", "    ")
+
+
+def _node(group: NodeGroup, known: dict[str, str]) -> Iterator[str]:
+    """``known``: what was told already, and of which unit."""
+    address = "" if group.addresses == group.nodes else f", address {group.addresses}"
+    alike = f" ({group.count} nodes alike)" if group.count > 1 else ""
+    yield from _wrapped(f"{group.nodes}{address}{alike}", "  ")
+    if not group.units:
+        yield "  runs nothing"
+    for unit in group.units:
+        what = f"{unit.role} {unit.kind}" if unit.role else unit.kind
+        member = ", rank of a gang" if unit.gang else ""
+        yield from _wrapped(f"  {unit.units}: {what}{member}{_gpus(unit)}", "    ")
+        shape = replace(unit, units="", role=None, gpus=(), log="")
+        first = known.setdefault(repr(shape), unit.units)
+        yield from _unit(unit) if first == unit.units else _row("all else", f"as {first}")
+        yield from _row("log", f"{unit.log}{' and so on' if group.count > 1 else ''}")
+
+
+def _gpus(unit: UnitGroup) -> str:
+    return f", GPU{'s' if len(unit.gpus) > 1 else ''} {_ranges(unit.gpus)}" if unit.gpus else ""
+
+
+def _unit(unit: UnitGroup) -> Iterator[str]:
+    ports = [f"{purpose} {port}" for purpose, port in unit.ports.items()]
+    if unit.listens:
+        ports.append(f"attention {_ranges(unit.listens)} (no flag says so)")
+    yield from _row("ports", ", ".join(ports))
+    yield from _row("waits for", _waiting(unit))
+    yield from _row("command", " ".join(_folded(unit.command)))
+    env = (f"{name}={value}" for name, value in unit.env.items())
+    yield from _row("environment", shlex.join(env))
+    if unit.env_varies:
+        yield from _row("", f"with another {', '.join(unit.env_varies)} on each node")
+
+
+def _row(head: str, text: str) -> Iterator[str]:
+    """``head`` and its text behind it; nothing for no text."""
+    return _wrapped(f"    {head + ' ':12}{text}", " " * 16) if text else iter(())
+
+
+def _waiting(unit: UnitGroup) -> str:
+    if not unit.waits_for:
+        return "nothing"
+    by_ports = groupby(sorted(unit.waits_for, key=_ports), key=_ports)
+    first = "; ".join(
+        names(need.unit for need in needs) + (f" to accept on {', '.join(ports)}" if ports else "")
+        for ports, needs in by_ports
+    )
+    later = "; after a failure one of each role is enough" if unit.later != "all" else ""
+    return f"{first}{later}"
+
+
+def _ports(need: Need) -> tuple[str, ...]:
+    return need.ports
+
+
+def _folded(command: Sequence[str]) -> Iterator[str]:
+    """The words of a command in quotes where they need them, without long repetitions."""
+    flags = [i for i, word in enumerate(command) if word.startswith("--")]
+    starts = [0, *flags, len(command)]
+    parts = [command[begin:end] for begin, end in pairwise(starts) if end > begin]
+    for flag, same in groupby(parts, key=lambda part: part[0]):
+        given = list(same)
+        shown = given if len(given) <= SHOWN_FLAGS + 1 else given[:SHOWN_FLAGS]
+        for part in shown:
+            most = SHOWN_VALUES + 1 if flag.startswith("--") else len(part)
+            yield shlex.join(part[:most])
+            if len(part) > most:
+                yield f"... {len(part) - most} more values"
+        if len(given) > len(shown):
+            yield f"... {len(given) - len(shown)} more {flag}"
+
+
+def _routers(routers: Routers) -> Iterator[str]:
+    if not routers.count:
+        return
+    text = f"Routers: {routers.count} on {routers.nodes}."
+    if routers.additional is not None:
+        origin = "asked for" if routers.stated else "the default"
+        text += f" One, and at most {routers.additional} additional ({origin})"
+        text += f": from the second node on, every {_nth(routers.step)}." if routers.step else "."
+        if routers.count < routers.additional + 1:
+            text += f" That gives {routers.count}, not {routers.additional + 1}."
+    yield from _wrapped(text, "  ")
+    yield ""
+
+
+def _nth(step: int) -> str:
+    return "node" if step == 1 else f"{step} nodes"
+
+
+def _care(care: Care) -> Iterator[str]:
+    yield from _wrapped(f"  {care.units}", "  ")
+    startup, readiness = care.probes.startup, care.probes.readiness
+    yield from _row("ready when", _probe(startup) if startup else "its process lives")
+    if readiness:
+        after = f"after {readiness.failures} in a row that fail" if readiness.failures > 1 else ""
+        yield from _row("unhealthy", f"{after or 'when one fails'}: {_probe(readiness)}")
+    yield from _row("restart", _restart(care.restart))
+    yield from _row("stop", f"{care.stop.signal}, and KILL {care.stop.timeout_s:g} s later")
+
+
+def _probe(probe: Probe) -> str:
+    asked = " and ".join(
+        f"GET {check.path} on {check.port}" if check.path else f"connect to {check.port}"
+        for check in probe.checks
+    )
+    within = "" if probe.deadline_s is None else f", within {probe.deadline_s:g} s"
+    return f"{asked}, every {probe.period_s:g} s, {probe.timeout_s:g} s for an answer{within}"
+
+
+def _restart(restart: Restart) -> str:
+    if restart.policy == "never":
+        return "never"
+    return (
+        f"{restart.policy}: after {restart.first_delay_s:g} s, then {restart.delay_s:g} s, each"
+        f" time {restart.factor:g} times as long up to {restart.limit_s:g} s; given up after"
+        f" {restart.max_failures} failures in a row, forgotten after {restart.forgive_after_s:g} s"
+    )
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``0-3, 6``, in order."""
+    ordered = sorted(numbers)
+    breaks = [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1] + 1]
+    runs = [ordered[a:b] for a, b in pairwise([0, *breaks, len(ordered)])]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _wrapped(text: str, indent: str) -> Iterator[str]:
+    wrapped = textwrap.wrap(
+        text.replace("\n", "\\n"),
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return iter(wrapped)

@@ -1,0 +1,131 @@
+"""What the settings of a recipe of schema 1 mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from supervisor.errors import Problem
+from supervisor.plan import settings
+from supervisor.plan.deployment import Deployment, Engine, PoolPaths
+from supervisor.plan.model import Role
+from supervisor.plan.recipe import Backend, Frontend, Recipe
+from supervisor.plan.schema import show
+from supervisor.plan.settings import FrontTable, RoleTable
+
+ROLES: Mapping[Role, str] = {"prefill": "prefill", "decode": "decode", "agg": "aggregated"}
+HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg_ ones)"
+
+
+def deployment(recipe: Recipe, engine: Engine | None, problems: list[Problem]) -> Deployment:
+    """The deployment; ``engine`` goes before ``backend.type``."""
+    environment = settings.variables(recipe.environment, "environment", problems)
+    path = settings.model_path(recipe.model, problems)
+    resources, kind = recipe.resources, engine or recipe.backend.type or "sglang"
+    pools = {
+        role: settings.pool(_role(recipe, role), path, environment, kind, problems)
+        for role in ROLES
+    }
+    het_jobs = bool(resources.het_jobs) and not pools["agg"].workers
+    return Deployment(
+        name=settings.name(recipe.name, problems),
+        engine=kind,
+        gpus_per_node=settings.gpus_per_node(resources.gpus_per_node, problems),
+        spread_workers=bool(resources.spread_workers),
+        pools=settings.check_roles(pools, het_jobs, "resources", HINT, problems),
+        front=settings.front(
+            _front(recipe.frontend, recipe.backend, problems), environment, problems
+        ),
+        het_jobs=het_jobs,
+        at="resources",
+        load_deadline_s=settings.load_deadline(recipe.health_check, problems),
+    )
+
+
+def _role(recipe: Recipe, role: Role) -> RoleTable:
+    resources, backend, long = recipe.resources, recipe.backend, ROLES[role]
+    return RoleTable(
+        role=role,
+        nodes=_get(resources, f"{role}_nodes"),
+        workers=_get(resources, f"{role}_workers"),
+        gpus=_get(resources, f"gpus_per_{role}"),
+        flags=_get(backend.sglang_config, long),
+        env=_get(backend, f"{long}_environment"),
+        kv_events=_kv_events(backend.kv_events_config, role),
+        at=PoolPaths(
+            nodes=f"resources.{role}_nodes",
+            workers=f"resources.{role}_workers",
+            gpus=f"resources.gpus_per_{role}",
+            flags=f"backend.sglang_config.{long}",
+            kv_events="backend.kv_events_config",
+        ),
+        env_at=f"backend.{long}_environment",
+    )
+
+
+def _kv_events(given: Any, role: Role) -> Any:
+    """What of the setting concerns a role: it may have a table for each."""
+    names = {*ROLES, *ROLES.values()}
+    if isinstance(given, dict) and given and names >= given.keys():
+        return given.get(ROLES[role], given.get(role))
+    return given
+
+
+def _get(table: object, name: str) -> Any:
+    return getattr(table, name)
+
+
+def _front(frontend: Frontend, backend: Backend, problems: list[Problem]) -> FrontTable:
+    _check_type(frontend, backend, problems)
+    home = "frontend" if frontend.num_additional_frontends is not None else "backend"
+    older, at = frontend.sglang_router_args, "frontend.args"
+    if older is not None and frontend.args is None:
+        at = "frontend.sglang_router_args"
+    elif older is not None:
+        problems.append(Problem("frontend.sglang_router_args", "stands beside frontend.args"))
+    return FrontTable(
+        several=_either(frontend, backend, "enable_multiple_frontends", problems),
+        additional=_either(frontend, backend, "num_additional_frontends", problems),
+        args=older if frontend.args is None else frontend.args,
+        env=frontend.env,
+        launcher=frontend.launcher,
+        nginx={
+            "keepalive_timeout": frontend.nginx_keepalive_timeout,
+            "client_max_body_size": frontend.nginx_client_max_body_size,
+        },
+        additional_at=f"{home}.num_additional_frontends",
+        args_at=at,
+    )
+
+
+def _check_type(frontend: Frontend, backend: Backend, problems: list[Problem]) -> None:
+    use = frontend.use_sglang_router or backend.use_sglang_router
+    older = "frontend" if frontend.use_sglang_router else "backend"
+    match frontend.type:
+        case "sglang":
+            return
+        case None if use:
+            return
+        case None:
+            message = "would be dynamo, which can't be used yet; set frontend.type: sglang"
+        case "dynamo" if use:
+            message = f"is dynamo, but {older}.use_sglang_router is true; set type: sglang"
+        case "dynamo" | "trtllm_serve" | "vllm":
+            message = f"{frontend.type} can't be used yet; set frontend.type: sglang"
+        case other:
+            message = f"{show(other)} is unknown; set frontend.type: sglang"
+    problems.append(Problem("frontend.type", message))
+
+
+def _either(
+    frontend: Frontend,
+    backend: Backend,
+    name: Literal["enable_multiple_frontends", "num_additional_frontends"],
+    problems: list[Problem],
+) -> Any:
+    """A setting that stood under backend first and under frontend later."""
+    newer, older = _get(frontend, name), _get(backend, name)
+    if None not in (newer, older) and newer != older:
+        message = f"is {show(older)} here and {show(newer)} under frontend; keep one"
+        problems.append(Problem(f"backend.{name}", message))
+    return older if newer is None else newer
