@@ -99,6 +99,13 @@ ROUTER_ARGS: dict[str, Any] = {
     "health-check-timeout-secs": int(HEALTH_TIMEOUT_S),  # the default of 5 s fails a busy worker
     "health-failure-threshold": 3,
     "health-success-threshold": 1,
+    # The default prefers the decode with the least to do, so every retry goes to a dead one: of
+    # 2 decodes one killed, 2 of 71 requests failed; in turn, none of 1398. A decode gets its
+    # cache from the prefill, so it needs no affinity. Not used without prefill and decode.
+    "decode-policy": "round_robin",
+    # In turn, a prefill's successes clear its count: only the dead decode's breaker opens, and
+    # the sooner the less is tried in vain: 1398 requests in 6 s of outage, with 10 failures 395.
+    "cb-failure-threshold": 3,
     # A dead decode opens the breakers of healthy prefills too; the default is 60 s and 3 requests.
     "cb-timeout-duration-secs": 10,
     "cb-success-threshold": 1,

@@ -94,7 +94,9 @@ class _Graph:
         """Gates name units and ports that exist, and none waits for itself."""
         edges: dict[str, tuple[str, ...]] = {}
         for at, unit in self._units:
-            edges[unit.name] = tuple(need.unit for need in unit.needs.units)
+            # nginx waits for nobody, but it stops before its routers: the same order backwards.
+            upstreams = unit.nginx.upstreams if unit.nginx else ()
+            edges[unit.name] = (*(need.unit for need in unit.needs.units), *upstreams)
             for index, need in enumerate(unit.needs.units):
                 target = self._by_name.get(need.unit)
                 path = f"{at}.needs.units.{index}"

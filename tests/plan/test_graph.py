@@ -116,6 +116,7 @@ def test_a_plan_written_by_hand_is_good(desk):
         ("units.2.needs.units", [{"unit": "router-0"}], "units.2.needs",
          "decode-0 -> router-0 -> decode-0"),
         ("units.5.needs.units", [{"unit": "exporter"}], "units.5.needs", "waits for itself"),
+        ("units.3.needs.units", [{"unit": "nginx"}], "units.3.needs", "router-0 -> nginx"),
         ("units.1.rank", 2, "units.0.gang", "ranks [0, 2]"),
         ("units.1.role", "decode", "units.0.gang", "several roles"),
         ("units.1.gang", ..., "units.1.rank", "belongs to no gang"),
