@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supervisor.errors import InvalidDocument, Problem, WrongUsage
-from supervisor.plan import document, graph, reader, schema, writer
+from supervisor.plan import document, graph, network, reader, resolver, schema, writer
 from supervisor.plan.compile import compile_plan
 from supervisor.plan.deployment import Engine
 from supervisor.plan.hosts import invented_nodes, parse_nodes, slurm_nodes
@@ -151,10 +151,14 @@ def _compile(
     with _without_plugins():
         recipe, wrong = schema.recipe(values)
     deployment, found = normalise(recipe, engine)
+    found += network.problems(recipe.network)
     found = wrong + tuple(problem for problem in found if not _follows(problem, wrong))
     plan = None
     if not any(_shapes(problem) for problem in (*file.problems, *found)):
         site = invented_nodes(deployment.nodes) if nodes is None else nodes
+        # With listeners on one address each, that address is where a node is reached.
+        if nodes is not None and bind == "any" and recipe.network and not found:
+            site = resolver.addressed(nodes, recipe.network)
         plan, late = compile_plan(deployment, site, bind)
         known = {problem.path for problem in found}
         found += tuple(problem for problem in late if problem.path not in known)

@@ -55,11 +55,18 @@ IGNORED: Mapping[str, frozenset[str]] = {
     "backend": frozenset({"gpu_type", "mooncake_kv_store"}),
 }
 
-# What a user may look for here, and what to do instead. By key at the top.
-ELSEWHERE: Mapping[str, str] = {
-    "network": "can't be used: every node must compile the same plan, and a node knows only its"
-    " own interfaces; give pdsup plan --nodes and --addresses, and run the plan it writes",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where nodes reach one another, when not at the address of their names. One of both.
+
+    ``interface``: at the address of the name NODE-INTERFACE, such as ``node0-ib0``.
+    ``subnet``: at the one of the name's addresses that lies in it, such as ``10.1.0.0/16``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    interface: str | None = None
+    subnet: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +164,4 @@ class Recipe:
     backend: Backend = field(default_factory=Backend)
     health_check: HealthCheck | None = None
     environment: dict[str, Any] | None = None
+    network: Network | None = None

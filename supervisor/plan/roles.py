@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from supervisor.plan import recipe
 from supervisor.plan.model import STRICT
-from supervisor.plan.recipe import HealthCheck, Launcher, Model
+from supervisor.plan.recipe import HealthCheck, Launcher, Model, Network
 
 _ROLE = frozenset({"container", "critical", "engine", "model", "placement", "sidecar"})
 # As in ``plan/recipe.py``, by dotted table.
@@ -105,3 +105,4 @@ class RolesRecipe:
     frontend: Frontend = field(default_factory=Frontend)
     health_check: HealthCheck | None = None
     environment: dict[str, Any] | None = None
+    network: Network | None = None

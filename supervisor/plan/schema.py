@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from supervisor.errors import Problem
 from supervisor.plan.model import Plan
-from supervisor.plan.recipe import ELSEWHERE, IGNORED, Recipe
+from supervisor.plan.recipe import IGNORED, Recipe
 from supervisor.plan.roles import IGNORED as IGNORED_2
 from supervisor.plan.roles import RolesRecipe
 from supervisor.plan.syntax import join
@@ -176,8 +176,6 @@ def _unknown(root: type, path: tuple[str, ...]) -> str:
     key, table = path[-1], ".".join(path[:-1])
     known = {field.name for field in dataclasses.fields(_kind_at(root, path[:-1]))}
     unused = TABLES.get(root)
-    if unused is not None and not table and key in ELSEWHERE:
-        return ELSEWHERE[key]
     if unused is not None:
         known |= unused.get(table, frozenset())
         hint = suggestion(key, known)
