@@ -31,6 +31,7 @@ from supervisor.cli.main import reported
 from supervisor.cli.verbs import agent as verb
 from supervisor.errors import SupervisorError
 from supervisor.plan import loader
+from supervisor.units.bookkeeper import end_leftovers
 
 MOST_DESCRIPTORS = 1 << 20
 
@@ -54,6 +55,10 @@ def _run(args: argparse.Namespace) -> int:
     root = reader.state_root(environ)
     state_dir = Path(directories.node_dir(root, str(run_dir), node))
     held = reader.claim(root, state_dir, run_dir)
+    if left := end_leftovers(state_dir):
+        raise SupervisorError(
+            f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
+        )
     try:
         place = Place(
             node=node,

@@ -21,6 +21,7 @@ from supervisor.cluster import gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
 from supervisor.units import lifecycle
+from supervisor.units.bookkeeper import Bookkeeper
 from supervisor.units.facts import Transition
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -64,6 +65,7 @@ class Agent:
         self._gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
         self._log: Log = structlog.get_logger(node=self.node)
         self._spawner = Spawner()
+        self._notes = Bookkeeper(assignment.place.state_dir)
         self._reaper = Reaper(self._spawner)
         host = Host(self._spawner, self._reaper, Prober(session), tasks, self.plan.name)
         self._units_of: dict[str, list[str]] = {}
@@ -135,6 +137,7 @@ class Agent:
 
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
+        self._notes.note(unit, self._runners[unit].facts.pid)
         self._publish(unit)
         self._balance()
         self._gates.forget([unit])

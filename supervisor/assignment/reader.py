@@ -71,7 +71,7 @@ def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
 def release(state_dir: Path, lock: int) -> None:
     """Removes the node-local directory, and the cluster's when this was its last node."""
     shutil.rmtree(state_dir, ignore_errors=True)
-    _remove_cluster(state_dir.parent)
+    remove_cluster(state_dir.parent)
     os.close(lock)
 
 
@@ -91,7 +91,7 @@ def _claim(root: Path, state_dir: Path, run_dir: Path) -> int | None:
     return None
 
 
-def _remove_cluster(directory: Path) -> None:
+def remove_cluster(directory: Path) -> None:
     """Removes the directory unless another node's is in it, also one made at this moment."""
     link = directory / directories.RUN_LINK
     with contextlib.suppress(OSError):

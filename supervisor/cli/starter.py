@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from supervisor import clock
-from supervisor.assignment import reader
+from supervisor.assignment import directories, reader
 from supervisor.cli import client
 from supervisor.errors import SupervisorError
 from supervisor.plan.model import Node, Plan
-from supervisor.units import inspector
+from supervisor.units import bookkeeper, inspector
 
 # 127.0.BLOCK.NODE; lower blocks hold addresses that systems use (127.0.0.53, 127.0.1.1).
 BLOCKS = range(10, 250)
@@ -151,6 +151,16 @@ class Agents:
             if clock.monotonic() > until:
                 self._signal(signal.SIGKILL)
                 self.wait()
+        for node in self._ended:
+            self._clean_up_after(node)
+
+    def _clean_up_after(self, node: str) -> None:
+        """An agent that was killed could not end its units."""
+        root = reader.state_root(os.environ)
+        directory = Path(directories.node_dir(root, str(self._run_dir), node))
+        if directory.is_dir():
+            bookkeeper.clean_up(directory)
+            reader.remove_cluster(directory.parent)
 
     def _signal(self, number: int) -> None:
         for process in self._running.values():

@@ -72,7 +72,7 @@ class Reaper:
         Does nothing when the process has been reaped: its pid may be another one's by now.
         """
         if main in self._spawner.pids:
-            self._killed.setdefault(main, set()).update(_kill_tree(main))
+            self._killed.setdefault(main, set()).update(kill_tree(main))
 
     async def _end_all(self, find: Callable[[], list[int]], within: float) -> list[int]:
         until = clock.monotonic() + within
@@ -81,7 +81,7 @@ class Reaper:
             if clock.monotonic() > until:
                 return roots
             for root in roots:
-                _kill_tree(root)
+                kill_tree(root)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, pause * 1.5)
         return []
@@ -121,8 +121,8 @@ def _reaped(pid: int) -> bool:
         return True
 
 
-def _kill_tree(root: int) -> list[Identity]:
-    """SIGKILL to a child of ours and all below it."""
+def kill_tree(root: int) -> list[Identity]:
+    """SIGKILL to a process and all below it."""
     doomed = scanner.tree(root)
     for identity in doomed:
         _kill(identity)

@@ -45,6 +45,12 @@ def started(pid: int) -> int | None:
     return stat.started if stat else None
 
 
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits to be reaped."""
+    stat = _stat(pid)
+    return stat is not None and stat.state == b"Z"
+
+
 def look_at(pid: int) -> Leftover | None:
     """What shows whose a process is; None when there is none."""
     stat = _stat(pid)
@@ -57,6 +63,7 @@ class _Stat:
     def __init__(self, text: bytes) -> None:
         # The name in parentheses may hold anything, also spaces and parentheses.
         fields = text[text.rindex(b")") + 1 :].split()
+        self.state = fields[0]
         self.parent = int(fields[1])
         self.session = int(fields[3])
         self.started = int(fields[19])

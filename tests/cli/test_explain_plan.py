@@ -77,8 +77,6 @@ def test_addresses_that_do_not_fit_the_nodes_are_refused(words, sentence, capfd)
     assert sentence in error
 
 
-def test_a_network_interface_in_a_recipe_is_answered_with_what_to_do(capfd):
-    assert main(["plan", str(DEMO), *NODES, "--set", "network.interface=ib0"]) == 1
-    error = capfd.readouterr().err
-    assert "network: can't be used: every node must compile the same plan" in error
-    assert "--addresses" in error
+def test_an_interface_that_no_name_stands_for_is_told_with_the_node(capfd):
+    assert main(["plan", str(DEMO), *NODES, "--set", "network.interface=nowhere"]) == 1
+    assert "cannot find the address of node0: node0-nowhere: " in capfd.readouterr().err

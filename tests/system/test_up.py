@@ -137,3 +137,31 @@ def test_the_demo_runs_as_the_readme_says() -> None:
         env={**os.environ, "PATH": f"{Path(PDSUP).parent}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shutdown_all_ends_what_a_killed_agent_left(cluster: Cluster) -> None:
+    cluster.up()
+    agent = next(n["agent"]["pid"] for n in cluster.status()["nodes"] if n["node"] == "node2")
+    os.kill(agent, signal.SIGKILL)
+    done = cluster.command("shutdown", "--all")
+    assert done.returncode == 0, done.stderr
+    assert cluster.processes() == []
+    assert list(cluster.home.glob("pdsup/*/*")) == []
+
+
+def test_a_new_agent_ends_what_a_killed_one_left_and_starts_afresh(cluster: Cluster) -> None:
+    cluster.up()
+    before = cluster.units()["decode-0"]
+    agent = next(n["agent"]["pid"] for n in cluster.status()["nodes"] if n["node"] == "node2")
+    os.kill(agent, signal.SIGKILL)
+    plan, run_dir = str(cluster.run_dir / "plan.yaml"), str(cluster.run_dir)
+    again = cluster.start("agent", plan, "--node", "node2", "--run-dir", run_dir)
+    try:
+        until(lambda: cluster.units()["decode-0"]["pid"] not in (None, before["pid"]), "it is back")
+        alive = [line.split()[0] for line in cluster.processes()]
+        assert str(before["pid"]) not in alive
+        assert cluster.command("wait", "--timeout", "60").returncode == 0
+    finally:
+        cluster.command("shutdown", "--all")
+        again.communicate(timeout=30)
+    assert cluster.processes() == []

@@ -40,7 +40,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     fake = Kernel()
     monkeypatch.setattr(scanner, "children", fake.children_of)
     monkeypatch.setattr(scanner, "look_at", fake.looks.get)
-    monkeypatch.setattr(reaper, "_kill_tree", fake.kill)
+    monkeypatch.setattr(reaper, "kill_tree", fake.kill)
     monkeypatch.setattr(reaper, "_reaped", lambda pid: pid in fake.dead)
     return fake
 

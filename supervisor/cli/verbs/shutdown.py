@@ -9,6 +9,7 @@ import select
 import sys
 
 from supervisor import clock
+from supervisor.assignment import reader
 from supervisor.cli import client
 from supervisor.errors import SupervisorError, WrongUsage
 
@@ -41,8 +42,22 @@ def run(args: argparse.Namespace) -> int:
         raise SupervisorError(
             f"cannot shut down {', '.join(left)}: not ended in {args.timeout:g} s"
         )
+    if args.all:
+        _clean_up_after(cluster)
     print(f"stopped: {', '.join(ending)}", file=sys.stderr)
     return 0
+
+
+def _clean_up_after(cluster: client.Cluster) -> None:
+    """Ends what agents that were killed here left running."""
+    for node in sorted(cluster.silent):
+        from supervisor.units import bookkeeper  # late: seldom needed
+
+        directory = next(iter(cluster.sockets.values())).parent.parent
+        if left := bookkeeper.clean_up(directory / node):
+            raise SupervisorError(f"cannot end what the agent of {node} left: pid {left}")
+        reader.remove_cluster(directory)
+        print(f"ended what the killed agent of {node} left", file=sys.stderr)
 
 
 def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
