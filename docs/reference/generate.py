@@ -106,7 +106,7 @@ def _place(action: argparse.Action) -> int:
     """What must be given first, then options, then what may be many."""
     if action.option_strings:
         return 1
-    return 2 if action.nargs == "*" else 0
+    return 2 if action.nargs in ("*", "+") else 0
 
 
 def _value(action: argparse.Action) -> str:
@@ -119,7 +119,8 @@ def _value(action: argparse.Action) -> str:
 
 def _usage(action: argparse.Action) -> str:
     if not action.option_strings:
-        return f"[{_value(action)}...]" if action.nargs == "*" else _value(action)
+        many = {"*": f"[{_value(action)}...]", "+": f"{_value(action)}..."}
+        return many.get(str(action.nargs), _value(action))
     word = f"[{f'{action.option_strings[0]} {_value(action)}'.strip()}]"
     return f"{word}..." if isinstance(action.default, list) else word
 
@@ -151,9 +152,9 @@ MEANINGS: Mapping[str, str] = {
 }
 UNKNOWN = "Its node's agent can't be asked, or runs another plan; the reason says which."
 
-ONLY_ONCE = (
-    "No command sends `Start`: every unit gets it once, when its agent begins. So a unit that is "
-    "EXITED or FATAL stays that until its agent is started anew.\n"
+BEGINS = (
+    "Every unit gets `Start` once, when its agent begins, and then whenever `pdsup start` or "
+    "`restart` asks for it: what is STOPPED, EXITED or FATAL leaves that state in no other way.\n"
 )
 
 RUN = 1
@@ -180,7 +181,7 @@ def states() -> str:
             "```\n",
             "The events, as the journal names them:\n",
             table(("event", "meaning"), events),
-            "" if "start" in VERBS else f"\n{ONLY_ONCE}",
+            f"\n{BEGINS}",
         )
     )
 

@@ -15,6 +15,7 @@ from supervisor.agent import journal, picture
 from supervisor.agent.balancer import Balancer
 from supervisor.agent.ender import Ender
 from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.assignment.compile import Assignment
 from supervisor.cluster import gate
@@ -79,6 +80,7 @@ class Agent:
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
+        self.operator = Operator(self._runners, self.publisher)
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._tasks = tasks
         self._end = asyncio.Event()

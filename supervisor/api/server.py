@@ -6,21 +6,23 @@ import asyncio
 import errno
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from signal import valid_signals
 from typing import Any
 
 from aiohttp import web
 
 from supervisor import clock
 from supervisor.agent.main import Agent
+from supervisor.agent.operator import COMMANDS
 from supervisor.agent.publisher import Bell
 from supervisor.api import view
 from supervisor.assignment.compile import log_path
 from supervisor.cluster import signature
-from supervisor.cluster.report import NOT_ASKED, to_json
-from supervisor.errors import SupervisorError
+from supervisor.cluster.report import NOT_ASKED, UnitReport, to_json
+from supervisor.errors import NothingThere, SupervisorError
 from supervisor.units.inspector import holder
 
 LONGEST_WAIT_S = 60.0
@@ -91,7 +93,11 @@ class Server:
         app = web.Application()
         app.add_routes(self._readable())
         app.add_routes(
-            [web.get("/v1/logs/{unit}", self._log), web.post("/v1/shutdown", self._shutdown)]
+            [
+                web.get("/v1/logs/{unit}", self._log),
+                web.post("/v1/shutdown", self._shutdown),
+                web.post("/v1/units", self._command),
+            ]
         )
         return app
 
@@ -182,6 +188,41 @@ class Server:
                 self._agent.end("shutdown requested", of_cluster=everywhere)
                 return web.json_response({"ending": True})
         raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
+
+    async def _command(self, request: web.Request) -> web.Response:
+        """Told, not done: whoever asked sees in the status what comes of it."""
+        match _json(await request.read()):
+            case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
+                return _obeyed(lambda: _as_json(self._agent.operator.command(verb, names)))
+            case {"command": "signal", "signal": int(number), "units": [*names]} if (
+                number is not True and number in valid_signals() and _texts(names)
+            ):
+                return _obeyed(lambda: self._agent.operator.signal(number, names))
+        verbs = ", ".join(COMMANDS)
+        raise web.HTTPBadRequest(
+            text=f'the body must be {{"command": one of {verbs}, "units": [NAME...]}} '
+            'or {"command": "signal", "signal": NUMBER, "units": [NAME...]}'
+        )
+
+
+def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:
+    try:
+        return web.json_response(command())
+    except NothingThere as error:
+        raise web.HTTPNotFound(text=str(error)) from None
+    except SupervisorError as error:
+        raise web.HTTPConflict(text=str(error)) from None
+
+
+def _as_json(units: Iterable[UnitReport]) -> dict[str, Any]:
+    """What tells whether something has come of a command since."""
+    return {
+        unit.name: {"state": unit.state, "run": unit.run, "since": unit.since} for unit in units
+    }
+
+
+def _texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _json(body: bytes) -> Any:

@@ -125,6 +125,8 @@ def _answer(request: str, response: str) -> Answer:
             return Answer(None, None)
         case 404:
             raise NothingThere(f"cannot {request}: {text}")
+        case 409:  # the agent's own sentence: it understands, and it will not
+            raise SupervisorError(text)
         case status:
             raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
 

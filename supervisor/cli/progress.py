@@ -25,14 +25,15 @@ def chosen(status: dict[str, Any], patterns: Iterable[str]) -> tuple[dict[str, A
     if not wanted or "all" in wanted:
         return status, []
     nodes = [
-        {**node, "units": [u for u in node["units"] if any(_named(u, p) for p in wanted)]}
+        {**node, "units": [u for u in node["units"] if any(is_named(u, p) for p in wanted)]}
         for node in status["nodes"]
     ]
-    names_none = [p for p in wanted if not any(_named(u, p) for u in units(status))]
+    names_none = [p for p in wanted if not any(is_named(u, p) for u in units(status))]
     return {**status, "nodes": [node for node in nodes if node["units"]]}, names_none
 
 
-def _named(unit: Unit, pattern: str) -> bool:
+def is_named(unit: Unit, pattern: str) -> bool:
+    """Whether a name, a glob or the name of a gang means it."""
     return fnmatchcase(unit["name"], pattern) or unit["gang"] == pattern
 
 

@@ -363,3 +363,62 @@ async def test_a_follower_that_never_asks_again_holds_up_the_end_only_for_a_mome
     async with asyncio.timeout(10), serving() as s:
         await s.remote("/v1/report?since=&wait=20")
         s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
+
+
+# -- commands to units ----------------------------------------------------------------------------
+
+
+async def test_a_command_answers_with_the_units_as_they_were(serving):
+    async with serving() as s:
+        order = {"command": "stop", "units": ["decode-1"]}
+        answer = await s.local("/v1/units", "POST", json=order)
+        assert answer.status == 200
+        assert {k: v for k, v in answer.json()["decode-1"].items() if k != "since"} == {
+            "state": "STOPPED", "run": 0
+        }  # fmt: skip
+
+
+async def test_a_signal_answers_whether_there_was_a_process(serving):
+    async with serving() as s:
+        order = {"command": "signal", "signal": 1, "units": ["decode-1"]}
+        answer = await s.local("/v1/units", "POST", json=order)
+        assert (answer.status, answer.json()) == (200, {"decode-1": False})
+
+
+@pytest.mark.parametrize(
+    ("order", "status"),
+    [
+        ({"command": "stop", "units": ["decode-9"]}, 404),
+        ({"command": "signal", "signal": 15, "units": ["decode-9"]}, 404),
+        ({"command": "__init__", "units": ["decode-1"]}, 400),
+        ({"command": ["stop"], "units": ["decode-1"]}, 400),
+        ({"command": "stop", "units": "decode-1"}, 400),
+        ({"command": "stop", "units": [["decode-1"]]}, 400),
+        ({"command": "stop"}, 400),
+        ({"command": "signal", "signal": 0, "units": ["decode-1"]}, 400),
+        ({"command": "signal", "signal": True, "units": ["decode-1"]}, 400),
+        ({"command": "signal", "signal": "HUP", "units": ["decode-1"]}, 400),
+        ([], 400),
+    ],
+    ids=str,
+)
+async def test_a_command_that_is_none_is_refused(serving, order, status):
+    async with serving() as s:
+        assert (await s.local("/v1/units", "POST", json=order)).status == status
+
+
+async def test_no_unit_can_be_commanded_over_the_network(serving):
+    async with serving() as s:
+        order = {"command": "stop", "units": ["decode-1"]}
+        assert (await s.remote("/v1/units", "POST", json=order)).status in (404, 405)
+
+
+async def test_a_start_while_the_node_ends_is_refused_and_a_stop_is_not(serving):
+    async with serving() as s:
+        s.agent.end("over", of_cluster=False)
+        answers = [
+            await s.local("/v1/units", "POST", json={"command": verb, "units": ["decode-1"]})
+            for verb in ("start", "restart", "stop")
+        ]
+        assert [answer.status for answer in answers] == [409, 409, 200]
+        assert answers[0].body == b"cannot start decode-1: node3 ends its units (over)"

@@ -1,0 +1,33 @@
+"""``pdsup signal``: signals the main processes of units."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+from supervisor.cli import commander
+from supervisor.errors import WrongUsage
+
+SUMMARY = "send a signal to the main processes of units"
+EXAMPLE = "pdsup signal USR1 nginx"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which signal, to which units."""
+    parser.add_argument("signal", metavar="SIG", help="its name or number: HUP, SIGHUP or 1")
+    commander.arguments(parser, 0.0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: all of them got it; 1: one has no process."""
+    return commander.signal(_number(args.signal), args)
+
+
+def _number(text: str) -> int:
+    name = text.upper().removeprefix("SIG")
+    known = signal.Signals.__members__.get(f"SIG{name}")
+    if known is not None:
+        return int(known)
+    if name.isdecimal() and int(name) in signal.valid_signals():
+        return int(name)
+    raise WrongUsage(f"cannot send {text}: no such signal; give a name or a number as kill -l does")

@@ -1,0 +1,161 @@
+"""``pdsup start``, ``stop``, ``restart`` and ``signal`` with real agents and processes."""
+
+import json
+import sys
+
+import pytest
+
+FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 1}
+# Ends well on TERM; a line for each HUP.
+POLITE = ("sh", "-c", "trap 'echo hup' HUP; while :; do sleep 0.02; done")
+
+
+@pytest.fixture
+def two(agents):
+    """A unit on each of two nodes, and one behind a gate."""
+    plan = agents.plan(
+        agents.unit("router-0", kind="router", ports={"http": 30080}),
+        agents.unit("router-1", kind="router", ports={"http": 30080}, node="node1"),
+        agents.unit("behind", node="node1", needs=["router-0"]),
+        nodes=2,
+    )
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "router-0")
+    agents.reaches("RUNNING", "router-1", "node1")
+    agents.reaches("RUNNING", "behind", "node1")
+    return agents
+
+
+def test_a_stopped_unit_stays_down_until_it_is_started(two, pdsup):
+    done = pdsup("stop", "router-0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "router-0: stopped\n", "")
+    stopped = two.look("router-0")
+    assert (stopped["state"], stopped["pid"], stopped["restarts"]) == ("STOPPED", None, 0)
+    assert pdsup("stop", "router-0").stdout == "router-0: already stopped\n"
+    done = pdsup("start", "router-0")
+    assert (done.returncode, done.stdout) == (0, "router-0: started\n")
+    assert two.look("router-0")["run"] == 2
+    assert pdsup("start", "router-0").stdout == "router-0: already started\n"
+
+
+def test_a_restart_is_a_new_run_and_no_failure_and_touches_nothing_else(two, pdsup):
+    before = {name: two.look(name, node) for name, node in
+              (("router-0", "node0"), ("router-1", "node1"), ("behind", "node1"))}  # fmt: skip
+    done = pdsup("restart", "router-*")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "router-0: restarted\nrouter-1: restarted\n"
+    for name, node in (("router-0", "node0"), ("router-1", "node1")):
+        assert two.look(name, node)["run"] == before[name]["run"] + 1
+    assert two.look("behind", "node1")["pid"] == before["behind"]["pid"]
+    assert "BACKOFF" not in {line["to"] for line in two.journal("node0", "node1")}
+    second_ends = next(x for x in two.journal("node1") if x["to"] == "STOPPING")
+    first_is_back = [x for x in two.journal("node0") if x["to"] == "RUNNING"][1]
+    assert second_ends["monotonic"] > first_is_back["monotonic"]
+
+
+def test_all_means_every_unit_of_the_agents_here_in_order(two, pdsup):
+    done = pdsup("stop", "all", "--json")
+    found = json.loads(done.stdout)["units"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(one["name"], one["node"], one["outcome"], one["ok"]) for one in found] == [
+        ("router-0", "node0", "stopped", True),
+        ("router-1", "node1", "stopped", True),
+        ("behind", "node1", "stopped", True),
+    ]
+    assert pdsup("start", "all").returncode == 0
+
+
+def test_a_start_behind_a_closed_gate_ends_in_time_and_says_what_it_waits_for(two, pdsup):
+    pdsup("stop", "behind", "router-0")
+    done = pdsup("start", "behind", "--timeout", "0.3")
+    assert done.returncode == 124
+    assert done.stdout == (
+        "behind: ERROR (not started in time: WAITING, waits for router-0 (STOPPED on node0))\n"
+    )
+    assert pdsup("start", "router-0").returncode == 0
+    two.reaches("RUNNING", "behind", "node1")
+
+
+def test_a_rank_of_a_gang_acts_on_its_gang(agents, pdsup):
+    ranks = [
+        agents.unit(f"prefill-0.{rank}", node=f"node{rank}", kind="worker", role="prefill",
+                    rank=rank, gang="prefill-0", ports={"http": 30000})
+        for rank in range(2)
+    ]  # fmt: skip
+    agents.start(agents.plan(*ranks, nodes=2), "node0", "node1")
+    for rank in range(2):
+        agents.reaches("RUNNING", f"prefill-0.{rank}", f"node{rank}")
+    assert pdsup("stop", "prefill-0.1").returncode == 0
+    assert [agents.look(f"prefill-0.{i}", f"node{i}")["state"] for i in range(2)] == ["STOPPED"] * 2
+
+
+def test_a_unit_that_gave_up_is_started_again_and_may_give_up_again(agents, pdsup, tmp_path):
+    good = tmp_path / "good"
+    listener = agents.listener("worker", restart=FAST)
+    only_if = ("sh", "-c", f'test -e {good} && exec "$@"', "sh")
+    agents.start(agents.plan({**listener, "command": (*only_if, *listener["command"])}))
+    agents.reaches("FATAL", "worker")
+    done = pdsup("start", "worker")
+    assert done.returncode == 1
+    assert done.stdout.startswith("worker: ERROR (failed: FATAL, gave up after 2 failures")
+    good.touch()
+    assert pdsup("start", "worker").stdout == "worker: started\n"
+
+
+def test_a_signal_reaches_the_main_process_by_name_or_number(agents, pdsup, wait_for):
+    agents.start(agents.plan(agents.unit("worker", *POLITE), agents.unit("down", "false",
+                 restart={"policy": "never"})))  # fmt: skip
+    agents.reaches("RUNNING", "worker")
+    agents.reaches("EXITED", "down")
+    log = agents.run_dir / "logs" / "node0_worker.out"
+    for count, word in enumerate(("HUP", "sighup", "1"), 1):
+        done = pdsup("signal", word, "worker")
+        assert (done.returncode, done.stdout) == (0, "worker: signalled\n")
+        wait_for(lambda: log.read_text().count("hup\n") == count)  # noqa: B023
+    done = pdsup("signal", "HUP", "all")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, "worker: signalled")
+    assert done.stdout.splitlines()[1].startswith("down: ERROR (not running: EXITED")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("stop", "nono"), 4, "cannot stop nono: no such unit"),
+        (("stop",), 2, "required: UNIT"),
+        (("signal", "NOSUCH", "a"), 2, "cannot send NOSUCH: no such signal"),
+        (("signal", "0", "a"), 2, "cannot send 0: no such signal"),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_done_is_told_with_its_exit_status(idle, pdsup_shared, words, status, told):
+    done = pdsup_shared(*words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert told in done.stderr
+
+
+@pytest.fixture(scope="module")
+def idle(shared_agents):
+    shared_agents.start(shared_agents.plan(shared_agents.unit("a")))
+
+
+def test_a_unit_of_a_node_without_an_agent_here_is_an_error_that_names_the_node(agents, pdsup):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0")
+    done = pdsup("restart", "b")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "cannot restart b: it runs on node1, and no agent of that is on this machine" in (
+        done.stderr
+    )
+
+
+def test_nothing_is_started_while_its_node_ends(agents, pdsup, wait_for):
+    slow = (sys.executable, "-c", "import signal; signal.signal(15, lambda *_: None); "
+            "print('deaf', flush=True)\nwhile 1: signal.pause()")  # fmt: skip
+    agents.start(agents.plan(agents.unit("slow", *slow, stop={"timeout_s": 600}), agents.unit("a")))
+    log = agents.run_dir / "logs" / "node0_slow.out"
+    wait_for(lambda: log.exists() and "deaf" in log.read_text())
+    agents.tell("node0", "/v1/shutdown", {"all": False})
+    agents.reaches("STOPPED", "a")
+    done = pdsup("start", "a")
+    assert done.returncode == 1
+    assert done.stderr == ("pdsup: cannot start a: node0 ends its units (shutdown requested)\n")
