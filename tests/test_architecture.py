@@ -30,6 +30,7 @@ NAMELESS = {"utils", "helpers", "common", "misc", "base", "manager"}
 LONGEST = 400
 LONGER_FOR_A_REASON = {"units/lifecycle.py": "one total state machine, read as one"}
 OWN_DATA = {"nginx/config.py"}  # reads its template, which is a part of the program
+QUERIES = ["status", "wait", "logs", "events", "explain", "shutdown", "help", "version"]
 MODULES = [p for p in sorted(ROOT.rglob("*.py")) if p.stem != "__init__"]
 TEST_FILES = sorted(TESTS.rglob("*.py"))
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "Counter", "Queue"}
@@ -186,9 +187,12 @@ def is_nap(node: ast.AST) -> bool:
     return False
 
 
-@pytest.mark.parametrize("verb", ["status", "wait", "logs", "shutdown", "help", "version"])
+@pytest.mark.parametrize(
+    "verb", ["status", "wait", "logs", "events", "explain", "shutdown", "help", "version"]
+)
 def test_a_query_does_not_pay_for_what_a_server_imports(verb: str, tmp_path: Path) -> None:
-    words = {"logs": ["logs", "some-unit"], "wait": ["wait", "--timeout", "0"]}.get(verb, [verb])
+    given = {"logs": ["some-unit"], "explain": ["some-unit"], "wait": ["--timeout", "0"]}
+    words = [verb, *given.get(verb, [])]
     script = (
         "import sys; from supervisor.cli.main import main\n"
         f"main({words!r})\n"

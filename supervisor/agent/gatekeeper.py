@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from supervisor.agent.publisher import Publisher
 from supervisor.assignment.compile import Assignment
@@ -28,6 +28,11 @@ class Gatekeeper:
         self._publisher = publisher
         self._poller = poller
         self._connector = Connector(assignment.plan, tasks, on_change)
+
+    @property
+    def connects(self) -> Mapping[gate.Path, str | None]:
+        """Each path that was tried, with None or why no TCP connection came about."""
+        return self._connector.connects
 
     def look(self, unit: str) -> UnitReport | None:
         """The last report of any unit of the plan; None while its node can't be relied on."""

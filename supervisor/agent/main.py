@@ -23,7 +23,7 @@ from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
 from supervisor.units import lifecycle
 from supervisor.units.bookkeeper import Bookkeeper
-from supervisor.units.facts import Transition
+from supervisor.units.facts import Facts, Transition
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
 from supervisor.units.runner import Host, Runner
@@ -63,7 +63,7 @@ class Agent:
         self.poller = Poller(
             self.plan, assignment.digest, token, session, tasks, self._peer_changed
         )
-        self._gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
+        self.gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
         self._log: Log = structlog.get_logger(node=self.node)
         self._spawner = Spawner()
         self._notes = Bookkeeper(assignment.place.state_dir)
@@ -74,9 +74,7 @@ class Agent:
             self._units_of.setdefault(unit.node, []).append(unit.name)
         self._runners = {unit.name: Runner(unit, host, self) for unit in assignment.units}
         self._balancers = {
-            name: Balancer(
-                assignment, runner, self._gates, self._spawner, session, self._react_soon
-            )
+            name: Balancer(assignment, runner, self.gates, self._spawner, session, self._react_soon)
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
@@ -95,6 +93,11 @@ class Agent:
     def version(self) -> str:
         """Changes with everything this agent knows, of its own node and of others."""
         return f"{self.publisher.version}.{self._news}"
+
+    def facts(self, unit: str) -> Facts | None:
+        """What is known of a unit of this node; None for those of others."""
+        runner = self._runners.get(unit)
+        return runner.facts if runner else None
 
     async def run(self) -> int:
         """Runs the units until told to end; the exit status of the agent (1: something FATAL)."""
@@ -130,7 +133,7 @@ class Agent:
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
-        return self._gates.reason(unit, first=first)
+        return self.gates.reason(unit, first=first)
 
     def before_spawn(self, unit: str) -> None:
         """nginx finds its configuration and directories ready."""
@@ -142,7 +145,7 @@ class Agent:
         self._notes.note(unit, self._runners[unit].facts.pid)
         self._publish(unit)
         self._balance()
-        self._gates.forget([unit])
+        self.gates.forget([unit])
         if transition is not None:
             self._record(transition)
         self._react_soon()
@@ -181,7 +184,7 @@ class Agent:
             self._log.warning("cannot write the journal", path=str(path), cause=error.strerror)
 
     def _peer_changed(self, node: str) -> None:
-        self._gates.forget(self._units_of.get(node, ()))
+        self.gates.forget(self._units_of.get(node, ()))
         self._balance()
         self._news += 1
         self.bell.ring()
@@ -205,7 +208,7 @@ class Agent:
             for name, runner in self._runners.items()
             if isinstance(runner.facts.state, lifecycle.Waiting)
         }
-        self._gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
+        self.gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
         for runner in waiting.values():
             runner.tell(lifecycle.GateChanged())
 
@@ -230,7 +233,7 @@ class Agent:
         survivors = await self._reaper.end_everything()
         if survivors:
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
-        await self._gates.close()
+        await self.gates.close()
         await self.poller.close()
 
     # -- signals ------------------------------------------------------------------------------

@@ -19,15 +19,14 @@ from supervisor.agent.main import Agent
 from supervisor.agent.operator import COMMANDS
 from supervisor.agent.publisher import Bell
 from supervisor.api import view
+from supervisor.api.observer import Observer
 from supervisor.assignment.compile import log_path
 from supervisor.cluster import signature
-from supervisor.cluster.report import NOT_ASKED, UnitReport, to_json
+from supervisor.cluster.report import UnitReport, to_json
 from supervisor.errors import NothingThere, SupervisorError
 from supervisor.units.inspector import holder
 
 LONGEST_WAIT_S = 60.0
-# A first question about all nodes waits this long for those that were not asked before.
-FIRST_ANSWERS_S = 2.5
 # How long an agent that ends stays for followers that have not shown to have its last report.
 LAST_REPORT_S = 0.5
 # Nothing tells when a follower hangs up, so while one is waited for it is looked at this often.
@@ -45,6 +44,7 @@ class Server:
     def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
         self._token = token
+        self._observer = Observer(agent)
         # The version that each connection of a follower has for certain, as its requests say.
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
@@ -87,6 +87,7 @@ class Server:
             web.get("/v1/status", self._status),
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
+            *self._observer.routes(),
         ]
 
     def _local(self) -> web.Application:
@@ -145,12 +146,10 @@ class Server:
         agent = self._agent
         every = request.query.get("all") == "1"
         if every:
-            agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
-            await agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
+            await self._observer.visit_all()
         if not await self._newer(request, agent.bell, lambda: agent.version):
             return web.Response(status=304)
-        own, peers = agent.publisher.report(), agent.poller.peers.values()
-        value = view.status(agent.plan, own, peers, clock.monotonic(), all_nodes=every)
+        value = self._observer.status(all_nodes=every)
         return web.json_response(value, headers={VERSION: agent.version})
 
     async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:
@@ -163,9 +162,6 @@ class Server:
         if not 0 <= wait <= LONGEST_WAIT_S:
             raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
         return await bell.wait_until(lambda: version() != since, wait)
-
-    def _all_asked(self) -> bool:
-        return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

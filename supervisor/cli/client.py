@@ -77,6 +77,17 @@ def cluster(run_dir: str | None) -> Cluster:
     return found[0]
 
 
+def run_directory(run_dir: str | None) -> Path:
+    """The directory of the run that is meant, also of one that has ended when it is given.
+
+    Raises as ``cluster`` does.
+    """
+    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
+    if given and Path(given, "events").is_dir():
+        return Path(given)
+    return Path(cluster(run_dir).run_dir)
+
+
 def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
     """``GET query`` on a control socket. Raises NothingThere when the agent is gone."""
     return _request(path, "GET", query, "", TIMEOUT_S + wait)

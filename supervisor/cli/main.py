@@ -20,6 +20,8 @@ VERBS = (
     "agent",
     "status",
     "wait",
+    "explain",
+    "events",
     "logs",
     "start",
     "stop",

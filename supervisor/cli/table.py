@@ -56,9 +56,18 @@ def duration(seconds: float) -> str:
     return f"{prefix}{hour}:{minute:02}:{second:02}"
 
 
+def brief(seconds: float) -> str:
+    """A time that is mostly short: ``0.7 s``, from a minute on as ``duration`` writes it."""
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
 def _line(row: tuple[str, str, str, str], widths: list[int], colour: bool) -> str:
     name, state, text, node = row
     shown = state.ljust(widths[1])
-    if colour:
-        shown = f"\x1b[{_COLOURS.get(state, '0')}m{shown}\x1b[0m"
+    shown = painted(state, shown) if colour else shown
     return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()
+
+
+def painted(state: str, text: str) -> str:
+    """``text`` in the colour of a state, for a terminal."""
+    return f"\x1b[{_COLOURS.get(state, '0')}m{text}\x1b[0m"

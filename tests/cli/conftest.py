@@ -1,10 +1,12 @@
 """The command line as users run it, and real agents for it to talk to."""
 
 import functools
+import os
 import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,27 @@ def unit():
         return {**given, **changes}
 
     return make
+
+
+@pytest.fixture
+def utc(monkeypatch):
+    """Local times are the same on every machine."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def golden():
+    """Compares a screen with the one that was looked at; PDSUP_GOLDEN=write takes a new one."""
+
+    def compare(name, lines):
+        path = Path(__file__).with_name("golden") / f"{name}.txt"
+        text = "".join(f"{line}\n" for line in lines)
+        if os.environ.get("PDSUP_GOLDEN") == "write":
+            path.write_text(text)
+        assert path.read_text() == text
+
+    return compare

@@ -1,0 +1,90 @@
+"""The part of the API that looks closer: the journal, and why a unit is as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from supervisor import clock
+from supervisor.agent.main import Agent
+from supervisor.api import chronicler, explanation, view
+from supervisor.assignment.compile import log_path
+from supervisor.cluster.report import NOT_ASKED
+from supervisor.errors import SupervisorError
+
+# A first question about all nodes waits this long for those that were not asked before.
+FIRST_ANSWERS_S = 2.5
+MOST_EVENTS = 10_000
+
+
+class Observer:
+    """What one agent knows, for those who only want to look."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def routes(self) -> list[web.RouteDef]:
+        """All of them answer GET."""
+        return [
+            web.get("/v1/events", self._events),
+            web.get("/v1/explain/{unit}", self._explain),
+        ]
+
+    async def visit_all(self) -> None:
+        """Has every node asked; returns when each has answered, or failed to, or in 2.5 s."""
+        agent = self._agent
+        agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
+        await agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
+
+    def _all_asked(self) -> bool:
+        return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())
+
+    def status(self, *, all_nodes: bool) -> dict[str, Any]:
+        """The status JSON of this moment."""
+        agent = self._agent
+        own, peers = agent.publisher.report(), agent.poller.peers.values()
+        return view.status(agent.plan, own, peers, clock.monotonic(), all_nodes=all_nodes)
+
+    async def _events(self, request: web.Request) -> web.Response:
+        """Read in a thread: a network file system that hangs must not hold up supervision."""
+        try:
+            count = int(request.query.get("n", "50"))
+        except ValueError:
+            count = 0
+        if not 1 <= count <= MOST_EVENTS:
+            raise web.HTTPBadRequest(text=f"n must be 1 to {MOST_EVENTS}")
+        unit, run_dir = request.query.get("unit"), Path(self._agent.assignment.place.run_dir)
+        try:
+            entries = await asyncio.to_thread(chronicler.Chronicler(run_dir).news)
+        except SupervisorError as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from None
+        found = [dict(one.raw) for one in entries if unit in (None, one.unit)]
+        return web.json_response({"events": found[-count:]})
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        name = request.match_info["unit"]
+        unit = self._agent.plan.by_name.get(name)
+        if unit is None:
+            raise web.HTTPNotFound(text="no such unit")
+        await self.visit_all()
+        return web.json_response(self._explanation(name))
+
+    def _explanation(self, name: str) -> dict[str, Any]:
+        agent, gates = self._agent, self._agent.gates
+        unit, facts = agent.plan.by_name[name], agent.facts(name)
+        node = next(n for n in self.status(all_nodes=True)["nodes"] if n["node"] == unit.node)
+        shown = next(one for one in node["units"] if one["name"] == name)
+        moment = explanation.Now(clock.wall(), clock.monotonic())
+        return {
+            "unit": shown,
+            "address": node["address"],
+            "agent": node["agent"],
+            "told_by": agent.node,
+            "gate": explanation.gate(agent.plan, name, shown["run"], gates.look, gates.connects),
+            "next": explanation.outlook(unit, shown, facts, moment),
+            "log": log_path(agent.assignment.place.run_dir, unit),
+            "run_dir": agent.assignment.place.run_dir,
+        }

@@ -1,0 +1,36 @@
+"""``pdsup explain``: why a unit is as it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+
+from supervisor import clock
+from supervisor.cli import client
+from supervisor.cli.investigator import investigate
+from supervisor.cli.story import story
+
+SUMMARY = "tell why a unit is in its state, and what happens next"
+EXAMPLE = "pdsup explain decode-0"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which unit."""
+    parser.add_argument("unit", metavar="UNIT", help="its name")
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of sentences")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Its state, since when and why; each condition of its gate; its last three runs with the end
+    of their output; what happens next and when; where the evidence is.
+    """
+    found = investigate(client.cluster(args.run_dir), args.unit)
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(story(found, clock.wall(), width)))
+    return 0

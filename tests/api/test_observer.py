@@ -1,0 +1,70 @@
+"""The API's answers for those who look closer."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def journal(tmp_path):
+    def write(node, *units):
+        (tmp_path / "events").mkdir(exist_ok=True)
+        with (tmp_path / "events" / f"{node}.jsonl").open("a") as file:
+            for at, unit in units:
+                file.write(json.dumps({"at": at, "node": node, "unit": unit, "to": "X"}) + "\n")
+
+    return write
+
+
+async def test_events_of_all_nodes_come_in_the_order_of_time(serving, journal):
+    journal("node1", (1, "a"), (3, "b"))
+    journal("node2", (2, "c"))
+    async with serving() as s:
+        for ask in (s.local, s.remote):
+            found = (await ask("/v1/events")).json()["events"]
+            assert [one["unit"] for one in found] == ["a", "c", "b"]
+
+
+async def test_events_can_be_those_of_a_unit_and_the_last_ones(serving, journal):
+    journal("node1", *((at, f"u{at % 2}") for at in range(10)))
+    async with serving() as s:
+        found = (await s.local("/v1/events?unit=u1&n=2")).json()["events"]
+        assert [one["at"] for one in found] == [7, 9]
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "10001", "many", "1e3"])
+async def test_a_number_of_events_that_makes_no_sense_is_refused(serving, n):
+    async with serving() as s:
+        assert (await s.local(f"/v1/events?n={n}")).status == 400
+
+
+async def test_a_journal_that_can_not_be_read_is_told(serving, tmp_path):
+    async with serving() as s:
+        (tmp_path / "events" / "node0.jsonl").mkdir(parents=True)
+        answer = await s.local("/v1/events")
+        assert (answer.status, b"cannot read the journal" in answer.body) == (503, True)
+
+
+async def test_a_unit_of_this_node_is_explained(serving, unit_report, tmp_path):
+    async with serving() as s:
+        s.agent.publisher.publish(unit_report("decode-1", "STARTING", reason="not ready yet"))
+        found = (await s.remote("/v1/explain/decode-1")).json()
+        assert (found["unit"]["state"], found["unit"]["reason"]) == ("STARTING", "not ready yet")
+        assert (found["told_by"], found["agent"]["reachable"]) == ("node3", True)
+        assert found["gate"] == {"rule": "all", "conditions": []}
+        assert found["log"] == f"{tmp_path}/logs/node3_decode-1.out"
+
+
+async def test_a_unit_of_another_node_is_explained_by_what_is_known_here(serving, unit_report):
+    async with serving() as s, serving("node2") as peer:
+        peer.agent.publisher.publish(unit_report("decode-0", "RUNNING"))
+        found = (await s.local("/v1/explain/router-0")).json()
+        truth = {one["what"]: one["holds"] for one in found["gate"]["conditions"]}
+        assert (found["told_by"], found["agent"]["reachable"]) == ("node3", False)
+        assert truth["decode-0 RUNNING"] is True
+        assert truth["prefill-0 RUNNING"] is None
+
+
+async def test_a_unit_that_does_not_exist_is_not_explained(serving):
+    async with serving() as s:
+        assert (await s.local("/v1/explain/nono")).status == 404

@@ -1,0 +1,104 @@
+"""``pdsup events`` and its screen."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from supervisor.api import history
+from supervisor.cli import chronicle
+
+NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
+
+
+def entry(at, unit, before, to, run=None, reason="", node="node0", event="Tick"):
+    raw = {"at": NOON + at, "node": node, "unit": unit, "run": run, "event": {"type": event},
+           "from": before, "to": to, "reason": reason}  # fmt: skip
+    return history.entry(json.dumps(raw))
+
+
+@pytest.mark.usefixtures("utc")
+def test_the_journal_looks_as_it_was_looked_at(golden):
+    entries = [
+        entry(0.25, "prefill-0", "STOPPED", "STARTING", 1),
+        entry(0.5, "router-0", "STOPPED", "WAITING", reason="waits for prefill-0"),
+        entry(0.75, "router-0", "WAITING", "WAITING", reason="waits for decode-0", node="node10"),
+        entry(3, "prefill-0", "STARTING", "RUNNING", 1),
+        entry(9000, "prefill-0", "RUNNING", "BACKOFF", 1, "killed by SIGKILL"),
+        entry(43200, "", "", "", node="node1", event="AgentStarted"),
+    ]
+    golden("events", chronicle.lines(entries, chronicle.widths(entries)))
+
+
+def test_columns_never_get_narrower_while_one_follows():
+    wide = chronicle.widths([entry(0, "a-long-name", "A", "B")])
+    assert chronicle.widths([entry(0, "x", "A", "B", node="n")], wide) == wide
+
+
+def test_a_colour_changes_no_widths():
+    entries = [entry(0, "a", "RUNNING", "FATAL", reason="why")]
+    (plain,) = chronicle.lines(entries, (1, 1))
+    (coloured,) = chronicle.lines(entries, (1, 1), colour=True)
+    assert coloured.replace("\x1b[31;1m", "").replace("\x1b[0m", "") == plain
+
+
+@pytest.fixture
+def died_once(agents, wait_for):
+    """A unit on each of two nodes; one of them was killed and is back."""
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    os.kill(agents.reaches("RUNNING", "a")["pid"], signal.SIGKILL)
+    wait_for(lambda: agents.look("a")["run"] == 2 and agents.look("a")["state"] == "RUNNING")
+    return agents
+
+
+def test_events_of_all_nodes_are_shown_in_the_order_of_time(died_once, pdsup):
+    done = pdsup("events")
+    rows = [line.split(maxsplit=2)[2] for line in done.stdout.splitlines()]
+    rows = [" ".join(row.split()) for row in rows]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "node1 b STOPPED -> STARTING run 1" in rows
+    died = rows.index("node0 a RUNNING -> BACKOFF run 1 killed by SIGKILL")
+    assert rows.index("node0 a BACKOFF -> STARTING run 2") > died
+
+
+def test_events_can_be_counted_and_chosen_by_unit(died_once, pdsup):
+    assert len(pdsup("events", "-n", "2").stdout.splitlines()) == 2
+    assert pdsup("events", "-n", "0").stdout == ""
+    assert "node0" not in pdsup("events", "b").stdout
+    done = pdsup("events", "nono")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "pdsup: cannot show events of nono: there are none\n"
+
+
+def test_events_as_json_are_one_list_of_the_lines_of_the_journals(died_once, pdsup):
+    done = pdsup("events", "--json", "-n", "1000")
+    assert sorted(json.loads(done.stdout), key=lambda one: one["monotonic"]) == died_once.journal(
+        "node0", "node1"
+    )
+
+
+def test_events_outlive_the_agents(died_once, pdsup):
+    for node in ("node0", "node1"):
+        died_once.signal(signal.SIGTERM, node)
+    died_once.ended("node0", "node1")
+    assert pdsup("events").returncode == 4
+    done = pdsup("events", "--run-dir", str(died_once.run_dir))
+    assert (done.returncode, "STOPPING -> STOPPED" in done.stdout) == (0, True)
+
+
+def test_events_are_followed_until_it_is_enough(agents, pdsup_goes_on, wait_for):
+    agents.start(agents.plan(agents.unit("a")))
+    pid = agents.reaches("RUNNING", "a")["pid"]
+    text, values = pdsup_goes_on("events", "-f"), pdsup_goes_on("events", "-f", "--json", "-n", "0")
+    wait_for(lambda: "STARTING -> RUNNING" in text.said.read_text())
+    wait_for(lambda: agents.look("a")["state"] == "RUNNING")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "RUNNING -> BACKOFF" in text.said.read_text())
+    wait_for(lambda: values.said.read_text().count("\n") > 0)
+    assert all(json.loads(line)["unit"] == "a" for line in values.said.read_text().splitlines())
+    for process in (text, values):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130

@@ -1,0 +1,165 @@
+"""``pdsup explain`` and its screen."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from supervisor.cli.story import story
+
+NOW = 1795435200.0  # 2026-11-23 12:00:00 UTC
+FOR_EVER = ("sh", "-c", "echo it works; exec sleep 1000")
+
+
+@pytest.fixture
+def found(unit):
+    """What was gathered about a decode worker that was killed a moment ago."""
+
+    def make(shown=None, **changes):
+        run = {"run": 2, "began": NOW - 900, "ready": NOW - 840, "ended": NOW - 1.5,
+               "how": "killed by SIGKILL", "failed": True}  # fmt: skip
+        failed = {**run, "run": 1, "began": NOW - 50_000, "ready": None, "ended": NOW - 48_200,
+                  "how": "not ready within 1800 s", "output": ["\x1b[31mRuntimeError:\x1b[0m\tno memory"]}  # fmt: skip  # noqa: E501
+        backoff = unit(
+            state="BACKOFF", run=2, restarts=1, since=NOW - 1.5, reason="killed by SIGKILL"
+        )
+        given = {
+            "unit": shown or backoff,
+            "agent": {"reachable": True, "problem": None},
+            "told_by": "node2",
+            "gate": {"rule": "all", "conditions": []},
+            "next": {"what": "the next attempt; after 10 failures in a row it is given up, this "
+                     "was number 1", "at": NOW + 0.75},
+            "log": "/runs/demo-4711/logs/node2_decode_w0.out",
+            "run_dir": "/runs/demo-4711",
+            "runs": [failed, {**run, "output": [f"token {i}" for i in range(2)] + ["x" * 200]}],
+            "evidence": ["/runs/demo-4711/evidence/decode-0-1"],
+        }  # fmt: skip
+        return {**given, **changes}
+
+    return make
+
+
+@pytest.fixture
+def waiting(unit):
+    """The status of a router that waits, and its gate."""
+
+    def condition(what, holds, detail):
+        return {"what": what, "holds": holds, "detail": detail}
+
+    shown = unit("router-0", "WAITING", kind="router", role=None, node="node0", run=0,
+                 since=NOW - 61, reason="waits for decode-0 (STARTING on node2)")  # fmt: skip
+    gate = [
+        condition("prefill-0 RUNNING", True, "RUNNING"),
+        condition("decode-0 RUNNING", False, "STARTING: not ready yet: HTTP 503"),
+        condition("TCP to decode-0 http (10.0.0.3:30000)", None, "not tried from here"),
+        *(condition(f"decode-{i} RUNNING", True, "RUNNING") for i in range(1, 9)),
+    ]
+    return shown, {"rule": "all", "conditions": gate}
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_story_of_a_dead_worker_looks_as_it_was_looked_at(found, golden, width):
+    golden(f"explain-backoff-{width}", lines := story(found(), NOW, width))
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_story_of_a_waiting_router_looks_as_it_was_looked_at(found, waiting, golden, width):
+    shown, gate = waiting
+    then = {"what": "it starts when what it waits for is there", "at": None}
+    told = found(shown, gate=gate, runs=[], evidence=[], next=then)
+    golden(f"explain-waiting-{width}", lines := story(told, NOW, width))
+    assert max(map(len, lines)) <= width
+
+
+def test_without_a_width_each_sentence_is_one_line(found):
+    assert any(len(line) > 160 for line in story(found(), NOW))
+
+
+def test_what_can_not_be_known_is_told(found, unit):
+    lost = found(
+        unit(state="UNKNOWN", reason="was RUNNING; its agent can't be asked"),
+        agent={"reachable": False, "problem": "its agent can't be asked: connection refused"},
+    )
+    assert "The agent of node2 can't tell: its agent can't be asked: connection refused." in story(
+        lost, NOW
+    )
+
+
+def test_a_unit_that_runs_and_can_not_be_used_is_told_apart(found, unit):
+    nginx = unit("nginx", ready=False, pid=7, uptime_s=3.25, reason="no router is ready")
+    lines = story(found(nginx), NOW)
+    assert "Its process is 7, run 1, up 3.2 s." in lines
+    assert "It can't be used yet, so it does not count as ready." in lines
+
+
+@pytest.fixture
+def killed(agents, wait_for):
+    """A worker on the second node that was killed, and a router that needs it."""
+    slow = {"first_delay_s": 1000.0, "delay_s": 1000.0}
+    plan = agents.plan(
+        agents.unit("router", needs=["worker"]),
+        agents.unit("worker", *FOR_EVER, node="node1", restart=slow),
+        agents.unit("other", *FOR_EVER),
+        nodes=2,
+    )
+    agents.start(plan, "node0", "node1")
+    pid = agents.reaches("RUNNING", "worker", "node1")["pid"]
+    agents.reaches("RUNNING", "router")
+    log = agents.run_dir / "logs" / "node1_worker.out"
+    wait_for(lambda: "it works" in log.read_text())
+    os.kill(pid, signal.SIGKILL)
+    agents.reaches("BACKOFF", "worker", "node1")
+    return agents
+
+
+def test_a_unit_of_any_node_of_this_machine_is_explained_in_full(killed, pdsup):
+    evidence = killed.run_dir / "evidence" / "worker-1"
+    evidence.mkdir(parents=True)
+    (evidence.parent / "worker-of-others-1").mkdir()
+    done = pdsup("explain", "worker")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("worker (service on node1) is BACKOFF since ")
+    assert first.endswith(": killed by SIGKILL.")
+    assert "Gate: it waits for no other unit." in rest
+    assert "        | it works" in rest
+    assert any(line.startswith("Next, at ") and "was number 1" in line for line in rest)
+    assert f"Evidence: {evidence}" in rest
+
+
+def test_the_explanation_as_json_is_one_value(killed, pdsup):
+    found = json.loads(pdsup("explain", "worker", "--json").stdout)
+    assert (found["unit"]["state"], found["told_by"]) == ("BACKOFF", "node1")
+    (run,) = found["runs"]
+    assert (run["how"], run["failed"], run["output"]) == ("killed by SIGKILL", True, ["it works"])
+    assert found["next"]["at"] > run["ended"] + 900
+
+
+def test_a_gate_is_told_with_the_truth_of_each_condition(killed, pdsup):
+    said = pdsup("explain", "router").stdout.splitlines()
+    assert "Gate, asked before a start: 0 of 1 conditions hold; it needs all." in said
+    assert "    no  worker RUNNING: BACKOFF: killed by SIGKILL" in said
+
+
+def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wait_for):
+    killed.signal(signal.SIGKILL, "node1")
+    killed.ended("node1")
+    wait_for(lambda: "is UNKNOWN" in pdsup("explain", "worker").stdout)
+    said = pdsup("explain", "worker").stdout
+    assert "The agent of node1 can't tell: " in said
+    assert "killed by SIGKILL" in said
+
+
+@pytest.mark.parametrize("name", ["nono", "../worker", "ü", ""])
+def test_a_unit_that_does_not_exist_is_not_explained(killed, pdsup, name):
+    done = pdsup("explain", name)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+
+
+def test_without_an_agent_nothing_is_explained(pdsup):
+    assert pdsup("explain", "worker").returncode == 4
