@@ -79,6 +79,8 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> dic
 def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
     """``at``: now, in monotonic seconds of the reporting node."""
     values = asdict(unit)
+    for between_agents in ("standing", "order"):
+        del values[between_agents]
     started = values.pop("started")
     values["uptime_s"] = None if started is None else round(at - started, 3)
     return values

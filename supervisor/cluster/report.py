@@ -24,8 +24,33 @@ class ExitReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a rank stands to the epochs of its gang (see ``cluster/gang.py``); 0 is none.
+
+    ``cleared``: the newest that it was clear for. ``spent``: the newest that it started in, or
+    missed; ``alive``: something of it is left. ``poised``: only its gang keeps it from starting.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    cleared: int
+    spent: int
+    alive: bool
+    poised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the agent of rank 0 says to its gang: ``go``, or hold. ``reason``: why this epoch."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    epoch: int
+    go: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReport:
-    """One unit as users see it.
+    """One unit as users see it, and what a rank and its gang tell each other.
 
     ``ready``: RUNNING, and what it serves can be used (nginx lists every router that is ready).
     ``since``: start of the state, seconds since the epoch. ``started``: start of the process, in
@@ -50,6 +75,8 @@ class UnitReport:
     gpus: tuple[int, ...]
     reason: str
     last_exit: ExitReport | None
+    standing: Standing | None = None
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
