@@ -17,6 +17,7 @@ from supervisor.agent.ender import Ender
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
+from supervisor.agent.repairer import Repairer
 from supervisor.assignment.compile import Assignment
 from supervisor.cluster import gate
 from supervisor.cluster.poller import Poller
@@ -78,6 +79,11 @@ class Agent:
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
+        self._repairers = [
+            Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
+            for runner in self._runners.values()
+            if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
+        ]
         self.operator = Operator(self._runners, self.publisher)
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._tasks = tasks
@@ -107,6 +113,7 @@ class Agent:
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
+        doers += [repairer.run() for repairer in self._repairers]
         serving = [self._tasks.create_task(doer) for doer in doers]
         try:
             for runner in self._runners.values():
@@ -203,6 +210,8 @@ class Agent:
 
     def _look_around(self) -> None:
         self._balance()
+        for repairer in self._repairers:
+            repairer.follow()
         waiting = {
             name: runner
             for name, runner in self._runners.items()
