@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.plan.model import Check, Probe, Restart, Stop
+from supervisor.plan.model import Check, Probe, Restart, Stop, Trial
 
 # --- Ports ------------------------------------------------------------------------------------
 
@@ -65,6 +65,16 @@ WORKER_READINESS = Probe(
 ROUTER_READY = Check(port="http", path="/readiness")
 # A router needs 0.6 s from exec to ready; its import alone may take long on a cold file system.
 ROUTER_STARTUP = Probe(checks=(ROUTER_READY,), period_s=0.1, timeout_s=5.0, deadline_s=120.0)
+# Of its breakers /readiness knows nothing: with all of a role open it says 200 and serves none.
+ROUTER_BREAKER = "smg_worker_cb_state"  # a gauge for each worker: 0 closed, 1 open, 2 half open
+# An open breaker stays open until a request comes after its time; out of nginx, none would. Long
+# enough for one token behind other work.
+ROUTER_TRIAL = Trial(
+    port="http",
+    path="/generate",
+    body='{"text": "a", "sampling_params": {"max_new_tokens": 1}}',
+    timeout_s=HEALTH_TIMEOUT_S,
+)
 # Every 503 of /readiness is an ERROR line in its log, so no faster than this.
 ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
 NGINX_HEALTH = Check(port="status", path="/healthz")

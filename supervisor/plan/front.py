@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from supervisor.plan import defaults, placement, sglang
 from supervisor.plan.deployment import Deployment, Front
-from supervisor.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
+from supervisor.plan.model import (
+    Check,
+    Gauges,
+    Log,
+    Need,
+    Needs,
+    Nginx,
+    PlanUnit,
+    Probe,
+    Probes,
+    Role,
+)
 from supervisor.plan.placement import Site
 
 
@@ -16,7 +29,7 @@ def routers(
     if front is None:
         return ()
     index = {node.name: i for i, node in enumerate(site.nodes)}
-    targets = sglang.targets(
+    routes = tuple(
         (
             unit.role or "agg",
             f"http://{site.endpoint(index[unit.node], unit.ports['http'])}",
@@ -24,6 +37,8 @@ def routers(
         )
         for unit in leaders
     )
+    targets = sglang.targets(routes)
+    probes = Probes(startup=defaults.ROUTER_STARTUP, readiness=_readiness(routes))
     needs = Needs(
         units=tuple(
             Need(unit=unit.name, ports=tuple(p for p in ("http", "bootstrap") if p in unit.ports))
@@ -48,7 +63,7 @@ def routers(
             ),
             env=dict(front.env),
             needs=needs,
-            probes=Probes(startup=defaults.ROUTER_STARTUP, readiness=defaults.ROUTER_READINESS),
+            probes=probes,
             restart=defaults.FRONT_RESTART,
             stop=defaults.ROUTER_STOP,
             log=Log(file=f"{site.nodes[node].name}_router_{number}.out"),
@@ -57,6 +72,24 @@ def routers(
             placement.router_nodes(len(site.nodes), front.additional or 0)
         )
     )
+
+
+def _readiness(routes: tuple[tuple[Role, str, int | None], ...]) -> Probe:
+    """A router is of use when it says so and has, of each role, a worker it would ask."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for role, url, _ in routes:
+        groups[role] = (*groups.get(role, ()), url)
+    breakers = Gauges(
+        name=defaults.ROUTER_BREAKER,
+        label="worker",
+        bad=1.0,
+        means="an open breaker",
+        groups=groups,
+        trial=defaults.ROUTER_TRIAL,
+    )
+    check = Check(port="prometheus", path="/metrics", gauges=breakers)
+    asked = defaults.ROUTER_READINESS
+    return replace(asked, checks=(*asked.checks, check))
 
 
 def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from supervisor.errors import Problem
-from supervisor.plan.model import Nginx, Plan, PlanUnit, Probe, Restart, Stop
+from supervisor.plan.model import Gauges, Nginx, Plan, PlanUnit, Probe, Restart, Stop
 
 # Names become file names, words of commands and parts of URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -95,6 +95,23 @@ def _probe(at: str, probe: Probe, unit: PlanUnit) -> Iterator[Problem]:
             yield Problem(f"{at}.checks.{index}.port", message)
         if question.path is not None and not re.fullmatch(r"/[!-~]*", question.path):
             yield Problem(f"{at}.checks.{index}.path", "must begin with / and hold no spaces")
+        if question.gauges is not None:
+            yield from _gauges(f"{at}.checks.{index}.gauges", question.gauges, unit)
+
+
+def _gauges(at: str, gauges: Gauges, unit: PlanUnit) -> Iterator[Problem]:
+    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", gauges.name):
+        yield Problem(f"{at}.name", f"{gauges.name[:40]!r} can't be the name of a metric")
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", gauges.label):
+        yield Problem(f"{at}.label", f"{gauges.label[:40]!r} can't be the name of a label")
+    trial = gauges.trial
+    if trial is None:
+        return
+    yield from _positive(f"{at}.trial", timeout_s=trial.timeout_s)
+    if trial.port not in unit.ports:
+        yield Problem(f"{at}.trial.port", f"{unit.name} has no port {trial.port!r}")
+    if not re.fullmatch(r"/[!-~]*", trial.path):
+        yield Problem(f"{at}.trial.path", "must begin with / and hold no spaces")
 
 
 def _restart(at: str, restart: Restart) -> Iterator[Problem]:

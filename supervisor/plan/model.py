@@ -33,12 +33,45 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A request that proves more than a question can: ``body``, JSON, is posted to ``path``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    port: str
+    path: str
+    body: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gauges:
+    """What the gauges in an answer (Prometheus' text form) must not say.
+
+    ``label`` tells which member of ``groups`` a line of the gauge ``name`` is about. The answer is
+    "no" while all members of a group that it tells of stand at ``bad``, which ``means`` something,
+    unless ``trial`` gets a 2xx: a breaker closes only by a request.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    name: str
+    label: str
+    bad: float
+    means: str
+    groups: dict[str, tuple[str, ...]]
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question: a 2xx to ``GET path`` on a port of the unit, or (no path) a TCP connect."""
+    """One question: a 2xx to ``GET path`` on a port of the unit, or (no path) a TCP connect.
+
+    With ``gauges`` the body of the answer counts too.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     port: str
     path: str | None = None
+    gauges: Gauges | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

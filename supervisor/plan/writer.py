@@ -46,6 +46,8 @@ def values(plan: Plan) -> dict[str, Any]:
 def _values(item: Any) -> Any:
     if isinstance(item, tuple):
         return [_values(entry) for entry in item]
+    if isinstance(item, dict):
+        return {name: _values(value) for name, value in item.items()}
     if not dataclasses.is_dataclass(item):
         return item
     kind: Any = type(item)

@@ -1,6 +1,7 @@
 """Command lines, ports and environment of what a recipe runs."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -259,6 +260,19 @@ def test_a_router_waits_for_every_leader_and_later_for_one_of_each_role(desk):
         ("decode-0.0", ("http",)),
     ]
     assert needs.later == "one-per-role"
+
+
+def test_a_router_is_asked_for_the_breakers_of_the_workers_it_is_told(desk):
+    plan = desk.plan(recipe({**ONE_EACH, "decode_nodes": 2, "decode_workers": 2}))
+    router = plan.by_name["router-0"]
+    *_, breakers = router.probes.readiness.checks
+    assert breakers.port == "prometheus"
+    for role, urls in breakers.gauges.groups.items():
+        told = [after for word, after in pairwise(router.command) if word == f"--{role}"]
+        assert list(urls) == told
+    assert {role: len(urls) for role, urls in breakers.gauges.groups.items()} == {
+        "prefill": 1, "decode": 2
+    }  # fmt: skip
 
 
 def test_nginx_balances_over_all_routers_and_waits_for_none(desk):

@@ -55,6 +55,24 @@ def changed(path, value):
     return yaml.safe_dump(plan, sort_keys=False)
 
 
+def gauges(**changes):
+    """What a check may want of the gauges in its answer."""
+    good = {"name": "open", "label": "w", "bad": 1, "means": "an open breaker", "groups": {}}
+    return {**good, **changes}
+
+
+def trial(**changes):
+    """A request that has the last word over gauges."""
+    return {"port": "http", "path": "/generate", "body": "{}", "timeout_s": 25, **changes}
+
+
+def test_a_check_may_have_gauges_and_a_trial(desk):
+    path = "units.0.probes.startup.checks.0.gauges"
+    plan = desk.plan(changed(path, gauges(trial=trial(), groups={"decode": ["http://x:1"]})))
+    (check,) = plan.units[0].probes.startup.checks
+    assert check.gauges.groups == {"decode": ("http://x:1",)}
+
+
 def test_a_plan_written_by_hand_is_good(desk):
     plan = desk.plan(yaml.safe_dump(GOOD))
     assert [unit.name for unit in plan.units][-1] == "exporter"
@@ -88,6 +106,16 @@ def test_a_plan_written_by_hand_is_good(desk):
          "no port 'x'"),
         ("units.0.probes.startup.checks.0.path", "h", "units.0.probes.startup.checks.0.path",
          "begin with /"),
+        ("units.0.probes.startup.checks.0.gauges", gauges(name="a b"),
+         "units.0.probes.startup.checks.0.gauges.name", "the name of a metric"),
+        ("units.0.probes.startup.checks.0.gauges", gauges(label="a-b"),
+         "units.0.probes.startup.checks.0.gauges.label", "the name of a label"),
+        ("units.0.probes.startup.checks.0.gauges", gauges(trial=trial(port="x")),
+         "units.0.probes.startup.checks.0.gauges.trial.port", "no port 'x'"),
+        ("units.0.probes.startup.checks.0.gauges", gauges(trial=trial(path="x")),
+         "units.0.probes.startup.checks.0.gauges.trial.path", "begin with /"),
+        ("units.0.probes.startup.checks.0.gauges", gauges(trial=trial(timeout_s=0)),
+         "units.0.probes.startup.checks.0.gauges.trial.timeout_s", "more than 0"),
         ("units.5.restart.delay_s", -1, "units.5.restart.delay_s", "at least 0"),
         ("units.5.restart.limit_s", float("inf"), "units.5.restart.limit_s", "at least 0, not inf"),
         ("units.5.restart.factor", 0.5, "units.5.restart.factor", "at least 1"),

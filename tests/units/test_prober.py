@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from supervisor.plan.model import Check, Probe, Probes
+from supervisor.plan.model import Check, Gauges, Probe, Probes, Trial
 from supervisor.units.prober import Prober, cause, connect
 
 LIMIT = 10.0  # seconds, for anything that is going to happen
@@ -36,7 +36,7 @@ async def serving(
     address: str, answer: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int = 8000
 ) -> AsyncIterator[None]:
     app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
@@ -269,6 +269,53 @@ async def test_a_unit_without_probes_is_ready_at_once(prober: Prober, address: s
     said: list[str] = []
     await prober.watch(Probes(), address, PORTS, lambda: said.append("ready"), said.append)
     assert said == ["ready"]
+
+
+# -- gauges and trials --------------------------------------------------------------------------
+
+TRIAL = Trial(port="other", path="/generate", body='{"text": "a"}', timeout_s=5.0)
+
+
+def breakers(trial: Trial | None = None) -> Probe:
+    gauges = Gauges(
+        name="open", label="w", bad=1.0, means="an open breaker", groups={"decode": ("d",)},
+        trial=trial,
+    )  # fmt: skip
+    return probe(Check(port="http", path="/metrics", gauges=gauges))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0, None), (1, "every decode has an open breaker")]
+)
+async def test_gauges_of_an_answer_can_make_it_a_no(
+    prober: Prober, address: str, value: int, expected: str | None
+) -> None:
+    async with serving(address, always(200, text=f'open{{w="d"}} {value}\n')):
+        said = await prober.ask(breakers(), address, PORTS)
+        assert said == (expected and f"{address}:8000/metrics: {expected}")
+
+
+@pytest.mark.parametrize(("status", "yes"), [(200, True), (503, False)])
+async def test_a_trial_has_the_last_word_over_bad_gauges(
+    prober: Prober, address: str, status: int, yes: bool
+) -> None:
+    bodies: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(f"{request.path} {request.content_type} {await request.text()}")
+        return web.Response(status=status)
+
+    bad = always(200, text='open{w="d"} 1\n')
+    async with serving(address, bad), serving(address, answer, port=8001):
+        said = await prober.ask(breakers(TRIAL), address, PORTS)
+    assert bodies == ['/generate application/json {"text": "a"}']
+    refused = "every decode has an open breaker, and a trial request failed: HTTP 503"
+    assert said == (None if yes else f"{address}:8000/metrics: {refused}")
+
+
+async def test_nobody_is_tried_while_the_gauges_are_good(prober: Prober, address: str) -> None:
+    async with serving(address, always(200, text='open{w="d"} 0\n')):  # the trial would be refused
+        assert await prober.ask(breakers(TRIAL), address, PORTS) is None
 
 
 # -- connections and their failures ------------------------------------------------------------
