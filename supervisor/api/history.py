@@ -143,3 +143,18 @@ def to_json(run: Run) -> dict[str, Any]:
         "how": run.how,
         "failed": run.failed,
     }
+
+
+def usual_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[str, float]:
+    """For each kind of unit, the median of the seconds that runs took from their start to ready.
+
+    ``kind_of``: the kinds of units, by their names; others are left out.
+    """
+    by_unit: dict[str, list[Entry]] = {}
+    for one in entries:
+        by_unit.setdefault(one.unit, []).append(one)
+    loads: dict[str, list[float]] = {}
+    for unit in by_unit.keys() & kind_of.keys():
+        ready = [run.ready - run.began for run in runs(by_unit[unit]) if run.ready is not None]
+        loads.setdefault(kind_of[unit], []).extend(ready)
+    return {kind: sorted(found)[len(found) // 2] for kind, found in loads.items() if found}

@@ -14,7 +14,8 @@ from types import FrameType
 from supervisor.assignment import reader
 from supervisor.cli.starter import Agents, alone, loopback_nodes, refuse_busy_ports
 from supervisor.cli.table import table
-from supervisor.cli.watcher import Outcome, Watcher
+from supervisor.cli.teller import on_stderr, say
+from supervisor.cli.watcher import Outcome, Watcher, reaches
 from supervisor.errors import SupervisorError
 from supervisor.plan import loader
 from supervisor.plan.loader import Loaded
@@ -31,17 +32,17 @@ def run(args: argparse.Namespace) -> int:
         plan, run_dir = _start(args, agents)
         _until_ready(args.timeout, agents, run_dir)
         front = plan.front()
-        _say(f"ready: clients talk to {front}" if front else "ready")
+        say(f"ready: clients talk to {front}" if front else "ready")
         if args.command:
             return _run_command(args.command, plan, run_dir)
         detached = args.detach
         return 0 if detached else _stay(agents)
     except _NotUp as error:
-        _say(f"pdsup: cannot bring up {args.file}: {error}")
+        say(f"pdsup: cannot bring up {args.file}: {error}")
         return int(error.outcome.value)
     finally:
         if not detached:
-            agents.stop(_say)
+            agents.stop(say)
 
 
 class _NotUp(Exception):
@@ -60,7 +61,7 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
         reader.prepare(run_dir, loaded.text)
-        _say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
+        say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
         agents.start(plan, run_dir)
         return plan, run_dir
 
@@ -77,10 +78,11 @@ def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
 
 
 def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
-    watcher = Watcher(str(run_dir), (), "running", _say, agents.trouble)
-    outcome = watcher.watch(timeout)
+    with on_stderr(reaches("running")) as teller:
+        watcher = Watcher(str(run_dir), (), "running", teller, agents.trouble)
+        outcome = watcher.watch(timeout)
     if watcher.status is not None:
-        _say("\n".join(table(watcher.status["nodes"], colour=sys.stderr.isatty())))
+        say("\n".join(table(watcher.status["nodes"], colour=sys.stderr.isatty())))
     if outcome is not Outcome.REACHED:
         raise _NotUp(outcome, watcher.why(outcome))
 
@@ -96,17 +98,13 @@ def _run_command(command: list[str], plan: Plan, run_dir: Path) -> int:
 
 
 def _stay(agents: Agents) -> int:
-    _say("Ctrl-C stops everything")
+    say("Ctrl-C stops everything")
     try:
         return agents.wait()
     except KeyboardInterrupt:
-        agents.stop(_say)
+        agents.stop(say)
         return agents.wait()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

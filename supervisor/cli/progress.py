@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -58,46 +58,72 @@ def is_lost(unit: Unit) -> bool:
     return unit["state"] == "FATAL" or (unit["state"] == "EXITED" and not ended_well(unit))
 
 
+# What needs attention before what only waits, and that before what is well.
 _CAUSES_FIRST = ("FATAL", "EXITED", "BACKOFF", "UNHEALTHY", "UNKNOWN", "STOPPED", "STARTING")
 
 
 def missing(
-    found: Iterable[Unit], reached: Callable[[Unit], bool], now: float, most: int
+    found: Iterable[Unit],
+    reached: Callable[[Unit], bool],
+    now: float,
+    most: int,
+    usual: Mapping[str, float] | None = None,
 ) -> list[str]:
     """At most ``most`` lines about units that have not reached the goal: state, since when, why.
 
     ``now``: seconds since the epoch. What likely holds up the others comes first; units that only
     wait for others are counted, not named, as long as there is a cause to name.
     """
-    late = sorted((unit for unit in found if not reached(unit)), key=_rank)
+    late = sorted((unit for unit in found if not reached(unit)), key=rank)
     causes = [unit for unit in late if unit["state"] != "WAITING"] or late
-    lines = [_missing(unit, now) for unit in causes[:most]]
+    lines = [_missing(unit, now, usual or {}) for unit in causes[:most]]
     rest = len(late) - len(lines)
     return [*lines, f"and {rest} more"] if rest else lines
 
 
-def _rank(unit: Unit) -> int:
+def rank(unit: Unit) -> int:
+    """Smaller for what needs attention: causes, what waits for them, what is well."""
+    if is_up(unit):
+        return len(_CAUSES_FIRST) + 1
     state = unit["state"]
     return _CAUSES_FIRST.index(state) if state in _CAUSES_FIRST else len(_CAUSES_FIRST)
 
 
-def _missing(unit: Unit, now: float) -> str:
+def _missing(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
     since = unit["since"]
     age = f" for {duration(max(0.0, now - since))}" if since else ""
+    left = _left(unit, now, usual)
     reason = f": {unit['reason']}" if unit["reason"] else ""
-    return f"{unit['name']} ({unit['node']}) {unit['state']}{age}{reason}"
+    return f"{unit['name']} ({unit['node']}) {unit['state']}{age}{left}{reason}"
+
+
+def _left(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
+    """Only of a unit that starts, and where others of its kind have shown how long that takes."""
+    if unit["state"] != "STARTING" or not unit["since"] or kind(unit) not in usual:
+        return ""
+    left = unit["since"] + usual[kind(unit)] - now
+    return f", about {duration(left)} left" if left > 0 else ", longer than usual"
+
+
+def kind(unit: Unit) -> str:
+    """What it is counted as: the role of a worker, else its kind."""
+    return str(unit["role"] or unit["kind"])
 
 
 _SUMMARY_ORDER = ("prefill", "decode", "agg", "router", "nginx")
 
 
-def summary(found: list[Unit]) -> str:
+def summary(found: Iterable[Unit]) -> str:
     """How many of what are ready: ``prefill 1/2, decode 2/2, router 0/4, nginx 0/1``."""
-    kinds = {unit["role"] or unit["kind"] for unit in found}
-    known = [kind for kind in _SUMMARY_ORDER if kind in kinds]
-    return ", ".join(_ready_of(kind, found) for kind in (*known, *sorted(kinds - set(known))))
+    counts = ready_counts(found).items()
+    return ", ".join(f"{one} {ready}/{wanted}" for one, (ready, wanted) in counts)
 
 
-def _ready_of(kind: str, found: list[Unit]) -> str:
-    these = [unit for unit in found if (unit["role"] or unit["kind"]) == kind]
-    return f"{kind} {sum(map(is_up, these))}/{len(these)}"
+def ready_counts(found: Iterable[Unit]) -> dict[str, tuple[int, int]]:
+    """For each kind how many are ready, and how many there are, in the order of the data path."""
+    these: dict[str, list[bool]] = {}
+    for unit in found:
+        these.setdefault(kind(unit), []).append(is_up(unit))
+    known = [one for one in _SUMMARY_ORDER if one in these]
+    order = (*known, *sorted(these.keys() - set(known)))
+    return {one: (sum(these[one]), len(these[one])) for one in order}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+LEAST_DETAILS = 12
 _COLOURS = {
     "RUNNING": "32",
     "EXITED": "32",
@@ -19,10 +20,13 @@ _COLOURS = {
 }
 
 
-def table(nodes: Iterable[dict[str, Any]], *, colour: bool = False) -> list[str]:
+def table(
+    nodes: Iterable[dict[str, Any]], *, colour: bool = False, width: int | None = None
+) -> list[str]:
     """Lines of name, state, then pid, uptime and restarts or the reason, then the node.
 
-    ``nodes``: as in the status JSON.
+    ``nodes``: as in the status JSON. On a terminal of ``width`` characters the third column is cut
+    so that the last one fits.
     """
     rows = [
         (unit["name"], unit["state"], details(unit), node["node"])
@@ -30,6 +34,9 @@ def table(nodes: Iterable[dict[str, Any]], *, colour: bool = False) -> list[str]
         for unit in node["units"]
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    if width is not None:
+        others = widths[0] + widths[1] + max((len(row[3]) for row in rows), default=0) + 6
+        widths[2] = max(LEAST_DETAILS, min(widths[2], width - others))
     return [_line(row, widths, colour) for row in rows]
 
 
@@ -61,11 +68,16 @@ def brief(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
+def cut(text: str, width: int) -> str:
+    """At most ``width`` characters; an ellipsis says that there were more."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def _line(row: tuple[str, str, str, str], widths: list[int], colour: bool) -> str:
     name, state, text, node = row
     shown = state.ljust(widths[1])
     shown = painted(state, shown) if colour else shown
-    return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()
+    return f"{name:{widths[0]}}  {shown}  {cut(text, widths[2]):{widths[2]}}  {node}".rstrip()
 
 
 def painted(state: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Watches a cluster until it is up or down, and says on the way what is missing."""
+"""Watches a cluster until it is up or down, and tells on the way what is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from supervisor import clock
+from supervisor.api import history
+from supervisor.api.chronicler import Chronicler
+from supervisor.api.history import Entry
 from supervisor.cli import client, progress
+from supervisor.cli.teller import Teller
 from supervisor.errors import NothingThere
 
 Goal = Literal["running", "stopped"]
@@ -17,8 +21,6 @@ Goal = Literal["running", "stopped"]
 POLL_S = 1.0
 # While no agent answers there is nobody to wait with, so it is looked for this often.
 LOOK_S = 0.1
-# How often a wait in which nothing changes says that it still waits.
-REMIND_S = 30.0
 MOST_LINES = 8
 
 
@@ -30,8 +32,13 @@ class Outcome(Enum):
     TIMED_OUT = 124
 
 
+def reaches(goal: Goal) -> Callable[[progress.Unit], bool]:
+    """Whether a unit is where the goal wants it."""
+    return progress.is_up if goal == "running" else progress.is_down
+
+
 class Watcher:
-    """One wait. ``say`` gets a line whenever something changed on the way to the goal.
+    """One wait. ``teller`` is told where it stands whenever that may have changed.
 
     ``trouble`` tells why the goal can't be reached, when the caller knows better than the agents.
     """
@@ -41,18 +48,18 @@ class Watcher:
         run_dir: str | None,
         patterns: Sequence[str],
         goal: Goal,
-        say: Callable[[str], None],
+        teller: Teller,
         trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._run_dir = run_dir
         self._patterns = patterns
         self._goal = goal
-        self._say = say
+        self._teller = teller
         self._trouble = trouble
-        self._reached = progress.is_up if goal == "running" else progress.is_down
+        self._reached = reaches(goal)
         self._missing: list[str] = ["no agent answers yet"]
-        self._said: tuple[str, float] = ("", 0.0)
         self._seen = False
+        self._past: tuple[Chronicler, list[Entry]] | None = None
         self.status: dict[str, Any] | None = None
 
     def watch(self, timeout: float | None) -> Outcome:
@@ -70,22 +77,25 @@ class Watcher:
                 time.sleep(max(0.0, min(LOOK_S, left)))
             else:
                 version = answer.version or version
-                if answer.value is not None and (outcome := self._judge(answer.value)) is not None:
+                if (outcome := self._judge(answer.value or self.status)) is not None:
                     return outcome
             if trouble := self._trouble():
                 self._missing = [trouble]
                 return Outcome.LOST
-            self._tell()
+            self._teller.tell(progress.units(self.status) if self.status else (), self._missing)
             if left <= 0:
                 return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:
         """What to say of an outcome that is not REACHED."""
         late = "not in time" if outcome is Outcome.TIMED_OUT else "it can't be reached any more"
-        return "\n".join((late, *_indented(self._missing)))
+        return "\n".join((late, *(f"  {line}" for line in self._missing)))
 
     def _ask(self, version: str, wait: float) -> client.Answer:
-        socket: Path = client.first_agent(client.cluster(self._run_dir))
+        cluster = client.cluster(self._run_dir)
+        if self._past is None:
+            self._past = Chronicler(Path(cluster.run_dir)), []
+        socket: Path = client.first_agent(cluster)
         return client.ask(socket, f"/v1/status?all=1&since={version}&wait={wait:.3f}", wait=wait)
 
     def _nobody(self) -> Outcome | None:
@@ -96,36 +106,31 @@ class Watcher:
             return Outcome.LOST
         return None
 
-    def _judge(self, status: dict[str, Any]) -> Outcome | None:
+    def _judge(self, status: dict[str, Any] | None) -> Outcome | None:
+        if status is None:
+            return None
         self.status, unnamed = progress.chosen(status, self._patterns)
         if unnamed:
             raise NothingThere(f"cannot wait for {', '.join(unnamed)}: no such unit")
         self._seen = True
         units = progress.units(self.status)
-        self._missing = progress.missing(units, self._reached, clock.wall(), MOST_LINES)
+        self._missing = self._what_is_missing(units)
         if not self._missing:
             return Outcome.REACHED
         lost = [unit for unit in units if self._goal == "running" and progress.is_lost(unit)]
         if lost:
-            self._missing = progress.missing(lost, self._reached, clock.wall(), MOST_LINES)
+            self._missing = self._what_is_missing(lost)
             return Outcome.LOST
         return None
 
-    def _tell(self) -> None:
-        """Only what changed, and not the clock in it: a long wait is a few lines, not thousands."""
-        now = clock.monotonic()
-        text, at = self._said
-        if self.status is None:
-            news = "waiting"
-        else:
-            units = progress.units(self.status)
-            up = self._goal == "running"
-            still = sum(not self._reached(unit) for unit in units)
-            news = f"ready: {progress.summary(units)}" if up else f"still up: {still}"
-        if news != text or now - at >= REMIND_S:
-            self._said = (news, now)
-            self._say("\n".join((news, *_indented(self._missing))))
+    def _what_is_missing(self, units: Sequence[progress.Unit]) -> list[str]:
+        usual = self._usual(units) if self._goal == "running" else {}
+        return progress.missing(units, self._reached, clock.wall(), MOST_LINES, usual)
 
-
-def _indented(lines: list[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
+    def _usual(self, units: Sequence[progress.Unit]) -> dict[str, float]:
+        """How long units of each kind have taken to get ready in this run, by the journals."""
+        if self._past is None:
+            return {}
+        chronicler, entries = self._past
+        entries += chronicler.news()
+        return history.usual_load(entries, {unit["name"]: progress.kind(unit) for unit in units})

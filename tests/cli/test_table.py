@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.cli.table import details, duration, table
+from supervisor.cli.table import brief, details, duration, table
 
 
 def node(*units, name="node2"):
@@ -66,3 +66,30 @@ def test_colours_change_no_widths(unit):
     for bare, painted in zip(plain, coloured, strict=True):
         start, state, rest = painted.split("\x1b[", 2)
         assert start + state.split("m", 1)[1] + rest.split("m", 1)[1] == bare
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_looks_as_it_was_looked_at(unit, golden, width):
+    long = (
+        "not ready yet: 10.128.64.103:30000/health: HTTP 503 Service Unavailable, for a long time"
+    )
+    nodes = [
+        node(unit("prefill-0", pid=4711, uptime_s=7261), unit("nginx", pid=12, uptime_s=7261.2)),
+        node(unit("decode-0", "BACKOFF", reason="killed by SIGKILL"), name="node10"),
+        node(unit("decode-1", "STARTING", pid=991, uptime_s=3, restarts=2, reason=long)),
+        node(unit("router-0", "WAITING", reason="waits for decode-0 (BACKOFF on node10)")),
+    ]
+    golden(f"status-{width}", lines := table(nodes, width=width))
+    assert max(map(len, lines)) <= width
+
+
+def test_without_a_width_nothing_is_cut(unit):
+    (line,) = table([node(unit(reason="x" * 500))])
+    assert "x" * 500 in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (0.75, "0.8 s"), (59.94, "59.9 s"), (60, "0:01:00")]
+)
+def test_a_short_time_has_a_decimal(seconds, text):
+    assert brief(seconds) == text

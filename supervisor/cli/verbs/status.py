@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from typing import Any
 
 from supervisor.cli import client, progress
 from supervisor.cli.table import table
@@ -19,12 +21,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="the whole cluster (default: the agents of this machine)"
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="a live view, what needs attention first"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON value instead of the table")
     parser.add_argument("--run-dir", help="which run, when several are on this machine")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all of them RUNNING or EXITED with 0; 3: some are not."""
+    """0: all of them RUNNING or EXITED with 0; 3: some are not. With ``--watch`` it goes on until
+    Ctrl-C; where stdout is no terminal it prints the table again, or one line of JSON, each time.
+    """
+    if args.watch:
+        return _watch(args)
     found = client.status(client.cluster(args.run_dir), every=args.all)
     shown, unnamed = progress.chosen(found, args.units)
     if unnamed:
@@ -34,6 +43,23 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps(shown, indent=2))
     else:
-        print("\n".join(table(shown["nodes"], colour=sys.stdout.isatty())))
+        print("\n".join(_table(shown["nodes"])))
     good = all(u["state"] == "RUNNING" or progress.ended_well(u) for u in progress.units(shown))
     return 0 if good else 3
+
+
+def _table(nodes: list[dict[str, Any]]) -> list[str]:
+    if not sys.stdout.isatty():
+        return table(nodes)
+    return table(nodes, colour=True, width=shutil.get_terminal_size().columns)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from supervisor.cli import follower  # late: a single look needs no library to paint with
+
+    following = follower.Follower(args.run_dir, args.units, every=args.all)
+    if sys.stdout.isatty() and not args.json:
+        follower.paint(following)
+    else:
+        follower.list_changes(following, as_json=args.json)
+    return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from supervisor.cli.watcher import Outcome, Watcher
+from supervisor.cli.teller import on_stderr, say
+from supervisor.cli.watcher import Outcome, Watcher, reaches
 
 SUMMARY = "wait until the units are ready, or stopped"
 EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
@@ -23,12 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 reached, 1 can no longer be reached, 124 timed out."""
-    watcher = Watcher(args.run_dir, args.units, args.goal, _say)
-    outcome = watcher.watch(args.timeout)
+    with on_stderr(reaches(args.goal)) as teller:
+        watcher = Watcher(args.run_dir, args.units, args.goal, teller)
+        outcome = watcher.watch(args.timeout)
     if outcome is not Outcome.REACHED:
-        _say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
+        say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
     return outcome.value
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,118 @@
+"""What is painted on a real terminal: the live view and the bars of a wait."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+ROWS, COLUMNS = 20, 100
+ENTERS_SCREEN, LEAVES_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
+
+
+class Terminal:
+    """A command on a terminal of its own; ``seen`` is every byte that it wrote there."""
+
+    def __init__(self, words, environ):
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor", *words],
+            env={**environ, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = b""
+
+    def shows(self, text):
+        """Reads what is there; whether ``text`` has been shown."""
+        while select.select([self.ours], [], [], 0)[0]:
+            with contextlib.suppress(OSError):  # the other end is closed
+                if chunk := os.read(self.ours, 1 << 16):
+                    self.seen += chunk
+                    continue
+            break
+        return text.encode() in self.seen
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(10)
+        os.close(self.ours)
+
+
+@pytest.fixture
+def terminal(agents):
+    """Runs a command on a terminal of its own."""
+    made = []
+
+    def run(*words):
+        made.append(Terminal(words, agents.environ))
+        return made[-1]
+
+    yield run
+    for one in made:
+        one.end()
+
+
+def test_the_live_view_follows_what_happens_and_leaves_the_terminal_as_it_was(
+    agents, terminal, wait_for
+):
+    slow = {"first_delay_s": 1000.0, "delay_s": 1000.0}
+    agents.start(agents.plan(agents.unit("a", restart=slow), agents.unit("b")))
+    pid = agents.reaches("RUNNING", "a")["pid"]
+    view = terminal("status", "--watch")
+    wait_for(lambda: view.shows("RUNNING"))
+    assert ENTERS_SCREEN in view.seen
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: view.shows("killed by SIGKILL"))
+    view.process.send_signal(signal.SIGINT)
+    assert view.process.wait(10) == 130
+    wait_for(lambda: view.shows(LEAVES_SCREEN.decode()))
+    assert b"Traceback" not in view.seen
+
+
+def test_the_live_view_outlives_the_agent_and_says_so(agents, terminal, wait_for):
+    agents.start(agents.plan(agents.unit("a")))
+    agents.reaches("RUNNING", "a")
+    view = terminal("status", "--watch")
+    wait_for(lambda: view.shows("RUNNING"))
+    agents.signal(signal.SIGTERM)
+    agents.ended()
+    wait_for(lambda: view.shows("no agent answers"))
+    assert view.process.poll() is None
+
+
+def test_a_wait_on_a_terminal_shows_a_bar_and_clears_it_at_the_end(agents, terminal, wait_for):
+    agents.start(agents.plan(agents.listener("worker", delay=1.0)))
+    view = terminal("wait")
+    wait_for(lambda: view.shows("0/1"))
+    assert view.process.wait(20) == 0
+    wait_for(lambda: view.shows("\x1b[2K"))
+
+
+def test_a_live_view_that_is_no_terminal_lists_each_change(agents, pdsup_goes_on, wait_for):
+    slow = {"first_delay_s": 1000.0, "delay_s": 1000.0}
+    agents.start(agents.plan(agents.unit("a", restart=slow)))
+    pid = agents.reaches("RUNNING", "a")["pid"]
+    text, values = (pdsup_goes_on("status", "--watch", *more) for more in ([], ["--json"]))
+    for process in (text, values):
+        wait_for(lambda: "RUNNING" in process.said.read_text())  # noqa: B023
+    os.kill(pid, signal.SIGKILL)
+    for process in (text, values):
+        wait_for(lambda: "killed by SIGKILL" in process.said.read_text())  # noqa: B023
+    assert "\x1b" not in text.said.read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["nono"]])
+def test_a_live_view_of_nothing_ends_at_once(agents, pdsup, words):
+    if words:
+        agents.start(agents.plan(agents.unit("a")))
+    done = pdsup("status", "--watch", *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
