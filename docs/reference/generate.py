@@ -15,13 +15,11 @@ import json
 import re
 import types
 import typing
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from supervisor import clock
 from supervisor.cli.main import ALIASES, VERBS
@@ -398,24 +396,34 @@ def _reason(entry: Entry, lines: Sequence[str]) -> str:
 
 DIALECT = "http://json-schema.org/draft-07/schema#"  # the newest that editors know whole
 MADE = "Made by docs/reference/generate.py from the code: change that, not this file."
+DEFINED = "#/$defs/"
 TEXT, TABLE = {"type": "string"}, {"type": "object"}
+SIMPLE: Mapping[Any, dict[str, Any]] = {
+    str: TEXT,
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+    Any: {},
+}
 SLURM = {"type": "object", "properties": dict.fromkeys(script.SLURM, TEXT)}
 
 
 def plan_schema() -> str:
     """What an editor needs to know of a plan."""
-    return _json({"title": "Plan", **_tidy(TypeAdapter(model.Plan).json_schema())})
+    made = _definitions(model.Plan)
+    return _json({"title": "Plan", **made.pop("Plan"), "$defs": made})
 
 
 def recipe_schema(page: str) -> str:
     """What an editor needs to know of a recipe, with what the page says of its settings."""
-    made = _tidy(TypeAdapter(layout1.Recipe | roles.RolesRecipe).json_schema())
-    first, second = made.pop("anyOf")
+    made = _definitions(layout1.Recipe, roles.RolesRecipe)
+    first, second = ({"$ref": f"{DEFINED}{name}"} for name in ("Recipe", "RolesRecipe"))
     earlier, _, later = page.partition("\n## Schema 2\n")
     meanings = _meanings(earlier)
     both = meanings | _meanings(later)
     for ref, layout, told in ((first, layout1, meanings), (second, roles, both)):
-        top = _definition(made, ref)
+        top = _referred(made, ref)
         for table, keys in layout.IGNORED.items():
             inside = _at(made, top, table)["properties"]
             inside |= {key: {"description": "Accepted and not used."} for key in sorted(keys)}
@@ -425,7 +433,7 @@ def recipe_schema(page: str) -> str:
             table, _, key = path.rpartition(".")
             if key in (found := _at(made, top, table)).get("properties", {}):
                 found["properties"][key] = {**found["properties"][key], "description": meaning}
-    return _json({"title": "Recipe", **_choice(first, second), **made})
+    return _json({"title": "Recipe", **_choice(first, second), "$defs": made})
 
 
 def _choice(first: Any, second: Any) -> dict[str, Any]:
@@ -450,32 +458,70 @@ def _has(properties: dict[str, Any]) -> dict[str, Any]:
     return {"properties": properties, "required": list(properties)}
 
 
-def _tidy(item: Any) -> Any:
-    """Without titles and empty defaults, and with text as in Markdown."""
-    if isinstance(item, list):
-        return [_tidy(one) for one in item]
-    if not isinstance(item, dict):
-        return item.replace("``", "`") if isinstance(item, str) else item
-    return {k: _tidy(v) for k, v in item.items() if not _says_nothing(k, v)}
+def _definitions(*roots: Any) -> dict[str, Any]:
+    """The schema of each class of some models, by a name that no other has."""
+    kinds = dict.fromkeys(kind for root in roots for kind in _classes(root))
+    same = Counter(kind.__name__ for kind in kinds)
+    names = {
+        kind: kind.__name__ if same[kind.__name__] == 1 else f"{kind.__module__}.{kind.__name__}"
+        for kind in kinds
+    }
+    return {name: _fields(kind, names) for kind, name in names.items()}
 
 
-def _says_nothing(key: str, value: Any) -> bool:
-    return (key == "title" and isinstance(value, str)) or (key == "default" and value is None)
+def _fields(kind: Any, names: Mapping[Any, str]) -> dict[str, Any]:
+    hints = _hints(kind)
+    fields = dataclasses.fields(kind)
+    return {
+        **TABLE,
+        "description": (inspect.getdoc(kind) or "").replace("``", "`"),
+        "properties": {
+            field.name: {**_values(hints[field.name], names), **_given(field.default)}
+            for field in fields
+        },
+        "required": [field.name for field in fields if _default(field) == "required"],
+        "additionalProperties": False,
+    }
 
 
-def _definition(schema: dict[str, Any], ref: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = schema["$defs"][ref["$ref"].rpartition("/")[2]]
+def _values(hint: Any, names: Mapping[Any, str]) -> dict[str, Any]:
+    """What a type allows."""
+    if hint in names:
+        return {"$ref": DEFINED + names[hint]}
+    arguments = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case typing.Literal:
+            return {"enum": list(arguments), **SIMPLE[type(arguments[0])]}
+        case builtin if builtin is tuple:
+            return {"type": "array", "items": _values(arguments[0], names)}
+        case builtin if builtin is dict:
+            return {**TABLE, "additionalProperties": _values(arguments[1], names)}
+        case types.UnionType | typing.Union:
+            return {"anyOf": [_values(one, names) for one in arguments]}
+        case _:
+            return SIMPLE[hint]
+
+
+def _given(default: Any) -> dict[str, Any]:
+    """A default as a file would have it; nothing is none."""
+    if default is dataclasses.MISSING or default is None:
+        return {}
+    return {"default": dataclasses.asdict(default) if _inside(type(default)) else default}
+
+
+def _referred(made: dict[str, Any], ref: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = made[ref["$ref"].removeprefix(DEFINED)]
     return found
 
 
-def _at(schema: dict[str, Any], top: dict[str, Any], path: str) -> dict[str, Any]:
+def _at(made: dict[str, Any], top: dict[str, Any], path: str) -> dict[str, Any]:
     """The definition of the table at a dotted path below ``top``; empty when there is none."""
     found = top
     for key in path.split(".") if path else ():
         inner = found["properties"].get(key, {})
         if "$ref" not in inner:
             return {}
-        found = _definition(schema, inner)
+        found = _referred(made, inner)
     return found
 
 

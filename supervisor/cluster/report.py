@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-# Read by the validation library when it meets these classes. Whoever answers on a peer's port need
-# not be an agent of this version, or an agent at all.
-STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
+from supervisor.plan import typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitReport:
     """How a run ended: an exit code or a signal name, at seconds since the epoch."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     code: int | None
     signal: str | None
     at: float
@@ -31,7 +27,6 @@ class Standing:
     missed; ``alive``: something of it is left. ``poised``: only its gang keeps it from starting.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     cleared: int
     spent: int
     alive: bool
@@ -42,7 +37,6 @@ class Standing:
 class Order:
     """What the agent of rank 0 says to its gang: ``go``, or hold. ``reason``: why this epoch."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     epoch: int
     go: bool
     reason: str
@@ -57,7 +51,6 @@ class UnitReport:
     seconds of the reporting node's monotonic clock, as ``Report.at`` is.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     kind: str
     role: str | None
@@ -83,7 +76,6 @@ class UnitReport:
 class AgentReport:
     """The agent itself. ``incarnation`` changes with every start of it."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     pid: int
     guardian_pid: int | None
     incarnation: str
@@ -97,7 +89,6 @@ class Report:
     ``ending`` tells why the node stops its units; ``ends_cluster``: all nodes are to do so.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     cluster: str
     plan: str
     node: str
@@ -146,17 +137,32 @@ class Peer:
 
 def to_json(report: Report) -> bytes:
     """What goes over the wire."""
-    return _REPORT.dump_json(report)
+    return json.dumps(report, default=_fields, separators=(",", ":")).encode()
 
 
 def from_json(text: str | bytes) -> Report:
-    """The report of an agent of the same version; raises ValueError on anything else."""
+    """The report of an agent of the same version; raises ValueError on anything else.
+
+    Whoever answers on a peer's port need not be an agent of this version, or an agent at all.
+    """
     try:
-        return _REPORT.validate_json(text, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = "".join(f"{key}: " for key in first["loc"])
-        raise ValueError(f"that is no report of this version: {where}{first['msg']}") from None
+        values = json.loads(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        raise ValueError(f"{FOREIGN}: it is not JSON") from None
+    report, faults = typed.read(Report, values, finite=True)
+    if report is None:
+        raise ValueError(f"{FOREIGN}: {_told(faults[0])}")
+    return report
 
 
-_REPORT = TypeAdapter(Report)
+def _fields(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}
+
+
+def _told(fault: typed.Fault) -> str:
+    """In one printable line, whatever the keys of the other side are."""
+    line = ": ".join((*map(str, fault.path), fault.message))[:200]
+    return line if line.isprintable() else ascii(line)
+
+
+FOREIGN = "that is no report of this version"

@@ -10,8 +10,8 @@ from supervisor.plan import settings
 from supervisor.plan.deployment import Deployment, Engine, PoolPaths
 from supervisor.plan.model import Role
 from supervisor.plan.recipe import Backend, Frontend, Recipe
-from supervisor.plan.schema import show
 from supervisor.plan.settings import FrontTable, RoleTable
+from supervisor.plan.typed import show
 
 ROLES: Mapping[Role, str] = {"prefill": "prefill", "decode": "decode", "agg": "aggregated"}
 HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg_ ones)"

@@ -11,8 +11,8 @@ from supervisor.plan.deployment import Deployment, Engine, Front, Pool, PoolPath
 from supervisor.plan.model import Role
 from supervisor.plan.roles import Frontend, RolesRecipe
 from supervisor.plan.roles import Role as RoleSettings
-from supervisor.plan.schema import show, suggestion
 from supervisor.plan.settings import FrontTable, RoleTable
+from supervisor.plan.typed import show, suggestion
 
 COLOCATE = "colocate"
 # One aggregated server that clients talk to themselves.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -120,8 +118,7 @@ def _checked(file: Source, nodes: tuple[Node, ...] | None) -> Plan:
 
 
 def _plan(file: Source) -> Plan:
-    with _without_plugins():
-        plan, partial, found = schema.plan(document.plain(file.root))
+    plan, partial, found = schema.plan(document.plain(file.root))
     if plan is not None:
         found += graph.check(plan)
     elif partial is not None:
@@ -148,8 +145,7 @@ def _compile(
     values = document.plain(file.root)
     if (reason := hopeless(values)) is not None:
         file.refuse((reason,))
-    with _without_plugins():
-        recipe, wrong = schema.recipe(values)
+    recipe, wrong = schema.recipe(values)
     deployment, found = normalise(recipe, engine)
     found += network.problems(recipe.network)
     found = wrong + tuple(problem for problem in found if not _follows(problem, wrong))
@@ -165,24 +161,6 @@ def _compile(
     file.refuse(found)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
-
-
-@contextlib.contextmanager
-def _without_plugins() -> Iterator[None]:
-    """Keeps the validation library from looking for plug-ins of its own.
-
-    It would open the metadata of every installed package: 30 ms here, and far more on the shared
-    file system of a cluster. Not left set: children may want theirs.
-    """
-    name, value = "PYDANTIC_DISABLE_PLUGINS", "__all__"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
 
 
 def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:

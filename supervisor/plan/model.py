@@ -1,22 +1,19 @@
 """The cluster plan: every node, unit, port, command and gate of one run, fully resolved.
 
-Plain frozen dataclasses, so that nothing but the loader needs a validation library.
-The loader checks types and unknown keys (``plan/schema.py``); ``plan/graph.py`` checks meaning.
-Times are seconds. A field that does not apply is ``None`` or empty and left out of the file.
+Plain frozen dataclasses. The loader checks types and unknown keys (``plan/schema.py``),
+``plan/graph.py`` checks meaning. Times are seconds. A field that does not apply is ``None`` or
+empty and left out of the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 Kind = Literal["worker", "router", "nginx", "service", "benchmark"]
 Role = Literal["prefill", "decode", "agg"]
 Bind = Literal["any", "address"]
-
-# Read by the validation library when it meets these classes; a plain mapping to everyone else.
-STRICT: dict[str, Any] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +23,6 @@ class Node:
     ``group``: the component it belongs to, in a heterogeneous job.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     address: str
     group: int | None = None
@@ -36,7 +32,6 @@ class Node:
 class Trial:
     """A request that proves more than a question can: ``body``, JSON, is posted to ``path``."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     port: str
     path: str
     body: str
@@ -52,7 +47,6 @@ class Gauges:
     unless ``trial`` gets a 2xx: a breaker closes only by a request.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     label: str
     bad: float
@@ -68,7 +62,6 @@ class Check:
     With ``gauges`` the body of the answer counts too.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     port: str
     path: str | None = None
     gauges: Gauges | None = None
@@ -82,7 +75,6 @@ class Probe:
     the first "yes".
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     checks: tuple[Check, ...]
     period_s: float
     timeout_s: float
@@ -98,7 +90,6 @@ class Probes:
     soon as the process lives.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     startup: Probe | None = None
     readiness: Probe | None = None
 
@@ -107,7 +98,6 @@ class Probes:
 class Need:
     """A unit that must be RUNNING, and the ports of it that must accept a TCP connect from here."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     unit: str
     ports: tuple[str, ...] = ()
 
@@ -120,7 +110,6 @@ class Needs:
     worker does not keep a router down.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     units: tuple[Need, ...] = ()
     later: Literal["all", "one-per-role"] = "all"
 
@@ -134,7 +123,6 @@ class Restart:
     ``max_failures`` in a row: FATAL. RUNNING for ``forgive_after_s`` clears the count.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     policy: Literal["always", "on-failure", "never"] = "always"
     first_delay_s: float = 1.0
     delay_s: float = 2.0
@@ -149,7 +137,6 @@ class Restart:
 class Stop:
     """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     signal: str = "TERM"
     timeout_s: float = 15.0
 
@@ -161,7 +148,6 @@ class Log:
     Without one it is ``NODE_UNIT.out``.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     file: str | None = None
 
 
@@ -169,7 +155,6 @@ class Log:
 class Nginx:
     """Settings of a unit of kind nginx. ``upstreams`` names the routers it balances over."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     upstreams: tuple[str, ...]
     keepalive_timeout: str = "600s"
     client_max_body_size: str = "45m"
@@ -186,7 +171,6 @@ class PlanUnit:
     ``gang`` names the multi-node worker this unit is a rank of; ``rank`` is set for every worker.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str
     kind: Kind
     role: Role | None = None
@@ -213,7 +197,6 @@ class Plan:
     only on the node's own.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     plan: Literal[1]
     name: str
     bind: Bind = "any"

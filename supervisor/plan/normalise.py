@@ -12,7 +12,7 @@ from supervisor.plan import layout1, layout2, sweep, variants
 from supervisor.plan.deployment import Deployment, Engine
 from supervisor.plan.recipe import Recipe
 from supervisor.plan.roles import RolesRecipe
-from supervisor.plan.schema import show
+from supervisor.plan.typed import show
 
 
 def hopeless(values: Any) -> Problem | None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-from supervisor.plan.model import STRICT
+from typing import Any, Literal
 
 # How a router is started: as a Python module, or its successor as a program.
 Launcher = Literal["sglang_router.launch_router", "smg launch"]
@@ -64,7 +62,6 @@ class Network:
     ``subnet``: at the one of the name's addresses that lies in it, such as ``10.1.0.0/16``.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     interface: str | None = None
     subnet: str | None = None
 
@@ -73,7 +70,6 @@ class Network:
 class Model:
     """``path``: a directory, a Hugging Face name, or an alias."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     path: str | None = None
 
 
@@ -81,7 +77,6 @@ class Model:
 class Resources:
     """How many nodes and workers, and how many GPUs each has."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     gpus_per_node: int | None = None
     prefill_nodes: int | None = None
     prefill_workers: int | None = None
@@ -100,7 +95,6 @@ class Resources:
 class Frontend:
     """Routers and nginx. ``use_sglang_router`` and ``sglang_router_args`` are an older form."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     type: str | None = None
     use_sglang_router: bool | None = None
     enable_multiple_frontends: bool | None = None
@@ -117,7 +111,6 @@ class Frontend:
 class EngineConfig:
     """The engine's own flags, by role."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     prefill: dict[str, Any] | None = None
     decode: dict[str, Any] | None = None
     aggregated: dict[str, Any] | None = None
@@ -130,7 +123,6 @@ class Backend:
     ``kv_events_config``: true, a table for all roles, or one with a table or true for each role.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     type: Literal["sglang", "mock"] | None = None
     prefill_environment: dict[str, Any] | None = None
     decode_environment: dict[str, Any] | None = None
@@ -146,7 +138,6 @@ class Backend:
 class HealthCheck:
     """How long a worker may load: attempts times interval (seconds)."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     max_attempts: int | None = None
     interval_seconds: float | None = None
 
@@ -155,7 +146,6 @@ class HealthCheck:
 class Recipe:
     """A whole recipe of schema 1."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     name: str | None = None
     schema: Literal[1, 2] | None = None
     model: Model = field(default_factory=Model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
 
 from supervisor.errors import SupervisorError
@@ -23,6 +22,8 @@ def addressed(nodes: tuple[Node, ...], network: Network) -> tuple[Node, ...]:
 
 
 def _address(node: str, network: Network) -> str:
+    import socket  # late: most recipes look up no names
+
     name = choice.name_of(node, network)
     try:
         answers = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)

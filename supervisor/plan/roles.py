@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from supervisor.plan import recipe
-from supervisor.plan.model import STRICT
 from supervisor.plan.recipe import HealthCheck, Launcher, Model, Network
 
 _ROLE = frozenset({"container", "critical", "engine", "model", "placement", "sidecar"})
@@ -31,7 +30,6 @@ IGNORED: Mapping[str, frozenset[str]] = {
 class Resources:
     """What the nodes have."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     gpus_per_node: int | None = None
     spread_workers: bool | None = None
     het_jobs: bool | None = None
@@ -41,7 +39,6 @@ class Resources:
 class RoleRestart:
     """When a worker that ended is started again. ``backoff``: seconds before the first time."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     policy: Literal["never", "on-failure", "always"] | None = None
     max_restarts: int | None = None
     backoff: float | None = None
@@ -55,7 +52,6 @@ class Role:
     checked in ``plan/layout2.py``.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     nodes: Any = None
     workers: int | None = None
     gpus: int | None = None
@@ -70,7 +66,6 @@ class Role:
 class Roles:
     """Prefill and decode, or agg."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     prefill: Role = field(default_factory=Role)
     decode: Role = field(default_factory=Role)
     agg: Role = field(default_factory=Role)
@@ -80,7 +75,6 @@ class Roles:
 class Frontend:
     """Routers and nginx."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     type: str | None = None
     enable_multiple_frontends: bool | None = None
     num_additional_frontends: int | None = None
@@ -95,7 +89,6 @@ class Frontend:
 class RolesRecipe:
     """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     schema: Literal[2]
     name: str | None = None
     model: Model = field(default_factory=Model)

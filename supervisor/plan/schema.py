@@ -1,19 +1,14 @@
 """Types and unknown keys of recipes and plans: plain values in, dataclasses or problems out.
 
-The only module that knows the validation library. What settings mean together is checked later.
+Adds to ``plan/typed.py`` what is known of our files. What settings mean together is checked later.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeVar, cast, get_args, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from supervisor.errors import Problem
 from supervisor.plan.model import Plan
@@ -21,24 +16,11 @@ from supervisor.plan.recipe import IGNORED, Recipe
 from supervisor.plan.roles import IGNORED as IGNORED_2
 from supervisor.plan.roles import RolesRecipe
 from supervisor.plan.syntax import join
+from supervisor.plan.typed import Fault, Path, read, suggestion
 
 T = TypeVar("T")
 
 TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRecipe: IGNORED_2}
-UNKNOWN = "unexpected_keyword_argument"
-WANTED = {
-    "missing": "is missing",
-    "int_type": "must be a whole number, not {shown}",
-    "int_from_float": "must be a whole number, not {shown}",
-    "int_parsing_size": "is too large",
-    "float_type": "must be a number, not {shown}",
-    "bool_type": "must be true or false, not {shown}",
-    "string_type": "must be text, not {shown}; put it in quotes",
-    "dict_type": "must be a table of settings, not {shown}",
-    "dataclass_type": "must be a table of settings, not {shown}",
-    "tuple_type": "must be a list, not {shown}",
-    "literal_error": "must be {expected}, not {shown}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +33,9 @@ class Partial:
 
 def plan(values: Any) -> tuple[Plan | None, Partial | None, tuple[Problem, ...]]:
     """The plan; or what is sound of it, if anything, and every type error and unknown key."""
-    found, errors = _validate(Plan, values)
-    problems = tuple(_problem(Plan, error) for error in errors)
-    return found, _sound_part(values, errors) if errors else None, problems
+    found, faults = read(Plan, values)
+    problems = tuple(_problem(Plan, fault) for fault in faults)
+    return found, _sound_part(values, faults) if faults else None, problems
 
 
 def recipe(values: Mapping[str, Any]) -> tuple[Recipe | RolesRecipe, tuple[Problem, ...]]:
@@ -70,48 +52,14 @@ def ignored(values: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
 
 def _sound(kind: type[T], values: Mapping[str, Any], nothing: T) -> tuple[T, tuple[Problem, ...]]:
     sound = _used(values, ignored(values))
-    found, errors = _validate(kind, sound)
-    problems = tuple(_problem(kind, error) for error in errors)
+    found, faults = read(kind, sound)
+    problems = tuple(_problem(kind, fault) for fault in faults)
     # Dropping a wrong setting can't make another wrong: all may be left out.
-    for error in errors:
-        _drop(sound, error["loc"])
-    if errors:
-        found, _ = _validate(kind, sound)
+    for fault in faults:
+        _drop(sound, fault.path)
+    if faults:
+        found, _ = read(kind, sound)
     return found or nothing, problems
-
-
-def show(value: Any) -> str:
-    """A value as a user wrote it, short."""
-    match value:
-        case dict():
-            return "a table"
-        case list() | tuple():
-            return "a list"
-        case None:
-            return "nothing"
-        case _:
-            text = json.dumps(value, ensure_ascii=False)
-            return text if len(text) <= 60 else text[:57] + "..."
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` when something known is close to ``key``, else nothing."""
-    close = difflib.get_close_matches(key, sorted(known), 1, 0.7)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _validate(kind: type[T], values: Any) -> tuple[T | None, list[Any]]:
-    adapter = _adapter(cast(Any, kind))
-    try:
-        # By way of JSON: only there does the strict mode take tables and lists for our classes.
-        return adapter.validate_json(json.dumps(values), strict=True), []
-    except ValidationError as error:
-        return None, list(error.errors(include_url=False))
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def _used(
@@ -128,20 +76,20 @@ def _used(
     return kept
 
 
-def _sound_part(values: Any, errors: list[Any]) -> Partial | None:
-    for error in errors:
-        if error["type"] == UNKNOWN:
-            _drop(values, error["loc"])
-    wrong = {error["loc"][:2] for error in errors if error["type"] != UNKNOWN}
+def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
+    for fault in faults:
+        if fault.unknown:
+            _drop(values, fault.path)
+    wrong = {fault.path[:2] for fault in faults if not fault.unknown}
     units = values.get("units") if isinstance(values, dict) else None
     if not isinstance(units, tuple):
         return None
     kept = tuple(index for index in range(len(units)) if ("units", index) not in wrong)
-    found, _ = _validate(Plan, {**values, "units": [units[index] for index in kept]})
+    found, _ = read(Plan, {**values, "units": [units[index] for index in kept]})
     return Partial(found, kept) if found else None
 
 
-def _drop(values: Any, path: tuple[str | int, ...]) -> None:
+def _drop(values: Any, path: Path) -> None:
     for key in path[:-1]:
         match values:
             case dict():
@@ -154,36 +102,20 @@ def _drop(values: Any, path: tuple[str | int, ...]) -> None:
         values.pop(path[-1], None)
 
 
-def _problem(root: type, error: Any) -> Problem:
-    path = tuple(str(key) for key in error["loc"])
-    if error["type"] == UNKNOWN:
-        message = _unknown(root, path)
-    elif error["type"] in WANTED:
-        expected = str(error.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
-        message = WANTED[error["type"]].format(shown=show(error["input"]), expected=_any(expected))
-        if error["type"] == "literal_error" and isinstance(error["input"], str):
-            message += suggestion(error["input"], expected.replace("'", "").split(", "))
-    else:
-        message = str(error["msg"])
-    return Problem(".".join(path), message)
+def _problem(root: type, fault: Fault) -> Problem:
+    path = tuple(map(str, fault.path))
+    return Problem(".".join(path), fault.message + (_hint(root, path) if fault.unknown else ""))
 
 
-def _any(expected: str) -> str:
-    return f"one of {expected}" if ", " in expected else expected
-
-
-def _unknown(root: type, path: tuple[str, ...]) -> str:
+def _hint(root: type, path: tuple[str, ...]) -> str:
+    """What an unknown key may have been meant for."""
     key, table = path[-1], ".".join(path[:-1])
     known = {field.name for field in dataclasses.fields(_kind_at(root, path[:-1]))}
-    unused = TABLES.get(root)
-    if unused is not None:
-        known |= unused.get(table, frozenset())
-        hint = suggestion(key, known)
-        if not hint and (home := _home(root, unused, key)) is not None:
-            hint = f"; it belongs {f'under {home}' if home else 'at the top'}"
-    else:
-        hint = suggestion(key, known)
-    return f"is not a known setting{hint}"
+    unused = TABLES.get(root, {})
+    hint = suggestion(key, known | unused.get(table, frozenset()))
+    if not hint and (home := _home(root, unused, key)) is not None:
+        return f"; it belongs {f'under {home}' if home else 'at the top'}"
+    return hint
 
 
 def _home(root: type, unused: Mapping[str, frozenset[str]], key: str) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from supervisor.errors import Problem
 from supervisor.plan import defaults, document
-from supervisor.plan.schema import show, suggestion
 from supervisor.plan.syntax import Item, join
+from supervisor.plan.typed import show, suggestion
 
 SLURM = {"account": "account", "partition": "partition", "time_limit": "time"}
 # What the agents depend on. By section of the recipe.

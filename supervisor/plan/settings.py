@@ -18,8 +18,8 @@ from supervisor.plan.limits import NAME, VARIABLE
 from supervisor.plan.model import Restart, Role
 from supervisor.plan.recipe import HealthCheck, Launcher, Model
 from supervisor.plan.roles import RoleRestart
-from supervisor.plan.schema import show
 from supervisor.plan.syntax import join
+from supervisor.plan.typed import show
 
 
 @dataclass(frozen=True, kw_only=True)

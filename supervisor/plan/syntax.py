@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from supervisor.errors import Problem
+from supervisor.plan.typed import unusable
+
+T = TypeVar("T")
 
 # No recipe or plan nests deeper than ten; Python's own recursion limit is 1000.
 MAX_DEPTH = 64
@@ -193,7 +196,7 @@ class _Reader:
         if tag == "tag:yaml.org,2002:merge":
             return MERGE
         if tag in TEXT_TAGS:
-            return str(event.value)
+            return self._usable(str(event.value), event, path)
         shown = f"the key {event.value!r} is not text to YAML; put it in quotes"
         self.problems.append(_problem(event, path, shown))
         return None
@@ -220,16 +223,23 @@ class _Reader:
     def _scalar(self, event: Any, path: str) -> Scalar:
         tag = self._tag(event)
         if tag in TEXT_TAGS:
-            return str(event.value)
+            return self._usable(str(event.value), event, path)
         if tag not in SCALARS:
             self.problems.append(_problem(event, path, f"the tag {tag} is not supported"))
             return None
         try:
-            return SCALARS[tag](self._loader, yaml.ScalarNode(tag, event.value))
+            value = SCALARS[tag](self._loader, yaml.ScalarNode(tag, event.value))
+            return self._usable(value, event, path)
         except (ValueError, LookupError):
             kind = tag.rpartition(":")[2]
             self.problems.append(_problem(event, path, f"{event.value[:40]!r} is no {kind}"))
             return None
+
+    def _usable(self, value: T, event: Any, path: str) -> T | None:
+        if (reason := unusable(value)) is None:
+            return value
+        self.problems.append(_problem(event, path, reason))
+        return None
 
 
 def join(path: str, key: str) -> str:

@@ -8,7 +8,6 @@ tables, flow lists and tables that fit on a line.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -34,6 +33,8 @@ def write(plan: Plan) -> bytes:
 
 def digest(text: bytes) -> str:
     """The name of a plan: SHA-256 of its file, in hex."""
+    import hashlib  # late: it takes longer to load than a recipe to check
+
     return hashlib.sha256(text).hexdigest()
 
 

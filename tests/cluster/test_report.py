@@ -73,6 +73,11 @@ def test_what_is_no_report_is_refused_as_a_value_error(text):
         (("sequence",), "1"),
         (("at",), None),
         (("at",), float("nan")),
+        (("at",), float("inf")),
+        (("at",), 10**400),
+        (("units", 0, "run"), True),
+        (("units", 0, "run"), 1.0),
+        (("units", 0, "reason"), "\ud800"),
         (("agent",), None),
         (("ends_cluster",), "no"),
     ],
@@ -81,6 +86,14 @@ def test_what_is_no_report_is_refused_as_a_value_error(text):
 def test_a_report_of_a_foreign_shape_is_refused_and_the_place_is_named(wire, path, value):
     with pytest.raises(ValueError, match=f"version: {path[0]}"):
         from_json(wire(*path, value=value))
+
+
+@pytest.mark.parametrize("key", ["later\n", "\ud800", "\x9b31m", "x" * 10_000])
+def test_the_refusal_is_one_short_printable_line_whatever_the_report_holds(wire, key):
+    with pytest.raises(ValueError, match="no report of this version") as caught:
+        from_json(wire(key, value=1))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 def test_a_report_that_lacks_something_is_refused(wire):

@@ -134,15 +134,6 @@ def test_what_is_no_host_list_is_refused(text):
         loader.parse_nodes(text)
 
 
-def test_loading_leaves_the_environment_as_it_was(desk, monkeypatch):
-    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "mine")
-    desk.load(GOOD)
-    assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "mine"
-    monkeypatch.delenv("PYDANTIC_DISABLE_PLUGINS")
-    desk.load(desk.load(GOOD).text)
-    assert "PYDANTIC_DISABLE_PLUGINS" not in os.environ
-
-
 def test_the_nodes_of_a_slurm_job_come_from_its_environment():
     assert loader.slurm_nodes({}) is None
     found = loader.slurm_nodes({"SLURM_JOB_NODELIST": "n[1-2]"})

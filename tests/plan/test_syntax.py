@@ -39,6 +39,11 @@ def test_text_becomes_the_values_it_stands_for(text, value):
     assert values(text) == value
 
 
+def test_a_number_that_python_can_not_print_is_refused_at_its_place():
+    problem = only_problem("a: 1\nb: [0x" + "F" * 5000 + "]")
+    assert (problem.path, problem.line, problem.message) == ("b.0", 2, "is too large")
+
+
 def test_every_value_knows_the_place_of_its_key():
     root = parse("a: 1\nb:\n  c: 2\n").root
     inner = root.value["b"].value["c"]
