@@ -25,8 +25,8 @@ from supervisor import clock
 from supervisor.cli.main import ALIASES, VERBS
 from supervisor.plan import defaults, model, roles, script
 from supervisor.plan import recipe as layout1
-from supervisor.units import lifecycle
-from supervisor.units.lifecycle import ExitStatus, Then
+from supervisor.units import lifecycle, states
+from supervisor.units.states import ExitStatus, Then
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
@@ -37,7 +37,7 @@ def pages() -> dict[Path, str]:
     """Every generated file and what it should hold."""
     return {
         HERE / "commands.md": commands(),
-        HERE / "states.md": states(),
+        HERE / "states.md": states_page(),
         HERE / "plan.md": plan(),
         HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
         HERE / "plan.schema.json": plan_schema(),
@@ -159,11 +159,11 @@ RUN = 1
 WHY = "why"
 
 
-def states() -> str:
+def states_page() -> str:
     """The public states, the events, and who leads where, by asking the decision itself."""
-    meanings = [(f"`{word}`", MEANINGS[word]) for word in typing.get_args(lifecycle.Public)]
+    meanings = [(f"`{word}`", MEANINGS[word]) for word in typing.get_args(states.Public)]
     events = [
-        (f"`{kind.__name__}`", prose(kind).partition(";")[0].rstrip(".") + ".")
+        (f"`{kind.__name__}`", prose(kind).partition("\n")[0].partition(";")[0].rstrip(".") + ".")
         for kind in typing.get_args(lifecycle.Event)
     ]
     return "\n".join(
@@ -187,22 +187,22 @@ def states() -> str:
 def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
     """Pairs of different public states with the events that lead from one to the other."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    states = [state for kind in typing.get_args(lifecycle.State) for state in _each(kind)]
+    every = [state for kind in typing.get_args(states.State) for state in _each(kind)]
     events = [event for kind in typing.get_args(lifecycle.Event) for event in _each(kind)]
-    for state, event, context in product(states, events, _contexts()):
+    for state, event, context in product(every, events, _contexts()):
         if _can_happen(state, event):
             after, _ = lifecycle.step(state, event, context)
-            edge = lifecycle.public(state), lifecycle.public(after)
+            edge = states.public(state), states.public(after)
             found[edge].add(type(event).__name__)
-    order = list(typing.get_args(lifecycle.Public))
+    order = list(typing.get_args(states.Public))
     for edge in product(order, order):
         if edge[0] != edge[1] and edge in found:
             yield edge, sorted(found[edge])
 
 
-def _can_happen(state: lifecycle.State, event: lifecycle.Event) -> bool:
+def _can_happen(state: states.State, event: lifecycle.Event) -> bool:
     """A run that was never spawned has not been ready."""
-    spawned = not isinstance(state, lifecycle.Starting | lifecycle.Stopping)
+    spawned = not isinstance(state, states.Starting | states.Stopping)
     return not (spawned and isinstance(event, lifecycle.SpawnFailed))
 
 
@@ -213,6 +213,8 @@ VALUES: Mapping[Any, tuple[Any, ...]] = {
     str: (WHY,),
     ExitStatus: (ExitStatus(0), ExitStatus(1)),
     Then: tuple(Then),
+    bool: (False, True),
+    states.Failures: ((),),
 }
 
 
@@ -235,8 +237,11 @@ def _contexts() -> list[lifecycle.Context]:
             restart=model.Restart(policy=policy, max_failures=budget),
             ready_within=1.0,
             stop_within=1.0,
+            drain_within=drain,
         )
-        for gate, unclean, policy, budget in product(answers, answers, policies, (0, 10))
+        for gate, unclean, policy, budget, drain in product(
+            answers, answers, policies, (0, 10), (0.0, 1.0)
+        )
     ]
 
 

@@ -22,7 +22,7 @@ from supervisor.assignment.compile import Assignment
 from supervisor.cluster import gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
-from supervisor.units import lifecycle
+from supervisor.units import lifecycle, states
 from supervisor.units.bookkeeper import Bookkeeper
 from supervisor.units.facts import Facts, Transition
 from supervisor.units.prober import Prober
@@ -174,15 +174,17 @@ class Agent:
             self._publish(name)
 
     def _record(self, transition: Transition) -> None:
-        state = lifecycle.public(transition.after)
-        reason = lifecycle.reason_of(transition.after)
+        state = states.public(transition.after)
+        reason = states.reason_of(transition.after)
         if state == "FATAL":
             self._fatal.add(transition.unit)
-        if state != lifecycle.public(transition.before):
+            if self.plan.on_fatal == "stop-cluster":
+                self.end(f"{transition.unit} is FATAL: {reason}", of_cluster=True)
+        if state != states.public(transition.before):
             alarming = state in ("FATAL", "BACKOFF", "UNHEALTHY")
             tell = self._log.warning if alarming else self._log.info
             tell("unit", unit=transition.unit, state=state, reason=reason)
-        line = journal.line(transition, self.node, clock.wall(), clock.monotonic())
+        line = journal.line(transition, self.node, clock.wall())
         path = Path(self.assignment.place.run_dir, "events", f"{self.node}.jsonl")
         try:
             with path.open("a") as file:
@@ -215,7 +217,7 @@ class Agent:
         waiting = {
             name: runner
             for name, runner in self._runners.items()
-            if isinstance(runner.facts.state, lifecycle.Waiting)
+            if isinstance(runner.facts.state, states.Waiting)
         }
         self.gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
         for runner in waiting.values():

@@ -11,10 +11,10 @@ from supervisor.units import lifecycle
 from supervisor.units.runner import Runner
 
 # What each command means to a unit. An operator's end of it is never a failure of the unit.
-COMMANDS: Mapping[str, tuple[lifecycle.Event, ...]] = {
-    "start": (lifecycle.Start(),),
-    "stop": (lifecycle.Stop(),),
-    "restart": (lifecycle.Stop(), lifecycle.Start()),
+COMMANDS: Mapping[str, lifecycle.Event] = {
+    "start": lifecycle.Start(),
+    "stop": lifecycle.Stop(),
+    "restart": lifecycle.Restart(),
 }
 
 
@@ -39,8 +39,7 @@ class Operator:
                 f"ends its units ({ending})"
             )
         for name in names:
-            for event in COMMANDS[verb]:
-                self._runners[name].tell(event)
+            self._runners[name].tell(COMMANDS[verb])
         return before
 
     def signal(self, number: int, names: Sequence[str]) -> dict[str, bool]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from supervisor.cluster.report import ExitReport, UnitReport
 from supervisor.plan.model import PlanUnit
-from supervisor.units import lifecycle
+from supervisor.units import states
 from supervisor.units.facts import Facts
 
 
 def unit_report(unit: PlanUnit, facts: Facts, unusable: str | None = None) -> UnitReport:
     """``unusable``: why the unit can't be used although it is RUNNING, if so."""
-    state = lifecycle.public(facts.state)
+    state = states.public(facts.state)
     last = facts.last_exit
-    reason = lifecycle.reason_of(facts.state) or facts.detail or unusable or ""
+    reason = states.reason_of(facts.state) or facts.detail or unusable or ""
     return UnitReport(
         name=unit.name,
         kind=unit.kind,

@@ -9,7 +9,7 @@ from typing import Any
 from supervisor.clock import FOREVER
 from supervisor.cluster.gate import Look, Path
 from supervisor.plan.model import Need, Plan, PlanUnit
-from supervisor.units import lifecycle
+from supervisor.units import states
 from supervisor.units.facts import Facts
 
 
@@ -68,7 +68,7 @@ def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: 
 
     ``shown``: the unit of the status JSON. ``facts`` only this node's own units have.
     """
-    until = lifecycle.deadline(facts.state) if facts else FOREVER
+    until = states.deadline(facts.state) if facts else FOREVER
     at = None if until == FOREVER else round(now.wall + until - now.monotonic, 3)
     return {"what": _next(unit, shown, facts), "at": at}
 
@@ -105,8 +105,9 @@ def _after_end(unit: PlanUnit) -> str:
 
 
 def _failures(unit: PlanUnit, facts: Facts | None) -> str:
-    most = f"after {unit.restart.max_failures} failures in a row it is given up"
+    restart = unit.restart
+    most = f"more than {restart.max_failures} failures within {restart.window_s:g} s: given up"
     match facts:
-        case Facts(state=lifecycle.Backoff(failures=count)):
-            return f"{most}, this was number {count}"
+        case Facts(state=states.Backoff(failures=counted)):
+            return f"{most}, this was number {len(counted)}"
     return most

@@ -171,7 +171,8 @@ def _restart(restart: Restart) -> str:
     return (
         f"{restart.policy}: after {restart.first_delay_s:g} s, then {restart.delay_s:g} s, each"
         f" time {restart.factor:g} times as long up to {restart.limit_s:g} s; given up after"
-        f" {restart.max_failures} failures in a row, forgotten after {restart.forgive_after_s:g} s"
+        f" more than {restart.max_failures} failures within {restart.window_s:g} s, forgotten"
+        f" after {restart.forgive_after_s:g} s"
     )
 
 

@@ -122,18 +122,27 @@ def _restart(at: str, restart: Restart) -> Iterator[Problem]:
         delay_s=restart.delay_s,
         limit_s=restart.limit_s,
         jitter=restart.jitter,
+        window_s=restart.window_s,
         forgive_after_s=restart.forgive_after_s,
     )
     if not 1 <= restart.factor < math.inf:
         yield Problem(f"{at}.factor", f"must be at least 1, not {restart.factor}")
     if restart.max_failures < 0:
         yield Problem(f"{at}.max_failures", f"must not be below 0, not {restart.max_failures}")
+    elif (least := restart.max_failures * restart.limit_s) > restart.window_s:
+        message = f"is shorter than max_failures waits of limit_s, {least:g} s"
+        yield Problem(f"{at}.window_s", f"{message}: so many would never be counted together")
+    for index, name in enumerate(restart.fatal_signals):
+        if not re.fullmatch(r"SIG[A-Z0-9]+", name):
+            yield Problem(f"{at}.fatal_signals.{index}", f"{name!r} is no signal such as SIGILL")
 
 
 def _stop(at: str, stop: Stop) -> Iterator[Problem]:
     if stop.signal not in SIGNALS:
         yield Problem(f"{at}.signal", f"{stop.signal!r} is none of {', '.join(sorted(SIGNALS))}")
-    yield from _positive(at, zero=True, timeout_s=stop.timeout_s)
+    yield from _positive(
+        at, zero=True, timeout_s=stop.timeout_s, drain_timeout_s=stop.drain_timeout_s
+    )
 
 
 def _log(at: str, file: str | None) -> Iterator[Problem]:

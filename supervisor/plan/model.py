@@ -120,7 +120,9 @@ class Restart:
 
     The n-th failure in a row waits ``first_delay_s`` (n = 1), else
     ``min(limit_s, delay_s * factor ** (n - 2))``, times up to ``1 + jitter``. More than
-    ``max_failures`` in a row: FATAL. RUNNING for ``forgive_after_s`` clears the count.
+    ``max_failures`` within ``window_s``: FATAL. RUNNING for ``forgive_after_s`` clears the count.
+    An exit with one of ``fatal_codes``, or by one of ``fatal_signals`` (SIGILL ...), is FATAL at
+    once.
     """
 
     policy: Literal["always", "on-failure", "never"] = "always"
@@ -130,15 +132,24 @@ class Restart:
     limit_s: float = 60.0
     jitter: float = 0.1
     max_failures: int = 10
+    window_s: float = 43200.0
     forgive_after_s: float = 300.0
+    fatal_codes: tuple[int, ...] = ()
+    fatal_signals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later."""
+    """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later.
+
+    ``drain`` is a command that is run before, when the end is planned and the unit was RUNNING: it
+    takes the unit out of use, and may take ``drain_timeout_s``. It gets the unit's environment.
+    """
 
     signal: str = "TERM"
     timeout_s: float = 15.0
+    drain: tuple[str, ...] = ()
+    drain_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +205,14 @@ class Plan:
     """The whole cluster.
 
     ``bind``: the units listen on all addresses of their node (and are asked over loopback), or
-    only on the node's own.
+    only on the node's own. ``on_fatal``: whether the run goes on without a unit that is FATAL.
     """
 
     plan: Literal[1]
     name: str
     bind: Bind = "any"
     control_port: int = 9440
+    on_fatal: Literal["continue", "stop-cluster"] = "continue"
     nodes: tuple[Node, ...]
     units: tuple[PlanUnit, ...]
 

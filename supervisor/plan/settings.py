@@ -284,4 +284,5 @@ def _restart(table: RoleTable, engine: Engine, problems: list[Problem]) -> Resta
     elif delay is not None:
         limit = max(found.limit_s, delay)
         found = replace(found, first_delay_s=delay, delay_s=delay, limit_s=limit)
-    return replace(found, policy=given.policy or found.policy)
+    window = max(found.window_s, 2 * found.max_failures * found.limit_s)  # room for all of them
+    return replace(found, policy=given.policy or found.policy, window_s=window)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervisor.units import lifecycle
-from supervisor.units.lifecycle import ExitStatus
+from supervisor.units import lifecycle, states
+from supervisor.units.states import ExitStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class LastExit:
 class Facts:
     """What is known of a unit right now. ``since`` is wall time, ``started`` monotonic seconds."""
 
-    state: lifecycle.State
+    state: states.State
     pid: int | None
     run: int
     since: float
@@ -31,9 +31,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step of a unit that changed its state: what happened, and where it led."""
+    """One step of a unit that changed its state: what happened, where it led, and on what grounds.
+
+    ``lifecycle.step(before, event, context)`` is ``after`` again.
+    """
 
     unit: str
     event: lifecycle.Event
-    before: lifecycle.State
-    after: lifecycle.State
+    before: states.State
+    after: states.State
+    context: lifecycle.Context

@@ -8,7 +8,7 @@ Three rules keep races out:
 1. Every process event carries the *run* it belongs to. A late event of an earlier run is dropped
    in one place (``_stale``).
 2. A timeout is a deadline stored in the state, never a callback. The caller sleeps until
-   ``deadline(state)`` and sends ``Tick``; an early or late tick is harmless.
+   ``states.deadline(state)`` and sends ``Tick``; an early or late tick is harmless.
 3. A state that holds a run has a process tree that is not yet proven gone. No other state may
    spawn before ``Exited`` for that run was seen.
 """
@@ -16,128 +16,36 @@ Three rules keep races out:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Literal, assert_never
+from typing import assert_never
 
 from supervisor.clock import FOREVER
-from supervisor.plan.model import Restart
+from supervisor.plan.model import Restart as Policy
 from supervisor.units.backoff import delay
+from supervisor.units.states import (
+    Backoff,
+    Draining,
+    Ended,
+    ExitStatus,
+    Failures,
+    Fatal,
+    Running,
+    Starting,
+    State,
+    Stopped,
+    Stopping,
+    Then,
+    Unhealthy,
+    Waiting,
+    deadline,
+    run_of,
+)
 
 # Ports have no "now free" event to wait for, so a start that found one taken is tried again.
 RECHECK_S = 1.0
 # Whatever a SIGKILL did not reach, because it was born meanwhile, gets the next one.
 KILL_AGAIN_S = 5.0
-
-
-class Then(Enum):
-    """What follows once a stopping unit is gone."""
-
-    REST = "rest"  # it is wanted down
-    RESTART = "restart"  # it is wanted up afresh: no blame, no delay
-    RETRY = "retry"  # it failed us: count it and back off
-
-
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
-    """How a main process ended: an exit code, or the name of the signal that killed it."""
-
-    code: int | None
-    signal: str | None = None
-
-    def __str__(self) -> str:
-        return f"killed by {self.signal}" if self.signal else f"exited with status {self.code}"
-
-
-# -- states -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Wanted down, and no process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Wanted up, but a gate is closed, or the node is not clean (then there is a time to look)."""
-
-    failures: int
-    reason: str
-    recheck_at: float = FOREVER
-
-
-@dataclass(frozen=True, slots=True)
-class Starting:
-    """Spawned; not yet ready."""
-
-    run: int
-    ready_by: float
-    failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Ready since a time; long enough and past failures are forgiven."""
-
-    run: int
-    since: float
-    failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unhealthy:
-    """Was ready, is not now; left alone, because readiness never restarts anything.
-
-    Also when the main process ended by itself, until the rest of its tree is gone.
-    """
-
-    run: int
-    since: float
-    failures: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """Asked to end; killed at a deadline, ``kills`` times so far.
-
-    ``left`` tells what of the tree outlives the main process.
-    """
-
-    run: int
-    kill_at: float
-    then: Then
-    failures: int
-    reason: str
-    kills: int = 0
-    left: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """No process; next attempt at a time."""
-
-    until: float
-    failures: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Ended by itself, as its restart policy allows."""
-
-    status: ExitStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Fatal:
-    """Gave up. Only an operator's start leaves this state."""
-
-    failures: int
-    reason: str
-
-
-State = Stopped | Waiting | Starting | Running | Unhealthy | Stopping | Backoff | Ended | Fatal
-
+# Whoever was found dead gets this long to end by itself: nobody waits for its last work.
+DEAD_S = 5.0
 
 # -- events -----------------------------------------------------------------------------------
 
@@ -150,6 +58,11 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """It is wanted down; a second one may shorten the deadline (``Context.stop_within``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """It is wanted up afresh: whatever runs is ended first, and past failures are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +93,25 @@ class Lingering:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The main process ended, and nothing of its tree is left."""
+    """The main process ended, and nothing of its tree is left.
+
+    ``cause``: what its last words say of the reason; ``hopeless``: it would end so again.
+    """
 
     run: int
     status: ExitStatus
+    cause: str = ""
+    hopeless: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.cause}" if self.cause else str(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """It is not ready yet, but it gets on: its startup deadline moves."""
+
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +129,44 @@ class LostReadiness:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class FoundDead:
+    """It lives and will never serve again; what could be learned from it has been saved."""
+
+    run: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recycle:
+    """It must begin afresh with others, through no fault of its own."""
+
+    run: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """It has no more work, and gets none."""
+
+    run: int
+
+
 Event = (
     Start
     | Stop
+    | Restart
     | Tick
     | GateChanged
     | SpawnFailed
     | Lingering
     | Exited
+    | Progressed
     | BecameReady
     | LostReadiness
+    | FoundDead
+    | Recycle
+    | Drained
 )
 
 
@@ -220,6 +176,13 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """Start the process of this run."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take it out of use, and tell ``Drained`` when that is done."""
 
     run: int
 
@@ -238,7 +201,7 @@ class Kill:
     run: int
 
 
-Effect = Spawn | Terminate | Kill
+Effect = Spawn | Drain | Terminate | Kill
 Step = tuple[State, tuple[Effect, ...]]
 
 
@@ -249,9 +212,11 @@ class Context:
     now: float
     next_run: int
     gate: str | None  # what it waits for; None = open
-    restart: Restart
-    ready_within: float
+    restart: Policy
+    ready_within: float  # without a sign of progress
     stop_within: float
+    ready_at_most: float = FOREVER  # whatever its progress
+    drain_within: float = 0.0  # 0 = it need not drain
     chance: float = 0.0  # in [0, 1), drawn by the caller
     unclean: str | None = None  # who holds what it needs; None = nobody, as far as was looked
 
@@ -268,6 +233,8 @@ def step(state: State, event: Event, ctx: Context) -> Step:
             return _on_start(state, ctx)
         case Stop():
             return _on_stop(state, ctx)
+        case Restart():
+            return _on_restart(state, ctx)
         case Tick():
             return _on_tick(state, ctx)
         case GateChanged():
@@ -276,94 +243,26 @@ def step(state: State, event: Event, ctx: Context) -> Step:
             return _on_refusal(state, detail, ctx)
         case Lingering(detail=detail):
             return _on_lingering(state, detail, ctx)
-        case Exited(status=status):
-            return _on_exit(state, status, ctx)
+        case Exited():
+            return _on_exit(state, event, ctx)
+        case Progressed():
+            return _on_progress(state, ctx)
         case BecameReady():
             return _on_ready(state, ctx)
         case LostReadiness(detail=detail):
             return _on_lost(state, detail, ctx)
+        case FoundDead(detail=detail):
+            return _on_dead(state, detail, ctx)
+        case Recycle(reason=reason):
+            return _on_recycle(state, reason, ctx)
+        case Drained():
+            return _on_drained(state, ctx)
     assert_never(event)
-
-
-def deadline(state: State) -> float:
-    """When the caller must send ``Tick`` (monotonic seconds); ``FOREVER`` means never."""
-    match state:
-        case Waiting(recheck_at=when) | Starting(ready_by=when) | Stopping(kill_at=when):
-            return when
-        case Backoff(until=when):
-            return when
-        case Stopped() | Running() | Unhealthy() | Ended() | Fatal():
-            return FOREVER
-    assert_never(state)
-
-
-def run_of(state: State) -> int | None:
-    """The run whose process tree is not yet proven gone, if any."""
-    match state:
-        case Starting(run=run) | Running(run=run) | Unhealthy(run=run) | Stopping(run=run):
-            return run
-        case Stopped() | Waiting() | Backoff() | Ended() | Fatal():
-            return None
-    assert_never(state)
-
-
-Public = Literal[
-    "STOPPED",
-    "WAITING",
-    "STARTING",
-    "RUNNING",
-    "UNHEALTHY",
-    "STOPPING",
-    "BACKOFF",
-    "EXITED",
-    "FATAL",
-]
-
-_PUBLIC: dict[type[State], Public] = {
-    Stopped: "STOPPED",
-    Waiting: "WAITING",
-    Starting: "STARTING",
-    Running: "RUNNING",
-    Unhealthy: "UNHEALTHY",
-    Stopping: "STOPPING",
-    Backoff: "BACKOFF",
-    Ended: "EXITED",
-    Fatal: "FATAL",
-}
-
-
-def public(state: State) -> Public:
-    """The word a user sees."""
-    return _PUBLIC[type(state)]
-
-
-def reason_of(state: State) -> str:
-    """Why it is in this state, in words; empty where the state says it all."""
-    match state:
-        case Waiting(reason=why) | Unhealthy(reason=why) | Backoff(reason=why) | Fatal(reason=why):
-            return why
-        case Stopping(reason=why, kills=kills, left=left):
-            killed = ("", "SIGKILL sent", "SIGKILL sent, yet alive (state D in ps?)")[min(kills, 2)]
-            return "; ".join(part for part in (why, left or killed) if part)
-        case Ended(status=status):
-            return str(status)
-        case Stopped() | Starting() | Running():
-            return ""
-    assert_never(state)
-
-
-def is_news(before: State, after: State) -> bool:
-    """Whether a step changed more than the time of the next look."""
-    match before, after:
-        case Waiting(reason=old), Waiting(reason=new):
-            return old != new
-        case _:
-            return before != after
 
 
 def _stale(state: State, event: Event) -> bool:
     match event:
-        case Start() | Stop() | Tick() | GateChanged():
+        case Start() | Stop() | Restart() | Tick() | GateChanged():
             return False
         case _:
             return event.run != run_of(state)
@@ -372,8 +271,8 @@ def _stale(state: State, event: Event) -> bool:
 def _on_start(state: State, ctx: Context) -> Step:
     match state:
         case Stopped() | Ended() | Fatal() | Backoff():
-            return _attempt(0, ctx)
-        case Stopping():
+            return _attempt((), ctx)
+        case Draining() | Stopping():
             return replace(state, then=Then.RESTART), ()
         case Waiting() | Starting() | Running() | Unhealthy():
             return state, ()
@@ -382,10 +281,10 @@ def _on_start(state: State, ctx: Context) -> Step:
 
 def _on_stop(state: State, ctx: Context) -> Step:
     match state:
-        case Starting(run=run, failures=n) | Running(run=run, failures=n):
-            return _terminate(run, Then.REST, n, "stop requested", ctx)
-        case Unhealthy(run=run, failures=n):
-            return _terminate(run, Then.REST, n, "stop requested", ctx)
+        case Starting() | Running() | Unhealthy():
+            return _end(state, Then.REST, "stop requested", ctx)
+        case Draining(until=when):
+            return replace(state, then=Then.REST, until=min(when, ctx.now + ctx.stop_within)), ()
         case Stopping(kill_at=when):
             return replace(state, then=Then.REST, kill_at=min(when, ctx.now + ctx.stop_within)), ()
         case Ended():
@@ -395,17 +294,32 @@ def _on_stop(state: State, ctx: Context) -> Step:
     assert_never(state)
 
 
+def _on_restart(state: State, ctx: Context) -> Step:
+    match state:
+        case Starting() | Running() | Unhealthy():
+            return _end(state, Then.RESTART, "restart requested", ctx)
+        case Waiting():
+            return _attempt((), ctx)
+        case _:
+            return _on_start(state, ctx)
+
+
 def _on_tick(state: State, ctx: Context) -> Step:
     if ctx.now < deadline(state):
         return state, ()
     match state:
-        case Starting(run=run, failures=n):
-            why = f"not ready within {ctx.ready_within:g} s"
-            return _terminate(run, Then.RETRY, n, why, ctx)
+        case Starting(run=run, failures=failures, hard_by=hard_by):
+            late = ctx.ready_at_most if ctx.now >= hard_by else ctx.ready_within
+            why = f"not ready within {late:g} s"
+            if ctx.now < hard_by < FOREVER:
+                why = f"not ready, and no sign of progress for {late:g} s"
+            return _terminate(run, Then.RETRY, failures, why, ctx.now + ctx.stop_within)
+        case Draining():
+            return _on_drained(state, ctx)
         case Stopping(run=run, kills=kills):
             return replace(state, kill_at=ctx.now + KILL_AGAIN_S, kills=kills + 1), (Kill(run),)
-        case Backoff(failures=n) | Waiting(failures=n):
-            return _attempt(n, ctx)
+        case Backoff(failures=failures) | Waiting(failures=failures):
+            return _attempt(failures, ctx)
         case Stopped() | Running() | Unhealthy() | Ended() | Fatal():
             return state, ()
     assert_never(state)
@@ -414,100 +328,165 @@ def _on_tick(state: State, ctx: Context) -> Step:
 def _on_gate(state: State, ctx: Context) -> Step:
     match state:
         # A start that found the node unclean has its own time to look again.
-        case Waiting(failures=n, recheck_at=when) if when == FOREVER or ctx.gate is not None:
-            return _attempt(n, ctx)
+        case Waiting(failures=failures, recheck_at=when) if when == FOREVER or ctx.gate is not None:
+            return _attempt(failures, ctx)
+        case _:
+            return state, ()
+
+
+def _on_progress(state: State, ctx: Context) -> Step:
+    match state:
+        case Starting(ready_by=when, hard_by=hard_by):
+            later = min(hard_by, ctx.now + ctx.ready_within)
+            return replace(state, ready_by=max(when, later)), ()
         case _:
             return state, ()
 
 
 def _on_ready(state: State, ctx: Context) -> Step:
     match state:
-        case Starting(run=run, failures=n) | Unhealthy(run=run, failures=n):
-            return Running(run, ctx.now, n), ()
+        case Starting(run=run, failures=failures) | Unhealthy(run=run, failures=failures):
+            return Running(run, ctx.now, failures), ()
         case _:
             return state, ()
 
 
 def _on_lost(state: State, detail: str, ctx: Context) -> Step:
     match state:
-        case Running(run=run, since=since, failures=n):
-            return Unhealthy(run, ctx.now, _forgiven(n, since, ctx), detail), ()
+        case Running(run=run):
+            return Unhealthy(run, ctx.now, _blamed(state, ctx), detail), ()
         case Unhealthy():
             return replace(state, reason=detail), ()
         case _:
             return state, ()
 
 
+def _on_dead(state: State, detail: str, ctx: Context) -> Step:
+    soon = ctx.now + min(DEAD_S, ctx.stop_within)
+    match state:
+        case Starting(run=run) | Running(run=run) | Unhealthy(run=run):
+            return _terminate(run, Then.RETRY, _blamed(state, ctx), detail, soon)
+        case Draining(run=run, then=then, failures=failures):
+            return _terminate(run, then, failures, detail, soon)
+        case _:
+            return state, ()
+
+
+def _on_recycle(state: State, reason: str, ctx: Context) -> Step:
+    match state:
+        case Starting(run=run) | Running(run=run) | Unhealthy(run=run):
+            until = ctx.now + ctx.stop_within
+            return _terminate(run, Then.RESTART, _blamed(state, ctx), reason, until)
+        case Draining():
+            return _on_drained(state, ctx)
+        case _:
+            return state, ()
+
+
+def _on_drained(state: State, ctx: Context) -> Step:
+    match state:
+        case Draining(run=run, then=then, failures=failures, reason=why):
+            return _terminate(run, then, failures, why, ctx.now + ctx.stop_within)
+        case _:
+            return state, ()
+
+
 def _on_lingering(state: State, detail: str, ctx: Context) -> Step:
     match state:
-        case Starting(run=run, failures=n):
-            return Unhealthy(run, ctx.now, n, detail), ()
+        case Starting(run=run, failures=failures):
+            return Unhealthy(run, ctx.now, failures, detail), ()
+        case Draining(run=run, then=then, failures=failures, reason=why):
+            until = ctx.now + ctx.stop_within
+            return Stopping(run, until, then, failures, why, left=detail), ()
         case Stopping():
             return replace(state, left=detail), ()
         case _:
             return _on_lost(state, detail, ctx)
 
 
-def _on_exit(state: State, status: ExitStatus, ctx: Context) -> Step:
+def _on_exit(state: State, event: Exited, ctx: Context) -> Step:
     policy = ctx.restart.policy
-    allowed = policy == "never" or (policy == "on-failure" and status == ExitStatus(0))
+    allowed = policy == "never" or (policy == "on-failure" and event.status == ExitStatus(0))
     match state:
         case Starting() | Running() | Unhealthy() if allowed:
-            return Ended(status), ()
-        case Starting(failures=n) | Unhealthy(failures=n):
-            return _after_failure(n + 1, str(status), ctx)
-        case Running(since=since, failures=n):
-            return _after_failure(_forgiven(n, since, ctx) + 1, str(status), ctx)
-        case Stopping(then=Then.RETRY, failures=n, reason=why) if policy == "never":
-            return Fatal(n + 1, why), ()
-        case Stopping():
+            return Ended(event.status), ()
+        case Starting() | Running() | Unhealthy():
+            blamed = (*_blamed(state, ctx), ctx.now)
+            if (never := _never_again(event, ctx.restart)) is not None:
+                return Fatal(blamed, never), ()
+            return _after_failure(blamed, str(event), ctx)
+        case Stopping(then=Then.RETRY, failures=failures, reason=why) if policy == "never":
+            return Fatal((*failures, ctx.now), why), ()
+        case Draining() | Stopping():
             return _gone(state, ctx)
         case Stopped() | Waiting() | Backoff() | Ended() | Fatal():
-            raise AssertionError(f"no run in {state!r}, yet its end came: {status}")
+            raise AssertionError(f"no run in {state!r}, yet its end came: {event.status}")
     assert_never(state)
+
+
+def _never_again(event: Exited, policy: Policy) -> str | None:
+    """Why another attempt would be in vain, if it would."""
+    if event.hopeless:
+        return f"{event}; another attempt would end the same way"
+    if event.status.code in policy.fatal_codes or event.status.signal in policy.fatal_signals:
+        return f"{event}; its plan allows no further attempt after that"
+    return None
 
 
 def _on_refusal(state: State, detail: str, ctx: Context) -> Step:
     match state:
-        case Starting(failures=n):
-            return _after_failure(n + 1, f"cannot start: {detail}", ctx)
+        case Starting(failures=failures):
+            return _after_failure((*failures, ctx.now), f"cannot start: {detail}", ctx)
         case Stopping():
             return _gone(state, ctx)
         case _:
             raise AssertionError(f"{state!r} was started, yet its start was refused: {detail}")
 
 
-def _gone(state: Stopping, ctx: Context) -> Step:
+def _gone(state: Draining | Stopping, ctx: Context) -> Step:
     """A unit that was being stopped is gone, however that came about."""
     match state.then:
         case Then.REST:
             return Stopped(), ()
         case Then.RESTART:
-            return _attempt(0, ctx)
+            return _attempt((), ctx)
         case Then.RETRY:
-            return _after_failure(state.failures + 1, state.reason, ctx)
+            return _after_failure((*state.failures, ctx.now), state.reason, ctx)
     assert_never(state.then)
 
 
-def _attempt(failures: int, ctx: Context) -> Step:
+def _attempt(failures: Failures, ctx: Context) -> Step:
     if ctx.gate is not None:
         return Waiting(failures, ctx.gate), ()
     if ctx.unclean is not None:
         return Waiting(failures, ctx.unclean, ctx.now + RECHECK_S), ()
     run = ctx.next_run
-    return Starting(run, ctx.now + ctx.ready_within, failures), (Spawn(run),)
+    hard_by = ctx.now + ctx.ready_at_most
+    ready_by = min(hard_by, ctx.now + ctx.ready_within)
+    return Starting(run, ready_by, failures, hard_by), (Spawn(run),)
 
 
-def _after_failure(failures: int, reason: str, ctx: Context) -> Step:
-    if failures > ctx.restart.max_failures:
-        return Fatal(failures, f"gave up after {failures} failures, the last: {reason}"), ()
-    return Backoff(ctx.now + delay(ctx.restart, failures, ctx.chance), failures, reason), ()
+def _after_failure(failures: Failures, reason: str, ctx: Context) -> Step:
+    recent = tuple(at for at in failures if ctx.now - at <= ctx.restart.window_s)
+    if len(recent) > ctx.restart.max_failures:
+        return Fatal(recent, f"gave up after {len(recent)} failures, the last: {reason}"), ()
+    return Backoff(ctx.now + delay(ctx.restart, len(recent), ctx.chance), recent, reason), ()
 
 
-def _terminate(run: int, then: Then, failures: int, reason: str, ctx: Context) -> Step:
-    state = Stopping(run, ctx.now + ctx.stop_within, then, failures, reason)
-    return state, (Terminate(run),)
+def _end(state: Starting | Running | Unhealthy, then: Then, reason: str, ctx: Context) -> Step:
+    """A planned end: first out of use, unless it is in no use yet."""
+    failures = _blamed(state, ctx)
+    if ctx.drain_within > 0 and not isinstance(state, Starting):
+        until = ctx.now + ctx.drain_within
+        return Draining(state.run, until, then, failures, reason), (Drain(state.run),)
+    return _terminate(state.run, then, failures, reason, ctx.now + ctx.stop_within)
 
 
-def _forgiven(failures: int, since: float, ctx: Context) -> int:
-    return 0 if ctx.now - since >= ctx.restart.forgive_after_s else failures
+def _terminate(run: int, then: Then, failures: Failures, reason: str, kill_at: float) -> Step:
+    return Stopping(run, kill_at, then, failures, reason), (Terminate(run),)
+
+
+def _blamed(state: Starting | Running | Unhealthy, ctx: Context) -> Failures:
+    """The failures that still count: none after it has been ready for long enough."""
+    stable = isinstance(state, Running) and ctx.now - state.since >= ctx.restart.forgive_after_s
+    return () if stable else state.failures

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def open_log(path: str, unit: str, run: int, previous: str) -> int:
         start = "\n" if _ends_within_a_line(descriptor) else ""
         os.write(descriptor, f"{start}=== {stamp} {unit} run {run} begins{after}\n".encode())
     return descriptor
+
+
+@contextlib.contextmanager
+def appending(path: str) -> Iterator[int]:
+    """A descriptor that appends to ``path`` for something that speaks in a unit's place."""
+    descriptor = _open(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: str) -> int:

@@ -12,12 +12,12 @@ from typing import Protocol
 from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
-from supervisor.units import inspector, lifecycle, reaper, recorder
+from supervisor.units import inspector, lifecycle, reaper, recorder, states
 from supervisor.units.facts import Facts, LastExit, Transition
-from supervisor.units.lifecycle import ExitStatus
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper
 from supervisor.units.spawner import Process, Spawner
+from supervisor.units.states import ExitStatus
 from supervisor.units.tree import Trace
 
 # A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
@@ -65,12 +65,13 @@ class Runner:
     def __init__(self, unit: AssignedUnit, host: Host, hooks: Hooks) -> None:
         self.unit = unit
         self.stop_within = unit.plan.stop.timeout_s
-        self.facts = Facts(lifecycle.Stopped(), None, 0, clock.wall(), None, "", None)
+        self.facts = Facts(states.Stopped(), None, 0, clock.wall(), None, "", None)
         self._host = host
         self._hooks = hooks
         self._inbox: asyncio.Queue[lifecycle.Event] = asyncio.Queue()
         self._process: Process | None = None
         self._probing: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
         self._serving = False
 
@@ -92,7 +93,7 @@ class Runner:
             self._serving = False
 
     async def _next_event(self) -> lifecycle.Event:
-        until = lifecycle.deadline(self.facts.state)
+        until = states.deadline(self.facts.state)
         if until <= clock.monotonic():
             await asyncio.sleep(0)  # a unit whose restarts have no delay leaves others their turn
             return lifecycle.Tick() if self._inbox.empty() else self._inbox.get_nowait()
@@ -106,14 +107,15 @@ class Runner:
 
     async def _take(self, event: lifecycle.Event) -> None:
         before = self.facts.state
-        after, effects = lifecycle.step(before, event, self._context())
+        context = self._context()
+        after, effects = lifecycle.step(before, event, context)
         if any(isinstance(effect, lifecycle.Spawn) for effect in effects):
             unclean = await self._unclean()
             if unclean is not None:
                 context = replace(self._context(), unclean=unclean)
                 after, effects = lifecycle.step(before, event, context)
         if after != before:
-            self._remember(Transition(self.unit.name, event, before, after))
+            self._remember(Transition(self.unit.name, event, before, after, context))
         for effect in effects:
             self._perform(effect)
 
@@ -126,6 +128,7 @@ class Runner:
             restart=self.unit.plan.restart,
             ready_within=(startup and startup.deadline_s) or clock.FOREVER,
             stop_within=self.stop_within,
+            drain_within=self.unit.plan.stop.drain_timeout_s if self.unit.plan.stop.drain else 0.0,
             chance=random.random(),  # noqa: S311 (jitter, no secret)
         )
 
@@ -145,10 +148,10 @@ class Runner:
         return inspector.held(port, self._holder.who)
 
     def _remember(self, transition: Transition) -> None:
-        if not lifecycle.is_news(transition.before, transition.after):
+        if not states.is_news(transition.before, transition.after):
             self.facts = replace(self.facts, state=transition.after)
             return
-        same_word = lifecycle.public(transition.before) == lifecycle.public(transition.after)
+        same_word = states.public(transition.before) == states.public(transition.after)
         self.facts = replace(
             self.facts,
             state=transition.after,
@@ -161,7 +164,11 @@ class Runner:
         match effect:
             case lifecycle.Spawn(run):
                 self._spawn(run)
+            case lifecycle.Drain(run):
+                self._draining = self._host.tasks.create_task(self._drain(run))
             case lifecycle.Terminate():
+                if self._draining is not None:
+                    self._draining.cancel()
                 # To an engine that ends its last requests, a question is one request more.
                 self._stop_probing()
                 self.signal(signal.Signals[f"SIG{self.unit.plan.stop.signal}"])
@@ -196,6 +203,19 @@ class Runner:
         finally:
             os.close(output)
 
+    async def _drain(self, run: int) -> None:
+        """Whatever the command says: the unit ends, and what it told stands in the unit's log."""
+        stop = self.unit.plan.stop
+        try:
+            with recorder.appending(self.unit.log_path) as output:
+                await self._host.spawner.run(
+                    stop.drain, self.unit.env, output, stop.drain_timeout_s
+                )
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self.tell(lifecycle.Drained(run))
+
     def _mark(self, run: int) -> str:
         return f"{self._host.cluster}/{self.unit.name}/{run}"
 
@@ -213,7 +233,7 @@ class Runner:
             self._probing.cancel()
 
     def _not_ready(self, run: int, detail: str) -> None:
-        if not isinstance(self.facts.state, lifecycle.Starting):
+        if not isinstance(self.facts.state, states.Starting):
             self.tell(lifecycle.LostReadiness(run, detail))
         elif (said := f"not ready yet: {detail}") != self.facts.detail:
             self.facts = replace(self.facts, detail=said)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from supervisor.units.lifecycle import ExitStatus
+from supervisor.units.states import ExitStatus
 
 # RLIMIT_LOCKS: since Linux 2.4.25 it limits nothing, yet every descendant inherits it, also one
 # that leaves the session, clears its environment or runs another program.

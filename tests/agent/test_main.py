@@ -11,6 +11,8 @@ import pytest
 
 from supervisor.cli import client
 from supervisor.errors import SupervisorError
+from supervisor.plan import loader
+from tests.agent.replay import replay
 
 PROGRAM = ("-m", "supervisor.launcher")
 STUBBORN = ("sh", "-c", 'trap "" TERM; echo trapped; exec sleep 1000')
@@ -85,6 +87,14 @@ def test_an_agent_with_a_fatal_unit_goes_on_and_tells_in_its_exit_status(agents)
     assert agents.look("sound")["state"] == "RUNNING"
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 1}
+
+
+def test_a_fatal_unit_ends_every_node_when_the_plan_says_so(agents):
+    broken = agents.unit("broken", "false", restart=FAST)
+    plan = agents.plan(broken, agents.unit("sound", node="node1"), nodes=2)
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "on_fatal": "stop-cluster"}))
+    agents.start(plan, "node0", "node1")
+    assert agents.ended("node0", "node1") == {"node0": 1, "node1": 0}
 
 
 def test_an_agent_whose_units_only_had_to_be_restarted_ends_with_zero(agents, wait_for):
@@ -375,8 +385,11 @@ def not_reachable_unit(agents):
 # -- what it writes -------------------------------------------------------------------------------
 
 
-def test_every_line_of_the_journal_is_json_that_names_run_and_reason(agents, wait_for):
-    agents.start(agents.plan(agents.unit("worker"), agents.unit("after", needs=["worker"])))
+def test_every_line_of_the_journal_is_json_that_names_run_and_reason_and_can_be_replayed(
+    agents, wait_for
+):
+    plan = agents.plan(agents.unit("worker"), agents.unit("after", needs=["worker"]))
+    agents.start(plan)
     os.kill(agents.reaches("RUNNING", "worker")["pid"], signal.SIGKILL)
     wait_for(lambda: agents.look("worker")["run"] == 2)
     agents.reaches("RUNNING", "worker")
@@ -384,6 +397,7 @@ def test_every_line_of_the_journal_is_json_that_names_run_and_reason(agents, wai
     agents.ended()
     lines = agents.journal()
     keys = {"at", "monotonic", "node", "unit", "run", "event", "from", "to", "reason"}
+    keys |= {"state", "context"}
     assert all(line.keys() == keys for line in lines)
     assert {line["node"] for line in lines} == {"node0"}
     steps = [(x["run"], x["to"]) for x in lines if x["unit"] == "worker"]
@@ -393,6 +407,7 @@ def test_every_line_of_the_journal_is_json_that_names_run_and_reason(agents, wai
     ]  # fmt: skip
     stamps = [line["monotonic"] for line in lines]
     assert stamps == sorted(stamps)
+    assert replay(lines, loader.load(plan, nodes=None).plan) == len(lines)
 
 
 def test_a_unit_inherits_nothing_of_the_agent_but_its_environment(agents, wait_for):

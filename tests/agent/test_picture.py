@@ -6,9 +6,9 @@ import pytest
 
 from supervisor.agent.picture import unit_report
 from supervisor.cluster.report import from_json, to_json
-from supervisor.units import lifecycle
+from supervisor.units import states
 from supervisor.units.facts import Facts, LastExit
-from supervisor.units.lifecycle import ExitStatus
+from supervisor.units.states import ExitStatus
 
 
 def facts(state, **changes):
@@ -16,7 +16,7 @@ def facts(state, **changes):
     return Facts(state=state, **{**given, **changes})
 
 
-RUNNING = lifecycle.Running(3, 10.0, 0)
+RUNNING = states.Running(3, 10.0, ())
 
 
 def test_a_running_unit_is_ready(plan):
@@ -36,13 +36,13 @@ def test_a_running_unit_that_can_not_be_used_is_not_ready_and_says_why(plan):
 @pytest.mark.parametrize(
     ("state", "word", "reason"),
     [
-        (lifecycle.Stopped(), "STOPPED", ""),
-        (lifecycle.Waiting(0, "waits for etcd"), "WAITING", "waits for etcd"),
-        (lifecycle.Starting(3, 9.0, 0), "STARTING", ""),
-        (lifecycle.Unhealthy(3, 9.0, 0, "HTTP 503"), "UNHEALTHY", "HTTP 503"),
-        (lifecycle.Backoff(9.0, 1, "killed by SIGKILL"), "BACKOFF", "killed by SIGKILL"),
-        (lifecycle.Ended(ExitStatus(0)), "EXITED", "exited with status 0"),
-        (lifecycle.Fatal(3, "gave up"), "FATAL", "gave up"),
+        (states.Stopped(), "STOPPED", ""),
+        (states.Waiting((), "waits for etcd"), "WAITING", "waits for etcd"),
+        (states.Starting(3, 9.0, ()), "STARTING", ""),
+        (states.Unhealthy(3, 9.0, (), "HTTP 503"), "UNHEALTHY", "HTTP 503"),
+        (states.Backoff(9.0, (0.0,), "killed by SIGKILL"), "BACKOFF", "killed by SIGKILL"),
+        (states.Ended(ExitStatus(0)), "EXITED", "exited with status 0"),
+        (states.Fatal((0.0, 0.0, 0.0), "gave up"), "FATAL", "gave up"),
     ],
 )
 def test_only_a_running_unit_is_ready_and_others_give_their_reason(plan, state, word, reason):
@@ -52,13 +52,13 @@ def test_only_a_running_unit_is_ready_and_others_give_their_reason(plan, state, 
 
 def test_the_reason_of_the_state_goes_before_details_and_these_before_what_is_unusable(plan):
     unit = plan.by_name["nginx"]
-    waiting = lifecycle.Waiting(0, "waits for etcd")
+    waiting = states.Waiting((), "waits for etcd")
     assert unit_report(unit, facts(waiting, detail="d"), "u").reason == "waits for etcd"
     assert unit_report(unit, facts(RUNNING, detail="d"), "u").reason == "d"
 
 
 def test_a_reason_that_holds_other_bytes_than_text_can_be_reported(plan, report):
-    held = lifecycle.Waiting(0, "port 1 is held by pid 7 (\udcff\udc80 推論)", 9.0)
+    held = states.Waiting((), "port 1 is held by pid 7 (\udcff\udc80 推論)", 9.0)
     found = unit_report(plan.by_name["nginx"], facts(held))
     assert found.reason == "port 1 is held by pid 7 (\\udcff\\udc80 推論)"
     sent = dataclasses.replace(report(), units=(found,))

@@ -7,7 +7,7 @@ import pytest
 from supervisor.api import explanation
 from supervisor.api.explanation import Now
 from supervisor.plan.model import Restart
-from supervisor.units import lifecycle as lc
+from supervisor.units import states
 from supervisor.units.facts import Facts
 
 NOW = Now(wall=1.7e9, monotonic=100.0)
@@ -65,9 +65,9 @@ def outlook(plan, state, shown="BACKOFF", **restart):
 
 
 def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_failures(plan):
-    found = outlook(plan, lc.Backoff(107.5, 3, "killed"), max_failures=5)
+    found = outlook(plan, states.Backoff(107.5, (1.0, 2.0, 3.0), "killed"), max_failures=5)
     assert found["at"] == 1.7e9 + 7.5
-    assert "after 5 failures in a row it is given up, this was number 3" in found["what"]
+    assert "more than 5 failures within 43200 s: given up, this was number 3" in found["what"]
 
 
 def test_what_follows_a_unit_of_another_node_has_no_time(plan):
@@ -75,7 +75,7 @@ def test_what_follows_a_unit_of_another_node_has_no_time(plan):
 
 
 def test_a_deadline_that_is_never_is_no_time(plan):
-    assert outlook(plan, lc.Running(1, 0.0, 0), "RUNNING")["at"] is None
+    assert outlook(plan, states.Running(1, 0.0, ()), "RUNNING")["at"] is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_deadline_that_is_never_is_no_time(plan):
      ("never", "is not started again")],
 )  # fmt: skip
 def test_what_follows_the_end_of_a_running_unit_is_its_restart_policy(plan, policy, words):
-    assert words in outlook(plan, lc.Running(1, 0.0, 0), "RUNNING", policy=policy)["what"]
+    assert words in outlook(plan, states.Running(1, 0.0, ()), "RUNNING", policy=policy)["what"]
 
 
 @pytest.mark.parametrize(

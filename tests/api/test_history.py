@@ -6,7 +6,9 @@ import pytest
 
 from supervisor.agent import journal
 from supervisor.api import history
+from supervisor.plan.model import Restart
 from supervisor.units import lifecycle as lc
+from supervisor.units import states
 from supervisor.units.facts import Transition
 
 KILLED = lc.ExitStatus(None, "SIGKILL")
@@ -23,9 +25,10 @@ def exited(code=None, signal=None):
 
 
 def test_a_line_of_the_agent_is_an_entry():
-    transition = Transition("decode-0", lc.Exited(2, KILLED), lc.Running(2, 0, 0),
-                            lc.Backoff(9.0, 1, "killed by SIGKILL"))  # fmt: skip
-    found = history.entry(journal.line(transition, "node2", 1.7e9, 12.0))
+    context = lc.Context(12.0, 3, None, Restart(), 900.0, 15.0)
+    running, backoff = states.Running(2, 0, ()), states.Backoff(9.0, (12.0,), "killed by SIGKILL")
+    transition = Transition("decode-0", lc.Exited(2, KILLED), running, backoff, context)
+    found = history.entry(journal.line(transition, "node2", 1.7e9))
     assert (found.at, found.node, found.unit, found.run) == (1.7e9, "node2", "decode-0", 2)
     assert (found.event, found.before, found.to) == ("Exited", "RUNNING", "BACKOFF")
     assert (found.reason, history.exit_of(found)) == ("killed by SIGKILL", "killed by SIGKILL")

@@ -16,10 +16,10 @@ import pytest
 from supervisor.agent import journal, picture
 from supervisor.api import observer, server, view
 from supervisor.cluster.report import AgentReport, Report
-from supervisor.plan.model import Node, Plan, PlanUnit
+from supervisor.plan.model import Node, Plan, PlanUnit, Restart
 from supervisor.plan.recipe import IGNORED, Recipe
 from supervisor.plan.roles import RolesRecipe
-from supervisor.units import lifecycle
+from supervisor.units import lifecycle, states
 from supervisor.units.facts import Facts, Transition
 from tests.docs.pages import DOCS, block, name
 
@@ -55,9 +55,11 @@ def test_the_recipe_page_has_every_setting_of_schema_2_and_no_other() -> None:
 
 
 def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
-    exited = lifecycle.Exited(1, lifecycle.ExitStatus(None, "SIGKILL"))
-    running, backoff = lifecycle.Running(1, 0.0, 0), lifecycle.Backoff(1.0, 1, "killed")
-    line = journal.line(Transition("decode-0", exited, running, backoff), "node2", 1.0, 1.0)
+    exited = lifecycle.Exited(1, states.ExitStatus(None, "SIGKILL"))
+    running, backoff = states.Running(1, 0.0, ()), states.Backoff(1.0, (1.0,), "killed")
+    context = lifecycle.Context(1.0, 2, None, Restart(), 1.0, 1.0)
+    step = Transition("decode-0", exited, running, backoff, context)
+    line = journal.line(step, "node2", 1.0)
     assert shape(json.loads(block(FILES, "journal"))) == shape(json.loads(line))
 
 
@@ -107,7 +109,7 @@ def report() -> Report:
         ports={"http": 1, "nccl": 2, "bootstrap": 3},
         command=("true",),
     )
-    facts = Facts(lifecycle.Running(1, 0.0, 0), 1, 1, 1.0, 1.0, "", None)
+    facts = Facts(states.Running(1, 0.0, 0), 1, 1, 1.0, 1.0, "", None)
     return Report(
         cluster="demo",
         plan="1",

@@ -272,7 +272,7 @@ class Make(list[Unit]):
             node="node0",
             command=words if "/" in words[0] else (*NASTY, *words),
             restart=restart or Restart(policy="never"),
-            stop=Stop(timeout_s=stop_s),
+            stop=plan.pop("stop", Stop(timeout_s=stop_s)),
             **plan,
         )
         path = log or self._directory / f"{name}.out"

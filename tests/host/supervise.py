@@ -20,7 +20,7 @@ import uvloop
 
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.errors import SupervisorError
-from supervisor.units import lifecycle
+from supervisor.units import lifecycle, states
 from supervisor.units.facts import Transition
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -51,8 +51,8 @@ class Agent:
         last = facts.last_exit
         tell(
             unit=unit,
-            state=lifecycle.public(facts.state),
-            reason=lifecycle.reason_of(facts.state),
+            state=states.public(facts.state),
+            reason=states.reason_of(facts.state),
             detail=facts.detail,
             pid=facts.pid,
             run=facts.run,
@@ -105,7 +105,7 @@ class Agent:
         for event in (
             lifecycle.BecameReady(run),
             lifecycle.LostReadiness(run, "late"),
-            lifecycle.Exited(run, lifecycle.ExitStatus(0)),
+            lifecycle.Exited(run, states.ExitStatus(0)),
             lifecycle.SpawnFailed(run, "late"),
         ):
             self._runners[unit].tell(event)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor.plan.model import Restart
+from supervisor.plan.model import Restart, Stop
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
 
@@ -88,6 +88,24 @@ def test_many_units_that_are_killed_at_once_are_all_back(make, supervising):
     supervising.do("crowd", [unit.name for unit in units])
     second = {unit.until("RUNNING", lambda news: news.run == 2).pid for unit in units}
     assert len(first | second) == 60
+
+
+def test_a_planned_end_runs_the_drain_command_before_the_stop_signal(make, tmp_path):
+    seen, log = tmp_path / "seen", tmp_path / "log"
+    drain = ("/bin/sh", "-c", f"echo drains $WHO; kill -0 $(cat {seen}.pid) && touch {seen}")
+    unit = make("sleep", log=log, stop=Stop(drain=drain), env={"WHO": "me"}).start()
+    (tmp_path / "seen.pid").write_text(str(unit.until("RUNNING").pid))
+    assert unit.stop().until("STOPPED").last == "killed by SIGTERM"
+    assert seen.exists()
+    assert "drains me" in log.read_text().splitlines()
+    assert unit.ever(lambda news: "no new work" in news.reason).state == "STOPPING"
+
+
+@pytest.mark.parametrize("drain", [("sleep", "1000"), ("/no/such/program",)], ids=str)
+def test_a_drain_that_fails_or_hangs_holds_up_no_end(make, drain):
+    unit = make("sleep", stop=Stop(drain=drain, drain_timeout_s=0.2)).start()
+    unit.until("RUNNING")
+    assert unit.stop().until("STOPPED").last == "killed by SIGTERM"
 
 
 # -- children that do not want to end ----------------------------------------------------------

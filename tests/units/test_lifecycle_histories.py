@@ -16,41 +16,57 @@ from hypothesis.stateful import (
 )
 
 from supervisor.clock import FOREVER
-from supervisor.plan.model import Restart
+from supervisor.plan.model import Restart as Policy
 from supervisor.units import lifecycle as lc
+from supervisor.units import states
 from supervisor.units.lifecycle import (
     BecameReady,
     Context,
-    Ended,
+    Drained,
     Exited,
-    ExitStatus,
-    Fatal,
+    FoundDead,
     GateChanged,
     Kill,
     Lingering,
     LostReadiness,
+    Progressed,
+    Recycle,
+    Restart,
     Spawn,
     SpawnFailed,
     Start,
     Stop,
+    Terminate,
+    Tick,
+    step,
+)
+from supervisor.units.states import (
+    Draining,
+    Ended,
+    ExitStatus,
+    Fatal,
     Stopped,
     Stopping,
-    Terminate,
     Then,
-    Tick,
     Waiting,
     deadline,
     run_of,
-    step,
 )
 
 POLICIES = [
-    Restart(
-        policy=policy, first_delay_s=first, delay_s=2.0, max_failures=most, forgive_after_s=50.0
+    Policy(
+        policy=policy,
+        first_delay_s=first,
+        delay_s=2.0,
+        max_failures=most,
+        window_s=200.0,
+        forgive_after_s=50.0,
+        fatal_signals=final,
     )
     for policy in ("always", "on-failure", "never")
     for first in (0.0, 1.0)
     for most in (0, 3)
+    for final in ((), ("SIGKILL",))
 ]
 GOOD, BAD = ExitStatus(0), ExitStatus(1)
 KILLED = ExitStatus(None, "SIGKILL")
@@ -63,7 +79,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.state: lc.State = Stopped()
+        self.state: states.State = Stopped()
         self.inbox: deque[lc.Event] = deque()
         self.main: int | None = None  # the run whose main process lives
         self.tree: int | None = None  # the run of which anything lives
@@ -74,12 +90,13 @@ class Histories(RuleBasedStateMachine):
         self.wanted = False
         self.rests = False
         self.kill_due = FOREVER
+        self.drain = 0.0
         self.restart = POLICIES[0]
-        self.status = GOOD
+        self.status, self.hopeless = GOOD, False
 
-    @initialize(restart=st.sampled_from(POLICIES))
-    def policy(self, restart: Restart) -> None:
-        self.restart = restart
+    @initialize(restart=st.sampled_from(POLICIES), drain=st.sampled_from([0.0, 10.0]))
+    def policy(self, restart: Policy, drain: float) -> None:
+        self.restart, self.drain = restart, drain
 
     # -- what the runner does
 
@@ -90,7 +107,9 @@ class Histories(RuleBasedStateMachine):
             gate=self.gate,
             restart=self.restart,
             ready_within=20.0,
+            ready_at_most=60.0,
             stop_within=stop_within,
+            drain_within=self.drain,
             unclean=self.unclean,
         )
 
@@ -101,19 +120,19 @@ class Histories(RuleBasedStateMachine):
         for effect in effects:
             self.perform(effect, context)
 
-    def note(self, event: lc.Event, before: lc.State, context: Context) -> None:
+    def note(self, event: lc.Event, before: states.State, context: Context) -> None:
         """What the world knows of wishes and rights, told apart from the code under test."""
-        if isinstance(event, Start):
+        if isinstance(event, Start | Restart):
             self.wanted, self.rests = True, False
         if isinstance(event, Stop):
             self.wanted = False
-            if run_of(before) is not None:
+            if isinstance(before, Stopping):
                 self.kill_due = min(self.kill_due, context.now + context.stop_within)
         own = isinstance(event, Exited) and event.run == run_of(before)
-        if own and not isinstance(before, Stopping):
+        if own and not isinstance(before, Stopping | Draining):
             once = self.restart.policy == "never"
             well = self.restart.policy == "on-failure" and event.status == GOOD
-            self.rests |= once or well
+            self.rests |= once or well or event.hopeless
 
     def perform(self, effect: lc.Effect, context: Context) -> None:
         if isinstance(effect, Spawn):
@@ -142,6 +161,10 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         self.inbox.append(Start())
+
+    @rule()
+    def begin_afresh(self) -> None:
+        self.inbox.append(Restart())
 
     @rule(stop_within=st.sampled_from([0.0, 1.0, 15.0]))
     def stop(self, stop_within: float) -> None:
@@ -173,9 +196,9 @@ class Histories(RuleBasedStateMachine):
         self.unclean, self.refuses = unclean, refuses
 
     @precondition(lambda self: self.main is not None)
-    @rule(status=STATUSES, lingers=st.booleans())
-    def main_ends(self, status: ExitStatus, lingers: bool) -> None:
-        self.status = status
+    @rule(status=STATUSES, lingers=st.booleans(), hopeless=st.booleans())
+    def main_ends(self, status: ExitStatus, lingers: bool, hopeless: bool = False) -> None:
+        self.status, self.hopeless = status, hopeless
         run, self.main = self.main, None
         if lingers:
             self.inbox.append(Lingering(run, "alive: pid 7"))
@@ -185,22 +208,43 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.tree is not None and self.main is None)
     @rule()
     def tree_ends(self) -> None:
-        self.inbox.append(Exited(self.tree, self.status))
+        self.inbox.append(Exited(self.tree, self.status, "", self.hopeless))
         self.tree = None
 
     @precondition(lambda self: self.main is not None)
-    @rule(ready=st.booleans())
-    def answers(self, ready: bool) -> None:
-        run = self.main
-        self.inbox.append(BecameReady(run) if ready else LostReadiness(run, "HTTP 503"))
+    @rule(said=st.sampled_from([BecameReady, Progressed, LostReadiness, FoundDead]))
+    def answers(self, said: type) -> None:
+        rest = ("HTTP 503",) if said in (LostReadiness, FoundDead) else ()
+        self.inbox.append(said(self.main, *rest))
+
+    @precondition(lambda self: self.main is not None)
+    @rule()
+    def must_begin_afresh_with_others(self) -> None:
+        self.inbox.append(Recycle(self.main, "rank 1 failed"))
+
+    @precondition(lambda self: isinstance(self.state, Draining))
+    @rule()
+    def is_drained(self) -> None:
+        self.inbox.append(Drained(run_of(self.state)))
 
     @rule(
         run=st.integers(0, 50),
-        event=st.sampled_from([Lingering, SpawnFailed, LostReadiness, BecameReady, Exited]),
+        event=st.sampled_from(
+            [
+                Lingering,
+                SpawnFailed,
+                LostReadiness,
+                BecameReady,
+                Exited,
+                FoundDead,
+                Recycle,
+                Drained,
+            ]
+        ),
     )
     def late_event(self, run: int, event: type) -> None:
         if run != run_of(self.state):
-            rest = {Exited: (BAD,), BecameReady: ()}.get(event, ("late",))
+            rest = {Exited: (BAD,), BecameReady: (), Drained: ()}.get(event, ("late",))
             before = self.state
             self.take(event(run, *rest))
             assert self.state == before
@@ -217,7 +261,8 @@ class Histories(RuleBasedStateMachine):
     def wanted_down_never_leads_up(self) -> None:
         if not self.wanted:
             resting = isinstance(self.state, Stopped | Ended)
-            assert resting or (isinstance(self.state, Stopping) and self.state.then is Then.REST)
+            ending = isinstance(self.state, Stopping | Draining)
+            assert resting or (ending and self.state.then is Then.REST)
 
     @invariant()
     def wanted_up_is_not_forgotten(self) -> None:
@@ -240,7 +285,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def failures_stay_within_the_budget(self) -> None:
         if not isinstance(self.state, Stopped | Ended | Fatal):
-            assert 0 <= self.state.failures <= self.restart.max_failures
+            assert len(self.state.failures) <= self.restart.max_failures
 
     @invariant()
     def ticks_never_storm(self) -> None:
@@ -258,7 +303,7 @@ class Histories(RuleBasedStateMachine):
         while self.inbox or self.tree is not None:
             if self.inbox:
                 event = self.inbox.popleft()
-                if not isinstance(event, Start):
+                if not isinstance(event, Start | Restart):
                     self.take(event)
             elif self.main is not None:
                 self.main_ends(KILLED, lingers=False)

@@ -7,56 +7,68 @@ from typing import get_args
 
 import pytest
 
-from supervisor.plan.model import Restart
+from supervisor.plan.model import Restart as Policy
 from supervisor.units import lifecycle as lc
+from supervisor.units import states
 from supervisor.units.lifecycle import (
-    Backoff,
     BecameReady,
     Context,
-    Ended,
+    Drain,
+    Drained,
     Exited,
-    ExitStatus,
-    Fatal,
+    FoundDead,
     GateChanged,
     Kill,
     Lingering,
     LostReadiness,
-    Running,
+    Progressed,
+    Recycle,
+    Restart,
     Spawn,
     SpawnFailed,
     Start,
-    Starting,
     Stop,
+    Terminate,
+    Tick,
+    step,
+)
+from supervisor.units.states import (
+    Backoff,
+    Draining,
+    Ended,
+    ExitStatus,
+    Fatal,
+    Running,
+    Starting,
     Stopped,
     Stopping,
-    Terminate,
     Then,
-    Tick,
     Unhealthy,
     Waiting,
     deadline,
     public,
     reason_of,
     run_of,
-    step,
 )
 
 GOOD, BAD = ExitStatus(0), ExitStatus(1)
 STATES = [
     Stopped(),
-    Waiting(1, "waits for a"),
-    Waiting(1, "port 1 is held", 5.0),
-    Starting(1, 5.0, 1),
-    Running(1, 0.0, 1),
-    Unhealthy(1, 0.0, 1, "x"),
-    *(Stopping(1, 5.0, then, 1, "x", kills) for then in Then for kills in (0, 1)),
-    Backoff(5.0, 1, "x"),
+    Waiting((0.0,), "waits for a"),
+    Waiting((0.0,), "port 1 is held", 5.0),
+    Starting(1, 5.0, (0.0,)),
+    Running(1, 0.0, (0.0,)),
+    Unhealthy(1, 0.0, (0.0,), "x"),
+    *(Stopping(1, 5.0, then, (0.0,), "x", kills) for then in Then for kills in (0, 1)),
+    *(Draining(1, 5.0, then, (0.0,), "x") for then in (Then.REST, Then.RESTART)),
+    Backoff(5.0, (0.0,), "x"),
     Ended(BAD),
-    Fatal(6, "x"),
+    Fatal((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), "x"),
 ]
 EVENTS = [
     Start(),
     Stop(),
+    Restart(),
     Tick(),
     GateChanged(),
     SpawnFailed(1, "e"),
@@ -65,46 +77,55 @@ EVENTS = [
     Exited(1, BAD),
     BecameReady(1),
     LostReadiness(1, "d"),
+    Exited(1, BAD, "no such model", hopeless=True),
+    Progressed(1),
+    FoundDead(1, "d"),
+    Recycle(1, "d"),
+    Drained(1),
 ]
 CONTEXTS = [
     Context(
         now=now,
         next_run=9,
         gate=gate,
-        restart=Restart(policy=policy),
+        restart=Policy(policy=policy, fatal_codes=(1,) if final else ()),
         ready_within=900.0,
         stop_within=15.0,
         unclean=unclean,
+        drain_within=drain,
     )
     for now in (0.0, 5.0, 1000.0)
     for gate in (None, "closed")
     for unclean in (None, "held")
     for policy in ("always", "on-failure", "never")
+    for final, drain in ((False, 0.0), (True, 10.0))
 ]
 PAIRS = list(itertools.product(STATES, EVENTS))
 
 
-def possible(state: lc.State, event: lc.Event) -> bool:
+def possible(state: states.State, event: lc.Event) -> bool:
     """A run that became ready was spawned, so its spawn can't have been refused."""
-    return not (isinstance(state, Running | Unhealthy) and isinstance(event, SpawnFailed))
+    return not (
+        isinstance(state, Running | Unhealthy | Draining) and isinstance(event, SpawnFailed)
+    )
 
 
 def test_the_table_covers_every_state_and_event() -> None:
-    assert {type(state) for state in STATES} == set(get_args(lc.State))
+    assert {type(state) for state in STATES} == set(get_args(states.State))
     assert {type(event) for event in EVENTS} == set(get_args(lc.Event))
-    assert {public(state) for state in STATES} == set(get_args(lc.Public))
+    assert {public(state) for state in STATES} == set(get_args(states.Public))
 
 
 @pytest.mark.parametrize(
     ("state", "event"), [pair for pair in PAIRS if not possible(*pair)], ids=repr
 )
-def test_a_pair_that_can_not_happen_is_refused_loudly(state: lc.State, event: lc.Event) -> None:
+def test_a_pair_that_can_not_happen_is_refused_loudly(state: states.State, event: lc.Event) -> None:
     with pytest.raises(AssertionError):
         step(state, event, CONTEXTS[0])
 
 
 @pytest.mark.parametrize(("state", "event"), [pair for pair in PAIRS if possible(*pair)], ids=repr)
-def test_every_pair_is_decided_and_keeps_the_rules(state: lc.State, event: lc.Event) -> None:
+def test_every_pair_is_decided_and_keeps_the_rules(state: states.State, event: lc.Event) -> None:
     for context in CONTEXTS:
         state_after, effects = step(state, event, context)
         check_spawns(state, event, context, state_after, effects)
@@ -132,7 +153,7 @@ def check_spawns(state, event, context, state_after, effects) -> None:
 def check_signals(state, state_after, effects) -> None:
     """They go to the run there is, which the state keeps until it is gone."""
     for effect in effects:
-        if isinstance(effect, Terminate | Kill):
+        if isinstance(effect, Terminate | Kill | Drain):
             assert effect.run == run_of(state) == run_of(state_after)
 
 
@@ -147,10 +168,12 @@ def check_run_is_kept(state, event, state_after, effects) -> None:
 def check_wish(event, state_after) -> None:
     if isinstance(event, Stop):
         down = isinstance(state_after, Stopped | Ended)
-        assert down or (isinstance(state_after, Stopping) and state_after.then is Then.REST)
-    if isinstance(event, Start):
+        ending = isinstance(state_after, Stopping | Draining)
+        assert down or (ending and state_after.then is Then.REST)
+    if isinstance(event, Start | Restart):
         assert not isinstance(state_after, Stopped | Ended | Fatal | Backoff)
-        assert not (isinstance(state_after, Stopping) and state_after.then is Then.REST)
+        ending = isinstance(state_after, Stopping | Draining)
+        assert not (ending and state_after.then is Then.REST)
 
 
 def check_time(state, event, context, state_after, effects) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.units import spawner
-from supervisor.units.lifecycle import ExitStatus
 from supervisor.units.spawner import TAG_LIMIT, Process, Spawner, close_inherited, exit_status
+from supervisor.units.states import ExitStatus
 
 LIMIT = 10.0  # seconds, for anything that is going to happen
 ENV = dict(os.environ)
