@@ -39,7 +39,7 @@ class Resources:
 class RoleRestart:
     """When a worker that ended is started again. ``backoff``: seconds before the first time."""
 
-    policy: Literal["never", "on-failure", "always"] | None = None
+    policy: Literal["always", "on-failure", "never"] | None = None
     max_restarts: int | None = None
     backoff: float | None = None
 

@@ -147,7 +147,7 @@ def test_spread_and_heterogeneous_are_as_in_schema_1(desk):
         ("roles.decode.extra_args=[[1]]", "roles.decode.extra_args", "only texts and numbers"),
         ("roles.decode.extra_args=3", "roles.decode.extra_args", "must be a list of words"),
         ("roles.decode.kv_events=3", "roles.decode.kv_events", "true, false or a table"),
-        ("roles.decode.restart.policy=x", "roles.decode.restart.policy", "one of 'never'"),
+        ("roles.decode.restart.policy=x", "roles.decode.restart.policy", "one of 'always'"),
         ("roles.decode.restart.backoff=-1", "roles.decode.restart.backoff", "must be 0 to"),
         ("roles.decode.restart.max_restarts=-1", "roles.decode.restart.max_restarts", "0 to"),
         ("engine=vllm", "engine", "set engine: sglang"),
