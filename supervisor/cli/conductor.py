@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
 from supervisor.assignment import reader
+from supervisor.cli import verdict
+from supervisor.cli.benchmarker import Benchmarker
 from supervisor.cli.starter import Agents, alone, loopback_nodes, refuse_busy_ports
 from supervisor.cli.table import table
 from supervisor.cli.teller import on_stderr, say
 from supervisor.cli.watcher import Outcome, Watcher, reaches
-from supervisor.errors import SupervisorError
 from supervisor.plan import loader
 from supervisor.plan.loader import Loaded
 from supervisor.plan.model import Node, Plan
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         front = plan.front()
         say(f"ready: clients talk to {front}" if front else "ready")
         if args.command:
-            return _run_command(args.command, plan, run_dir)
+            return _run_command(args.command, run_dir)
         detached = args.detach
         return 0 if detached else _stay(agents)
     except _NotUp as error:
@@ -87,14 +86,11 @@ def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
         raise _NotUp(outcome, watcher.why(outcome))
 
 
-def _run_command(command: list[str], plan: Plan, run_dir: Path) -> int:
-    """COMMAND gets the front's address and the run directory in its environment."""
-    facts = {"PDSUP_URL": plan.front() or "", "PDSUP_RUN_DIR": str(run_dir)}
-    try:
-        status = subprocess.call(command, env={**os.environ, **facts})
-    except OSError as error:
-        raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
-    return status if status >= 0 else 128 - status
+def _run_command(command: list[str], run_dir: Path) -> int:
+    """As ``pdsup run`` does it, with the verdict in ``run.json``."""
+    benchmark = Benchmarker(run_dir).run(command)
+    say("\n".join(verdict.told(benchmark)))
+    return benchmark.status
 
 
 def _stay(agents: Agents) -> int:

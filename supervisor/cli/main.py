@@ -22,6 +22,7 @@ VERBS = (
     "wait",
     "explain",
     "events",
+    "run",
     "logs",
     "start",
     "stop",

@@ -57,6 +57,10 @@ class Desk:
         sum_ = subprocess.run(words, cwd=self.work, capture_output=True, text=True, check=True)
         (bin_dir.parent / "installed").write_text(f"router,dev {sum_.stdout}")
 
+    def bring(self, folder: str) -> None:
+        """Puts a copy of a folder of the repository here."""
+        shutil.copytree(ROOT / folder, self.work / folder)
+
     def install(self) -> None:
         """Puts ``pdsup`` on the PATH."""
         self.env["PATH"] = f"{BIN}:{self.env['PATH']}"

@@ -16,6 +16,7 @@ from tests.docs.pages import DOCS, PAGES, block, blocks, name
 
 TUTORIAL = DOCS / "tutorial" / "first-cluster.md"
 BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
+BENCHMARK = DOCS / "how-to" / "benchmark.md"
 SLURM = DOCS / "how-to" / "slurm.md"
 FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
 RECIPE = DOCS / "reference" / "recipe.md"
@@ -31,8 +32,18 @@ def test_every_command_of_the_tutorial_works_in_a_fresh_checkout(desk: Desk) -> 
     desk.check_out()
     done = desk.type(typed(TUTORIAL))
     assert done.returncode == 0, done.stdout
-    for shown in ("run 2 begins, after: killed by SIGKILL", "restarts 1", '"object":"list"'):
+    again = "run 2 begins, after: killed by SIGKILL"
+    for shown in (again, "restarts 1", '"object":"list"', "\nclean: "):
         assert shown in done.stdout
+
+
+def test_a_benchmark_that_kills_a_worker_is_tainted_as_the_page_says(desk: Desk) -> None:
+    desk.install()
+    desk.bring("configs")
+    done = desk.type(typed(BENCHMARK))
+    assert done.returncode == 0, done.stdout
+    assert "tainted: 1 incident in" in done.stdout
+    assert "decode-0 (node2) was restarted, away for" in done.stdout
 
 
 def test_the_plan_written_by_hand_runs_with_the_commands_beside_it(desk: Desk) -> None:

@@ -1,0 +1,110 @@
+"""What disturbed a cluster within a time: outages of units and of nodes. Pure.
+
+An outage begins when a unit stops being RUNNING and ends when it is so again. A unit that ends
+with status 0 has done its work: that is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from supervisor.api.history import Entry, exit_of
+
+Kind = Literal["restart", "unhealthy", "down", "fatal", "node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Times are seconds since the epoch; ``ended`` is None for one that goes on.
+
+    ``kind``: ``restart``: it ended and is back, or on the way; ``unhealthy``: it was not ready, but
+    its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
+    be asked. ``unit`` is empty for a node.
+    """
+
+    kind: Kind
+    unit: str
+    node: str
+    began: float
+    ended: float | None
+    what: str
+
+
+def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incident]:
+    """The outages of units that overlap the time from ``begin`` to ``end``, the oldest first."""
+    by_unit: dict[str, list[Entry]] = {}
+    for one in entries:
+        if one.unit:
+            by_unit.setdefault(one.unit, []).append(one)
+    found = [each for own in by_unit.values() for each in _outages(own)]
+    return ordered(each for each in found if overlaps(each, begin, end))
+
+
+def overlaps(incident: Incident, begin: float, end: float) -> bool:
+    """Whether any of it lies within the time."""
+    return incident.began <= end and (incident.ended is None or incident.ended >= begin)
+
+
+def ordered(found: Iterable[Incident]) -> list[Incident]:
+    """By their begin; equal ones by name."""
+    return sorted(found, key=lambda one: (one.began, one.unit, one.node))
+
+
+def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
+    """The outages of one unit; what was its last state counts, for an agent may have died."""
+    going: Incident | None = None
+    last = ""
+    for one in entries:
+        if going is None and "RUNNING" in (last or one.before) and not _well(one):
+            going = Incident(_kind(one), one.unit, one.node, one.at, None, _what(one, last))
+        elif going is not None and _well(one):
+            yield replace(going, ended=one.at)
+            going = None
+        elif going is not None:
+            going = replace(
+                going, kind=_worse(going.kind, _kind(one)), what=going.what or _what(one, last)
+            )
+        last = one.to
+    if going is not None:
+        yield going
+
+
+def _well(one: Entry) -> bool:
+    return one.to == "RUNNING" or (one.to == "EXITED" and exit_of(one) == "exited with status 0")
+
+
+_SEVERITY: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
+
+
+def _kind(one: Entry) -> Kind:
+    match one.to:
+        case "FATAL":
+            return "fatal"
+        case "STARTING":
+            return "restart"
+        case "UNHEALTHY":
+            return "unhealthy"
+    return "down"
+
+
+def _worse(first: Kind, second: Kind) -> Kind:
+    return max(first, second, key=_SEVERITY.index)
+
+
+def _what(one: Entry, last: str) -> str:
+    lost = "it was gone when its agent came back" if last == "RUNNING" != one.before else ""
+    return lost or one.reason or exit_of(one)
+
+
+def to_json(incident: Incident) -> dict[str, Any]:
+    """As ``run.json`` has it."""
+    return {
+        "kind": incident.kind,
+        "unit": incident.unit or None,
+        "node": incident.node,
+        "began": incident.began,
+        "ended": incident.ended,
+        "what": incident.what,
+    }

@@ -1,0 +1,118 @@
+"""``pdsup run``."""
+
+import json
+import signal
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def cluster(agents, wait_for):
+    """A worker on each of two nodes, up, as the first of them knows."""
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "a")
+    wait_for(lambda: agents.status(query="?all=1")["node1"]["units"][0]["state"] == "RUNNING")
+    return agents
+
+
+def record(agents):
+    return json.loads((agents.run_dir / "run.json").read_text())
+
+
+def kills(agents, unit, node):
+    """A benchmark that kills a unit, and ends when that is back."""
+    pid = agents.look(unit, node)["pid"]
+    again = f"{sys.executable} -m supervisor wait --timeout 20"
+    journal = agents.run_dir / "events" / f"{node}.jsonl"
+    return ["sh", "-c", f"kill -9 {pid}; until grep -q SIGKILL {journal}; do :; done; {again}"]
+
+
+def test_a_benchmark_that_nothing_disturbed_is_clean_and_recorded(cluster, pdsup):
+    script = 'echo "$PDSUP_RUN_DIR"; exit 7'
+    done = pdsup("run", "--require-clean", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (7, f"{cluster.run_dir}\n")
+    assert done.stderr.startswith("clean: nothing happened in 0:00:0")
+    found = record(cluster)
+    assert (found["verdict"], found["status"], found["incidents"]) == ("clean", 7, [])
+    assert (found["cluster"], found["command"]) == ("small", ["sh", "-c", script])
+    assert 0 <= found["ended"] - found["began"] < 20
+
+
+@pytest.mark.parametrize(("words", "expected"), [([], 0), (["--require-clean"], 3)])
+def test_a_benchmark_during_which_a_unit_died_is_tainted(cluster, pdsup, words, expected):
+    done = pdsup("run", *words, "--", *kills(cluster, "b", "node1"))
+    assert done.returncode == expected
+    assert "tainted: 1 incident in 0:00:0" in done.stderr
+    (incident,) = record(cluster)["incidents"]
+    assert (incident["kind"], incident["unit"], incident["node"]) == ("restart", "b", "node1")
+    assert incident["what"] == "killed by SIGKILL"
+    assert record(cluster)["began"] <= incident["began"] <= incident["ended"]
+
+
+def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):
+    agent = cluster.processes["node1"].pid
+    gone = (
+        f'until ! {sys.executable} -m supervisor status --all --json | grep -q "reachable.: false"'
+    )
+    script = f"kill -9 {agent}; {gone.replace('until !', 'until')}; do :; done"
+    done = pdsup("run", "--", "sh", "-c", script)
+    assert done.returncode == 0
+    assert "node1 could not be asked for " in done.stderr
+    assert {one["kind"] for one in record(cluster)["incidents"]} == {"node"}
+
+
+def test_the_record_as_json_is_alone_on_stdout(cluster, pdsup):
+    done = pdsup("run", "--json", "--", "echo", "throughput 5")
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["command"]) == ("clean", ["echo", "throughput 5"])
+    assert done.stderr == "throughput 5\n"
+
+
+def test_earlier_benchmarks_of_a_run_are_kept(cluster, pdsup):
+    for word in ("one", "two", "three"):
+        assert pdsup("run", "--", "true", word).returncode == 0
+    found = record(cluster)
+    assert found["command"] == ["true", "three"]
+    assert [one["command"][1] for one in found["earlier"]] == ["one", "two"]
+    assert all("earlier" not in one for one in found["earlier"])
+
+
+def test_a_benchmark_waits_until_all_is_ready(agents, pdsup):
+    agents.start(agents.plan(agents.listener("slow", delay=0.5)))
+    done = pdsup("run", "--", "true")
+    assert (done.returncode, "ready: service 0/1" in done.stderr) == (0, True)
+    assert record(agents)["verdict"] == "clean"
+
+
+def test_a_cluster_that_does_not_get_ready_in_time_runs_nothing(agents, pdsup):
+    agents.start(agents.plan(agents.listener("slow", delay=1000.0)))
+    done = pdsup("run", "--timeout", "0.2", "--", "touch", str(agents.directory / "ran"))
+    assert done.returncode == 124
+    assert "cannot run touch: not in time" in done.stderr
+    assert not (agents.directory / "ran").exists()
+
+
+def test_a_signal_is_passed_on_to_the_benchmark_and_the_verdict_still_comes(
+    cluster, pdsup_goes_on, wait_for
+):
+    benchmark = pdsup_goes_on("run", "--", "sh", "-c", "echo going; exec sleep 1000")
+    wait_for(lambda: "going" in benchmark.said.read_text())
+    benchmark.send_signal(signal.SIGTERM)
+    assert benchmark.wait(20) == 128 + signal.SIGTERM
+    assert record(cluster)["status"] == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("words", [[], ["--"]])
+def test_a_run_of_nothing_is_wrong_usage(pdsup, words):
+    done = pdsup("run", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_benchmark_that_can_not_be_started_is_named(cluster, pdsup):
+    done = pdsup("run", "--", "/no/such/program")
+    assert (done.returncode, done.stderr) == (
+        1, "pdsup: cannot run /no/such/program: No such file or directory\n"
+    )  # fmt: skip
+    assert not (cluster.run_dir / "run.json").exists()

@@ -1,0 +1,92 @@
+"""The verdict on a benchmark."""
+
+import pytest
+
+from supervisor.api.incidents import Incident
+from supervisor.cli import verdict
+from supervisor.cli.verdict import Benchmark
+
+NOW = 1795435200.0  # 2026-11-23 12:00:00 UTC
+
+
+def benchmark(*incidents):
+    return Benchmark(
+        command=["./bench", "-n", "5"], cluster="demo", plan="d" * 64, began=NOW - 754, ended=NOW,
+        status=0, incidents=incidents,
+    )  # fmt: skip
+
+
+KILLED = Incident("restart", "decode-0", "node2", NOW - 60, NOW - 55.5, "killed by SIGKILL")
+LOST = Incident("node", "", "node3", NOW - 9, None, "its agent can't be asked: timed out")
+
+
+@pytest.mark.usefixtures("utc")
+def test_a_tainted_verdict_looks_as_it_was_looked_at(golden):
+    golden("verdict", verdict.told(benchmark(KILLED, LOST)))
+
+
+def test_a_clean_verdict_is_one_line():
+    assert verdict.told(benchmark()) == ["clean: nothing happened in 0:12:34"]
+
+
+def test_the_record_holds_all_that_was_judged():
+    found = verdict.record(benchmark(KILLED))
+    assert (found["verdict"], found["seconds"], found["status"]) == ("tainted", 754.0, 0)
+    assert found["command"] == ["./bench", "-n", "5"]
+    assert found["incidents"] == [{
+        "kind": "restart", "unit": "decode-0", "node": "node2", "began": NOW - 60,
+        "ended": NOW - 55.5, "what": "killed by SIGKILL",
+    }]  # fmt: skip
+
+
+def status(*nodes):
+    return {"nodes": [
+        {"node": name, "address": f"10.0.0.{i}", "units": units,
+         "agent": {"reachable": problem is None, "problem": problem}}
+        for i, (name, problem, units) in enumerate(nodes)
+    ]}  # fmt: skip
+
+
+def test_a_node_that_can_not_be_asked_is_an_incident_until_it_can():
+    away = status(("node0", None, []), ("node1", "timed out", []))
+    back = status(("node0", None, []), ("node1", None, []))
+    once = verdict.lost_nodes([], away, 5.0)
+    assert [(one.kind, one.node, one.began, one.ended, one.what) for one in once] == [
+        ("node", "node1", 5.0, None, "timed out")
+    ]
+    assert verdict.lost_nodes(once, away, 6.0) == once
+    (ended,) = verdict.lost_nodes(once, back, 7.0)
+    assert ended.ended == 7.0
+    again = verdict.lost_nodes([ended], away, 8.0)
+    assert [(one.began, one.ended) for one in again] == [(5.0, 7.0), (8.0, None)]
+
+
+def test_no_agent_at_all_is_an_incident_of_the_cluster():
+    (lost,) = verdict.lost_nodes([], None, 5.0)
+    assert lost.what == "no agent answers on this machine"
+    assert verdict.told(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "could", "not"]
+
+
+def test_a_restart_that_no_journal_tells_is_an_incident_too(unit):
+    before = status(("node2", None, [unit(run=1), unit("decode-1", run=3)]))
+    after = status(("node2", None, [unit(run=2, since=9.0), unit("decode-1", run=3)]))
+    (found,) = verdict.unrecorded(before, after, [], 10.0)
+    assert (found.unit, found.kind, found.began) == ("decode-0", "restart", 9.0)
+    assert verdict.unrecorded(before, after, [KILLED], 10.0) == []
+
+
+def test_clients_talk_to_nginx_else_the_first_router_else_the_only_aggregated_worker(unit):
+    nginx = unit("nginx", kind="nginx", role=None, node="n0", ports={"http": 8000})
+    routers = [unit(f"router-{i}", kind="router", role=None, node=f"n{i}", ports={"http": 30080})
+               for i in range(2)]  # fmt: skip
+    agg = [unit(f"agg-{i}", role="agg", node="n1", ports={"http": 30000}) for i in range(2)]
+
+    def front(*units):
+        nodes = (("n0", None, []), ("n1", None, list(units)))
+        return verdict.front(status(*nodes))
+
+    assert front(*agg, *routers, nginx) == "http://10.0.0.0:8000"
+    assert front(*agg, *routers) == "http://10.0.0.0:30080"
+    assert front(agg[0]) == "http://10.0.0.1:30000"
+    assert front(*agg) is None
+    assert front(unit()) is None
