@@ -69,7 +69,7 @@ class Agent:
         self._spawner = Spawner()
         self._notes = Bookkeeper(assignment.place.state_dir)
         self._reaper = Reaper(self._spawner)
-        host = Host(self._spawner, self._reaper, Prober(session), tasks, self.plan.name)
+        host = Host(self._spawner, self._reaper, Prober(self._spawner), tasks, self.plan.name)
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)

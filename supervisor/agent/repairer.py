@@ -12,7 +12,7 @@ from supervisor.assignment.compile import AssignedUnit
 from supervisor.cluster import routing
 from supervisor.cluster.report import UnitReport
 from supervisor.plan.model import Plan
-from supervisor.units.prober import cause
+from supervisor.units.requester import cause
 
 TIMEOUT_S = 5.0
 # The router answers before it has done what it was asked, so it is asked again until it has.

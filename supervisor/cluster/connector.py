@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from supervisor.cluster.gate import Path
 from supervisor.plan.model import Plan
-from supervisor.units.prober import cause, connect
+from supervisor.units.requester import cause, connect
 
 TIMEOUT_S = 2.0
 # Nothing tells when a closed port opens, so a path that failed is tried again.

@@ -14,7 +14,7 @@ from supervisor import clock
 from supervisor.cluster import signature
 from supervisor.cluster.report import NOT_ASKED, Peer, Report, from_json
 from supervisor.plan.model import Plan
-from supervisor.units.prober import cause
+from supervisor.units.requester import cause
 
 WAIT_S = 20.0
 # Beyond the wait: what a loaded node may need to answer. A node that lost power is noticed then.

@@ -57,12 +57,49 @@ MOST_ROUTES = 250_000
 HEALTH_TIMEOUT_S = 25.0
 WORKER_HEALTH = Check(port="http", path="/health")
 BOOTSTRAP_HEALTH = Check(port="bootstrap", path="/health")
+# 503 until all ranks of the prefill have registered; older versions know no such question.
+BOOTSTRAP_ROUTE = Check(
+    port="bootstrap",
+    path="/route?prefill_dp_rank=-1&prefill_cp_rank=-1&target_tp_rank=-1&target_pp_rank=-1",
+    skip=(400, 404),
+)
+# Its schedulers and its detokenizer call themselves so. Without them it may answer 200 for hours.
+ENGINE_PROCESSES = Check(tree="sglang::")
 WORKER_STARTUP_PERIOD_S = 0.25  # a refused connect costs nothing while the model loads
+# Loading from a cold file system may take twice as long as ever before, but it shows: a line of
+# output, CPU time or GPU memory in every five minutes.
+LOAD_LIMIT_FACTOR = 2.0
+LOAD_QUIET_S = 300.0
 # Seldom, as every question costs the engine a token; three, as a long prefill fails one wrongly.
 WORKER_READINESS = Probe(
     checks=(WORKER_HEALTH,), period_s=10.0, timeout_s=HEALTH_TIMEOUT_S, failures=3
 )
+# Ends a worker: the more patient. A needless end costs a loading; the engine's own watchdog, which
+# sees less, takes as long.
+WORKER_LIVENESS = Probe(
+    checks=(ENGINE_PROCESSES, WORKER_HEALTH),
+    period_s=10.0,
+    timeout_s=HEALTH_TIMEOUT_S,
+    failures=3,
+    quiet_s=300.0,
+)
+# Other ranks answer 200 whatever happens, so only their processes tell.
+RANK_LIVENESS = Probe(
+    checks=(ENGINE_PROCESSES,), period_s=10.0, timeout_s=5.0, failures=3, quiet_s=300.0
+)
+# Lines a hung engine still writes: of questions it is asked, and of answers that do not come.
+WORKER_NOISE = (
+    r'"GET /(health|health_generate|metrics|get_server_info|server_info|get_load|v1/loads)\b',
+    r"[Hh]ealth check",
+)
+# With --enable-metrics. The first moves within a request, the others at its end.
+WORKER_COUNTERS = (
+    "sglang:realtime_tokens_total",
+    "sglang:prompt_tokens_total",
+    "sglang:generation_tokens_total",
+)
 ROUTER_READY = Check(port="http", path="/readiness")
+ROUTER_ALIVE = Check(port="http", path="/liveness")
 # A router needs 0.6 s from exec to ready; its import alone may take long on a cold file system.
 ROUTER_STARTUP = Probe(checks=(ROUTER_READY,), period_s=0.1, timeout_s=5.0, deadline_s=120.0)
 # Of its breakers /readiness knows nothing: with all of a role open it says 200 and serves none.
@@ -77,9 +114,12 @@ ROUTER_TRIAL = Trial(
 )
 # Every 503 of /readiness is an ERROR line in its log, so no faster than this.
 ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
+# It answers without a worker. A new one is there in a second, so there is no long wait.
+ROUTER_LIVENESS = Probe(checks=(ROUTER_ALIVE,), period_s=5.0, timeout_s=5.0, failures=4)
 NGINX_HEALTH = Check(port="status", path="/healthz")
 NGINX_STARTUP = Probe(checks=(NGINX_HEALTH,), period_s=0.1, timeout_s=5.0, deadline_s=30.0)
 NGINX_READINESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, failures=2)
+NGINX_LIVENESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, failures=4)
 
 # --- Restart ----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from supervisor.plan.explanation import (
     explanation,
     names,
 )
-from supervisor.plan.model import Need, Plan, Probe, Restart
+from supervisor.plan.model import Check, Need, Plan, Probe, Progress, Restart
 from supervisor.plan.notes import Notes
 
 WIDTH = 100
@@ -147,22 +147,61 @@ def _nth(step: int) -> str:
 
 def _care(care: Care) -> Iterator[str]:
     yield from _wrapped(f"  {care.units}", "  ")
-    startup, readiness = care.probes.startup, care.probes.readiness
-    yield from _row("ready when", _probe(startup) if startup else "its process lives")
-    if readiness:
-        after = f"after {readiness.failures} in a row that fail" if readiness.failures > 1 else ""
-        yield from _row("unhealthy", f"{after or 'when one fails'}: {_probe(readiness)}")
+    probes = care.probes
+    yield from _row("ready when", told(probes.startup) if probes.startup else "its process lives")
+    if probes.readiness:
+        yield from _row("unhealthy", _lost(probes.readiness))
+    if probes.liveness:
+        yield from _row("dead", f"{_lost(probes.liveness)}{_moves(probes.progress)}")
     yield from _row("restart", _restart(care.restart))
     yield from _row("stop", f"{care.stop.signal}, and KILL {care.stop.timeout_s:g} s later")
 
 
-def _probe(probe: Probe) -> str:
-    asked = " and ".join(
-        f"GET {check.path} on {check.port}" if check.path else f"connect to {check.port}"
-        for check in probe.checks
-    )
-    within = "" if probe.deadline_s is None else f", within {probe.deadline_s:g} s"
-    return f"{asked}, every {probe.period_s:g} s, {probe.timeout_s:g} s for an answer{within}"
+def _lost(probe: Probe) -> str:
+    after = f"after {probe.failures} in a row that fail" if probe.failures > 1 else "when one fails"
+    quiet = f" and {probe.quiet_s:g} s in which nothing moved" if probe.quiet_s else ""
+    return f"{after}{quiet}: {told(probe)}"
+
+
+def _moves(progress: Progress) -> str:
+    if progress.counters:
+        names = ", ".join(progress.counters)
+        return f"; what moves: {names} of GET {progress.path} on {progress.port}"
+    return "; what moves: its output" if progress.noise else ""
+
+
+def told(probe: Probe) -> str:
+    """One probe in words."""
+    asked = " and ".join(map(_question, probe.checks))
+    given = [f"every {probe.period_s:g} s", f"{probe.timeout_s:g} s for an answer"]
+    if probe.successes > 1:
+        given.append(f"{probe.successes} in a row")
+    if probe.stable_s:
+        given.append(f"for {probe.stable_s:g} s")
+    if probe.deadline_s is not None:
+        given.append(f"within {probe.deadline_s:g} s")
+    if probe.quiet_s is not None and probe.limit_s is not None:
+        given.append(f"or {probe.limit_s:g} s while something moves every {probe.quiet_s:g} s")
+    return ", ".join([asked, *given])
+
+
+def _question(check: Check) -> str:
+    if check.path is not None:
+        wanted = [f"a body like {check.body}"] if check.body is not None else []
+        if check.field is not None:
+            equals = "" if check.equals is None else f" = {check.equals}"
+            wanted.append(f"{check.field}{equals}")
+        skip = f" (unless {' or '.join(map(str, check.skip))})" if check.skip else ""
+        with_what = f" with {' and '.join(wanted)}" if wanted else ""
+        return f"GET {check.path} on {check.port}{with_what}{skip}"
+    if check.port is not None:
+        return f"connect to {check.port}"
+    if check.command:
+        return f"run {shlex.join(check.command)}"
+    if check.log is not None:
+        return f"a line like {check.log} in its output"
+    named = f" and none of {check.tree}* gone" if check.tree else ""
+    return f"no process stopped{named}"
 
 
 def _restart(restart: Restart) -> str:

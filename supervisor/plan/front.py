@@ -20,6 +20,12 @@ from supervisor.plan.model import (
 )
 from supervisor.plan.placement import Site
 
+NGINX_PROBES = Probes(
+    startup=defaults.NGINX_STARTUP,
+    readiness=defaults.NGINX_READINESS,
+    liveness=defaults.NGINX_LIVENESS,
+)
+
 
 def routers(
     leaders: tuple[PlanUnit, ...], deployment: Deployment, site: Site
@@ -38,7 +44,11 @@ def routers(
         for unit in leaders
     )
     targets = sglang.targets(routes)
-    probes = Probes(startup=defaults.ROUTER_STARTUP, readiness=_readiness(routes))
+    probes = Probes(
+        startup=defaults.ROUTER_STARTUP,
+        readiness=_readiness(routes),
+        liveness=defaults.ROUTER_LIVENESS,
+    )
     needs = Needs(
         units=tuple(
             Need(unit=unit.name, ports=tuple(p for p in ("http", "bootstrap") if p in unit.ports))
@@ -110,7 +120,7 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
                 *("nginx", "-p", "{state_dir}/", "-c", "{run_dir}/nginx/nginx.conf"),
                 *("-g", "daemon off;"),
             ),
-            probes=Probes(startup=defaults.NGINX_STARTUP, readiness=defaults.NGINX_READINESS),
+            probes=NGINX_PROBES,
             restart=defaults.FRONT_RESTART,
             stop=defaults.NGINX_STOP,
             log=Log(file=f"{node}_nginx.out"),

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 
 from supervisor.errors import Problem
-from supervisor.plan.model import Gauges, Nginx, Plan, PlanUnit, Probe, Restart, Stop
+from supervisor.plan import questions
+from supervisor.plan.model import Nginx, Plan, PlanUnit, Restart, Stop
+from supervisor.plan.numbers import positive
 
 # Names become file names, words of commands and parts of URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -57,9 +59,7 @@ def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
         yield Problem(f"{at}.gpus", "must be different numbers from 0 on")
     if unit.kind == "worker" and (unit.role is None or unit.rank is None):
         yield Problem(at, "a worker needs a role and a rank (0 unless it spans nodes)")
-    for name, probe in (("startup", unit.probes.startup), ("readiness", unit.probes.readiness)):
-        if probe is not None:
-            yield from _probe(f"{at}.probes.{name}", probe, unit)
+    yield from questions.check(f"{at}.probes", unit)
     yield from _restart(f"{at}.restart", unit.restart)
     yield from _stop(f"{at}.stop", unit.stop)
     yield from _log(f"{at}.log.file", unit.log.file)
@@ -81,41 +81,8 @@ def _port(at: str, port: int) -> Iterator[Problem]:
         yield Problem(at, f"must be 1 to 65535, not {port}")
 
 
-def _probe(at: str, probe: Probe, unit: PlanUnit) -> Iterator[Problem]:
-    yield from _positive(at, period_s=probe.period_s, timeout_s=probe.timeout_s)
-    if probe.deadline_s is not None:
-        yield from _positive(at, deadline_s=probe.deadline_s)
-    if probe.failures < 1:
-        yield Problem(f"{at}.failures", f"must be at least 1, not {probe.failures}")
-    if not probe.checks:
-        yield Problem(f"{at}.checks", "is empty; leave the probe out or ask something")
-    for index, question in enumerate(probe.checks):
-        if question.port not in unit.ports:
-            message = f"{unit.name} has no port {question.port!r}"
-            yield Problem(f"{at}.checks.{index}.port", message)
-        if question.path is not None and not re.fullmatch(r"/[!-~]*", question.path):
-            yield Problem(f"{at}.checks.{index}.path", "must begin with / and hold no spaces")
-        if question.gauges is not None:
-            yield from _gauges(f"{at}.checks.{index}.gauges", question.gauges, unit)
-
-
-def _gauges(at: str, gauges: Gauges, unit: PlanUnit) -> Iterator[Problem]:
-    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", gauges.name):
-        yield Problem(f"{at}.name", f"{gauges.name[:40]!r} can't be the name of a metric")
-    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", gauges.label):
-        yield Problem(f"{at}.label", f"{gauges.label[:40]!r} can't be the name of a label")
-    trial = gauges.trial
-    if trial is None:
-        return
-    yield from _positive(f"{at}.trial", timeout_s=trial.timeout_s)
-    if trial.port not in unit.ports:
-        yield Problem(f"{at}.trial.port", f"{unit.name} has no port {trial.port!r}")
-    if not re.fullmatch(r"/[!-~]*", trial.path):
-        yield Problem(f"{at}.trial.path", "must begin with / and hold no spaces")
-
-
 def _restart(at: str, restart: Restart) -> Iterator[Problem]:
-    yield from _positive(
+    yield from positive(
         at,
         zero=True,
         first_delay_s=restart.first_delay_s,
@@ -140,7 +107,7 @@ def _restart(at: str, restart: Restart) -> Iterator[Problem]:
 def _stop(at: str, stop: Stop) -> Iterator[Problem]:
     if stop.signal not in SIGNALS:
         yield Problem(f"{at}.signal", f"{stop.signal!r} is none of {', '.join(sorted(SIGNALS))}")
-    yield from _positive(
+    yield from positive(
         at, zero=True, timeout_s=stop.timeout_s, drain_timeout_s=stop.drain_timeout_s
     )
 
@@ -162,10 +129,3 @@ def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
         yield Problem(f"{at}.nginx.keepalive_timeout", "must be a time like 600s")
     if not _SIZE.fullmatch(nginx.client_max_body_size):
         yield Problem(f"{at}.nginx.client_max_body_size", "must be a size like 45m")
-
-
-def _positive(at: str, *, zero: bool = False, **values: float) -> Iterator[Problem]:
-    for name, value in values.items():
-        if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
-            least = "at least 0" if zero else "more than 0"
-            yield Problem(f"{at}.{name}", f"must be a number {least}, not {value}")

@@ -57,41 +57,87 @@ class Gauges:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question: a 2xx to ``GET path`` on a port of the unit, or (no path) a TCP connect.
+    """One question to a unit, asked in one of four ways.
 
-    With ``gauges`` the body of the answer counts too.
+    ``port`` alone: a TCP connect. With ``path``: ``GET path``; a yes when the status is one of
+    ``status`` (none: any 2xx), a piece of the body matches the regular expression ``body``, and
+    its JSON has a value at ``field`` (dots lead inwards, a number counts in a list) that is not
+    empty and, with ``equals``, is that text. ``skip``: statuses that say that this version of the
+    program knows no such question; then the check is left out. ``gauges``: what the body must not
+    say.
+
+    ``command``: it ends with status 0 in time. ``log``: a line of the run's output matches the
+    regular expression. ``tree``: no process of the unit is stopped, and none whose name begins
+    so has died since the unit was ready.
     """
 
-    port: str
+    port: str | None = None
     path: str | None = None
+    status: tuple[int, ...] = ()
+    skip: tuple[int, ...] = ()
+    body: str | None = None
+    field: str | None = None
+    equals: str | None = None
     gauges: Gauges | None = None
+    command: tuple[str, ...] = ()
+    log: str | None = None
+    tree: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Checks asked together, every ``period_s``; all must pass.
+    """Checks asked one after the other, every ``period_s``; all must pass.
 
-    ``failures`` in a row turn the answer to "no". ``deadline_s`` (startup only) bounds the time to
-    the first "yes".
+    Each pause is shorter by up to the part ``jitter`` of it, by chance. ``successes`` in a row,
+    over ``stable_s`` at least, turn the answer to yes, ``failures`` in a row to no. A check that
+    can't be asked (no descriptors left, no such program) counts as neither.
+
+    Startup only: the first yes must come within ``deadline_s``. A unit that shows signs of life
+    then has until nothing moved for ``quiet_s``, but no longer than ``limit_s`` in all. Liveness
+    only: a no counts when nothing moved for ``quiet_s``.
     """
 
     checks: tuple[Check, ...]
     period_s: float
     timeout_s: float
     failures: int = 1
+    successes: int = 1
+    stable_s: float = 0.0
+    jitter: float = 0.1
     deadline_s: float | None = None
+    limit_s: float | None = None
+    quiet_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What moves while a unit works, so that busy can be told from hung.
+
+    ``counters``: names of Prometheus metrics at ``GET path`` on ``port``; where they can be read,
+    they decide. Else it is the unit's output, without lines that match a regular expression of
+    ``noise``: those it writes about questions and about being stuck. A unit that starts also moves
+    by the CPU time of its processes and the memory of its GPUs.
+    """
+
+    port: str | None = None
+    path: str = "/metrics"
+    counters: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
     """``startup`` decides when a unit is first RUNNING, ``readiness`` whether it still is.
 
-    Readiness never restarts a unit: losing it makes it UNHEALTHY. No startup probe: RUNNING as
-    soon as the process lives.
+    Readiness never restarts a unit: losing it makes it UNHEALTHY. ``liveness`` does: evidence is
+    taken, then the unit ends and starts again. It is asked from the first yes of ``startup`` on. No
+    startup probe: RUNNING as soon as the process lives.
     """
 
     startup: Probe | None = None
     readiness: Probe | None = None
+    liveness: Probe | None = None
+    progress: Progress = Progress()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from supervisor.plan import defaults, sglang
 from supervisor.plan.deployment import Deployment, Pool
-from supervisor.plan.model import Check, Log, PlanUnit, Probe, Probes
+from supervisor.plan.model import Check, Log, PlanUnit, Probe, Probes, Progress, Role
 from supervisor.plan.placement import Placed, Site, Slot
 
 
@@ -44,6 +44,18 @@ def _ranks(
             ports["bootstrap"] = bootstrap
         if rank == 0 and ranks > 1:
             ports["dist-init"] = dist_init
+        command = sglang.worker(
+            deployment.engine,
+            pool.role,
+            pool.engine,
+            host=site.host(slot.node),
+            ports=ports,
+            events=events,
+            bootstrap=bootstrap,
+            rank=rank,
+            ranks=ranks,
+            leader=site.endpoint(worker.slots[0].node, dist_init),
+        )
         yield PlanUnit(
             name=f"{name}.{rank}" if ranks > 1 else name,
             kind="worker",
@@ -53,20 +65,9 @@ def _ranks(
             gang=name if ranks > 1 else None,
             gpus=slot.gpus,
             ports=ports,
-            command=sglang.worker(
-                deployment.engine,
-                pool.role,
-                pool.engine,
-                host=site.host(slot.node),
-                ports=ports,
-                events=events,
-                bootstrap=bootstrap,
-                rank=rank,
-                ranks=ranks,
-                leader=site.endpoint(worker.slots[0].node, dist_init),
-            ),
+            command=command,
             env=_env(pool, slot, deployment, site),
-            probes=_worker_probes(pool, rank, deployment.load_deadline_s),
+            probes=_worker_probes(pool.role, rank, deployment.load_deadline_s, command),
             restart=pool.restart,
             stop=defaults.WORKER_STOP,
             log=Log(file=f"{site.nodes[slot.node].name}_{pool.role}_w{worker.index}.out"),
@@ -84,18 +85,30 @@ def _env(pool: Pool, slot: Slot, deployment: Deployment, site: Site) -> dict[str
     return env
 
 
-def _worker_probes(pool: Pool, rank: int, deadline_s: float) -> Probes:
+def _worker_probes(role: Role, rank: int, deadline_s: float, command: tuple[str, ...]) -> Probes:
     if rank > 0:
         # They answer 200 whatever happens; rank 0 speaks for the worker.
-        return Probes()
+        return Probes(liveness=defaults.RANK_LIVENESS)
     checks: tuple[Check, ...] = (defaults.WORKER_HEALTH,)
-    if pool.role == "prefill":
+    if role == "prefill":
         # A bootstrap server that could not bind is only a line in the log of a healthy worker.
-        checks += (defaults.BOOTSTRAP_HEALTH,)
+        checks += (defaults.BOOTSTRAP_HEALTH, defaults.BOOTSTRAP_ROUTE)
     startup = Probe(
         checks=checks,
         period_s=defaults.WORKER_STARTUP_PERIOD_S,
         timeout_s=defaults.HEALTH_TIMEOUT_S,
         deadline_s=deadline_s,
+        limit_s=deadline_s * defaults.LOAD_LIMIT_FACTOR,
+        quiet_s=defaults.LOAD_QUIET_S,
     )
-    return Probes(startup=startup, readiness=defaults.WORKER_READINESS)
+    metered = "--enable-metrics" in command
+    return Probes(
+        startup=startup,
+        readiness=defaults.WORKER_READINESS,
+        liveness=defaults.WORKER_LIVENESS,
+        progress=Progress(
+            port="http" if metered else None,
+            counters=defaults.WORKER_COUNTERS if metered else (),
+            noise=defaults.WORKER_NOISE,
+        ),
+    )

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
 
-from supervisor.plan.model import Log, Needs, Plan, Probes
+from supervisor.plan.model import Log, Needs, Plan, Probes, Progress
 
 WIDTH = 100
 # Says nothing, so it is left out; everything else is written even when it is the default: a plan
 # must mean the same to the next version.
-_SILENT: tuple[Any, ...] = (None, (), {}, Needs(), Probes(), Log())
+_SILENT: tuple[Any, ...] = (None, (), {}, Needs(), Probes(), Progress(), Log())
 _WORD = re.compile(r"-{0,2}[A-Za-z_/][A-Za-z0-9_./+-]*")
 _RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 # What JSON leaves as it is and YAML does not take, or folds as a line break.

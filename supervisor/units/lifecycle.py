@@ -213,9 +213,10 @@ class Context:
     next_run: int
     gate: str | None  # what it waits for; None = open
     restart: Policy
-    ready_within: float  # without a sign of progress
+    ready_within: float
     stop_within: float
     ready_at_most: float = FOREVER  # whatever its progress
+    quiet_within: float = 0.0  # what a sign of progress is good for, past ``ready_within``
     drain_within: float = 0.0  # 0 = it need not drain
     chance: float = 0.0  # in [0, 1), drawn by the caller
     unclean: str | None = None  # who holds what it needs; None = nobody, as far as was looked
@@ -312,7 +313,7 @@ def _on_tick(state: State, ctx: Context) -> Step:
             late = ctx.ready_at_most if ctx.now >= hard_by else ctx.ready_within
             why = f"not ready within {late:g} s"
             if ctx.now < hard_by < FOREVER:
-                why = f"not ready, and no sign of progress for {late:g} s"
+                why += f", and no sign of progress for {ctx.quiet_within:g} s"
             return _terminate(run, Then.RETRY, failures, why, ctx.now + ctx.stop_within)
         case Draining():
             return _on_drained(state, ctx)
@@ -337,7 +338,7 @@ def _on_gate(state: State, ctx: Context) -> Step:
 def _on_progress(state: State, ctx: Context) -> Step:
     match state:
         case Starting(ready_by=when, hard_by=hard_by):
-            later = min(hard_by, ctx.now + ctx.ready_within)
+            later = min(hard_by, ctx.now + ctx.quiet_within)
             return replace(state, ready_by=max(when, later)), ()
         case _:
             return state, ()

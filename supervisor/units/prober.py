@@ -1,151 +1,180 @@
-"""Asks a running unit whether it is ready, and tells changes of the answer."""
+"""Asks a running unit whether it is ready and alive, and tells what the answers add up to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
-import aiohttp
+from supervisor import clock
+from supervisor.plan.model import Check, Probe
+from supervisor.units import health
+from supervisor.units.asker import Asker, Subject
+from supervisor.units.health import Answer, No, Tally, Unasked, Yes
+from supervisor.units.observer import Observer
+from supervisor.units.spawner import Spawner
 
-from supervisor.plan.model import Check, Gauges, Probe, Probes
-from supervisor.units import gauges
+# What is kept of the answers, for whoever wants to know why a unit was found dead.
+KEPT = 60
+# Signs of life of a unit that starts are looked for so often: at least ten times in ``quiet_s``.
+LOOK_S = 5.0
 
 
-class Prober:
-    """Questions to units of one node. One client session serves them all."""
+class Listener(Protocol):
+    """What a watch tells."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def ready(self) -> None:
+        """At the first yes, and at each return of it."""
 
-    async def watch(
-        self,
-        probes: Probes,
-        address: str,
-        ports: dict[str, int],
-        ready: Callable[[], None],
-        not_ready: Callable[[str], None],
-    ) -> None:
-        """Asks the startup question until its first yes, then the readiness question for ever.
+    def not_ready(self, detail: str) -> None:
+        """At each no before the first yes, and afterwards once readiness is lost."""
 
-        ``ready()`` is called at the first yes and at each return of it; ``not_ready(detail)`` at
-        each no before the first yes, and afterwards once the probe's ``failures`` in a row are
-        reached. Cancel it when the run ends.
-        """
-        if probes.startup is not None:
-            while (detail := await self.ask(probes.startup, address, ports)) is not None:
-                not_ready(detail)
-                await asyncio.sleep(probes.startup.period_s)
-        ready()
-        if probes.readiness is not None:
-            await self._keep_asking(probes.readiness, address, ports, ready, not_ready)
+    def progressed(self) -> None:
+        """It is not ready yet, but it gets on."""
 
-    async def _keep_asking(
-        self,
-        probe: Probe,
-        address: str,
-        ports: dict[str, int],
-        ready: Callable[[], None],
-        not_ready: Callable[[str], None],
-    ) -> None:
-        failures = 0
-        while True:
-            await asyncio.sleep(probe.period_s)
-            detail = await self.ask(probe, address, ports)
-            if detail is None and failures >= probe.failures:
-                ready()
-            failures = 0 if detail is None else failures + 1
-            if detail is not None and failures >= probe.failures:
-                not_ready(detail)
-
-    async def ask(self, probe: Probe, address: str, ports: dict[str, int]) -> str | None:
-        """None when every check passes, else one sentence about the first that does not."""
-        for check in probe.checks:
-            detail = await self._check(check, probe.timeout_s, address, ports)
-            if detail is not None:
-                return f"{address}:{ports[check.port]}{check.path or ''}: {detail}"
-        return None
-
-    async def _check(
-        self, check: Check, within: float, address: str, ports: dict[str, int]
-    ) -> str | None:
-        port = ports[check.port]
-        if check.path is None:
-            return (await _bounded(_connected(address, port), within)).failure
-        url = f"http://{address}:{port}{check.path}"
-        answer = await _bounded(self._get(url, whole=check.gauges is not None), within)
-        if answer.failure or check.gauges is None:
-            return answer.failure
-        groups = gauges.exhausted(check.gauges, answer.text)
-        return await self._try(check.gauges, groups, address, ports) if groups else None
-
-    async def _try(
-        self, asked: Gauges, groups: tuple[str, ...], address: str, ports: dict[str, int]
-    ) -> str | None:
-        """None when what looks bad serves all the same."""
-        bad, trial = gauges.sentence(asked, groups), asked.trial
-        if trial is None:
-            return bad
-        url = f"http://{address}:{ports[trial.port]}{trial.path}"
-        failure = (await _bounded(self._post(url, trial.body), trial.timeout_s)).failure
-        return failure and f"{bad}, and a trial request failed: {failure}"
-
-    # A kept connection would hide that the port has closed since. A redirect is no yes: it may
-    # lead to another unit.
-
-    async def _get(self, url: str, *, whole: bool) -> _Answer:
-        async with self._session.get(
-            url, headers={"Connection": "close"}, allow_redirects=False
-        ) as response:
-            return _Answer(_refusal(response), await response.text() if whole else "")
-
-    async def _post(self, url: str, body: str) -> _Answer:
-        headers = {"Connection": "close", "Content-Type": "application/json"}
-        async with self._session.post(
-            url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            return _Answer(_refusal(response))
+    async def found_dead(self, detail: str) -> None:
+        """It will not serve again by itself. Told once; nothing is asked for liveness after it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came of a question. ``failure``: why that is no yes, in a few words."""
+class Asked:
+    """One answer, at seconds since the epoch."""
 
-    failure: str | None
-    text: str = ""
-
-
-def _refusal(response: aiohttp.ClientResponse) -> str | None:
-    return None if response.status // 100 == 2 else f"HTTP {response.status}"
+    at: float
+    kind: str
+    answer: Answer
 
 
-async def _connected(address: str, port: int) -> _Answer:
-    await connect(address, port)
-    return _Answer(None)
+class Prober:
+    """Starts watches; what they share."""
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+
+    def watch(self, subject: Subject, listener: Listener) -> Watch:
+        """A watch of one run; its ``run`` does it."""
+        return Watch(subject, Asker(subject, self._spawner), listener)
 
 
-async def _bounded(asked: Awaitable[_Answer], within: float) -> _Answer:
-    try:
-        async with asyncio.timeout(within):
-            return await asked
-    except TimeoutError:
-        return _Answer(f"no answer within {within:g} s")
-    except (OSError, UnicodeError, aiohttp.ClientError) as error:  # UnicodeError: bad host
-        return _Answer(cause(error))
+class Watch:
+    """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends."""
+
+    def __init__(self, subject: Subject, asker: Asker, listener: Listener) -> None:
+        self._subject = subject
+        self._asker = asker
+        self._listener = listener
+        self._known: list[_Known] = []
+        self.asked: deque[Asked] = deque(maxlen=KEPT)
+
+    async def run(self) -> None:
+        """Startup until its first yes, then readiness and liveness for ever."""
+        probes = self._subject.probes
+        if probes.startup is not None:
+            await self._start(probes.startup)
+        self._listener.ready()
+        async with asyncio.TaskGroup() as tasks:
+            if probes.readiness is not None:
+                tasks.create_task(self._keep_asking(probes.readiness))
+            if probes.liveness is not None:
+                tasks.create_task(self._keep_watch(probes.liveness))
+
+    async def _start(self, probe: Probe) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(self._look_for_life(probe))
+            tally = Tally()
+            while not tally.passing:
+                answer = await self._ask("startup", probe, clock.monotonic())
+                tally = health.step(probe, tally, answer, clock.monotonic())
+                if isinstance(answer, No | Unasked):
+                    self._listener.not_ready(answer.detail)
+                if not tally.passing:
+                    await asyncio.sleep(health.pause(probe, _chance()))
+            looking.cancel()
+
+    async def _look_for_life(self, probe: Probe) -> None:
+        if probe.quiet_s is None:
+            return
+        observer = Observer(self._subject)
+        signs = await observer.at_load()
+        while True:
+            await asyncio.sleep(min(LOOK_S, probe.quiet_s / 10))
+            before, signs = signs, await observer.at_load()
+            if health.loads(before, signs):
+                self._listener.progressed()
+
+    async def _keep_asking(self, probe: Probe) -> None:
+        tally = Tally(passing=True)
+        await asyncio.sleep(health.first_pause(probe, _chance()))
+        while True:
+            answer = await self._ask("readiness", probe, clock.monotonic())
+            before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
+            if tally.passing and not before.passing:
+                self._listener.ready()
+            elif not tally.passing and isinstance(answer, No):
+                self._listener.not_ready(answer.detail)
+            await asyncio.sleep(health.pause(probe, _chance()))
+
+    async def _keep_watch(self, probe: Probe) -> None:
+        tally = Tally(passing=True)
+        asked = moved = clock.monotonic()
+        observer = Observer(self._subject)
+        signs = await observer.at_work()
+        for check in probe.checks:
+            if check.tree is not None:  # so that it is known who is there before anybody can die
+                await self._asker.ask(check, probe.timeout_s)
+        await asyncio.sleep(health.first_pause(probe, _chance()))
+        while True:
+            since, asked = asked, clock.monotonic()
+            answer = await self._ask("liveness", probe, since)
+            tally = health.step(probe, tally, answer, clock.monotonic())
+            if isinstance(answer, No):
+                before, signs = signs, await observer.at_work()
+                moved = clock.monotonic() if health.works(before, signs) else moved
+            elif isinstance(answer, Yes):
+                moved = clock.monotonic()
+            now = clock.monotonic()
+            if isinstance(answer, No) and health.is_dead(probe, tally, answer, moved, now):
+                await self._listener.found_dead(_story(answer, moved, now))
+                return
+            await asyncio.sleep(health.pause(probe, _chance()))
+
+    async def _ask(self, kind: str, probe: Probe, since: float) -> Answer:
+        """The answer to a probe; a check that another kind asked after ``since`` is not repeated,
+        as each question costs an engine a token.
+        """
+        answers = []
+        for check in probe.checks:
+            known = next((one for one in self._known if one.check == check), None)
+            if known is None:
+                known = _Known(check)
+                self._known.append(known)
+            if known.answer is None or known.at <= since:
+                known.answer = await self._asker.ask(check, probe.timeout_s)
+                known.at = clock.monotonic()
+            answers.append(known.answer)
+            if isinstance(known.answer, No):
+                break
+        answer = health.together(answers)
+        self.asked.append(Asked(clock.wall(), kind, answer))
+        return answer
 
 
-async def connect(address: str, port: int) -> None:
-    """Opens a TCP connection and closes it; raises OSError when that fails."""
-    _, writer = await asyncio.open_connection(address, port)
-    writer.close()
+@dataclass(slots=True)
+class _Known:
+    """The newest answer to a check, of whatever kind, and when it came."""
+
+    check: Check
+    answer: Answer | None = None
+    at: float = 0.0
 
 
-def cause(error: Exception) -> str:
-    """Why a connection or request failed, in a few words."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    return str(error) or type(error).__name__
+def _story(answer: No, moved: float, now: float) -> str:
+    if answer.final:
+        return answer.detail
+    return f"{answer.detail}; nothing moved for {now - moved:.0f} s"
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 (jitter, no secret)

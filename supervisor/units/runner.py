@@ -13,7 +13,9 @@ from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
 from supervisor.units import inspector, lifecycle, reaper, recorder, states
+from supervisor.units.asker import Subject
 from supervisor.units.facts import Facts, LastExit, Transition
+from supervisor.units.monitor import Monitor, Patron
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper
 from supervisor.units.spawner import Process, Spawner
@@ -73,6 +75,7 @@ class Runner:
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
+        self._log_start = 0
         self._serving = False
 
     def tell(self, event: lifecycle.Event) -> None:
@@ -127,6 +130,8 @@ class Runner:
             gate=self._hooks.gate(self.unit.name, first=self.facts.run == 0),
             restart=self.unit.plan.restart,
             ready_within=(startup and startup.deadline_s) or clock.FOREVER,
+            ready_at_most=(startup and startup.limit_s) or clock.FOREVER,
+            quiet_within=(startup and startup.quiet_s) or 0.0,
             stop_within=self.stop_within,
             drain_within=self.unit.plan.stop.drain_timeout_s if self.unit.plan.stop.drain else 0.0,
             chance=random.random(),  # noqa: S311 (jitter, no secret)
@@ -188,11 +193,12 @@ class Runner:
             return
         self.facts = replace(self.facts, pid=process.pid, run=run, started=clock.monotonic())
         self._hooks.changed(self.unit.name, None)
-        self._probing = self._host.tasks.create_task(self._probe(run))
+        self._probing = self._host.tasks.create_task(self._monitor(run, process).run())
 
     def _start_process(self, run: int) -> Process:
         previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""
         output = recorder.open_log(self.unit.log_path, self.unit.name, run, previous)
+        self._log_start = os.fstat(output).st_size
         try:
             return self._host.spawner.spawn(
                 self.unit.command,
@@ -219,24 +225,28 @@ class Runner:
     def _mark(self, run: int) -> str:
         return f"{self._host.cluster}/{self.unit.name}/{run}"
 
-    async def _probe(self, run: int) -> None:
-        await self._host.prober.watch(
-            self.unit.plan.probes,
-            self.unit.asked_at,
-            self.unit.plan.ports,
-            lambda: self.tell(lifecycle.BecameReady(run)),
-            lambda detail: self._not_ready(run, detail),
+    def _monitor(self, run: int, process: Process) -> Monitor:
+        unit = self.unit
+        subject = Subject(
+            probes=unit.plan.probes,
+            address=unit.asked_at,
+            ports=unit.plan.ports,
+            pid=process.pid,
+            env={**unit.env, RUN_VARIABLE: self._mark(run)},
+            log_path=unit.log_path,
+            log_start=self._log_start,
         )
+        patron = Patron(self.tell, lambda: isinstance(self.facts.state, states.Starting), self._say)
+        return Monitor(run, subject, self._host.prober, patron)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:
             self._probing.cancel()
 
-    def _not_ready(self, run: int, detail: str) -> None:
-        if not isinstance(self.facts.state, states.Starting):
-            self.tell(lifecycle.LostReadiness(run, detail))
-        elif (said := f"not ready yet: {detail}") != self.facts.detail:
-            self.facts = replace(self.facts, detail=said)
+    def _say(self, detail: str) -> None:
+        """Shows how a unit that starts gets on."""
+        if detail != self.facts.detail:
+            self.facts = replace(self.facts, detail=detail)
             self._hooks.changed(self.unit.name, None)
 
     def _main_ended(self, run: int, status: ExitStatus) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from supervisor.assignment.compile import RUN_VARIABLE
+from supervisor.units.health import Seen
 from supervisor.units.tree import Identity, Leftover
 
 _MARK = RUN_VARIABLE.encode() + b"="
 _TAG = b"\nMax file locks"
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:
@@ -51,6 +55,17 @@ def is_zombie(pid: int) -> bool:
     return stat is not None and stat.state == b"Z"
 
 
+def seen(pid: int) -> Seen | None:
+    """Name and state of a process; None when there is none."""
+    stat = _stat(pid)
+    return Seen(stat.name, stat.state.decode(), stat.started) if stat else None
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """The CPU time that these processes used so far, with that of children they waited for."""
+    return sum(stat.ticks for pid in pids if (stat := _stat(pid))) / TICKS_PER_S
+
+
 def look_at(pid: int) -> Leftover | None:
     """What shows whose a process is; None when there is none."""
     stat = _stat(pid)
@@ -63,9 +78,11 @@ class _Stat:
     def __init__(self, text: bytes) -> None:
         # The name in parentheses may hold anything, also spaces and parentheses.
         fields = text[text.rindex(b")") + 1 :].split()
+        self.name = text[text.index(b"(") + 1 : text.rindex(b")")].decode(errors="replace")
         self.state = fields[0]
         self.parent = int(fields[1])
         self.session = int(fields[3])
+        self.ticks = sum(map(int, fields[11:15]))
         self.started = int(fields[19])
 
 

@@ -15,7 +15,6 @@ import signal
 import sys
 from typing import Any
 
-import aiohttp
 import uvloop
 
 from supervisor.assignment.compile import AssignedUnit
@@ -134,8 +133,8 @@ async def main() -> None:
     spawner = Spawner()
     reaper = Reaper(spawner)
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-        agent = Agent(Host(spawner, reaper, Prober(session), tasks, "test"), tasks)
+    async with asyncio.TaskGroup() as tasks:
+        agent = Agent(Host(spawner, reaper, Prober(spawner), tasks, "test"), tasks)
         try:
             reader = await commands()
             tell(ready=True)

@@ -19,7 +19,7 @@ AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=1)
 def serve(make, address, tmp_path):
     """Makes a unit that serves HTTP, and a function that says how it answers from then on."""
 
-    def begin(answer, *, startup=ASK, readiness=ASK, **how):
+    def begin(answer, *, startup=ASK, readiness=ASK, liveness=None, **how):
         file = tmp_path / "answer"
 
         def say(answer):
@@ -32,7 +32,7 @@ def serve(make, address, tmp_path):
             *("serves", str(file), address, str(PORT)),
             address=address,
             ports={"http": PORT},
-            probes=Probes(startup=startup, readiness=readiness),
+            probes=Probes(startup=startup, readiness=readiness, liveness=liveness),
             **how,
         )
         return unit.start(), say
@@ -111,3 +111,63 @@ def test_a_unit_that_died_is_not_ready_whatever_answers_on_its_port(serve):
     os.kill(unit.until("RUNNING").pid, signal.SIGKILL)
     unit.until("RUNNING", lambda news: news.run == 2)
     assert unit.states[:4] == ["STARTING", "RUNNING", "BACKOFF", "STARTING"]
+
+
+QUIET = dataclasses.replace(ASK, timeout_s=0.2, failures=2, quiet_s=0.4)
+
+
+@pytest.fixture
+def speak_while_asked(tmp_path, until):
+    """Has a unit write lines until it was asked so often, which takes 0.02 s each at least."""
+
+    def speak(unit, words, times):
+        asked = tmp_path / "answer.asked"
+        enough = len(asked.read_text().splitlines()) + times
+
+        def said():
+            with unit.log.open("a") as log:
+                log.write(f"{words}\n")
+            return len(asked.read_text().splitlines()) >= enough
+
+        until(said, f"{times} questions")
+
+    return speak
+
+
+def test_a_unit_that_hangs_for_long_and_shows_no_work_is_started_again(serve):
+    unit, say = serve("200", liveness=QUIET, restart=AT_ONCE)
+    first = unit.until("RUNNING").pid
+    say("hang")
+    found = unit.ever(lambda news: news.event == "FoundDead")
+    assert found.state == "STOPPING"
+    assert "no answer within 0.2 s; nothing moved for" in found.reason
+    say("200")
+    assert unit.until("RUNNING", lambda news: news.run == 2).pid != first
+
+
+def test_a_unit_that_fails_for_long_and_shows_work_is_left_alone(serve, speak_while_asked):
+    unit, say = serve("200", liveness=QUIET, restart=AT_ONCE)
+    pid = unit.until("RUNNING").pid
+    say("503")
+    unit.until("UNHEALTHY")
+    speak_while_asked(unit, "Decode batch", 60)
+    say("200")
+    assert unit.until("RUNNING").pid == pid
+    assert unit.states == ["STARTING", "RUNNING", "UNHEALTHY", "RUNNING"]
+
+
+def test_a_unit_that_starts_has_as_long_as_its_output_grows(serve, speak_while_asked):
+    startup = dataclasses.replace(ASK, deadline_s=0.3, limit_s=60.0, quiet_s=0.3)
+    unit, say = serve("503", startup=startup, restart=AT_ONCE)
+    unit.until("STARTING", lambda news: "HTTP" in news.detail)
+    speak_while_asked(unit, "Loading shards", 40)
+    say("200")
+    unit.until("RUNNING")
+    assert unit.states == ["STARTING", "RUNNING"]
+
+
+def test_a_unit_that_starts_and_stays_silent_is_given_up_at_its_deadline(serve):
+    startup = dataclasses.replace(ASK, deadline_s=0.3, limit_s=60.0, quiet_s=0.3)
+    unit, _ = serve("503", startup=startup, restart=AT_ONCE, stop_s=0.1)
+    ended = unit.ever(lambda news: news.state == "STOPPING")
+    assert ended.reason == "not ready within 0.3 s, and no sign of progress for 0.3 s"

@@ -293,7 +293,9 @@ def test_log_files_have_the_names_that_srtctls_tools_read(desk):
 
 def test_a_prefills_bootstrap_server_is_asked_before_it_counts_as_started(desk):
     prefill, decode = desk.plan(recipe(ONE_EACH)).units[:2]
-    assert [check.port for check in prefill.probes.startup.checks] == ["http", "bootstrap"]
+    assert [check.port for check in prefill.probes.startup.checks] == [
+        "http", "bootstrap", "bootstrap",
+    ]  # fmt: skip
     assert [check.port for check in decode.probes.startup.checks] == ["http"]
     assert [check.port for check in prefill.probes.readiness.checks] == ["http"]
 

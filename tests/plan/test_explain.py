@@ -9,7 +9,7 @@ import pytest
 from supervisor.plan import explain, explanation
 from supervisor.plan import recipe as layout1
 from supervisor.plan import roles as layout2
-from supervisor.plan.model import Node
+from supervisor.plan.model import Check, Node, Probe
 from supervisor.plan.notes import REASONS, Notes, notes
 from tests.plan.recipes import GOOD, recipe
 
@@ -213,6 +213,40 @@ def test_units_with_the_same_care_are_told_together(told):
         "router-[0-4]",
         "nginx",
     ]
+
+
+def test_what_makes_a_unit_unhealthy_and_what_dead_is_told(told):
+    found = told(GOOD, "backend.sglang_config.decode.enable-metrics=true")
+    care = [line.strip() for line in lines(found)]
+    text = " ".join(care[care.index("decode-0") :])
+    assert (
+        "dead after 3 in a row that fail and 300 s in which nothing moved: no process stopped and"
+        " none of sglang::* gone and GET /health on http, every 10 s, 25 s for an answer; what"
+        " moves: sglang:realtime_tokens_total, sglang:prompt_tokens_total,"
+        " sglang:generation_tokens_total of GET /metrics on http"
+    ) in " ".join(text.split())
+
+
+def test_every_way_to_ask_has_its_words():
+    questions = {
+        "connect to http": Check(port="http"),
+        "GET /x on http (unless 404)": Check(port="http", path="/x", skip=(404,)),
+        "GET /x on http with a body like ok and a.b = 1": Check(
+            port="http", path="/x", body="ok", field="a.b", equals="1"
+        ),
+        "run true 'a b'": Check(command=("true", "a b")),
+        "a line like ready in its output": Check(log="ready"),
+        "no process stopped": Check(tree=""),
+    }
+    for words, check in questions.items():
+        startup = Probe(
+            checks=(check,), period_s=1.0, timeout_s=2.0, successes=2, stable_s=3.0,
+            deadline_s=4.0, limit_s=5.0, quiet_s=6.0,
+        )  # fmt: skip
+        assert explain.told(startup) == (
+            f"{words}, every 1 s, 2 s for an answer, 2 in a row, for 3 s, within 4 s,"
+            " or 5 s while something moves every 6 s"
+        )
 
 
 @pytest.mark.parametrize("text", [GOOD, big(35, 35, 7), big(4, 12, 3)])

@@ -336,7 +336,7 @@ def test_signs_of_progress_move_the_startup_deadline_but_not_the_hard_limit() ->
     state, _ = step(Stopped(), Start(), at(0.0, ready_within=60.0, ready_at_most=100.0))
     assert deadline(state) == 60.0
     for now, due in ((30.0, 90.0), (80.0, 100.0), (99.0, 100.0)):
-        moved = after(state, (Progressed(9), at(now, ready_within=60.0)))
+        moved = after(state, (Progressed(9), at(now, quiet_within=60.0)))
         assert deadline(moved) == due
         assert not is_news(state, moved)
         state = moved
@@ -344,10 +344,16 @@ def test_signs_of_progress_move_the_startup_deadline_but_not_the_hard_limit() ->
     assert reason_of(over) == "not ready within 100 s"
 
 
+def test_progress_before_the_startup_deadline_does_not_shorten_it() -> None:
+    state = after(Starting(1, 60.0, (), 100.0), (Progressed(1), at(10.0, quiet_within=5.0)))
+    assert deadline(state) == 60.0
+
+
 def test_a_unit_that_makes_no_progress_is_ended_before_the_hard_limit() -> None:
     state = Starting(1, 60.0, (), 100.0)
-    over = after(state, (Tick(), at(60.0, ready_within=60.0, ready_at_most=100.0)))
-    assert reason_of(over) == "not ready, and no sign of progress for 60 s"
+    limits = {"ready_within": 60.0, "ready_at_most": 100.0, "quiet_within": 5.0}
+    over = after(state, (Tick(), at(60.0, **limits)))
+    assert reason_of(over) == "not ready within 60 s, and no sign of progress for 5 s"
     assert after(over, (Exited(1, KILLED), at(61.0))) == Backoff(62.0, (61.0,), over.reason)
 
 
