@@ -23,6 +23,7 @@ VERBS = (
     "explain",
     "events",
     "run",
+    "report",
     "logs",
     "start",
     "stop",
