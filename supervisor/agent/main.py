@@ -19,7 +19,7 @@ from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.agent.repairer import Repairer
 from supervisor.assignment.compile import Assignment
-from supervisor.cluster import gate
+from supervisor.cluster import finish, gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
 from supervisor.units import lifecycle, states
@@ -106,7 +106,10 @@ class Agent:
         return runner.facts if runner else None
 
     async def run(self) -> int:
-        """Runs the units until told to end; the exit status of the agent (1: something FATAL)."""
+        """Runs the units until told to end, or until the benchmark has ended.
+
+        The exit status of the agent: the benchmark's, if it was here, else 1 for something FATAL.
+        """
         close_inherited()
         become_subreaper()
         self._listen_to_signals()
@@ -127,7 +130,7 @@ class Agent:
             await self._leave_nothing()
             # A child that ends later must not call into a loop that is closed.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        return 1 if self._fatal else 0
+        return finish.status(self.publisher.units.values()) or (1 if self._fatal else 0)
 
     def end(self, reason: str, *, of_cluster: bool) -> None:
         """Begins the end of this node's units, and of all nodes' if wanted."""
@@ -222,6 +225,9 @@ class Agent:
         self.gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
         for runner in waiting.values():
             runner.tell(lifecycle.GateChanged())
+        finished = finish.reason(self.plan, self.gates.look)
+        if finished is not None and not self.publisher.ends_cluster:
+            self.end(finished, of_cluster=True)
 
     def _obey(self, peer: Peer) -> None:
         if peer.usable and peer.usable.ends_cluster and not self.publisher.ends_cluster:

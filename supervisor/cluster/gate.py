@@ -44,7 +44,7 @@ def decide(
     ask = tuple(
         (need.unit, port)
         for need in needs.units
-        if _running(look(need.unit))
+        if _usable(look(need.unit))
         for port in need.ports
         if (need.unit, port) not in connects
     )
@@ -57,8 +57,9 @@ def _lack(need: Need, look: Look, connects: Mapping[Path, str | None]) -> str | 
     report = look(need.unit)
     if report is None:
         return f"{need.unit} (no report from its node)"
-    if not _running(report):
-        return f"{need.unit} ({report.state} on {report.node})"
+    if not _usable(report):
+        why = f": {report.reason}" if report.state == "RUNNING" and report.reason else ""
+        return f"{need.unit} ({report.state} on {report.node}{why})"
     for port in need.ports:
         where = f"{report.node}:{report.ports[port]}"
         if (need.unit, port) not in connects:
@@ -68,8 +69,9 @@ def _lack(need: Need, look: Look, connects: Mapping[Path, str | None]) -> str | 
     return None
 
 
-def _running(report: UnitReport | None) -> bool:
-    return report is not None and report.state == "RUNNING"
+def _usable(report: UnitReport | None) -> bool:
+    """RUNNING, and of nginx: it lists every router that is ready."""
+    return report is not None and report.ready
 
 
 def _roles_without_any(plan: Plan, lacks: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -28,11 +28,12 @@ def compile_plan(
     units = workers.workers(placed, deployment, site)
     leaders = tuple(unit for unit in units if not unit.rank)
     routers = front.routers(leaders, deployment, site)
+    balancers = front.nginx(routers, deployment.front, site)
     plan = Plan(
         plan=1,
         name=deployment.name,
         nodes=site.nodes,
-        units=(*units, *routers, *front.nginx(routers, deployment.front, site)),
+        units=front.benchmark((*units, *routers, *balancers), deployment, site),
         bind=bind,
     )
     found = graph.check(plan)
@@ -94,6 +95,8 @@ def _in_recipe(problem: Problem, plan: Plan, deployment: Deployment) -> Problem:
 
 
 def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
+    if unit.kind == "benchmark":
+        return "benchmark"
     if unit.kind == "nginx":
         return f"frontend.nginx_{inside[-1]}" if inside[:1] == ["nginx"] else "frontend"
     pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)

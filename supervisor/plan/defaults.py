@@ -130,9 +130,14 @@ WORKER_RESTART = Restart(first_delay_s=1.0, delay_s=2.0, limit_s=60.0)
 # Starting costs them a second and no GPU, and clients wait: again at once, then 1, 2, 4 ... s.
 FRONT_RESTART = Restart(first_delay_s=0.0, delay_s=1.0, limit_s=30.0)
 
+# Its end is the end of the run, whatever its status.
+BENCHMARK_RESTART = Restart(policy="never")
+
 # --- Stop -------------------------------------------------------------------------------------
 
 # In this order, so the sum must stay below Slurm's default KillWait of 30 s.
+# Once it is told to stop nobody waits for its figures.
+BENCHMARK_STOP = Stop(signal="TERM", timeout_s=1.0)
 NGINX_STOP = Stop(signal="QUIT", timeout_s=5.0)  # QUIT: streams may end
 ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0)
 WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang looks every 5 s whether it is idle

@@ -81,7 +81,8 @@ class Deployment:
 
     ``front``: None for one aggregated worker that clients talk to themselves. ``het_jobs``: the
     prefill's nodes are the first component of the Slurm job, the decode's the second. ``at``: the
-    path of the table that says how many nodes it takes.
+    path of the table that says how many nodes it takes. ``benchmark``: the words of a command that
+    runs once everything is ready, and whose end is the end of the run; none: nothing such.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Deployment:
     het_jobs: bool
     at: str
     load_deadline_s: float
+    benchmark: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> int:

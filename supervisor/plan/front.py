@@ -1,4 +1,4 @@
-"""What clients talk to: the units of routers and nginx."""
+"""What clients talk to, and a client of our own: the units of routers, nginx and the benchmark."""
 
 from __future__ import annotations
 
@@ -127,3 +127,30 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
             nginx=settings,
         ),
     )
+
+
+def benchmark(
+    units: tuple[PlanUnit, ...], deployment: Deployment, site: Site
+) -> tuple[PlanUnit, ...]:
+    """All units, with the benchmark on the first node if one is wanted.
+
+    It starts when whatever clients meet is ready, and is told where that is.
+    """
+    if not deployment.benchmark:
+        return units
+    met = [unit for unit in units if unit.kind in ("router", "nginx")]
+    met = met or [unit for unit in units if not unit.rank]
+    node, port = met[-1].node, met[-1].ports["http"]
+    index = next(i for i, one in enumerate(site.nodes) if one.name == node)
+    unit = PlanUnit(
+        name="benchmark",
+        kind="benchmark",
+        node=site.nodes[0].name,
+        command=deployment.benchmark,
+        env={"PDSUP_URL": f"http://{site.endpoint(index, port)}"},
+        needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in met)),
+        restart=defaults.BENCHMARK_RESTART,
+        stop=defaults.BENCHMARK_STOP,
+        log=Log(file="benchmark.out"),
+    )
+    return (*units, unit)

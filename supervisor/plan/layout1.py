@@ -39,6 +39,7 @@ def deployment(recipe: Recipe, engine: Engine | None, problems: list[Problem]) -
         het_jobs=het_jobs,
         at="resources",
         load_deadline_s=settings.load_deadline(recipe.health_check, problems),
+        benchmark=settings.benchmark(recipe.benchmark, problems),
     )
 
 

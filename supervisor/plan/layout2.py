@@ -47,6 +47,7 @@ def deployment(recipe: RolesRecipe, engine: Engine | None, problems: list[Proble
         het_jobs=het_jobs,
         at="roles",
         load_deadline_s=settings.load_deadline(recipe.health_check, problems),
+        benchmark=settings.benchmark(recipe.benchmark, problems),
     )
 
 

@@ -23,7 +23,7 @@ _MOUNTS = "give --container-mounts to pdsup sbatch"
 REASONS: Mapping[str, str] = {
     "backend.gpu_type": _LABEL,
     "backend.mooncake_kv_store": "no such store is started; write it as a unit of the plan",
-    "benchmark": "the job script starts it, when pdsup wait returns",
+    "benchmark": "it has no command; a command would be started when all is ready",
     "container_mounts": _MOUNTS,
     "dynamo": _DYNAMO,
     "enable_config_dump": "the plan in the run directory has every command line",
@@ -103,6 +103,8 @@ def _unused(values: Any) -> Iterator[str]:
     for table, keys in ignored.items():
         found = _table(values, table)
         yield from (join(table, key) for key in found if key in keys and found[key] is not None)
+    if (benchmark := _table(values, "benchmark")) and not benchmark.get("command"):
+        yield "benchmark"
     for table in FLAGS:
         for flag in _table(values, table):
             if flag.replace("_", "-") == sglang.DROPPED:

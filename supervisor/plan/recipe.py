@@ -13,12 +13,11 @@ from typing import Any, Literal
 # How a router is started: as a Python module, or its successor as a program.
 Launcher = Literal["sglang_router.launch_router", "smg launch"]
 
-# What srtctl knows and nothing here uses: containers, job submission and benchmarks are others'
-# business. By table; "" is the top.
+# What srtctl knows and nothing here uses: containers and job submission are others' business.
+# By table; "" is the top.
 IGNORED: Mapping[str, frozenset[str]] = {
     "": frozenset(
         {
-            "benchmark",
             "container_mounts",
             "dynamo",
             "enable_config_dump",
@@ -144,7 +143,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A whole recipe of schema 1."""
+    """A whole recipe of schema 1. ``benchmark``: any table; its ``command`` is ours."""
 
     name: str | None = None
     schema: Literal[1, 2] | None = None
@@ -155,3 +154,4 @@ class Recipe:
     health_check: HealthCheck | None = None
     environment: dict[str, Any] | None = None
     network: Network | None = None
+    benchmark: Any = None

@@ -87,7 +87,9 @@ class Frontend:
 
 @dataclass(frozen=True, kw_only=True)
 class RolesRecipe:
-    """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``."""
+    """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``. ``benchmark``:
+    any table; its ``command`` is ours.
+    """
 
     schema: Literal[2]
     name: str | None = None
@@ -99,3 +101,4 @@ class RolesRecipe:
     health_check: HealthCheck | None = None
     environment: dict[str, Any] | None = None
     network: Network | None = None
+    benchmark: Any = None

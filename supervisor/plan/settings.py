@@ -247,6 +247,16 @@ def _kv_events(
     return defaults.KV_EVENTS | given
 
 
+def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
+    """The command of the benchmark; srtctl's own kinds of benchmarks have none."""
+    if given is None:
+        return ()
+    if not isinstance(given, dict):
+        problems.append(Problem("benchmark", f"must be a table of settings, not {show(given)}"))
+        return ()
+    return _words(given.get("command"), "benchmark.command", problems)
+
+
 def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
     """Words of a command line, from a list or a text."""
     match given:

@@ -432,3 +432,18 @@ def test_an_agent_answers_while_it_ends(agents, wait_for):
     assert agents.look("worker")["pid"]
     with pytest.raises(SupervisorError, match="503"):
         client.ask(agents.socket(), "/readyz")
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_the_end_of_the_benchmark_ends_the_cluster_and_its_status_is_the_agents(agents, code):
+    plan = agents.plan(
+        agents.unit("worker", node="node0"),
+        agents.unit(
+            "bench", "sh", "-c", f"exit {code}", node="node1", needs=["worker"], kind="benchmark",
+            restart={"policy": "never"},
+        ),
+        nodes=2,
+    )  # fmt: skip
+    agents.start(plan, "node0", "node1")
+    assert agents.ended("node0", "node1") == {"node0": 0, "node1": code}
+    assert agents.processes_left() == []

@@ -373,3 +373,45 @@ def test_events_are_not_configured_twice(desk):
     flag = config(prefill={"kv-events-config": "{}"})
     problem = desk.problem(recipe(ONE_EACH, backend={"kv_events_config": True} | flag))
     assert "keep one" in problem.message
+
+
+# -- the benchmark --------------------------------------------------------------------------------
+
+
+def test_a_benchmark_with_a_command_is_a_unit_behind_all_that_clients_meet(desk):
+    plan = desk.plan(recipe(ONE_EACH, benchmark={"type": "custom", "command": "./run.sh -n '4 8'"}))
+    unit = plan.by_name["benchmark"]
+    assert (unit.kind, unit.node, unit.command) == ("benchmark", "n0", ("./run.sh", "-n", "4 8"))
+    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
+    assert [need.unit for need in unit.needs.units] == ["router-0", "router-1", "nginx"]
+    assert (unit.restart.policy, unit.log.file) == ("never", "benchmark.out")
+
+
+def test_the_benchmark_of_one_aggregated_worker_talks_to_it(desk):
+    text = (
+        "schema: 2\nname: one\nmodel: {path: /m}\nfrontend: {type: sglang}\n"
+        "roles: {agg: {nodes: 1, workers: 1}}\nbenchmark: {command: [./run.sh]}\n"
+    )
+    unit = desk.plan(text).by_name["benchmark"]
+    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
+    assert [need.unit for need in unit.needs.units] == ["agg-0"]
+
+
+@pytest.mark.parametrize("table", [None, {}, {"type": "sa-bench", "isl": 1024}])
+def test_a_benchmark_without_a_command_is_no_unit(desk, table):
+    assert "benchmark" not in desk.plan(recipe(ONE_EACH, benchmark=table)).by_name
+
+
+def test_a_benchmark_that_is_no_table_and_a_command_that_is_none_are_told(desk):
+    assert desk.problem(recipe(ONE_EACH, benchmark=[1])).path == "benchmark"
+    wrong = desk.problem(recipe(ONE_EACH, benchmark={"command": {"a": 1}}))
+    assert (wrong.path, wrong.message) == (
+        "benchmark.command",
+        "must be a list of words, not a table",
+    )
+
+
+def test_the_stops_in_front_of_workers_and_theirs_fit_into_slurms_kill_wait(desk):
+    plan = desk.plan(recipe(ONE_EACH, benchmark={"command": "x"}))
+    by_kind = {unit.kind: unit.stop.timeout_s for unit in plan.units}
+    assert sum(by_kind.values()) < 30
