@@ -29,6 +29,7 @@ from supervisor.assignment import directories, identity, reader
 from supervisor.assignment.compile import Assignment, Place, assign
 from supervisor.cli.main import reported
 from supervisor.cli.verbs import agent as verb
+from supervisor.cluster import dialer
 from supervisor.errors import SupervisorError
 from supervisor.plan import loader
 from supervisor.units.bookkeeper import end_leftovers
@@ -77,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 async def _serve(assignment: Assignment, token: str) -> int:
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=dialer.watched)
     limits = aiohttp.ClientTimeout(total=None)  # every use sets its own
     async with (
         aiohttp.ClientSession(connector=connector, timeout=limits) as session,

@@ -1,4 +1,4 @@
-"""Tells one router of this node at once when a worker is back, so that nobody restarts it."""
+"""Tells one router of this node at once when a worker is back, or behind a dead network path."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import aiohttp
 
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.cluster import routing
+from supervisor.cluster.poller import SILENCE
 from supervisor.cluster.report import UnitReport
+from supervisor.cluster.routing import Target
 from supervisor.plan.model import Plan
-from supervisor.units.requester import cause
+from supervisor.units.requester import cause, connect
 
 TIMEOUT_S = 5.0
 # The router answers before it has done what it was asked, so it is asked again until it has.
 CHECK_S = 0.2
+# A connection within a cluster takes a millisecond.
+SILENT_S = 0.5
 RETRY_LIMIT_S = 5.0
 SERVING = ("RUNNING", "UNHEALTHY")  # without a worker of each role a router is not ready
 LIMIT = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -51,9 +55,15 @@ class Repairer:
         self._session = session
         self._log = log
         self._targets = routing.targets(plan, router.name)
+        self._where = {
+            target.unit: (plan.address[unit.node], unit.ports["http"])
+            for target in self._targets
+            for unit in (plan.by_name[target.unit],)
+        }
         self._run: int | None = None
         self._stays: dict[str, Stay] = {}
         self._returned: set[str] = set()
+        self._lost: set[str] = set()
         self._trouble = ""
         self._due = asyncio.Event()
 
@@ -73,9 +83,11 @@ class Repairer:
             self._returned |= came
         else:  # it has just looked at them itself
             self._run, self._returned, came = router.run, set(), set(stays)
+        lost = {unit for unit in self._stays.keys() - stays if self._look(unit) is None}
+        self._lost = (self._lost | lost) - stays.keys()
         self._returned &= stays.keys()
         self._stays = stays
-        if came:
+        if came or lost:
             self._due.set()
 
     async def run(self) -> None:
@@ -106,15 +118,33 @@ class Repairer:
             return True  # another program than those we know: it finds out for itself
         broken = await self._broken() if returned else frozenset()
         running = [target for target in self._targets if target.unit in self._stays]
-        mending = routing.mend(running, returned, listed, broken)
+        silent = [t for t in self._targets if t.unit in self._lost and await self._is_silent(t)]
+        mending = routing.mend(running, returned, listed, broken, silent)
         for target in mending.add:
             await self._ask("POST", "/workers", target.addition())
         for worker in mending.close:
             await self._ask("PUT", f"/workers/{worker}", {"priority": 50})
+        for worker in mending.drop:
+            await self._ask("DELETE", f"/workers/{worker}")
+        self._lost.clear()
         self._trouble = ""
-        if mending.close:
-            self._log.info("router told", unit=self._router.name, back=sorted(returned))
+        if mending.close or mending.drop:
+            gone = sorted(target.unit for target in silent)
+            self._log.info("router told", unit=self._router.name, back=sorted(returned), gone=gone)
         return not mending.add
+
+    async def _is_silent(self, target: Target) -> bool:
+        """Whether the path to a worker whose agent does not answer is dead, seen from here.
+
+        One whose node is up refuses or answers, and the router finds out by itself.
+        """
+        address, port = self._where[target.unit]
+        try:
+            async with asyncio.timeout(SILENT_S):
+                await connect(address, port)
+        except OSError as error:
+            return isinstance(error, TimeoutError) or error.errno in SILENCE
+        return False
 
     async def _broken(self) -> frozenset[str] | None:
         port = self._router.plan.ports.get("prometheus")

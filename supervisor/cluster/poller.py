@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import secrets
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ RETRY_LIMIT_S = 1.0
 # An agent that is started again, or a network that hiccups, is back before this: gates must not
 # close nor routers leave nginx for that. An agent that said that it ends is believed at once.
 HOLD_S = 2.0
+SILENCE = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 # Whoever looks at the whole cluster asks again sooner than this, which is longer than the longest
 # wait that the API grants, so that no answer is made of peers that were dropped meanwhile.
 VISIT_S = 90.0
@@ -83,7 +85,7 @@ class Poller:
                 self._learn(node, await self._ask(self.peers[node]))
                 retry = RETRY_FIRST_S
             except (OSError, aiohttp.ClientError, ValueError) as error:
-                self._doubt(node, f"its agent can't be asked: {cause(error)}")
+                self._doubt(node, f"its agent can't be asked: {cause(error)}", _is_silence(error))
                 await asyncio.sleep(retry * (0.5 + random.random()))  # noqa: S311 (jitter)
                 retry = min(RETRY_LIMIT_S, retry * 1.5)
         del self._tasks[node], self._until[node], self.peers[node]
@@ -115,11 +117,15 @@ class Poller:
         problem = self._mismatch(node, peer.report)
         self._set(replace(peer, heard=now, failing=None, problem=problem))
 
-    def _doubt(self, node: str, failure: str) -> None:
-        """A node that failed to answer keeps its last word for a moment: see ``HOLD_S``."""
+    def _doubt(self, node: str, failure: str, silence: bool) -> None:
+        """A node that failed to answer keeps its last word for a moment: see ``HOLD_S``.
+
+        Not one that is silent: that has taken longer than a moment already.
+        """
         now, peer = clock.monotonic(), self.peers[node]
         since = now if peer.failing is None else peer.failing
-        held = peer.usable is not None and not peer.usable.ending and now - since < HOLD_S
+        known = peer.usable
+        held = not silence and known and not known.ending and now - since < HOLD_S
         self._set(replace(peer, failing=since, problem=None if held else failure))
 
     def _mismatch(self, node: str, report: Report | None) -> str | None:
@@ -138,3 +144,8 @@ class Poller:
         before, self.peers[peer.node] = self.peers[peer.node], peer
         if peer.report is not before.report or peer.problem != before.problem:
             self._on_change(peer.node)
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether the kernel gave the connection up: not even it answers over there."""
+    return getattr(error, "errno", None) in SILENCE

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import errno
 from types import SimpleNamespace
 
 import aiohttp
@@ -34,6 +35,7 @@ class FakeRouter:
                 web.get("/workers", self.listing),
                 web.post("/workers", self.add),
                 web.put("/workers/{id}", self.close),
+                web.delete("/workers/{id}", self.drop),
                 web.get("/metrics", self.metrics),
             ]
         )
@@ -60,6 +62,10 @@ class FakeRouter:
         assert await request.json() == {"priority": 50}
         self.asked.append(("close", name))
         self.open.discard(name)
+        return web.json_response({}, status=202)
+
+    async def drop(self, request):
+        self.asked.append(("drop", request.match_info["id"]))
         return web.json_response({}, status=202)
 
     async def metrics(self, request):
@@ -202,3 +208,37 @@ async def test_a_program_that_is_no_router_we_know_is_left_alone(front, until):
         f.back("decode-1")
         await until(lambda: f.router.asked)
         assert f.router.asked == [("close", "decode-1")]
+
+
+async def test_a_worker_behind_a_dead_path_is_dropped_and_one_that_refuses_is_not(
+    front, until, monkeypatch
+):
+    async def connect(address, port):
+        if address.endswith(".4"):  # node3
+            raise OSError(errno.EHOSTUNREACH, "no route to host")
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+    monkeypatch.setattr(repairer_module, "connect", connect)
+    async with front() as f:
+        f.said["prefill-1"] = None
+        f.see("decode-1")
+        await until(lambda: f.router.asked)
+        assert f.router.asked == [("drop", "decode-1")]
+
+
+async def test_a_path_that_swallows_everything_is_dead(front, until, monkeypatch):
+    async def connect(address, port):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(repairer_module, "connect", connect)
+    monkeypatch.setattr(repairer_module, "SILENT_S", 0.01)
+    async with front() as f:
+        f.see("decode-1")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+
+
+async def test_a_worker_that_is_down_on_a_node_that_answers_is_not_dropped(front, until):
+    async with front() as f:
+        f.see("decode-1", state="BACKOFF")
+        f.back("decode-0")
+        await until(lambda: f.router.asked == [("close", "decode-0")])

@@ -83,6 +83,17 @@ def test_a_worker_that_the_router_gave_up_is_added_and_has_no_breaker_yet(target
     assert mend(targets, ["decode-1"], listed) == routing.Mending((targets[3],), ())
 
 
+def test_a_worker_on_a_silent_node_is_dropped(targets, listed):
+    running, silent = [t for t in targets if t.unit != "decode-1"], [targets[3]]
+    mending = routing.mend(running, frozenset(), listed, frozenset(), silent)
+    assert mending == routing.Mending((), (), ("id-decode-1",))
+
+
+def test_the_last_worker_of_its_role_is_not_dropped(targets, listed):
+    running = [target for target in targets if target.role == "prefill"]
+    assert routing.mend(running, frozenset(), listed, frozenset(), targets[2:]).drop == ()
+
+
 def test_breakers_that_are_open_or_half_open_are_found_in_the_metrics():
     assert routing.open_breakers(METRICS) == {"http://a:30000", "http://c:30000"}
 
