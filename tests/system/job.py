@@ -1,0 +1,94 @@
+"""A job of the demo recipe on a bed with real Slurm, as a user would submit it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.bed.machines import Machine, until
+from tests.bed.slurm import Slurm
+from tests.system.cluster import PDSUP, ROOT
+
+CLIENT = str(ROOT / "tests" / "bed" / "client.py")
+# What a node has without a job.
+DAEMONS = ("slurmd", "munged", "slurmctld")
+
+
+class Job:
+    """One job. ``settings`` go into the recipe."""
+
+    def __init__(self, slurm: Slurm, **settings: Any) -> None:
+        self.slurm = slurm
+        self.bed = slurm.bed
+        recipe = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text()) | settings
+        self.directory = slurm.home / "work"
+        self.directory.mkdir(exist_ok=True)
+        path = self.directory / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        made = self.bed.head.run(PDSUP, "sbatch", str(path))
+        assert made.returncode == 0, made.stderr
+        script = self.directory / "job.sh"
+        script.write_text(made.stdout)
+        self.number = slurm.submit(
+            script, f"--chdir={self.directory}", f"--output={self.directory}/slurm-%j.out"
+        )
+        self.run_dir = self.directory / "runs" / f"demo-{self.number}"
+
+    @property
+    def node(self) -> Machine:
+        """Where users look: the first node."""
+        return self.bed["node0"]
+
+    @property
+    def output(self) -> str:
+        """What the job wrote."""
+        return (self.directory / f"slurm-{self.number}.out").read_text()
+
+    def pdsup(self, *words: str, node: str = "node0") -> Any:
+        """Runs a command on a node to its end."""
+        return self.bed[node].run(PDSUP, *words, "--run-dir", str(self.run_dir))
+
+    def ready(self) -> None:
+        """Returns when every unit is ready."""
+        until(lambda: (self.run_dir / "token").exists(), "the first agent runs", within=60)
+        until(lambda: self.pdsup("status").returncode != 4, "an agent answers")
+        done = self.pdsup("wait", "--timeout", "60")
+        assert done.returncode == 0, f"{done.stderr}\n{self.output}"
+
+    def units(self, node: str = "node0") -> dict[str, dict[str, Any]]:
+        """All units by name, as a node knows them."""
+        value = json.loads(self.pdsup("status", "--all", "--json", node=node).stdout)
+        return {unit["name"]: unit for one in value["nodes"] for unit in one["units"]}
+
+    def load(self, seconds: float, clients: int = 8) -> Path:
+        """Starts clients on the head; the file where each request gets a line."""
+        log = self.directory / "load.jsonl"
+        url = f"http://{self.node.name}:8000"
+        self.bed.head.start(sys.executable, CLIENT, url, str(clients), f"{seconds:g}", log=log)
+        until(lambda: log.exists() and bool(requests(log)), "clients ask")
+        return log
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every line of every node's journal."""
+        files = (self.run_dir / "events").glob("*.jsonl")
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def requests(log: Path) -> list[dict[str, Any]]:
+    """The requests that were made so far."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+
+
+def left(nodes: Iterable[Machine]) -> list[str]:
+    """What runs on nodes beside Slurm's own daemons."""
+    return [
+        f"{node.name}: {pid} {words}"
+        for node in nodes
+        for pid, words in node.processes().items()
+        if not words.startswith(DAEMONS)
+    ]

@@ -1,0 +1,85 @@
+"""Jobs under real Slurm, on nodes that are namespaces of this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bed.machines import until
+from tests.bed.slurm import Slurm, lacking
+from tests.system.cluster import PDSUP
+from tests.system.job import CLIENT, Job, left, requests
+
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "")
+KILL_WAIT_S = 30
+UNITS = {f"{name}-{i}" for name in ("prefill", "decode") for i in range(2)}
+UNITS |= {f"router-{i}" for i in range(4)} | {"nginx"}
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    with Slurm(4, kill_wait=KILL_WAIT_S, slurmd_timeout=20) as made:
+        yield made
+
+
+def test_a_job_runs_its_benchmark_and_ends_with_its_status_and_leaves_nothing(
+    slurm: Slurm,
+) -> None:
+    seen = slurm.home / "seen.json"
+    look = f"{PDSUP} status --all --json > {seen}"
+    ask = f"{sys.executable} {CLIENT} $PDSUP_URL 4 1 > {slurm.home}/asked.jsonl"
+    job = Job(slurm, benchmark={"command": ["sh", "-c", f"{look} && {ask}"]})
+    ended = slurm.ended(job.number)
+    assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), job.output
+    nodes = json.loads(seen.read_text())["nodes"]
+    assert [node["node"] for node in nodes] == ["node0", "node1", "node2", "node3"]
+    assert all(node["agent"]["reachable"] for node in nodes)
+    states = {unit["name"]: unit["state"] for node in nodes for unit in node["units"]}
+    assert states == dict.fromkeys(UNITS | {"benchmark"}, "RUNNING")
+    asked = requests(slurm.home / "asked.jsonl")
+    assert len(asked) > 8
+    assert {one["failure"] for one in asked} == {None}
+    assert left(slurm.bed) == []
+
+
+def test_scancel_ends_every_unit_by_its_own_doing_within_kill_wait(slurm: Slurm) -> None:
+    job = Job(slurm)
+    job.ready()
+    began = time.monotonic()
+    slurm.do("scancel", str(job.number))
+    until(lambda: left(slurm.bed) == [], "nothing is left", within=KILL_WAIT_S)
+    assert time.monotonic() - began < KILL_WAIT_S
+    assert slurm.ended(job.number)["JobState"] == "CANCELLED"
+    last = {line["unit"]: line for line in job.journal()}
+    assert {name: line["to"] for name, line in last.items()} == dict.fromkeys(UNITS, "STOPPED")
+    assert [line for line in last.values() if "SIGKILL" in json.dumps(line["event"])] == []
+
+
+def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(
+    slurm: Slurm,
+) -> None:
+    keep = {"no-kill": True}
+    job = Job(slurm, sbatch_directives=keep, srun_options=keep)
+    job.ready()
+    before = job.units()
+    log = job.load(17)
+    slurm.bed.link("node2", "down")
+    cut = time.monotonic()
+    until(lambda: job.units()["decode-0"]["state"] == "UNKNOWN", "it is known to be gone")
+    until(lambda: requests(log)[-1]["began"] > cut + 7, "requests go on meanwhile")
+    slurm.bed.link("node2", "up")
+    assert job.pdsup("wait", "--timeout", "20").returncode == 0
+    until(lambda: requests(log)[-1]["began"] > cut + 15, "all requests are answered")
+    hurt = [one for one in requests(log) if one["failure"] or one["ended"] - one["began"] > 3]
+    assert max((one["began"] - cut for one in hurt), default=0.0) < 4, hurt
+    assert len(hurt) <= 8
+    after = job.units()
+    assert {name: unit["pid"] for name, unit in after.items()} == {
+        name: unit["pid"] for name, unit in before.items()
+    }
+    slurm.do("scancel", str(job.number))
+    until(lambda: left(slurm.bed) == [], "nothing is left", within=KILL_WAIT_S)
