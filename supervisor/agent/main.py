@@ -24,6 +24,7 @@ from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
 from supervisor.units import lifecycle, states
 from supervisor.units.bookkeeper import Bookkeeper
+from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, Transition
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -69,7 +70,8 @@ class Agent:
         self._spawner = Spawner()
         self._notes = Bookkeeper(assignment.place.state_dir)
         self._reaper = Reaper(self._spawner)
-        host = Host(self._spawner, self._reaper, Prober(self._spawner), tasks, self.plan.name)
+        prober = Prober(self._spawner)
+        host = Host(self._spawner, self._reaper, prober, Coroner(), tasks, self.plan.name)
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)

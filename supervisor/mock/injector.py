@@ -22,6 +22,19 @@ Scheduler hit an exception: Traceback (most recent call last):
     self.model = get_model(model_config=self.model_config, load_config=self.load_config)
 torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. \
 GPU 0 has a total capacity of 139.72 GiB of which 1.19 GiB is free."""
+NCCL = """\
+torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3356, unhandled system \
+error (run with NCCL_DEBUG=INFO for details), NCCL version 2.27.3
+ncclSystemError: System call (e.g. socket, malloc) or external library call failed."""
+NO_MODEL = """\
+OSError: /models/none is not a local folder and is not a valid model identifier listed on \
+'https://huggingface.co/models'"""
+NO_MODULE = """\
+Scheduler hit an exception: Traceback (most recent call last):
+  File "sglang/srt/layers/activation.py", line 41, in <module>
+    from sgl_kernel import gelu_and_mul
+ModuleNotFoundError: No module named 'sgl_kernel'"""
+LOAD_FAULTS = {"cuda-oom": CUDA_OOM, "nccl": NCCL, "no-model": NO_MODEL, "no-module": NO_MODULE}
 
 
 class Injector:

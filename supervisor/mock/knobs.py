@@ -71,7 +71,9 @@ class Knobs:
         "", "a file: absent, it is made and the faults below hold; present, they do not"
     )
 
-    load_fault: Literal["none", "cuda-oom"] = _fault("none", "end the load in a traceback and rc 1")
+    load_fault: Literal["none", "cuda-oom", "nccl", "no-model", "no-module"] = _fault(
+        "none", "end the load in a traceback and rc 1"
+    )
     busy_port: Literal["none", "http", "bootstrap"] = _fault(
         "none", "act as if that port were taken: http ends in rc 1, bootstrap only logs"
     )

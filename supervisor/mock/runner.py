@@ -127,8 +127,8 @@ async def _load(knobs: Knobs) -> None:
         await asyncio.sleep(min(left, knobs.load_seconds / LOAD_STEPS, LONGEST_STEP))
         if not knobs.silent_load:
             log.info("Loading checkpoint shards: %.1f s left", max(0.0, end - loop.time()))
-    if knobs.load_fault == "cuda-oom":
-        log.error(faults.CUDA_OOM)
+    if knobs.load_fault != "none":
+        log.error(faults.LOAD_FAULTS[knobs.load_fault])
         raise StartFailed("RuntimeError: Initialization failed, see the scheduler's error above")
 
 

@@ -14,6 +14,7 @@ from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
 from supervisor.units import inspector, lifecycle, reaper, recorder, states
 from supervisor.units.asker import Subject
+from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, LastExit, Transition
 from supervisor.units.monitor import Monitor, Patron
 from supervisor.units.prober import Prober
@@ -48,6 +49,7 @@ class Host:
     spawner: Spawner
     reaper: Reaper
     prober: Prober
+    coroner: Coroner
     tasks: asyncio.TaskGroup
     cluster: str
 
@@ -75,7 +77,8 @@ class Runner:
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
-        self._log_start = 0
+        self._log_start = self._oom_kills = 0
+        self._was_ready = False
         self._serving = False
 
     def tell(self, event: lifecycle.Event) -> None:
@@ -153,6 +156,7 @@ class Runner:
         return inspector.held(port, self._holder.who)
 
     def _remember(self, transition: Transition) -> None:
+        self._was_ready |= isinstance(transition.after, states.Running)
         if not states.is_news(transition.before, transition.after):
             self.facts = replace(self.facts, state=transition.after)
             return
@@ -199,6 +203,7 @@ class Runner:
         previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""
         output = recorder.open_log(self.unit.log_path, self.unit.name, run, previous)
         self._log_start = os.fstat(output).st_size
+        self._oom_kills = self._host.coroner.oom_kills()
         try:
             return self._host.spawner.spawn(
                 self.unit.command,
@@ -267,7 +272,12 @@ class Runner:
             detail = f"main process {status}, yet alive after SIGKILL (state D in ps?): pid {pids}"
             self.tell(lifecycle.Lingering(run, detail))
             within = reaper.PROOF_S
-        self.tell(lifecycle.Exited(run, status))
+        found = self._host.coroner.examine(
+            status, self.unit.log_path, self._log_start, self._oom_kills
+        )
+        # A command that has worked once is not wrong: what it needs may come back.
+        hopeless = found.hopeless and not self._was_ready
+        self.tell(lifecycle.Exited(run, status, found.cause, hopeless))
 
 
 def cause(error: OSError) -> str:

@@ -20,6 +20,7 @@ import uvloop
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.errors import SupervisorError
 from supervisor.units import lifecycle, states
+from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Transition
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -134,7 +135,7 @@ async def main() -> None:
     reaper = Reaper(spawner)
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
-        agent = Agent(Host(spawner, reaper, Prober(spawner), tasks, "test"), tasks)
+        agent = Agent(Host(spawner, reaper, Prober(spawner), Coroner(), tasks, "test"), tasks)
         try:
             reader = await commands()
             tell(ready=True)
