@@ -58,6 +58,8 @@ def is_lost(unit: Unit) -> bool:
     return unit["state"] == "FATAL" or (unit["state"] == "EXITED" and not ended_well(unit))
 
 
+# Loads differ by some seconds and some percent; a longer one is worth a word.
+LATE_S, LATE = 5.0, 0.2
 # What needs attention before what only waits, and that before what is well.
 _CAUSES_FIRST = ("FATAL", "EXITED", "BACKOFF", "UNHEALTHY", "UNKNOWN", "STOPPED", "STARTING")
 
@@ -102,7 +104,9 @@ def _left(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
     if unit["state"] != "STARTING" or not unit["since"] or kind(unit) not in usual:
         return ""
     left = unit["since"] + usual[kind(unit)] - now
-    return f", about {duration(left)} left" if left > 0 else ", longer than usual"
+    if left > 0:
+        return f", about {duration(left)} left"
+    return ", longer than usual" if -left > max(LATE_S, LATE * usual[kind(unit)]) else ""
 
 
 def kind(unit: Unit) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from supervisor.cli import progress
+from supervisor.cli.table import duration
 
 NOW = 10_000.0
 GOOD = {"code": 0, "signal": None, "at": 1.0}
@@ -137,3 +138,18 @@ def test_the_summary_counts_what_is_ready_of_each_kind(unit):
     assert progress.summary(found) == (
         "prefill 1/1, decode 1/2, router 1/1, nginx 0/1, benchmark 1/1, service 1/1"
     )
+
+
+@pytest.mark.parametrize(
+    ("age", "usual", "words"),
+    [
+        (60, 100.0, ", about 0:00:40 left"), (100, 100.0, ""), (119, 100.0, ""),
+        (121, 100.0, ", longer than usual"), (5, 1.0, ""), (7, 1.0, ", longer than usual"),
+    ],
+)  # fmt: skip
+def test_a_unit_that_starts_is_compared_with_how_long_others_of_its_kind_took(
+    unit, age, usual, words
+):
+    late = unit(state="STARTING", since=NOW - age)
+    found = progress.missing([late], progress.is_up, NOW, 8, {"decode": usual, "router": 1.0})
+    assert found == [f"decode-0 (node2) STARTING for {duration(age)}{words}"]
