@@ -1,9 +1,10 @@
-.PHONY: help setup demo test check docs clean
+.PHONY: help setup demo test check docs bench clean
 
 help:
 	@echo "make demo   brings a whole prefill/decode cluster up on this machine and shows what it can do"
 	@echo "make test   style, types and all tests; sets itself up"
 	@echo "make check  style and types only"
+	@echo "make bench  measures it beside its peers, which it fetches, in about ten minutes"
 	@echo "make docs   writes the generated pages of docs/reference again"
 	@echo "make clean  removes what the others made"
 
@@ -17,7 +18,7 @@ setup:
 check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict supervisor
+	.venv/bin/mypy --strict supervisor bench
 
 test: check
 	.venv/bin/pytest
@@ -25,5 +26,9 @@ test: check
 docs: setup
 	.venv/bin/python docs/reference/generate.py
 
+bench: setup
+	@bench/setup
+	@.venv/bin/python -m bench $(BENCH)
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info
+	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info

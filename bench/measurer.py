@@ -1,0 +1,139 @@
+"""Takes the samples of one supervisor: three kinds of runs, each with fresh units."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import processes
+from bench.peers.peer import Peer, timed
+from bench.runner import Running, Stamp, running
+
+GIB = 1 << 30
+GOLDEN = 0.618  # its multiples lie evenly in every period
+# Some peers wait when a unit ends within a second of its start.
+SETTLED_S = 1.5
+CRASHES_S = 12.0
+QUESTIONS, COMMANDS = 200, 10
+
+
+class Measurer:
+    """``samples``: for each kind of them (``figures.Figure.of``) what was found so far.
+
+    ``few`` and ``many``: units of most runs, and of the start of a crowd. ``rest_s``: how long
+    they are watched doing nothing.
+    """
+
+    def __init__(self, peer: Peer, few: int, many: int, rest_s: float) -> None:
+        self.samples: defaultdict[str, list[float]] = defaultdict(list)
+        self._peer = peer
+        self._few = few
+        self._many = many
+        self._rest_s = rest_s
+
+    def life(self) -> None:
+        """Start, rest, questions, crashes, and the stop of a small number of units."""
+        with running(self._peer, self._few) as run:
+            units = self._started(run, self._few, "start few")
+            time.sleep(min(SETTLED_S, self._rest_s))
+            self._rest(run, units)
+            self._questions(run)
+            units = self._crashes(run, units)
+            time.sleep(min(SETTLED_S, self._rest_s))
+            units = self._storm(run, units)
+            time.sleep(min(SETTLED_S, self._rest_s))
+            gone, all_gone = run.stop(units.values())
+            self.samples["stop units"].append(gone)
+            self.samples["stop all"].append(all_gone)
+
+    def crowd(self) -> None:
+        """The start of many units."""
+        with running(self._peer, self._many) as run:
+            self._started(run, self._many, "start many")
+
+    def log(self, size: int, *, piped: bool) -> None:
+        """One unit that writes ``size`` bytes as fast as it can."""
+        kind = "piped" if piped else "direct"
+        with running(self._peer, 1, piped=piped, output=size) as run:
+            (first,) = run.stamps(1)[:1]
+            own = run.overseers([first.pid])
+            before = processes.busy(own)
+            begin, end = run.stamps(2)[:2]
+            kept = _settled(lambda: _size(run.home / "run" / "logs"), size)
+            self.samples[f"{kind} rate"].append(size / (end.at - begin.at))
+            self.samples[f"{kind} cpu"].append((processes.busy(own) - before) / size * GIB)
+            self.samples[f"{kind} loss"].append(max(0, size - kept))
+
+    def _started(self, run: Running, count: int, kind: str) -> dict[str, int]:
+        stamps = run.stamps(count)
+        self.samples[kind].append(max(stamp.at for stamp in stamps) - run.began)
+        return {stamp.unit: stamp.pid for stamp in stamps}
+
+    def _rest(self, run: Running, units: dict[str, int]) -> None:
+        own = run.overseers(units.values())
+        before, begin = processes.busy(own), time.monotonic()
+        time.sleep(self._rest_s)
+        idle = (processes.busy(own) - before) / (time.monotonic() - begin)
+        largest = max(own, key=processes.resident)
+        self.samples["idle"].append(idle)
+        self.samples["memory"].append(processes.resident(largest))
+        self.samples["all memory"].append(processes.proportional(own))
+        if len(own) == 2:  # a parent and its child, not many of a kind
+            self.samples["parent memory"].append(processes.resident(run.daemon.pid))
+
+    def _questions(self, run: Running) -> None:
+        self.samples["status"] += timed(run.status, COMMANDS)
+        self.samples["api"] += self._peer.ask(run.home, QUESTIONS)
+
+    def _crashes(self, run: Running, units: dict[str, int]) -> dict[str, int]:
+        """One after another, each unit once, for a bounded time."""
+        units = dict(units)
+        seen = len(run.stamps(0))
+        until = time.monotonic() + CRASHES_S
+        for index, (name, pid) in enumerate(list(units.items())):
+            if time.monotonic() > until:
+                break
+            begin = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            new = _only(run.stamps(seen + 1)[seen:], name)
+            seen += 1
+            units[name] = new.pid
+            self.samples["crash"].append(new.at - begin)
+            # Else the next crash always came just after a peer that looks now and then has looked.
+            phase = (index * GOLDEN) % 1
+            time.sleep(0.01 + phase * (new.at - begin))
+        return units
+
+    def _storm(self, run: Running, units: dict[str, int]) -> dict[str, int]:
+        seen = len(run.stamps(0))
+        begin = time.monotonic()
+        for pid in units.values():
+            os.kill(pid, signal.SIGKILL)
+        stamps = run.stamps(seen + len(units))[seen:]
+        self.samples["storm"].append(max(stamp.at for stamp in stamps) - begin)
+        return {stamp.unit: stamp.pid for stamp in stamps}
+
+
+def _only(stamps: list[Stamp], name: str) -> Stamp:
+    """The one new stamp, which must be that of the unit that was killed."""
+    (stamp,) = stamps
+    if stamp.unit != name:
+        raise RuntimeError(f"{name} was killed and {stamp.unit} began")
+    return stamp
+
+
+def _settled(size: Callable[[], int], wanted: int) -> int:
+    """``size()`` once it is at least ``wanted``, or does not grow any more."""
+    found = -1
+    while (now := size()) < wanted and now != found:
+        found = now
+        time.sleep(1.0)
+    return now
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,1 @@
+"""One file for each supervisor that is measured."""

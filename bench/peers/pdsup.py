@@ -1,0 +1,84 @@
+"""pdsup itself: one node, plain units, no probes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.peers.peer import LocalConnection, Unit, timed
+
+PDSUP = str(Path(sys.executable).with_name("pdsup"))
+AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
+
+
+class Pdsup:
+    """Its agent."""
+
+    name = "pdsup"
+    stop_signal = signal.SIGTERM
+
+    def absent(self) -> bool:
+        """Never: this is its repository."""
+        return False
+
+    def pipes(self) -> frozenset[bool]:
+        """Files directly, and pipes when this version has them."""
+        unit = Unit("unit", ("true",), Path("unit.out"), piped=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            json.dump(_plan([unit]), file)
+            file.flush()
+            done = subprocess.run([PDSUP, "check", file.name], capture_output=True, check=False)
+        return frozenset({False} if done.returncode else {False, True})
+
+    def configure(self, home: Path, units: Sequence[Unit]) -> None:
+        """A plan; JSON is YAML."""
+        (home / "plan.yaml").write_text(json.dumps(_plan(units)))
+        (home / "xdg").mkdir(mode=0o700)
+
+    def daemon(self, home: Path) -> list[str]:
+        """The agent of the only node."""
+        return [PDSUP, "agent", str(home / "plan.yaml"), "--node", "node0", *self._run(home)]
+
+    def environ(self, home: Path) -> Mapping[str, str]:
+        """A state directory apart from all others."""
+        return {"XDG_RUNTIME_DIR": str(home / "xdg")}
+
+    def status(self, home: Path) -> list[str]:
+        """As a user asks."""
+        return [PDSUP, "status", *self._run(home)]
+
+    def ask(self, home: Path, times: int) -> list[float]:
+        """Over the control socket."""
+        (path,) = (file for file in (home / "xdg").rglob("*") if file.is_socket())
+        connection = LocalConnection(path)
+        return timed(lambda: connection.exchange("GET", "/v1/status"), times)
+
+    def _run(self, home: Path) -> list[str]:
+        return ["--run-dir", str(home / "run")]
+
+
+def _plan(units: Sequence[Unit]) -> dict[str, Any]:
+    return {
+        "plan": 1,
+        "name": "bench",
+        "control_port": 39440,
+        "nodes": [{"name": "node0", "address": "127.0.0.1"}],
+        "units": [_unit(unit) for unit in units],
+    }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {
+        "name": unit.name,
+        "kind": "service",
+        "node": "node0",
+        "command": unit.command,
+        "restart": AT_ONCE,
+        "log": {"file": unit.log.name} | ({"mode": "pipe"} if unit.piped else {}),
+    }

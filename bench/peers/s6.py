@@ -1,0 +1,53 @@
+"""s6: a process of its own beside every unit, no API."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.peers.peer import Unit, service
+
+
+class S6:
+    """s6-svscan."""
+
+    name = "s6"
+    stop_signal = signal.SIGTERM
+
+    def absent(self) -> bool:
+        """When Debian's package is not installed."""
+        return shutil.which("s6-svscan") is None
+
+    def pipes(self) -> frozenset[bool]:
+        """Through s6-log, or not."""
+        return frozenset({False, True})
+
+    def configure(self, home: Path, units: Sequence[Unit]) -> None:
+        """A directory for each unit."""
+        for unit in units:
+            folder = home / "services" / unit.name
+            command = " ".join(unit.command)
+            if unit.piped:
+                service(folder, "run", f"exec {command} 2>&1")
+                service(folder / "log", "run", f"exec s6-log s268435455 n9 {unit.log}")
+            else:
+                service(folder, "run", f"exec {command} >>{unit.log} 2>&1")
+
+    def daemon(self, home: Path) -> list[str]:
+        """In the foreground."""
+        return ["s6-svscan", "-c", "1000", str(home / "services")]
+
+    def environ(self, home: Path) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
+    def status(self, home: Path) -> list[str]:
+        """It shows one at a time."""
+        show = 'for unit in "$1"/*/; do s6-svstat "$unit"; done'
+        return ["/bin/sh", "-c", show, "status", str(home / "services")]
+
+    def ask(self, home: Path, times: int) -> list[float]:
+        """There is nobody to ask."""
+        return []

@@ -1,0 +1,75 @@
+"""supervisord, with the settings that let a unit end and begin at once."""
+
+from __future__ import annotations
+
+import signal
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.peers.peer import STORE, LocalConnection, Unit, timed
+
+BIN = STORE / "venv" / "bin"
+HEAD = """\
+[supervisord]
+nodaemon=true
+logfile={home}/supervisord.log
+pidfile={home}/supervisord.pid
+[unix_http_server]
+file={home}/sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://{home}/sock
+"""
+PROGRAM = """\
+[program:{name}]
+command={command}
+autorestart=true
+startsecs=0
+startretries=1000000
+redirect_stderr=true
+stdout_logfile={log}
+stdout_logfile_maxbytes=0
+"""
+
+
+class Supervisord:
+    """The Python original."""
+
+    name = "supervisord"
+    stop_signal = signal.SIGTERM
+
+    def absent(self) -> bool:
+        """Without the benchmark's virtual environment."""
+        return not (BIN / "supervisord").exists()
+
+    def pipes(self) -> frozenset[bool]:
+        """It copies all output."""
+        return frozenset({True})
+
+    def configure(self, home: Path, units: Sequence[Unit]) -> None:
+        """One file."""
+        parts = [HEAD.format(home=home)]
+        for unit in units:
+            command = " ".join(unit.command)
+            parts.append(PROGRAM.format(name=unit.name, command=command, log=unit.log))
+        (home / "supervisord.conf").write_text("".join(parts))
+
+    def daemon(self, home: Path) -> list[str]:
+        """In the foreground."""
+        return [str(BIN / "supervisord"), "-c", str(home / "supervisord.conf")]
+
+    def environ(self, home: Path) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
+    def status(self, home: Path) -> list[str]:
+        """As a user asks."""
+        return [str(BIN / "supervisorctl"), "-c", str(home / "supervisord.conf"), "status"]
+
+    def ask(self, home: Path, times: int) -> list[float]:
+        """XML-RPC."""
+        connection = LocalConnection(home / "sock")
+        body = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo").encode()
+        return timed(lambda: connection.exchange("POST", "/RPC2", body), times)

@@ -1,0 +1,129 @@
+"""Runs one supervisor with its units, follows when each of them began, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import processes
+from bench.peers.peer import CHILD, Peer, Unit
+
+LOOK_S = 0.002
+LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A unit began to run, or had written its output: at so many seconds."""
+
+    unit: str
+    pid: int
+    at: float
+
+
+def compile_child() -> None:
+    """Makes ``CHILD`` of ``child.c``."""
+    CHILD.parent.mkdir(exist_ok=True)
+    source = str(Path(__file__).with_name("child.c"))
+    subprocess.run(["gcc", "-O2", "-static", "-o", str(CHILD), source], check=True)
+
+
+class Running:
+    """A supervisor at work. ``began``: the time just before it was started."""
+
+    def __init__(self, peer: Peer, home: Path, stamps: Path, environ: dict[str, str]) -> None:
+        self.peer = peer
+        self.home = home
+        self._stamps = stamps
+        self._environ = environ
+        self.began = time.monotonic()
+        with (home / "daemon.log").open("wb") as log:
+            self.daemon = subprocess.Popen(
+                peer.daemon(home), env=environ, cwd=home, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def stamps(self, count: int) -> list[Stamp]:
+        """All stamps, once there are ``count``; raises RuntimeError when they don't come."""
+        deadline = time.monotonic() + LIMIT_S
+        while (text := self._stamps.read_text()).count("\n") < count:
+            if time.monotonic() > deadline or self.daemon.poll() is not None:
+                said = (self.home / "daemon.log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.peer.name}: {text.count(chr(10))} of {count}: {said}")
+            time.sleep(LOOK_S)
+        words = (line.split() for line in text.splitlines())
+        return [Stamp(unit, int(pid), int(at) / 1e9) for unit, pid, at in words]
+
+    def overseers(self, units: Iterable[int]) -> list[int]:
+        """Every process of the supervisor's own."""
+        return [pid for pid in processes.below(self.daemon.pid) if pid not in set(units)]
+
+    def status(self) -> None:
+        """Runs its status command."""
+        command = self.peer.status(self.home)
+        subprocess.run(command, env=self._environ, stdout=subprocess.DEVNULL, check=False)
+
+    def stop(self, units: Iterable[int]) -> tuple[float, float]:
+        """Asks it to end: seconds until all units are gone, and until it is gone itself."""
+        own = self.overseers(units)
+        waits = _watch(units), _watch(own)
+        begin = time.monotonic()
+        self.daemon.send_signal(self.peer.stop_signal)
+        return _gone(waits[0]) - begin, _gone(waits[1]) - begin
+
+
+def _watch(pids: Iterable[int]) -> list[int]:
+    return [os.pidfd_open(pid) for pid in pids]
+
+
+def _gone(handles: list[int]) -> float:
+    """When the last of some processes has ended."""
+    poll = select.poll()
+    left = set(handles)
+    for handle in handles:
+        poll.register(handle, select.POLLIN)
+    deadline = time.monotonic() + LIMIT_S
+    while left:
+        for handle, _ in poll.poll(1000):
+            poll.unregister(handle)
+            os.close(handle)
+            left.remove(handle)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(left)} processes do not end")
+    return time.monotonic()
+
+
+@contextmanager
+def running(peer: Peer, count: int, *, piped: bool = False, output: int = 0) -> Iterator[Running]:
+    """A supervisor with ``count`` units that write ``output`` bytes each. Kills all at the end."""
+    mark = f"PDSUP_BENCH={uuid.uuid4().hex}"
+    home = Path(tempfile.mkdtemp(prefix="pdsup-bench-"))
+    try:
+        stamps = home / "stamps"
+        stamps.touch()
+        (home / "run" / "logs").mkdir(parents=True)
+        peer.configure(home, _units(home, stamps, count, piped, output))
+        name, _, value = mark.partition("=")
+        yield Running(peer, home, stamps, {**os.environ, **peer.environ(home), name: value})
+    finally:
+        processes.end_marked(mark)
+        shutil.rmtree(home)
+
+
+def _units(home: Path, stamps: Path, count: int, piped: bool, output: int) -> Sequence[Unit]:
+    more = (str(output),) if output else ()
+    logs = home / "run" / "logs"  # where pdsup has them anyway
+    names = [f"unit-{i:03}" for i in range(count)]
+    return [
+        Unit(name, (str(CHILD), str(stamps), name, *more), logs / f"{name}.out", piped)
+        for name in names
+    ]
