@@ -289,7 +289,7 @@ def _section(kind: Any) -> str:
     return f"## {kind.__name__}\n\n{prose(kind)}\n\n{table(('field', 'type', 'default'), rows)}\n"
 
 
-NAMES: Mapping[Any, str] = {str: "text", int: "integer", float: "number"}
+NAMES: Mapping[Any, str] = {str: "text", int: "integer", float: "number", bool: "true or false"}
 
 
 def _type(hint: Any) -> str:
@@ -314,7 +314,8 @@ def _default(field: dataclasses.Field[Any]) -> str:
     value = field.default_factory() if field.default_factory is not missing else field.default
     if value is None or value in ((), {}):
         return "none"
-    return "its defaults" if dataclasses.is_dataclass(value) else f"`{value}`"
+    shown = str(value).lower() if isinstance(value, bool) else value
+    return "its defaults" if dataclasses.is_dataclass(value) else f"`{shown}`"
 
 
 # -- Defaults of the recipe compiler ------------------------------------------------------------

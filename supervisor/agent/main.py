@@ -22,7 +22,7 @@ from supervisor.assignment.compile import Assignment
 from supervisor.cluster import finish, gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
-from supervisor.units import lifecycle, states
+from supervisor.units import lifecycle, recorder, states
 from supervisor.units.bookkeeper import Bookkeeper
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, Transition
@@ -91,6 +91,7 @@ class Agent:
         self._tasks = tasks
         self._end = asyncio.Event()
         self._fatal: set[str] = set()
+        self._log_problems: dict[str, str] = {}
         self._terminations = 0
         self._reaction_due = asyncio.Event()
         self._news = 0
@@ -117,6 +118,7 @@ class Agent:
         self._listen_to_signals()
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
+        doers += [recorder.watch([runner.recorder for runner in self._runners.values()])]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
         doers += [repairer.run() for repairer in self._repairers]
         serving = [self._tasks.create_task(doer) for doer in doers]
@@ -155,12 +157,19 @@ class Agent:
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
         self._notes.note(unit, self._runners[unit].facts.pid)
+        self._warn_of_log(unit)
         self._publish(unit)
         self._balance()
         self.gates.forget([unit])
         if transition is not None:
             self._record(transition)
         self._react_soon()
+
+    def _warn_of_log(self, unit: str) -> None:
+        problem = self._runners[unit].facts.log_problem
+        if problem and problem != self._log_problems.get(unit):
+            self._log.warning("unit", unit=unit, problem=problem)
+        self._log_problems[unit] = problem
 
     # -- the rest of the node -----------------------------------------------------------------
 
@@ -252,6 +261,8 @@ class Agent:
         survivors = await self._reaper.end_everything()
         if survivors:
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
+        for runner in self._runners.values():
+            runner.recorder.end()
         await self.gates.close()
         await self.poller.close()
 

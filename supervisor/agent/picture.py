@@ -12,7 +12,8 @@ def unit_report(unit: PlanUnit, facts: Facts, unusable: str | None = None) -> Un
     """``unusable``: why the unit can't be used although it is RUNNING, if so."""
     state = states.public(facts.state)
     last = facts.last_exit
-    reason = states.reason_of(facts.state) or facts.detail or unusable or ""
+    reasons = (states.reason_of(facts.state) or facts.detail or unusable, facts.log_problem)
+    reason = "; ".join(filter(None, reasons))
     return UnitReport(
         name=unit.name,
         kind=unit.kind,

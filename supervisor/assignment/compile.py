@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from supervisor.assignment.directories import PIPES
 from supervisor.errors import SupervisorError
 from supervisor.plan.model import Bind, Plan, PlanUnit
 
@@ -31,6 +32,7 @@ class AssignedUnit:
     command: tuple[str, ...]
     env: Mapping[str, str]
     log_path: str
+    pipe_path: str
     address: str
     bind: Bind
 
@@ -70,7 +72,7 @@ def assign(plan: Plan, digest: str, place: Place) -> Assignment:
 
 def log_path(run_dir: str, unit: PlanUnit) -> str:
     """Where a unit's output goes, on every node of the run."""
-    return f"{run_dir}/logs/{unit.log.file or f'{unit.node}_{unit.name}.out'}"
+    return f"{run_dir}/logs/{unit.log_file}"
 
 
 def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
@@ -84,6 +86,7 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
         command=_with_interpreter(command, place),
         env=dict(place.environ) | {key: fill(value) for key, value in unit.env.items()},
         log_path=log_path(place.run_dir, unit),
+        pipe_path=f"{place.state_dir}/{PIPES}/{unit.name}",
         address=plan.address[unit.node],
         bind=plan.bind,
     )

@@ -13,6 +13,8 @@ from pathlib import PurePath
 
 SOCKET = "control.sock"
 RUN_LINK = "run"
+# What units write passes through here, where a plan asks for that.
+PIPES = "output"
 # The kernel's sun_path holds 108 bytes with its closing zero.
 SOCKET_PATH_LIMIT = 107
 

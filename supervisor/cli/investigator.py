@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from supervisor.api import history
 from supervisor.api.chronicler import Chronicler
 from supervisor.cli import client, runlog
+from supervisor.units.logreader import last_lines
 
 MOST_RUNS = 3
 MOST_LINES = 8
@@ -39,19 +39,9 @@ def investigate(cluster: client.Cluster, unit: str) -> dict[str, Any]:
 def _runs(run_dir: Path, unit: str, log: Path) -> list[dict[str, Any]]:
     entries = [one for one in Chronicler(run_dir).news() if one.unit == unit]
     last = history.runs(entries)[-MOST_RUNS:]
-    tails = runlog.tails(_end_of(log), unit, [run.number for run in last], MOST_LINES)
+    lines = last_lines(str(log), MOST_BYTES, MOST_BYTES)
+    tails = runlog.tails(lines, unit, [run.number for run in last], MOST_LINES)
     return [{**history.to_json(run), "output": tail} for run, tail in zip(last, tails, strict=True)]
-
-
-def _end_of(path: Path) -> list[str]:
-    """The last lines of a file; none where there is no file to read."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MOST_BYTES))
-            return file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _evidence(run_dir: Path, unit: str) -> list[str]:

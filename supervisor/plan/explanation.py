@@ -186,7 +186,7 @@ def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
         ),
         waits_for=first.needs.units,
         later=first.needs.later,
-        log=first.log.file or f"{first.node}_{first.name}.out",
+        log=first.log_file,
     )
 
 

@@ -58,8 +58,16 @@ class _Graph:
             yield from _repeated(values, f"another node has the {key} {{value!r}} too")
         names = {f"{at}.name": unit.name for at, unit in self._units}
         yield from _repeated(names, "another unit is called {value!r} too")
-        files = {f"{at}.log.file": unit.log.file for at, unit in self._units if unit.log.file}
+        files = {
+            f"{at}.log.file" if unit.log.file else f"{at}.name": unit.log_file
+            for at, unit in self._units
+        }
         yield from _repeated(files, "another unit writes to {value!r} too")
+        rotated = {unit.log_file for _, unit in self._units if unit.log.max_bytes is not None}
+        for at, file in files.items():
+            whole, _, age = file.rpartition(".")
+            if whole in rotated and age.isdigit():
+                yield Problem(at, f"{file!r} is where an earlier part of {whole!r} goes")
 
     def places(self) -> Iterator[Problem]:
         """Every unit is on a node of the plan."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from supervisor.errors import Problem
 from supervisor.plan import questions
-from supervisor.plan.model import Nginx, Plan, PlanUnit, Restart, Stop
+from supervisor.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
 from supervisor.plan.numbers import positive
 
 # Names become file names, words of commands and parts of URLs.
@@ -23,6 +23,9 @@ VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
 # What commands that take units read as something else.
 RESERVED = frozenset({"all"})
 SIGNALS = frozenset({"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM"})
+# A rotation takes a moment: it must not come with every line, nor rename too many files.
+LEAST_LOG = 1 << 16
+MOST_LOGS = 1000
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 
@@ -62,7 +65,7 @@ def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
     yield from questions.check(f"{at}.probes", unit)
     yield from _restart(f"{at}.restart", unit.restart)
     yield from _stop(f"{at}.stop", unit.stop)
-    yield from _log(f"{at}.log.file", unit.log.file)
+    yield from _log(f"{at}.log", unit.log)
     yield from _nginx(at, unit)
 
 
@@ -112,9 +115,16 @@ def _stop(at: str, stop: Stop) -> Iterator[Problem]:
     )
 
 
-def _log(at: str, file: str | None) -> Iterator[Problem]:
-    if file is not None and not all(NAME.fullmatch(part) for part in file.split("/")):
-        yield Problem(at, f"{file[:60]!r} is no plain path inside the log directory")
+def _log(at: str, log: Log) -> Iterator[Problem]:
+    if log.file is not None and not all(NAME.fullmatch(part) for part in log.file.split("/")):
+        yield Problem(f"{at}.file", f"{log.file[:60]!r} is no plain path inside the log directory")
+    if log.max_bytes is not None and log.max_bytes < LEAST_LOG:
+        yield Problem(f"{at}.max_bytes", f"must be at least {LEAST_LOG}, not {log.max_bytes}")
+    if not 1 <= log.keep <= MOST_LOGS:
+        yield Problem(f"{at}.keep", f"must be 1 to {MOST_LOGS}, not {log.keep}")
+    for name in ("max_bytes", "timestamps"):
+        if getattr(log, name) and log.mode != "pipe":
+            yield Problem(f"{at}.{name}", "needs mode: pipe")
 
 
 def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:

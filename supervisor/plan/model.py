@@ -200,12 +200,18 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """``file`` is relative to ``RUN_DIR/logs``; stdout and stderr of the unit go straight to it.
+    """Where stdout and stderr of the unit go: ``file``, relative to ``RUN_DIR/logs``.
 
-    Without one it is ``NODE_UNIT.out``.
+    Without one it is ``NODE_UNIT.out``. ``direct``: the unit writes to the file itself. ``pipe``:
+    the agent moves what it writes, begins a new file at ``max_bytes`` (never without) and keeps
+    ``keep`` earlier ones as ``FILE.1`` and so on; with ``timestamps`` it notes when lines arrive.
     """
 
     file: str | None = None
+    mode: Literal["direct", "pipe"] = "direct"
+    max_bytes: int | None = None
+    keep: int = 5
+    timestamps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +250,11 @@ class PlanUnit:
     stop: Stop = Stop()
     log: Log = Log()
     nginx: Nginx | None = None
+
+    @property
+    def log_file(self) -> str:
+        """Where its output goes, relative to the log directory."""
+        return self.log.file or f"{self.node}_{self.name}.out"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,10 @@ class LastExit:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a unit right now. ``since`` is wall time, ``started`` monotonic seconds."""
+    """What is known of a unit right now. ``since`` is wall time, ``started`` monotonic seconds.
+
+    ``log_problem``: why what it writes does not get to its log, or nothing.
+    """
 
     state: states.State
     pid: int | None
@@ -27,6 +30,7 @@ class Facts:
     started: float | None
     detail: str
     last_exit: LastExit | None
+    log_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

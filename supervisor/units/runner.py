@@ -12,13 +12,14 @@ from typing import Protocol
 from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
-from supervisor.units import inspector, lifecycle, reaper, recorder, states
+from supervisor.units import inspector, lifecycle, reaper, states
 from supervisor.units.asker import Subject
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, LastExit, Transition
 from supervisor.units.monitor import Monitor, Patron
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper
+from supervisor.units.recorder import Recorder
 from supervisor.units.spawner import Process, Spawner
 from supervisor.units.states import ExitStatus
 from supervisor.units.tree import Trace
@@ -77,8 +78,9 @@ class Runner:
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
-        self._log_start = self._oom_kills = 0
+        self._oom_kills = 0
         self._was_ready = False
+        self.recorder = Recorder(unit, self._log_told)
         self._serving = False
 
     def tell(self, event: lifecycle.Event) -> None:
@@ -201,8 +203,7 @@ class Runner:
 
     def _start_process(self, run: int) -> Process:
         previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""
-        output = recorder.open_log(self.unit.log_path, self.unit.name, run, previous)
-        self._log_start = os.fstat(output).st_size
+        output = self.recorder.begin(run, previous)
         self._oom_kills = self._host.coroner.oom_kills()
         try:
             return self._host.spawner.spawn(
@@ -211,6 +212,9 @@ class Runner:
                 output,
                 lambda status: self._main_ended(run, status),
             )
+        except OSError:
+            self.recorder.end()
+            raise
         finally:
             os.close(output)
 
@@ -218,7 +222,7 @@ class Runner:
         """Whatever the command says: the unit ends, and what it told stands in the unit's log."""
         stop = self.unit.plan.stop
         try:
-            with recorder.appending(self.unit.log_path) as output:
+            with self.recorder.output() as output:
                 await self._host.spawner.run(
                     stop.drain, self.unit.env, output, stop.drain_timeout_s
                 )
@@ -239,7 +243,7 @@ class Runner:
             pid=process.pid,
             env={**unit.env, RUN_VARIABLE: self._mark(run)},
             log_path=unit.log_path,
-            log_start=self._log_start,
+            log_start=self.recorder.start,
         )
         patron = Patron(self.tell, lambda: isinstance(self.facts.state, states.Starting), self._say)
         return Monitor(run, subject, self._host.prober, patron)
@@ -253,6 +257,12 @@ class Runner:
         if detail != self.facts.detail:
             self.facts = replace(self.facts, detail=detail)
             self._hooks.changed(self.unit.name, None)
+
+    def _log_told(self, problem: str) -> None:
+        if problem == self.facts.log_problem:
+            return
+        self.facts = replace(self.facts, log_problem=problem)
+        self._hooks.changed(self.unit.name, None)
 
     def _main_ended(self, run: int, status: ExitStatus) -> None:
         process, self._process = self._process, None
@@ -272,8 +282,9 @@ class Runner:
             detail = f"main process {status}, yet alive after SIGKILL (state D in ps?): pid {pids}"
             self.tell(lifecycle.Lingering(run, detail))
             within = reaper.PROOF_S
+        self.recorder.end()
         found = self._host.coroner.examine(
-            status, self.unit.log_path, self._log_start, self._oom_kills
+            status, self.unit.log_path, self.recorder.start, self._oom_kills
         )
         # A command that has worked once is not wrong: what it needs may come back.
         hopeless = found.hopeless and not self._was_ready

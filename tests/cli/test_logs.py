@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -83,3 +85,79 @@ def test_logs_pass_on_bytes_that_are_no_text(agents, pdsup, wait_for):
     log = agents.run_dir / "logs" / "node0_worker.out"
     wait_for(lambda: log.exists() and log.read_bytes().endswith(b"\xff\x80\n"))
     assert pdsup("logs", "worker", "-n", "1", text=False).stdout == b"\xff\x80\n"
+
+
+ROTATING = {"mode": "pipe", "max_bytes": 65536, "keep": 100, "timestamps": True}
+COUNTING = (
+    "import itertools, time\n"
+    "for number in itertools.count():\n"
+    "    print(number, 'x' * 90, flush=True)\n"
+    "    time.sleep(0.02 * (number % 50 == 0))\n"
+)
+
+
+@pytest.fixture
+def counting(agents, wait_for):
+    """A unit whose log is rotated again and again."""
+    command = (sys.executable, "-S", "-u", "-c", COUNTING)
+    agents.start(agents.plan(agents.unit("worker", *command, log=ROTATING)))
+    agents.log = agents.run_dir / "logs" / "node0_worker.out"
+    wait_for(lambda: agents.log.with_name(f"{agents.log.name}.2").exists())
+    return agents
+
+
+def numbers(text):
+    return [int(line.split()[0]) for line in text.splitlines() if not line.startswith("===")]
+
+
+def test_logs_go_on_across_rotation_and_restarts_without_a_gap(counting, pdsup_goes_on, wait_for):
+    following = pdsup_goes_on("logs", "-f", "-n", "1000000", "worker")
+    parts = counting.log.with_name
+    wait_for(lambda: parts(f"{counting.log.name}.4").exists())
+    os.kill(counting.reaches("RUNNING", "worker")["pid"], signal.SIGKILL)
+    wait_for(lambda: "run 2 begins" in following.said.read_text())
+    wait_for(lambda: following.said.read_text().split("run 2 begins")[1].count("\n") > 1000)
+    following.terminate()
+    following.wait(10)
+    first, second = following.said.read_text().split(" run 2 begins, after: killed by SIGKILL\n")
+    first = first.rpartition("\n")[0]
+    for run in (first, second.rpartition("\n")[0]):
+        assert numbers(run) == list(range(len(numbers(run))))
+        assert len(numbers(run)) > 1000
+
+
+@pytest.mark.usefixtures("counting")
+def test_logs_tell_when_each_line_arrived(pdsup):
+    done = pdsup("logs", "worker", "-n", "1500", "--timestamps")
+    lines = [line.split(" ", 2) for line in done.stdout.splitlines()]
+    assert 1500 <= len(lines) < 2000  # it goes on meanwhile
+    assert [int(line[1]) for line in lines if line[1] != "==="] == sorted(
+        int(line[1]) for line in lines if line[1] != "==="
+    )
+    times = [datetime.fromisoformat(line[0]) for line in lines]
+    assert times == sorted(times)
+    assert timedelta() < times[-1] - times[0] < timedelta(seconds=60)
+    assert timedelta() <= datetime.now(UTC) - times[-1] < timedelta(seconds=60)
+
+
+@pytest.mark.usefixtures("talking")
+def test_logs_have_no_times_unless_the_plan_wants_them(pdsup):
+    done = pdsup("logs", "worker", "--timestamps")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "pdsup: cannot show times of worker: its plan does not set log.timestamps\n"
+    )
+
+
+def test_a_log_that_can_not_be_written_is_told_in_the_status_and_by_the_agent(agents, wait_for):
+    plan = agents.plan(agents.unit("worker", *TALKING, log={"file": "blocked/worker.out"}))
+    (agents.run_dir / "logs").mkdir(parents=True)
+    (agents.run_dir / "logs" / "blocked").write_text("a file where the directory should be")
+    agents.start(plan)
+    problem = "cannot write its log: Not a directory"
+    wait_for(lambda: agents.reaches("RUNNING", "worker")["reason"] == problem)
+    assert agents.errors().count(problem) == 1
+    (agents.run_dir / "logs" / "blocked").unlink()
+    wait_for(lambda: agents.reaches("RUNNING", "worker")["reason"] == "")
+    log = agents.run_dir / "logs" / "blocked" / "worker.out"
+    assert log.read_text().splitlines()[1:] == [f"line {i}" for i in range(1, 6)]

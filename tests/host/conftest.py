@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from supervisor.assignment.compile import AssignedUnit
-from supervisor.plan.model import PlanUnit, Restart, Stop
+from supervisor.plan.model import Log, PlanUnit, Restart, Stop
 
 HERE = Path(__file__).parent
 LIMIT = 15.0  # seconds, for anything that is going to happen
@@ -46,6 +46,7 @@ class News:
     state: str
     reason: str
     detail: str
+    log_problem: str
     pid: int | None
     run: int
     last: str | None
@@ -256,6 +257,7 @@ class Make(list[Unit]):
         env: dict[str, str] | None = None,
         address: str = "127.0.0.1",
         restart: Restart | None = None,
+        log_settings: Log | None = None,
         **plan: Any,
     ) -> Unit:
         """A unit that runs a nasty child (first word: its kind) or, with a path, any program.
@@ -273,6 +275,7 @@ class Make(list[Unit]):
             command=words if "/" in words[0] else (*NASTY, *words),
             restart=restart or Restart(policy="never"),
             stop=plan.pop("stop", Stop(timeout_s=stop_s)),
+            log=log_settings or Log(),
             **plan,
         )
         path = log or self._directory / f"{name}.out"
@@ -281,6 +284,7 @@ class Make(list[Unit]):
             command=described.command,
             env={**os.environ, **(env or {})},
             log_path=str(path),
+            pipe_path=str(self._directory / "output" / name),
             address=address,
             bind="address",
         )

@@ -141,6 +141,16 @@ def exits(code: str = "0") -> None:
     sys.exit(int(code))
 
 
+def tells_twice(file: str) -> None:
+    """Writes a line, and another one when the file with its pid is gone."""
+    os.write(1, b"first\n")
+    announce(file)
+    while os.path.exists(file):  # noqa: PTH110
+        time.sleep(0.005)
+    os.write(1, b"second\n")
+    time.sleep(FOR_EVER)
+
+
 def crashes(file: str) -> None:
     """Dies in the middle of a line."""
     announce(file)

@@ -54,6 +54,7 @@ class Agent:
             state=states.public(facts.state),
             reason=states.reason_of(facts.state),
             detail=facts.detail,
+            log_problem=facts.log_problem,
             pid=facts.pid,
             run=facts.run,
             last=str(last.status) if last else None,

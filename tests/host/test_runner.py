@@ -6,7 +6,6 @@ The fixture looks, after every test and from outside, that no process is left.
 import json
 import os
 import signal
-from pathlib import Path
 
 import psutil
 import pytest
@@ -303,59 +302,3 @@ def test_preparations_that_fail_are_a_reason_not_to_start(make, until):
     said = unit.ever(lambda news: news.state == "BACKOFF")
     assert said.reason == "cannot start: cannot run nginx: no program nginx"
     unit.do("refuse", None).until("RUNNING", lambda news: news.run == 1)
-
-
-def test_supervision_goes_on_when_a_log_can_not_be_written(make, tmp_path, until):
-    blocked = tmp_path / "logs"
-    blocked.write_text("a file where the directory should be")
-    restart = Restart(first_delay_s=0.05, delay_s=0.05, jitter=0.0, max_failures=1000)
-    unit = make("sleep", log=blocked / "unit.out", restart=restart).start()
-    said = unit.ever(lambda news: news.state == "BACKOFF")
-    assert said.reason.startswith(f"cannot start: {blocked}")
-    make("sleep").start().until("RUNNING")
-    blocked.unlink()
-    unit.until("RUNNING")
-    assert unit.log.exists()
-
-
-def test_a_log_directory_that_vanished_is_made_again(make, tmp_path, until):
-    unit = make("sleep", log=tmp_path / "gone" / "unit.out", restart=AT_ONCE).start()
-    pid = unit.until("RUNNING").pid
-    unit.log.unlink()
-    unit.log.parent.rmdir()
-    os.kill(pid, signal.SIGKILL)
-    unit.until("RUNNING", lambda news: news.run == 2)
-    assert unit.log.exists()
-
-
-# -- logs --------------------------------------------------------------------------------------
-
-
-def test_every_run_begins_with_a_line_that_names_it_and_how_the_last_one_ended(make):
-    unit = make("exits", "5", restart=AT_ONCE).start()
-    unit.until("FATAL")
-    lines = unit.log.read_text().splitlines()
-    assert [line.split(" ", 2)[2] for line in lines] == [
-        f"{unit.name} run 1 begins",
-        *(f"{unit.name} run {run} begins, after: exited with status 5" for run in (2, 3, 4)),
-    ]
-    assert all(line.startswith("=== 20") for line in lines)
-
-
-def test_a_run_that_died_in_the_middle_of_a_line_does_not_hide_the_next_beginning(make):
-    unit = make("crashes", "{file}", restart=AT_ONCE).start()
-    unit.until("FATAL")
-    lines = unit.log.read_text().splitlines()
-    assert lines[1::2] == ["loading 12 %"] * 4
-    assert [line[:4] for line in lines[::2]] == ["=== "] * 4
-
-
-def test_a_log_that_exists_is_appended_to(make):
-    unit = make("sleep")
-    unit.log.write_text("before\n")
-    unit.start().until("RUNNING")
-    assert unit.log.read_text().startswith("before\n=== ")
-
-
-def test_a_full_disk_does_not_stop_supervision(make):
-    make("sleep", log=Path("/dev/full")).start().until("RUNNING")

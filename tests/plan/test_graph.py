@@ -134,6 +134,12 @@ def test_a_plan_written_by_hand_is_good(desk):
         ("nodes.1.address", "10.0.0.1", "nodes.1.address", "another node has the address"),
         ("units.5.name", "nginx", "units.5.name", "another unit is called 'nginx' too"),
         ("units.5.log.file", "a_router.out", "units.5.log.file", "another unit writes to"),
+        ("units.5.log", {"mode": "pipe", "max_bytes": 100}, "units.5.log.max_bytes",
+         "must be at least 65536, not 100"),
+        ("units.5.log.file", "b_decode-0.out", "units.5.log.file", "another unit writes to"),
+        ("units.5.log.max_bytes", 1 << 20, "units.5.log.max_bytes", "needs mode: pipe"),
+        ("units.5.log.timestamps", True, "units.5.log.timestamps", "needs mode: pipe"),
+        ("units.5.log.keep", 0, "units.5.log.keep", "must be 1 to 1000, not 0"),
         ("units.5.node", "c", "units.5.node", "no node 'c'"),
         ("units.5.ports", {"x": 30032}, "units.5.ports.x", "belongs to decode-0 (http) already"),
         ("units.5.ports", {"x": 9440}, "units.5.ports.x", "belongs to the agent already"),
@@ -170,6 +176,15 @@ def test_two_ranks_of_a_gang_may_not_share_a_node(desk):
     assert ("units.1.node", "another rank of prefill-0 is on 'a' too") in {
         (problem.path, problem.message) for problem in problems
     }
+
+
+def test_a_log_may_not_be_where_an_earlier_part_of_another_goes(desk):
+    plan = yaml.safe_load(changed("units.5.log.file", "a_router.out.3"))
+    assert desk.plan(yaml.safe_dump(plan))
+    plan["units"][3]["log"] = {"file": "a_router.out", "mode": "pipe", "max_bytes": 1 << 20}
+    (problem,) = desk.problems(yaml.safe_dump(plan))
+    assert problem.path == "units.5.log.file"
+    assert "is where an earlier part of 'a_router.out' goes" in problem.message
 
 
 @pytest.mark.parametrize("key", ["nodes", "units"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
+import contextlib
+import io
 import sys
 import time
-from collections import deque
-from pathlib import Path
+from collections.abc import Iterator
 
 from supervisor.cli import client
 from supervisor.errors import SupervisorError
+from supervisor.units import logfiles
+from supervisor.units.logreader import LogReader, Piece
 
 SUMMARY = "show what a unit writes (tail is the same)"
 EXAMPLE = "pdsup logs decode-0 -n 50 -f"
@@ -24,6 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("unit", metavar="UNIT", help="its name")
     parser.add_argument("-n", type=int, default=200, help="lines from the end (default: 200)")
     parser.add_argument("-f", action="store_true", help="go on as it grows, until Ctrl-C")
+    parser.add_argument(
+        "--timestamps", action="store_true", help="when each line arrived, if the plan has it noted"
+    )
     parser.add_argument("--run-dir", help="which run, when several are on this machine")
 
 
@@ -31,11 +35,13 @@ def run(args: argparse.Namespace) -> int:
     """Prints the unit's output; the units of other nodes too, by the shared run directory."""
     path = client.log_file(client.cluster(args.run_dir), args.unit)
     try:
-        with path.open("rb") as file:
-            sys.stdout.buffer.writelines(deque(file, max(0, args.n)))
-            sys.stdout.flush()
-            if args.f:
-                _follow(path, file.tell())
+        with contextlib.closing(LogReader(str(path))) as reader:
+            reader.begin(args.n)
+            if args.timestamps and not reader.has_times:
+                raise SupervisorError(
+                    f"cannot show times of {args.unit}: its plan does not set log.timestamps"
+                )
+            _show(reader, follow=args.f, times=args.timestamps)
     except FileNotFoundError:
         raise SupervisorError(f"cannot show logs of {args.unit}: it has not run yet") from None
     except BrokenPipeError:
@@ -45,12 +51,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(path: Path, position: int) -> None:
+def _show(reader: LogReader, *, follow: bool, times: bool) -> None:
+    inside = False  # of a line
     while True:
-        with path.open("rb") as file:
-            # A file that shrank was cut or replaced: begin again.
-            file.seek(position if os.fstat(file.fileno()).st_size >= position else 0)
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            position = file.tell()
+        for piece in reader.more():
+            lines = list(_stamped(piece, inside=inside)) if times else [piece.data]
+            sys.stdout.buffer.writelines(lines)
+            inside = not piece.data.endswith(b"\n")
         sys.stdout.flush()
+        if not follow:
+            return
         time.sleep(LOOK_S)
+
+
+def _stamped(piece: Piece, *, inside: bool) -> Iterator[bytes]:
+    """The lines of a piece, which may begin inside one, each after the time of its first byte."""
+    offset = piece.offset
+    for line in io.BytesIO(piece.data):
+        if not inside:
+            at = logfiles.arrived(piece.times, offset) if piece.times else None
+            yield f"{'-' if at is None else logfiles.precise_stamp(at):24} ".encode()
+        yield line
+        inside = False
+        offset += len(line)

@@ -1,0 +1,234 @@
+"""Reads what a unit wrote, from its last lines on: across rotation, restarts and a cut file.
+
+A part of the log is known by its inode number, so that what is renamed while it is read is read
+to its end before the next one, and nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from supervisor.units import logfiles
+from supervisor.units.logfiles import TIME_RECORD
+
+BLOCK = 1 << 16
+# Enough to see why a process ended, and no burden.
+EXCERPT = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a log as it was seen.
+
+    ``inode``: device and number. With ``content``, size and time of the last change in ns, it
+    tells an old part, wherever it was renamed to, from a new one that was given its number.
+    """
+
+    path: str
+    inode: tuple[int, int]
+    content: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that follow on one another in one part, from ``offset`` on."""
+
+    data: bytes
+    offset: int
+    times: Times | None
+
+
+class Times(Sequence[tuple[int, int]]):
+    """The noted times of one part: offset, nanoseconds since the epoch."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __len__(self) -> int:
+        return os.fstat(self._descriptor).st_size // TIME_RECORD.size
+
+    def __getitem__(self, index: int) -> tuple[int, int]:  # type: ignore[override]
+        record = os.pread(self._descriptor, TIME_RECORD.size, index * TIME_RECORD.size)
+        if len(record) < TIME_RECORD.size:
+            raise IndexError(index)
+        offset, at = TIME_RECORD.unpack(record)
+        return offset, at
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        os.close(self._descriptor)
+
+
+def last_lines(path: str, count: int, most: int = EXCERPT) -> list[str]:
+    """The last lines of a log, of its last ``most`` bytes; none when it can't be read."""
+    with contextlib.suppress(OSError), contextlib.closing(LogReader(path)) as reader:
+        reader.begin(count, most)
+        text = b"".join(piece.data for piece in reader.more()).decode(errors="replace")
+        # Not splitlines: a progress bar is one line, however often it returns to its beginning.
+        lines = text.removesuffix("\n").split("\n") if text else []
+        return lines[max(0, len(lines) - count) :]
+    return []
+
+
+class LogReader:
+    """Reads one log forwards. ``begin`` comes first; it raises OSError when there is no log."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._position = 0
+        self._times: Times | None = None
+        self._older: frozenset[Part] = frozenset()
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the times of what is read now were noted."""
+        return self._times is not None
+
+    def begin(self, count: int, most: float = math.inf) -> None:
+        """Finds the last ``count`` lines, or the last ``most`` bytes, without reading more."""
+        with contextlib.ExitStack() as opened:
+            snapshots = self._snapshots(opened)
+            parts = list(itertools.islice(snapshots, 1))
+            if not parts:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+            left = logfiles.tail_size(_backwards(parts, snapshots), count, most)
+            while left > parts[0][1]:
+                left -= parts.pop(0)[1]
+            descriptor, size = parts[0]
+            self._take(os.dup(descriptor), size - left)
+
+    def more(self) -> Iterator[Piece]:
+        """What there is from here on, to the end of the newest part."""
+        while True:
+            yield from self._rest()
+            following = self._following()
+            if following is None:
+                return
+            # It may have grown between its end was seen and it was seen to be an old one.
+            yield from self._rest()
+            self._take(following, 0)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._times is not None:
+            self._times.close()
+            self._times = None
+
+    def _take(self, descriptor: int, position: int) -> None:
+        self.close()
+        self._descriptor, self._position = descriptor, position
+        inode = _inode(os.fstat(descriptor))
+        with contextlib.suppress(OSError):
+            self._times = Times(logfiles.times_of(self._path, inode[1]))
+        parts = self._parts()
+        self._older = frozenset(
+            replace(part, path="") for part in parts[_index(parts, inode) + 1 :]
+        )
+
+    def _rest(self) -> Iterator[Piece]:
+        if os.fstat(self._descriptor).st_size < self._position:
+            self._position = 0  # it was cut: begin again
+        while data := os.pread(self._descriptor, BLOCK, self._position):
+            offset = self._position
+            self._position += len(data)
+            yield Piece(data, offset, self._times)
+
+    def _following(self) -> int | None:
+        """The part after the one that is read, opened; None while there is none."""
+        mine = os.fstat(self._descriptor)
+        with contextlib.suppress(FileNotFoundError):  # the directory is gone
+            while not self._is_newest(mine):
+                newer = self._newer(_inode(mine))
+                if not newer:
+                    return None
+                if (descriptor := _opened(newer[-1])) is not None:
+                    return descriptor
+        return None
+
+    def _is_newest(self, status: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(Path(self._path).stat(), status)
+        except FileNotFoundError:  # between two renames
+            return False
+
+    def _newer(self, inode: tuple[int, int]) -> list[Part]:
+        parts = self._parts()
+        at = _index(parts, inode)
+        if at < len(parts):
+            return parts[:at]
+        # It was deleted: new is what was not there beside it.
+        return [part for part in parts if replace(part, path="") not in self._older]
+
+    def _snapshots(self, opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
+        """Descriptor and size of each part, the newest first; ``opened`` closes them."""
+        seen = set()
+        for age in range(self._highest_age() + 1):
+            with contextlib.suppress(FileNotFoundError):
+                descriptor = os.open(logfiles.aged(self._path, age), os.O_RDONLY | os.O_CLOEXEC)
+                opened.callback(os.close, descriptor)
+                status = os.fstat(descriptor)
+                if _inode(status) not in seen:  # else it was renamed since
+                    seen.add(_inode(status))
+                    yield descriptor, status.st_size
+
+    def _parts(self) -> list[Part]:
+        """The parts that are there, the newest first.
+
+        They are looked at by growing age: one that is renamed meanwhile, from an age to the next,
+        is not missed.
+        """
+        parts: dict[tuple[int, int], Part] = {}
+        for age in range(self._highest_age() + 1):
+            path = logfiles.aged(self._path, age)
+            with contextlib.suppress(FileNotFoundError):
+                status = Path(path).stat()
+                content = (status.st_size, status.st_mtime_ns)
+                parts.setdefault(_inode(status), Part(path, _inode(status), content))
+        return list(parts.values())
+
+    def _highest_age(self) -> int:
+        """At least the age of the oldest part, which may be renamed while the directory is read."""
+        path = Path(self._path)
+        names = [entry.name for entry in path.parent.iterdir()]
+        return max(logfiles.ages(path.name, names), default=0) + 2
+
+
+def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) -> Iterator[bytes]:
+    """The blocks of the parts, from the end; those of ``more`` too, which are added when needed."""
+    for descriptor, size in parts:
+        for end in range(size, 0, -BLOCK):
+            start = max(0, end - BLOCK)
+            if block := os.pread(descriptor, end - start, start):
+                yield block
+        parts += itertools.islice(more, 1)
+
+
+def _index(parts: list[Part], inode: tuple[int, int]) -> int:
+    return next((i for i, part in enumerate(parts) if part.inode == inode), len(parts))
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _opened(part: Part) -> int | None:
+    """A descriptor, unless the part was renamed or deleted since it was seen."""
+    try:
+        descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    if _inode(os.fstat(descriptor)) == part.inode:
+        return descriptor
+    os.close(descriptor)
+    return None
