@@ -94,13 +94,18 @@ def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
         port=unit.plan.ports["http"],
         status_address=unit.address if own_only else "127.0.0.1",
         status_port=unit.plan.ports["status"],
-        prefix=assignment.place.state_dir,
+        prefix=nginx.prefix or assignment.place.state_dir,
         user=_user(),
         keepalive_timeout=nginx.keepalive_timeout,
+        stream_timeout=nginx.stream_timeout,
         client_max_body_size=nginx.client_max_body_size,
+        descriptors=descriptors,
         worker_connections=max(
             SPARE_DESCRIPTORS, min(MOST_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)
         ),
+        balance=nginx.balance,
+        session_header=nginx.session_affinity_header if nginx.session_affinity else None,
+        spares_idle=False,  # until the program was asked
     )
 
 

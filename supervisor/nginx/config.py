@@ -13,12 +13,14 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from supervisor.errors import SupervisorError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 # Inside double quotes nginx gives a meaning to these only.
 _MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
 
@@ -40,8 +42,11 @@ class Settings:
     ``status_address``, ``status_port``: where nginx tells its health and its generation.
     ``prefix``: an absolute directory on this node for the pid file and everything temporary.
     ``user``: user and group of the workers; only an nginx that root starts can choose.
-    ``keepalive_timeout``, ``client_max_body_size``: as nginx writes them (``600s``, ``45m``).
-    ``worker_connections``: per worker process; one proxied request takes two.
+    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``: as nginx writes them
+    (``600s``, ``24h``, ``45m``). ``descriptors``: what a worker process may open;
+    ``worker_connections`` of them are connections, of which a proxied request takes two.
+    ``session_header``: requests with one value of it go to one router; None: they need not.
+    ``spares_idle``: this nginx knows keepalive_min_timeout (see ``nginx/finder.py``).
     """
 
     listen: str | None
@@ -52,8 +57,13 @@ class Settings:
     prefix: str
     user: tuple[str, str] | None
     keepalive_timeout: str
+    stream_timeout: str
     client_max_body_size: str
+    descriptors: int
     worker_connections: int
+    balance: Literal["round-robin", "least-conn"]
+    session_header: str | None
+    spares_idle: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,12 @@ def _values(settings: Settings) -> dict[str, object]:
         "body_size": _word(
             "client_max_body_size", settings.client_max_body_size, _SIZE, "like 45m"
         ),
+        "stream": _word("stream_timeout", settings.stream_timeout, _TIME, "like 24h"),
+        "descriptors": _count("descriptors", settings.descriptors),
         "worker_connections": _count("worker_connections", settings.worker_connections),
+        "least_conn": settings.balance == "least-conn",
+        "session": _header(settings.session_header),
+        "spares_idle": settings.spares_idle,
     }
 
 
@@ -129,6 +144,13 @@ def _word(what: str, value: str, form: re.Pattern[str], wanted: str) -> str:
     if not form.fullmatch(value):
         raise _refusal(what, value, wanted)
     return value
+
+
+def _header(name: str | None) -> str | None:
+    """The name as nginx's variables have it."""
+    if name is None:
+        return None
+    return _word("session header", name, _HEADER, "like X-Session-ID").lower().replace("-", "_")
 
 
 def _endpoint(what: str, address: str, port: int) -> str:

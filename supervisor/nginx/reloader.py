@@ -1,6 +1,7 @@
 """Brings the running nginx to the wanted set of routers, and proves that it is there.
 
-It runs nothing but ``nginx -t``: nginx itself is a unit of the agent, which signals it for us.
+It runs nothing but ``nginx -v`` and ``-t``: nginx itself is a unit of the agent, which signals it
+for us.
 Files beside nginx.conf: ``.start`` and ``.new`` for a moment, ``.rejected`` what nginx refused.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from supervisor.errors import SupervisorError
+from supervisor.nginx import finder
 from supervisor.nginx.config import Rendered, Settings, Upstream, render, status_url
 from supervisor.nginx.verifier import Verifier
 from supervisor.units.spawner import Spawner
@@ -26,6 +27,7 @@ from supervisor.units.spawner import Spawner
 # All in seconds.
 TEST_S = 10.0  # nginx -t, which looks up host names
 RETRY_S = 5.0
+SPARED_S = 0.2  # so long old workers may serve one more request (keepalive_min_timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,9 @@ class Reloader:
         """Before each start of nginx: its directories, and its configuration for now.
 
         Raises SupervisorError when the configuration can't be rendered or written, or nginx is
-        not installed.
+        not installed or too old.
         """
-        if shutil.which(self._binary) is None:
-            raise _missing(self._binary)
+        self._settings = replace(self._settings, spares_idle=finder.find(self._binary).spares_idle)
         for directory in (Path(self._settings.prefix), self._conf.parent):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,7 +150,8 @@ class Reloader:
         # A HUP before nginx has its handlers kills it: never to a master we have not heard.
         if life != self._life or not self._signal_master(signal.SIGHUP):
             return False
-        return await self._verifier.steadily(rendered.generation)
+        longer = SPARED_S if self._settings.spares_idle else 0.0
+        return await self._verifier.steadily(rendered.generation, longer)
 
     async def _test(self, rendered: Rendered) -> None:
         """Writes the configuration aside; returns when nginx accepts it.
@@ -176,7 +178,7 @@ class Reloader:
                     f"cannot reload nginx: nginx -t took over {TEST_S:g} s; is the name service up?"
                 ) from None
             except OSError:
-                raise _missing(self._binary) from None
+                raise finder.missing(self._binary) from None
             output.seek(0)
             said = output.read().decode(errors="replace")
         return None if status.code == 0 else _essence(said).replace(aside, kept)
@@ -222,12 +224,6 @@ def _rename(source: Path, target: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> SupervisorError:
     return SupervisorError(
-        f"cannot write {path}: {error.strerror}; nginx needs a directory of yours with free space"
-    )
-
-
-def _missing(binary: str) -> SupervisorError:
-    return SupervisorError(
-        f"cannot run nginx: no program {binary}; install nginx (Debian: nginx-light) "
-        "or put its path into the command of the nginx unit"
+        f"cannot write {path}: {error.strerror}; nginx needs a directory of yours with free space: "
+        "see --run-dir, XDG_RUNTIME_DIR and frontend.nginx_prefix"
     )

@@ -45,8 +45,9 @@ class Verifier:
             ) from None
         return None
 
-    async def steadily(self, generation: str) -> bool:
-        """True when every answer for a while was this one; False when nginx ended.
+    async def steadily(self, generation: str, longer: float) -> bool:
+        """True when every answer for a while, and so much longer, was this one; False when nginx
+        ended.
 
         Raises SupervisorError after 5 s with another.
         """
@@ -58,7 +59,7 @@ class Verifier:
                     heard = await self._ask()
                     if heard != generation:
                         since = clock.monotonic()
-                    elif clock.monotonic() - since >= STEADY_S:
+                    elif clock.monotonic() - since >= STEADY_S + longer:
                         return True
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:

@@ -98,6 +98,8 @@ def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
     if unit.kind == "benchmark":
         return "benchmark"
     if unit.kind == "nginx":
+        if inside == ["command"]:
+            return "frontend.nginx_binary"
         return f"frontend.nginx_{inside[-1]}" if inside[:1] == ["nginx"] else "frontend"
     pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)
     at = pool.at.flags if pool else deployment.front.args_at if deployment.front else ""

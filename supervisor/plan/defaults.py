@@ -51,6 +51,10 @@ MOST_BACKOFF_S = 86400.0
 # Every router's command names every worker; beyond this the plan alone would have gigabytes.
 MOST_ROUTES = 250_000
 
+# --- Programs ---------------------------------------------------------------------------------
+
+NGINX = "nginx"  # the first on the PATH of its node's agent; frontend.nginx_binary
+
 # --- Probes -----------------------------------------------------------------------------------
 
 # SGLang's /health makes a token: 1 s at best and up to 20 s before it answers 503 itself.

@@ -63,14 +63,16 @@ class Pool:
 class Front:
     """What clients talk to. ``additional`` routers beside the first; None: one and no nginx.
 
-    ``nginx`` has the settings that the recipe gives; the others are the plan's defaults.
+    ``nginx`` has the settings that the recipe gives, by their names in the plan; the others are the
+    plan's defaults. ``nginx_binary``: the program.
     """
 
     additional: int | None
     args: Mapping[str, Any]
     env: Mapping[str, str]
     launcher: Launcher
-    nginx: Mapping[str, str]
+    nginx: Mapping[str, Any]
+    nginx_binary: str
     additional_at: str
     args_at: str
 

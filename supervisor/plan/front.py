@@ -117,7 +117,8 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
             node=node,
             ports={"http": defaults.FRONT_PORT, "status": defaults.NGINX_STATUS_PORT},
             command=(
-                *("nginx", "-p", "{state_dir}/", "-c", "{run_dir}/nginx/nginx.conf"),
+                *(front.nginx_binary, "-p", f"{settings.prefix or '{state_dir}'}/"),
+                *("-c", "{run_dir}/nginx/nginx.conf"),
                 *("-g", "daemon off;"),
             ),
             probes=NGINX_PROBES,

@@ -90,10 +90,7 @@ def _front(frontend: Frontend, backend: Backend, problems: list[Problem]) -> Fro
         args=older if frontend.args is None else frontend.args,
         env=frontend.env,
         launcher=frontend.launcher,
-        nginx={
-            "keepalive_timeout": frontend.nginx_keepalive_timeout,
-            "client_max_body_size": frontend.nginx_client_max_body_size,
-        },
+        nginx=settings.nginx(frontend),
         additional_at=f"{home}.num_additional_frontends",
         args_at=at,
     )

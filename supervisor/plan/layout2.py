@@ -118,10 +118,7 @@ def _front(
         args=frontend.args,
         env=frontend.env,
         launcher="smg launch" if frontend.type == "smg" else frontend.launcher,
-        nginx={
-            "keepalive_timeout": frontend.nginx_keepalive_timeout,
-            "client_max_body_size": frontend.nginx_client_max_body_size,
-        },
+        nginx=settings.nginx(frontend),
         additional_at="frontend.num_additional_frontends",
         args_at="frontend.args",
     )

@@ -28,6 +28,9 @@ LEAST_LOG = 1 << 16
 MOST_LOGS = 1000
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+# Inside quotes nginx gives a meaning to three characters.
+_PREFIX = re.compile(r'/[^"\\$\0-\x1f\x7f]*')
 
 
 def check(plan: Plan) -> Iterator[Problem]:
@@ -137,5 +140,12 @@ def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
         yield Problem(f"{at}.ports", f"nginx needs a port {name!r}")
     if not _TIME.fullmatch(nginx.keepalive_timeout):
         yield Problem(f"{at}.nginx.keepalive_timeout", "must be a time like 600s")
+    if not _TIME.fullmatch(nginx.stream_timeout):
+        yield Problem(f"{at}.nginx.stream_timeout", "must be a time like 24h")
     if not _SIZE.fullmatch(nginx.client_max_body_size):
         yield Problem(f"{at}.nginx.client_max_body_size", "must be a size like 45m")
+    if not _HEADER.fullmatch(nginx.session_affinity_header):
+        yield Problem(f"{at}.nginx.session_affinity_header", "must be a name like X-Session-ID")
+    if nginx.prefix is not None and not _PREFIX.fullmatch(nginx.prefix):
+        message = 'must be an absolute path without ", \\, $ and control characters'
+        yield Problem(f"{at}.nginx.prefix", message)

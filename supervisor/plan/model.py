@@ -216,11 +216,22 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Nginx:
-    """Settings of a unit of kind nginx. ``upstreams`` names the routers it balances over."""
+    """Settings of a unit of kind nginx. ``upstreams`` names the routers it balances over.
+
+    ``balance``: in turn, or to the router with the fewest requests. With ``session_affinity`` all
+    requests with one value of ``session_affinity_header`` go to one router as long as it is ready;
+    those without the header go in turn. ``stream_timeout``: how long a request or an answer may
+    stand still. ``prefix``: a directory for what nginx writes; else the node-local one.
+    """
 
     upstreams: tuple[str, ...]
     keepalive_timeout: str = "600s"
     client_max_body_size: str = "45m"
+    stream_timeout: str = "24h"
+    balance: Literal["round-robin", "least-conn"] = "round-robin"
+    session_affinity: bool = False
+    session_affinity_header: str = "X-Dynamo-Session-ID"
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ _LABEL = "a label; nothing depends on it"
 _JOB = "only pdsup sbatch uses it"
 _DYNAMO = "it is Dynamo's; SGLang's own router needs none of it"
 _RECORDS = "srtctl's own records; pdsup keeps a journal in the run directory"
-_AFFINITY = "nginx gives each request to the next router, whoever sent it"
 _MOUNTS = "give --container-mounts to pdsup sbatch"
 # By dotted path. Those that are not here have no better reason than ``OTHERWISE``.
 REASONS: Mapping[str, str] = {
@@ -30,10 +29,8 @@ REASONS: Mapping[str, str] = {
     "extra_mount": _MOUNTS,
     "frontend.dedicated_node": "routers share the workers' nodes",
     "frontend.dynamo_frontend_args": _DYNAMO,
-    "frontend.nginx_container": "nginx is the one on the PATH of the agent",
+    "frontend.nginx_container": "nginx runs where its agent does; see nginx_binary",
     "frontend.nginx_raise_ulimit": "nginx has the limits of the agent",
-    "frontend.nginx_session_affinity": _AFFINITY,
-    "frontend.nginx_session_affinity_header": _AFFINITY,
     "frontend.orchestrator_placement": "nothing runs outside of the job's nodes",
     "identity": _RECORDS,
     "infra": _DYNAMO,

@@ -83,6 +83,12 @@ class Frontend:
     launcher: Launcher | None = None
     nginx_keepalive_timeout: str | None = None
     nginx_client_max_body_size: str | None = None
+    nginx_stream_timeout: str | None = None
+    nginx_balance: Literal["round-robin", "least-conn"] | None = None
+    nginx_session_affinity: bool | None = None
+    nginx_session_affinity_header: str | None = None
+    nginx_binary: str | None = None
+    nginx_prefix: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class FrontTable:
     args: Mapping[str, Any] | None
     env: Mapping[str, Any] | None
     launcher: Launcher | None
-    nginx: Mapping[str, str | None]
+    nginx: Mapping[str, Any]
     additional_at: str
     args_at: str
 
@@ -176,15 +176,27 @@ def front(table: FrontTable, environment: Mapping[str, str], problems: list[Prob
     args, wrong = sglang.settle_router(table.args or {}, table.args_at)
     problems += wrong
     own = variables(table.env, "frontend.env", problems)
+    given = {name: value for name, value in table.nginx.items() if value is not None}
+    binary = given.pop("binary", defaults.NGINX)
     return Front(
         additional=additional if table.several in (None, True) else None,
         args=args,
         env={**environment, **own},
         launcher=table.launcher or "sglang_router.launch_router",
-        nginx={name: value for name, value in table.nginx.items() if value is not None},
+        nginx=given,
+        nginx_binary=binary,
         additional_at=table.additional_at,
         args_at=table.args_at,
     )
+
+
+def nginx(frontend: object) -> dict[str, Any]:
+    """What a table of the front says of nginx, by the names that the plan has for it."""
+    return {
+        name.removeprefix("nginx_"): value
+        for name, value in vars(frontend).items()
+        if name.startswith("nginx_")
+    }
 
 
 def variables(

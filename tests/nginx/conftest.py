@@ -27,9 +27,11 @@ from supervisor.nginx.config import Settings, Upstream
 from supervisor.nginx.reloader import Live, Reloader
 from supervisor.units.spawner import Spawner
 
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+# Another version can be tested with PDSUP_TEST_NGINX.
+NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
 # What `nginx -t` does, as far as the reloader can tell: it refuses hosts that do not exist.
 FAKE_NGINX = """#!/bin/sh
+[ "$1" = -v ] && exec echo "nginx version: nginx/1.22.1" >&2
 grep -n nowhere.invalid "$4" >&2 && {
     echo "nginx: [emerg] host not found in upstream \\"nowhere.invalid\\" in $4:1" >&2
     exit 1
@@ -55,8 +57,13 @@ def settings_of(directory: Path, **changes) -> Settings:
         prefix=str(directory / "prefix"),
         user=("root", "root") if os.geteuid() == 0 else None,
         keepalive_timeout="600s",
+        stream_timeout="24h",
         client_max_body_size="45m",
+        descriptors=1024,
         worker_connections=256,
+        balance="round-robin",
+        session_header=None,
+        spares_idle=False,
     )
     return dataclasses.replace(plain, **changes)
 

@@ -23,8 +23,13 @@ SETTINGS = Settings(
     prefix="/run/pdsup/nginx",
     user=None,
     keepalive_timeout="600s",
+    stream_timeout="24h",
     client_max_body_size="45m",
+    descriptors=4096,
     worker_connections=1024,
+    balance="round-robin",
+    session_header=None,
+    spares_idle=True,
 )
 ROUTER = Upstream("router-0", "10.0.0.2", 30080)
 TOKEN = re.compile(r'\s*(?:#[^\n]*\n|([;{}])|"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|([^\s;{}"\']+))')
@@ -123,6 +128,42 @@ def test_with_routers_the_front_passes_every_path_on_without_buffers():
         assert directive in location
 
 
+def test_the_balance_of_requests_can_be_chosen():
+    for changes, expected in (
+        ({}, []),
+        ({"balance": "least-conn"}, [["least_conn"]]),
+        ({"session_header": "X-Dynamo-Session-ID"},
+         [["hash", "$http_x_dynamo_session_id", "consistent"]]),
+        ({"session_header": "Session", "balance": "least-conn"},
+         [["hash", "$http_session", "consistent"]]),
+    ):  # fmt: skip
+        (*_, upstream), *_ = find(rendered(ROUTER, **changes), "http", "upstream")
+        assert [d for d in upstream if d[0] in ("hash", "least_conn")] == expected
+
+
+def test_a_stream_may_stand_still_for_as_long_as_is_wanted():
+    tree = rendered(ROUTER, stream_timeout="90m")
+    server = find(tree, "http", "server")[0][-1]
+    inside = find(server, "location")[0][-1]
+    timeouts = dict(words for words in server + inside if len(words) == 2)
+    names = ("client_body_timeout", "send_timeout", "proxy_read_timeout", "proxy_send_timeout")
+    assert {timeouts[name] for name in names} == {"90m"}
+
+
+def test_connections_of_clients_are_kept_only_where_a_reload_loses_no_request_on_them():
+    kept, closed = (find(rendered(spares_idle=can), "http", "server")[0][-1] for can in (1, 0))
+    assert ["keepalive_timeout", "600s"] in kept
+    assert ["keepalive_min_timeout", "200ms"] in kept
+    assert ["keepalive_timeout", "0"] in closed
+    assert find(closed, "keepalive_min_timeout") == []
+
+
+def test_a_worker_process_may_open_as_much_as_the_agent():
+    assert find(rendered(descriptors=65536), "worker_rlimit_nofile") == [
+        ["worker_rlimit_nofile", "65536"]
+    ]
+
+
 def test_without_routers_the_front_has_no_upstream_and_says_so_as_openai_does():
     tree = rendered()
     assert find(tree, "http", "upstream") == []
@@ -185,13 +226,13 @@ HOSTILE = st.one_of(
     "field",
     [
         *("listen", "status_address", "prefix", "keepalive_timeout", "client_max_body_size"),
-        *("user", "router name", "router address"),
+        *("user", "router name", "router address", "stream_timeout", "session_header"),
     ],
 )
 @settings(max_examples=25, deadline=None)
 @given(value=HOSTILE)
 def test_no_value_changes_the_structure(field, value):
-    router, changes = ROUTER, {"user": ("alice", "hpc")}
+    router, changes = ROUTER, {"user": ("alice", "hpc"), "session_header": "X-Session-ID"}
     if field == "prefix":
         changes["prefix"] = "/" + value
     elif field == "user":
@@ -205,7 +246,8 @@ def test_no_value_changes_the_structure(field, value):
     except SupervisorError as error:
         assert str(error).startswith("cannot render nginx.conf: ")
         return
-    assert skeleton(tree) == skeleton(rendered(ROUTER, user=("alice", "hpc")))
+    plain = rendered(ROUTER, user=("alice", "hpc"), session_header="X-Session-ID")
+    assert skeleton(tree) == skeleton(plain)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +261,9 @@ def test_no_value_changes_the_structure(field, value):
         ({"prefix": '/a"b'}, "prefix '/a\"b' is not an absolute path"),
         ({"keepalive_timeout": "10 min"}, "keepalive_timeout '10 min' is not like 600s"),
         ({"client_max_body_size": "45MB"}, "client_max_body_size '45MB' is not like 45m"),
+        ({"stream_timeout": "1 day"}, "stream_timeout '1 day' is not like 24h"),
+        ({"session_header": "X_Y"}, "session header 'X_Y' is not like X-Session-ID"),
+        ({"descriptors": 0}, "descriptors 0 is not at least 1"),
         ({"user": ("a;b", "c")}, "user 'a;b' is not a plain name"),
         ({"worker_connections": 0}, "worker_connections 0 is not at least 1"),
     ],

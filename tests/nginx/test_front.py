@@ -17,11 +17,11 @@ from supervisor.nginx.config import render
 NOBODY = 65534
 
 
-async def served_by(nginx, count=1, body=b"{}", path="/v1/chat/completions"):
+async def served_by(nginx, count=1, body=b"{}", path="/v1/chat/completions", headers=()):
     """Who answers each of ``count`` POSTs, every one on a connection of its own."""
     names = []
     for _ in range(count):
-        close = {"Connection": "close"}
+        close = {"Connection": "close", **dict(headers)}
         async with nginx.session.post(
             nginx.front + path, data=io.BytesIO(body), headers=close
         ) as response:
@@ -52,6 +52,72 @@ async def test_requests_go_round_robin_whichever_worker_takes_them(nginx, router
     await balance_over(nginx, await router("router-0"), await router("router-1"))
     names = await served_by(nginx, 20)
     assert sorted(names) == ["router-0"] * 10 + ["router-1"] * 10
+
+
+async def test_requests_of_a_session_go_to_one_router_and_others_in_turn(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, session_header="X-Session-ID")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        routers = [await router(f"router-{i}") for i in range(3)]
+        await balance_over(nginx, *routers)
+        owners = {}
+        for key in range(12):
+            names = await served_by(nginx, 4, headers={"X-Session-ID": f"s{key}"})
+            assert len(set(names)) == 1
+            owners[key] = names[0]
+        assert len(set(owners.values())) > 1
+        assert sorted(await served_by(nginx, 6)) == sorted(f"router-{i % 3}" for i in range(6))
+        gone = owners[0]
+        await balance_over(nginx, *(r for r in routers if r.upstream.name != gone))
+        for key, owner in owners.items():
+            (now,) = await served_by(nginx, headers={"X-Session-ID": f"s{key}"})
+            assert now != gone and (owner == gone or now == owner)
+
+
+async def test_with_least_conn_a_busy_router_gets_no_new_requests(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, balance="least-conn")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        busy = await router("router-0")
+        await balance_over(nginx, busy)
+        async with session.get(nginx.front + "/stream") as response:
+            await response.content.readexactly(6)
+            await balance_over(nginx, busy, await router("router-1"))
+            # The stream is on a worker of before, which the new ones know nothing of.
+            async with session.get(nginx.front + "/stream") as first:
+                await first.content.readexactly(6)
+                assert set(await served_by(nginx, 6)) == {"router-1"}
+                busy.released.set()
+
+
+async def test_no_request_is_lost_by_reloads_also_not_on_connections_that_are_used_again(
+    nginx, router
+):
+    routers = [await router(f"router-{i}") for i in range(2)]
+    await balance_over(nginx, *routers)
+    answered, over = 0, asyncio.Event()
+
+    async def ask(client) -> None:
+        nonlocal answered
+        while not over.is_set():
+            async with client.post(nginx.front, data=b"{}") as response:
+                assert response.status == 200
+                await response.read()
+            answered += 1
+
+    async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as clients:
+        for _ in range(8):
+            clients.create_task(ask(client))
+        for _ in range(5):
+            await balance_over(nginx, routers[0])
+            await balance_over(nginx, *routers)
+        over.set()
+    assert nginx.reloads == 11
+    assert answered > 100
 
 
 async def test_a_stream_outlives_the_reloads_that_add_and_remove_routers(nginx, router):

@@ -1,5 +1,7 @@
 """What the settings of a recipe mean, in each of its forms, and what is wrong with a wrong one."""
 
+import json
+
 import pytest
 
 from tests.plan.recipes import GOOD, recipe
@@ -151,6 +153,32 @@ def test_the_largest_body_that_nginx_takes_can_be_chosen(desk):
     assert units(plan, "nginx")[0].nginx.client_max_body_size == "1g"
     problem = desk.problem(GOOD, "frontend.nginx_client_max_body_size=1 g")
     assert problem.path == "frontend.nginx_client_max_body_size"
+
+
+@pytest.mark.parametrize(
+    ("setting", "good", "bad", "told"),
+    [
+        ("nginx_stream_timeout", "90m", "1 day", "a time like 24h"),
+        ("nginx_balance", "least-conn", "random", "must be one of"),
+        ("nginx_session_affinity", True, "maybe", "must be true or false"),
+        ("nginx_session_affinity_header", "Session", "a b", "a name like X-Session-ID"),
+        ("nginx_prefix", "/scratch/nginx", "scratch", "an absolute path"),
+    ],
+)
+def test_what_nginx_does_can_be_chosen(desk, setting, good, bad, told):
+    path = f"frontend.{setting}"
+    (nginx,) = units(desk.plan(GOOD, f"{path}={json.dumps(good)}"), "nginx")
+    assert getattr(nginx.nginx, setting.removeprefix("nginx_")) == good
+    problem = desk.problem(GOOD, f"{path}={json.dumps(bad)}")
+    assert (problem.path, told in problem.message) == (path, True), problem
+
+
+def test_nginx_may_be_another_program_with_another_directory(desk):
+    chosen = ("frontend.nginx_binary=/opt/nginx", "frontend.nginx_prefix=/scratch/x")
+    (nginx,) = units(desk.plan(GOOD, *chosen), "nginx")
+    assert nginx.command[:3] == ("/opt/nginx", "-p", "/scratch/x/")
+    assert units(desk.plan(GOOD), "nginx")[0].command[:3] == ("nginx", "-p", "{state_dir}/")
+    assert desk.problem(GOOD, "frontend.nginx_binary=''").path == "frontend.nginx_binary"
 
 
 def test_the_successor_of_the_router_can_be_chosen(desk):
