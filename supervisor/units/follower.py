@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import re
 from pathlib import Path
+
+from supervisor.units.logreader import LogReader, Place, last_lines
 
 # Of what came since the last look, so much of the end is read: a flood is no reason to stop.
 MOST = 1 << 20  # bytes
+_MARKER = re.compile(r"=== \S+ \S+ run \d+ begins")
 
 
 class Follower:
-    """One run's output, from byte ``start`` of the file on."""
+    """One run's output, from byte ``start`` of the file on, across rotation."""
 
     def __init__(self, path: str, start: int) -> None:
         self._path = path
-        self._place = start
+        self._place = Place(None, start)
         self._rest = b""
 
     def lines(self) -> list[str]:
         """The lines that were finished since the last call. Raises OSError."""
-        with Path(self._path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < self._place:  # it was cut: whatever it holds is new
-                self._place, self._rest = 0, b""
-            if size - self._place > MOST:
-                self._place, self._rest = size - MOST, b""
-            file.seek(self._place)
-            got = self._rest + file.read(MOST)
-            self._place = file.tell()
+        with contextlib.closing(LogReader(self._path)) as reader:
+            if not reader.go_on(self._place, MOST):
+                self._rest = b""
+            got = self._rest
+            for piece in reader.more():
+                got = (got + piece.data)[-MOST:]
+            self._place = reader.place
         # A progress bar draws over its line: each drawing is a line of its own here.
         *whole, self._rest = got.replace(b"\r", b"\n").split(b"\n")
         return [line.decode(errors="replace") for line in whole if line]
 
 
 def tail(path: str, start: int, most: int) -> list[str]:
-    """The last lines of a run's output, from byte ``start`` on, out of at most ``most`` bytes.
+    """The last lines of a run's output, out of at most ``most`` bytes.
 
-    Nothing when the file can't be read.
+    ``start``: where it begins in the newest part of the log, 0 when it may begin in an earlier one.
+    Nothing when the log can't be read.
     """
-    try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            begin = start if start <= size else 0
-            file.seek(max(begin, size - most))
-            got = file.read(most)
-    except OSError:
-        return []
-    lines = got.replace(b"\r", b"\n").decode(errors="replace").split("\n")
-    return [line for line in lines if line.strip()]
+    with contextlib.suppress(OSError):
+        size = Path(path).stat().st_size
+        most = min(most, size - start) if 0 < start <= size else most
+    lines = last_lines(path, most, most)
+    begin = max((at for at, line in enumerate(lines) if _MARKER.match(line)), default=-1)
+    return [one for line in lines[begin + 1 :] for one in line.split("\r") if one.strip()]

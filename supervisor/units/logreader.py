@@ -45,6 +45,14 @@ class Piece:
     times: Times | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A byte of a log; ``inode``, of the part that it is in, None for the newest one."""
+
+    inode: tuple[int, int] | None
+    offset: int
+
+
 class Times(Sequence[tuple[int, int]]):
     """The noted times of one part: offset, nanoseconds since the epoch."""
 
@@ -104,6 +112,26 @@ class LogReader:
                 left -= parts.pop(0)[1]
             descriptor, size = parts[0]
             self._take(os.dup(descriptor), size - left)
+            self._look_for_older()
+
+    def go_on(self, place: Place, most: int) -> bool:
+        """Begins at a place, or at the last ``most`` bytes of its part if those are fewer.
+
+        False when it does not begin there: also when the part was cut or deleted, and what is in
+        the newest part is read from the beginning.
+        """
+        with contextlib.ExitStack() as opened:
+            descriptor, size = self._part(place.inode, opened)
+            status = os.fstat(descriptor)
+            same = place.inode in (None, _inode(status)) and place.offset <= size
+            position = place.offset if same else 0
+            self._take(os.dup(descriptor), max(position, size - most))
+            return same and size - position <= most
+
+    @property
+    def place(self) -> Place:
+        """Up to where it has read."""
+        return Place(_inode(os.fstat(self._descriptor)), self._position)
 
     def more(self) -> Iterator[Piece]:
         """What there is from here on, to the end of the newest part."""
@@ -115,6 +143,7 @@ class LogReader:
             # It may have grown between its end was seen and it was seen to be an old one.
             yield from self._rest()
             self._take(following, 0)
+            self._look_for_older()
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -128,13 +157,25 @@ class LogReader:
     def _take(self, descriptor: int, position: int) -> None:
         self.close()
         self._descriptor, self._position = descriptor, position
-        inode = _inode(os.fstat(descriptor))
+        inode = os.fstat(descriptor).st_ino
         with contextlib.suppress(OSError):
-            self._times = Times(logfiles.times_of(self._path, inode[1]))
+            self._times = Times(logfiles.times_of(self._path, inode))
+
+    def _look_for_older(self) -> None:
+        """What is there beside the part that is read, to tell it from what comes later."""
         parts = self._parts()
-        self._older = frozenset(
-            replace(part, path="") for part in parts[_index(parts, inode) + 1 :]
-        )
+        mine = _index(parts, _inode(os.fstat(self._descriptor)))
+        self._older = frozenset(replace(part, path="") for part in parts[mine + 1 :])
+
+    def _part(self, inode: tuple[int, int] | None, opened: contextlib.ExitStack) -> tuple[int, int]:
+        """Descriptor and size of the part with this inode number, or else of the newest one."""
+        newest = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        opened.callback(os.close, newest)
+        if inode not in (None, _inode(os.fstat(newest))):
+            for descriptor, size in self._snapshots(opened):
+                if _inode(os.fstat(descriptor)) == inode:
+                    return descriptor, size
+        return newest, os.fstat(newest).st_size
 
     def _rest(self) -> Iterator[Piece]:
         if os.fstat(self._descriptor).st_size < self._position:
