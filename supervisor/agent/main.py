@@ -14,6 +14,7 @@ from supervisor import clock
 from supervisor.agent import journal, picture
 from supervisor.agent.balancer import Balancer
 from supervisor.agent.ender import Ender
+from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
@@ -76,6 +77,9 @@ class Agent:
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
         self._runners = {unit.name: Runner(unit, host, self) for unit in assignment.units}
+        self._ganger = Ganger(
+            self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
+        )
         self._balancers = {
             name: Balancer(assignment, runner, self.gates, self._spawner, session, self._react_soon)
             for name, runner in self._runners.items()
@@ -147,7 +151,7 @@ class Agent:
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
-        return self.gates.reason(unit, first=first)
+        return self.gates.reason(unit, first=first) or self._ganger.reason(unit)
 
     def before_spawn(self, unit: str) -> None:
         """nginx finds its configuration and directories ready."""
@@ -177,7 +181,8 @@ class Agent:
         runner = self._runners[name]
         balancer = self._balancers.get(name)
         unusable = balancer.unusable() if balancer else None
-        self.publisher.publish(picture.unit_report(runner.unit.plan, runner.facts, unusable))
+        report = picture.unit_report(runner.unit.plan, runner.facts, unusable)
+        self.publisher.publish(self._ganger.stamped(report))
 
     def _balance(self) -> None:
         """At once, not soon: whoever hears that a router is ready must not find nginx ready too
@@ -224,8 +229,13 @@ class Agent:
             self._reaction_due.clear()
             self._look_around()
 
+    def _own_gate(self, unit: str) -> str | None:
+        return self.gates.reason(unit, first=self._runners[unit].facts.run == 0)
+
     def _look_around(self) -> None:
         self._balance()
+        for name in self._ganger.units:
+            self._publish(name)
         for repairer in self._repairers:
             repairer.follow()
         waiting = {

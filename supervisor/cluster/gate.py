@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from supervisor.cluster import gang
 from supervisor.cluster.report import UnitReport
 from supervisor.plan.model import Need, Plan
 
@@ -84,7 +85,8 @@ def _roles_without_any(plan: Plan, lacks: Mapping[str, str | None]) -> tuple[str
 def followed(plan: Plan, node: str) -> set[str]:
     """The nodes whose reports a node needs.
 
-    The first node follows all, and all follow it: so an end reaches everybody in two steps.
+    The first node follows all, and all follow it: so an end reaches everybody in two steps. The
+    ranks of a gang follow its rank 0, which follows them.
     """
     first = plan.nodes[0].name
     if node == first:
@@ -94,6 +96,10 @@ def followed(plan: Plan, node: str) -> set[str]:
         if unit.node == node:
             names |= {need.unit for need in unit.needs.units}
             names |= set(unit.nginx.upstreams if unit.nginx else ())
+    for members in gang.ranks(plan).values():
+        nodes = [plan.by_name[name].node for name in members]
+        if node in nodes:
+            names |= set(members if node == nodes[0] else members[:1])
     return {first, *(plan.by_name[name].node for name in names)} - {node}
 
 

@@ -274,7 +274,7 @@ def _on_start(state: State, ctx: Context) -> Step:
         case Stopped() | Ended() | Fatal() | Backoff():
             return _attempt((), ctx)
         case Draining() | Stopping():
-            return replace(state, then=Then.RESTART), ()
+            return replace(state, then=Then.RESTART, failures=()), ()
         case Waiting() | Starting() | Running() | Unhealthy():
             return state, ()
     assert_never(state)
@@ -450,7 +450,7 @@ def _gone(state: Draining | Stopping, ctx: Context) -> Step:
         case Then.REST:
             return Stopped(), ()
         case Then.RESTART:
-            return _attempt((), ctx)
+            return _attempt(state.failures, ctx)
         case Then.RETRY:
             return _after_failure((*state.failures, ctx.now), state.reason, ctx)
     assert_never(state.then)
@@ -476,7 +476,7 @@ def _after_failure(failures: Failures, reason: str, ctx: Context) -> Step:
 
 def _end(state: Starting | Running | Unhealthy, then: Then, reason: str, ctx: Context) -> Step:
     """A planned end: first out of use, unless it is in no use yet."""
-    failures = _blamed(state, ctx)
+    failures = () if then is Then.RESTART else _blamed(state, ctx)
     if ctx.drain_within > 0 and not isinstance(state, Starting):
         until = ctx.now + ctx.drain_within
         return Draining(state.run, until, then, failures, reason), (Drain(state.run),)
