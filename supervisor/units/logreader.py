@@ -31,7 +31,7 @@ class Part:
     tells an old part, wherever it was renamed to, from a new one that was given its number.
     """
 
-    path: str
+    age: int
     inode: tuple[int, int]
     content: tuple[int, int]
 
@@ -165,7 +165,7 @@ class LogReader:
         """What is there beside the part that is read, to tell it from what comes later."""
         parts = self._parts()
         mine = _index(parts, _inode(os.fstat(self._descriptor)))
-        self._older = frozenset(replace(part, path="") for part in parts[mine + 1 :])
+        self._older = frozenset(replace(part, age=0) for part in parts[mine + 1 :])
 
     def _part(self, inode: tuple[int, int] | None, opened: contextlib.ExitStack) -> tuple[int, int]:
         """Descriptor and size of the part with this inode number, or else of the newest one."""
@@ -193,7 +193,7 @@ class LogReader:
                 newer = self._newer(_inode(mine))
                 if not newer:
                     return None
-                if (descriptor := _opened(newer[-1])) is not None:
+                if (descriptor := self._opened(newer[-1])) is not None:
                     return descriptor
         return None
 
@@ -209,34 +209,46 @@ class LogReader:
         if at < len(parts):
             return parts[:at]
         # It was deleted: new is what was not there beside it.
-        return [part for part in parts if replace(part, path="") not in self._older]
+        return [part for part in parts if replace(part, age=0) not in self._older]
 
     def _snapshots(self, opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
         """Descriptor and size of each part, the newest first; ``opened`` closes them."""
-        seen = set()
-        for age in range(self._highest_age() + 1):
-            with contextlib.suppress(FileNotFoundError):
-                descriptor = os.open(logfiles.aged(self._path, age), os.O_RDONLY | os.O_CLOEXEC)
+        for part in self._parts():
+            if (descriptor := self._opened(part)) is not None:
                 opened.callback(os.close, descriptor)
-                status = os.fstat(descriptor)
-                if _inode(status) not in seen:  # else it was renamed since
-                    seen.add(_inode(status))
-                    yield descriptor, status.st_size
+                yield descriptor, os.fstat(descriptor).st_size
 
     def _parts(self) -> list[Part]:
         """The parts that are there, the newest first.
 
-        They are looked at by growing age: one that is renamed meanwhile, from an age to the next,
-        is not missed.
+        They are looked at by growing age, to which they are renamed meanwhile: none is missed, but
+        newer ones come in between, and then the older ones again. So where each was seen last is
+        its place among the others.
         """
         parts: dict[tuple[int, int], Part] = {}
-        for age in range(self._highest_age() + 1):
-            path = logfiles.aged(self._path, age)
+        highest = self._highest_age()
+        for age in itertools.count():
+            try:
+                status = Path(logfiles.aged(self._path, age)).stat()
+            except FileNotFoundError:
+                if age > highest:
+                    return list(parts.values())
+                continue
+            parts.pop(_inode(status), None)
+            content = (status.st_size, status.st_mtime_ns)
+            parts[_inode(status)] = Part(age, _inode(status), content)
+        raise AssertionError("the numbers ended")
+
+    def _opened(self, part: Part) -> int | None:
+        """A descriptor; None when the part was deleted since it was seen."""
+        for age in range(part.age, self._highest_age() + 1):
             with contextlib.suppress(FileNotFoundError):
-                status = Path(path).stat()
-                content = (status.st_size, status.st_mtime_ns)
-                parts.setdefault(_inode(status), Part(path, _inode(status), content))
-        return list(parts.values())
+                path = logfiles.aged(self._path, age)
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                if _inode(os.fstat(descriptor)) == part.inode:
+                    return descriptor
+                os.close(descriptor)
+        return None
 
     def _highest_age(self) -> int:
         """At least the age of the oldest part, which may be renamed while the directory is read."""
@@ -261,15 +273,3 @@ def _index(parts: list[Part], inode: tuple[int, int]) -> int:
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _opened(part: Part) -> int | None:
-    """A descriptor, unless the part was renamed or deleted since it was seen."""
-    try:
-        descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    if _inode(os.fstat(descriptor)) == part.inode:
-        return descriptor
-    os.close(descriptor)
-    return None

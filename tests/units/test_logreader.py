@@ -1,6 +1,7 @@
 """Reading logs while they are renamed, cut and deleted."""
 
 import contextlib
+import itertools
 import os
 import struct
 import threading
@@ -161,6 +162,27 @@ def test_a_reader_keeps_up_with_a_writer_that_rotates_all_the_time(log, read):
     said.append(more())
     assert "".join(said).split() == [str(line) for line in range(lines)]
     assert read(log, 200)().split() == [str(line) for line in range(lines - 200, lines)]
+
+
+def test_rotations_between_two_looks_at_the_directory_change_nothing(log, read, monkeypatch):
+    lines = iter(range(200))
+    for line in itertools.islice(lines, 3):
+        append(log, f"{line}\n")
+        rotate(log, 1000)
+
+    class Restless(type(log)):
+        def stat(self, **words):
+            for line in itertools.islice(lines, 2):
+                append(log, f"{line}\n")
+                rotate(log, 1000)
+            return super().stat(**words)
+
+    monkeypatch.setattr(logreader, "Path", Restless)
+    more = read(log)
+    said = more()
+    for _ in range(20):
+        said += more()
+    assert said == "".join(f"{line}\n" for line in range(200))
 
 
 def test_a_large_log_is_not_read_to_find_its_last_lines(log, read, monkeypatch):
