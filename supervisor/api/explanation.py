@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from supervisor.api.history import short
 from supervisor.clock import FOREVER
 from supervisor.cluster.gate import Look, Path
 from supervisor.plan.model import Need, Plan, PlanUnit
@@ -39,7 +40,7 @@ def _running(need: Need, look: Look) -> dict[str, Any]:
     report = look(need.unit)
     if report is None:
         return {"holds": None, "detail": "no report from its node"}
-    reason = f": {report.reason}" if report.reason else ""
+    reason = f": {short(report.reason)}" if report.reason else ""
     return {"holds": report.state == "RUNNING", "detail": f"{report.state}{reason}"}
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 # States without a process: whoever comes to one of them has ended its run.
 DOWN = frozenset({"STOPPED", "WAITING", "BACKOFF", "EXITED", "FATAL"})
+# How a reason goes on where nothing in the output says why the process ended.
+UNKNOWN_CAUSE = ": cause unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,13 @@ def _ends(one: Entry, run: Run) -> bool:
 def _ended(run: Run, one: Entry, why: str) -> Run:
     """``why``: what its stop was for, where it was stopped."""
     lost = "" if one.before not in DOWN else "it was gone when its agent came back"
-    how = why or exit_of(one) or lost or one.reason or "ended"
+    how = why or lost or short(one.reason) or exit_of(one) or "ended"
     return replace(run, ended=one.at, how=how, failed=one.to in ("BACKOFF", "FATAL"))
+
+
+def short(reason: str) -> str:
+    """A reason without the last words of the output, for those who see that output anyway."""
+    return reason.partition(UNKNOWN_CAUSE)[0]
 
 
 def exit_of(one: Entry) -> str:

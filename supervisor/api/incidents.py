@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from supervisor.api.history import Entry, exit_of
+from supervisor.api.history import Entry, exit_of, short
 
 Kind = Literal["restart", "unhealthy", "down", "fatal", "node"]
 
@@ -95,7 +95,7 @@ def _worse(first: Kind, second: Kind) -> Kind:
 
 def _what(one: Entry, last: str) -> str:
     lost = "it was gone when its agent came back" if last == "RUNNING" != one.before else ""
-    return lost or one.reason or exit_of(one)
+    return lost or short(one.reason) or exit_of(one)
 
 
 def to_json(incident: Incident) -> dict[str, Any]:

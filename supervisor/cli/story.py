@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from supervisor.api.history import short
 from supervisor.cli.table import brief
 
 INDENT = "    "
@@ -49,7 +50,7 @@ def _state(found: dict[str, Any], now: float) -> Iterator[str]:
     kind = f"{unit['role']} {unit['kind']}" if unit["role"] else unit["kind"]
     since = unit["since"]
     age = f" since {moment(since, now)}, for {brief(max(0.0, now - since))}" if since else ""
-    reason = f": {unit['reason']}" if unit["reason"] else ""
+    reason = f": {short(unit['reason'])}" if unit["reason"] else ""
     yield f"{unit['name']} ({kind} on {unit['node']}) is {unit['state']}{age}{reason}."
     if unit["pid"] is not None:
         yield f"Its process is {unit['pid']}, run {unit['run']}, up {brief(unit['uptime_s'])}."

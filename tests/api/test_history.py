@@ -122,3 +122,12 @@ def test_an_agent_that_was_killed_leaves_a_run_without_a_word_about_its_end(back
 
 def test_a_unit_that_only_waited_has_no_run():
     assert life((1, "STOPPED", "WAITING"), (2, "WAITING", "STOPPED")) == []
+
+
+def test_the_cause_of_an_end_is_told_but_not_the_last_words_of_an_output_that_tells_none():
+    for why in ("CUDA out of memory", "cause unknown; its last words: x"):
+        (run,) = life(
+            (1, "STOPPED", "STARTING"),
+            (2, "STARTING", "BACKOFF", {"reason": f"killed by SIGKILL: {why}"}),
+        )
+        assert run.how == {"C": f"killed by SIGKILL: {why}", "c": "killed by SIGKILL"}[why[0]]
