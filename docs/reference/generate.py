@@ -22,11 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from supervisor import clock
+from supervisor.agent.balancer import Reloads
+from supervisor.agent.counter import Counts
+from supervisor.api import metrics
 from supervisor.cli.main import ALIASES, VERBS
+from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
 from supervisor.plan import defaults, model, roles, script
 from supervisor.plan import recipe as layout1
 from supervisor.units import lifecycle, states
 from supervisor.units.states import ExitStatus, Then
+from supervisor.units.tree import Usage
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
@@ -39,6 +44,7 @@ def pages() -> dict[Path, str]:
         HERE / "commands.md": commands(),
         HERE / "states.md": states_page(),
         HERE / "plan.md": plan(),
+        HERE / "metrics.md": metrics_page(),
         HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
         HERE / "plan.schema.json": plan_schema(),
         HERE / "recipe.schema.json": recipe_schema((HERE / "recipe.md").read_text("utf-8")),
@@ -243,6 +249,56 @@ def _contexts() -> list[lifecycle.Context]:
             answers, answers, policies, (0, 10), (0.0, 1.0)
         )
     ]
+
+
+# -- Metrics ------------------------------------------------------------------------------------
+
+ABOUT_METRICS = """\
+`GET /metrics` of each agent tells about its own node, in Prometheus's text format: scrape all of
+them ([how](../how-to/watch-and-scrape.md)). The plan bounds the number of series. Memory and CPU
+time are those of a unit's whole tree of processes. `role` is the role of a worker, and the kind of
+everything else.
+"""
+
+
+def metrics_page() -> str:
+    """One row for each metric, from a scrape in which there are all."""
+    rows = [
+        (f"`{one.name}`", one.kind, ", ".join(f"`{key}`" for key in one.samples[0][0]), one.about)
+        for one in metrics.families(_scrape())
+    ]
+    head = f"{NOTE}# Metrics\n\n{ABOUT_METRICS}\n"
+    return f"{head}{table(('metric', 'type', 'labels', 'meaning'), rows)}\n"
+
+
+def _scrape() -> metrics.Scrape:
+    unit = UnitReport(
+        **dict.fromkeys(("role", "rank", "pid", "last_exit")),
+        **dict.fromkeys(("name", "kind", "node", "gang", "state", "reason"), "x"),
+        ready=True,
+        run=1,
+        restarts=0,
+        since=0.0,
+        started=0.0,
+        ports={},
+        gpus=(),
+        order=Order(epoch=1, go=True, reason=""),
+    )
+    agent = AgentReport(pid=1, guardian_pid=None, incarnation="x", version="x")
+    words = dict.fromkeys(("cluster", "plan", "node", "address"), "x")
+    rest: dict[str, Any] = {"sequence": 1, "at": 0.0, "ending": None, "ends_cluster": False}
+    report = Report(**words, **rest, agent=agent, units=(unit,))
+    used = Usage(0.0, 0, 1)
+    return metrics.Scrape(
+        report=report,
+        wall=0.0,
+        counts=Counts({}, {}),
+        usage={"x": used, metrics.AGENT: used},
+        log_bytes={"x": 0},
+        probes={"x": {"readiness": 0.0}},
+        fronts={"x": Reloads()},
+        reachable={"x": True},
+    )
 
 
 # -- Plan ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pwd
 import resource
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,17 @@ from supervisor.units.spawner import Spawner
 # Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
 SPARE_DESCRIPTORS = 64
 MOST_CONNECTIONS = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """How often nginx took another configuration while it ran, how often it could not have one that
+    was wanted, and over how many routers it balances.
+    """
+
+    taken: int = 0
+    failed: int = 0
+    upstreams: int = 0
 
 
 class Balancer:
@@ -41,6 +53,8 @@ class Balancer:
         self._on_change = on_change
         self._pid: int | None = None
         self._live = Live()
+        self._generation: str | None = None
+        self.reloads = Reloads()
         self._wanted: frozenset[str] = frozenset()
         self._nginx = runner.unit.plan.nginx
         self.reloader = Reloader(
@@ -78,7 +92,15 @@ class Balancer:
         return None
 
     def _now_live(self, live: Live) -> None:
-        self._live = live
+        before, self._live = self._live, live
+        if live.generation is not None:
+            new = self._generation not in (None, live.generation)
+            self._generation = live.generation
+            self.reloads = replace(self.reloads, taken=self.reloads.taken + new)
+        failed = live.error is not None and live.error != before.error
+        self.reloads = replace(
+            self.reloads, failed=self.reloads.failed + failed, upstreams=len(live.upstreams)
+        )
         self._on_change()
 
 

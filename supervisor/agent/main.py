@@ -12,7 +12,8 @@ import structlog
 
 from supervisor import clock
 from supervisor.agent import journal, picture
-from supervisor.agent.balancer import Balancer
+from supervisor.agent.balancer import Balancer, Reloads
+from supervisor.agent.counter import Counter
 from supervisor.agent.ender import Ender
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
@@ -91,6 +92,7 @@ class Agent:
             if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
         ]
         self.operator = Operator(self._runners, self.publisher)
+        self.counter = Counter(self._runners, clock.monotonic())
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._tasks = tasks
         self._end = asyncio.Event()
@@ -111,6 +113,15 @@ class Agent:
         """What is known of a unit of this node; None for those of others."""
         runner = self._runners.get(unit)
         return runner.facts if runner else None
+
+    def probed(self, unit: str) -> dict[str, float]:
+        """For each kind of probe of a unit of this node, how many seconds its last answer took."""
+        monitor = self._runners[unit].monitor
+        return {one.kind: one.seconds for one in (monitor.asked if monitor else ())}
+
+    def fronts(self) -> dict[str, Reloads]:
+        """For each nginx of this node, how it has taken its configurations."""
+        return {name: balancer.reloads for name, balancer in self._balancers.items()}
 
     async def run(self) -> int:
         """Runs the units until told to end, or until the benchmark has ended.
@@ -193,6 +204,7 @@ class Agent:
             self._publish(name)
 
     def _record(self, transition: Transition) -> None:
+        self.counter.take(transition)
         state = states.public(transition.after)
         reason = states.reason_of(transition.after)
         if state == "FATAL":

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from supervisor import clock
 from supervisor.agent.main import Agent
-from supervisor.api import chronicler, explanation, view
+from supervisor.api import chronicler, explanation, exposition, scraper, view
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import NOT_ASKED
 from supervisor.errors import SupervisorError
@@ -31,6 +31,7 @@ class Observer:
         return [
             web.get("/v1/events", self._events),
             web.get("/v1/explain/{unit}", self._explain),
+            web.get("/metrics", self._metrics),
         ]
 
     async def visit_all(self) -> None:
@@ -63,6 +64,10 @@ class Observer:
             raise web.HTTPServiceUnavailable(text=str(error)) from None
         found = [dict(one.raw) for one in entries if unit in (None, one.unit)]
         return web.json_response({"events": found[-count:]})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body = (await scraper.scrape(self._agent)).encode()
+        return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _explain(self, request: web.Request) -> web.Response:
         name = request.match_info["unit"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from supervisor.units import lifecycle
 from supervisor.units.asker import Subject
-from supervisor.units.prober import Prober
+from supervisor.units.prober import Asked, Prober
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Monitor:
         self._number = number
         self._patron = patron
         self._watch = prober.watch(subject, self)
+
+    @property
+    def asked(self) -> Sequence[Asked]:
+        """The newest answers, the last one last."""
+        return self._watch.asked
 
     async def run(self) -> None:
         """Asks until cancelled."""

@@ -40,11 +40,12 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One answer, at seconds since the epoch."""
+    """One answer, at seconds since the epoch, and how many seconds it took."""
 
     at: float
     kind: str
     answer: Answer
+    seconds: float
 
 
 class Prober:
@@ -144,6 +145,7 @@ class Watch:
         """The answer to a probe; a check that another kind asked after ``since`` is not repeated,
         as each question costs an engine a token.
         """
+        began = clock.monotonic()
         answers = []
         for check in probe.checks:
             known = next((one for one in self._known if one.check == check), None)
@@ -157,7 +159,7 @@ class Watch:
             if isinstance(known.answer, No):
                 break
         answer = health.together(answers)
-        self.asked.append(Asked(clock.wall(), kind, answer))
+        self.asked.append(Asked(clock.wall(), kind, answer, clock.monotonic() - began))
         return answer
 
 

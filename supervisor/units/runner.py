@@ -75,6 +75,7 @@ class Runner:
         self._hooks = hooks
         self._inbox: asyncio.Queue[lifecycle.Event] = asyncio.Queue()
         self._process: Process | None = None
+        self.monitor: Monitor | None = None
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
@@ -199,7 +200,8 @@ class Runner:
             return
         self.facts = replace(self.facts, pid=process.pid, run=run, started=clock.monotonic())
         self._hooks.changed(self.unit.name, None)
-        self._probing = self._host.tasks.create_task(self._monitor(run, process).run())
+        self.monitor = self._monitor(run, process)
+        self._probing = self._host.tasks.create_task(self.monitor.run())
 
     def _start_process(self, run: int) -> Process:
         previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from supervisor.assignment.compile import RUN_VARIABLE
 from supervisor.units.health import Seen
-from supervisor.units.tree import Identity, Leftover
+from supervisor.units.tree import Identity, Leftover, Usage
 
 _MARK = RUN_VARIABLE.encode() + b"="
 _TAG = b"\nMax file locks"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int) -> list[int]:
@@ -66,6 +67,36 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(stat.ticks for pid in pids if (stat := _stat(pid))) / TICKS_PER_S
 
 
+def usage(roots: Mapping[str, int]) -> dict[str, Usage]:
+    """What each of ``roots``, main processes by name, uses with everything below it.
+
+    One pass over all processes of the node, however many roots there are.
+    """
+    stats = {pid: stat for pid in _pids() if (stat := _stat(pid))}
+    below: dict[int, list[int]] = {}
+    for pid, stat in stats.items():
+        below.setdefault(stat.parent, []).append(pid)
+    return {name: _used(root, stats, below) for name, root in roots.items() if root in stats}
+
+
+def usage_of(pid: int) -> Usage | None:
+    """What one process uses, without those below it."""
+    stat = _stat(pid)
+    return Usage(stat.ticks / TICKS_PER_S, stat.resident, 1) if stat else None
+
+
+def _used(root: int, stats: Mapping[int, _Stat], below: Mapping[int, list[int]]) -> Usage:
+    tree = [root]
+    for pid in tree:
+        tree += below.get(pid, ())
+    ticks = sum(stats[pid].ticks for pid in tree)
+    return Usage(ticks / TICKS_PER_S, sum(stats[pid].resident for pid in tree), len(tree))
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 (faster)
+
+
 def look_at(pid: int) -> Leftover | None:
     """What shows whose a process is; None when there is none."""
     stat = _stat(pid)
@@ -84,6 +115,7 @@ class _Stat:
         self.session = int(fields[3])
         self.ticks = sum(map(int, fields[11:15]))
         self.started = int(fields[19])
+        self.resident = int(fields[21]) * PAGE
 
 
 def _stat(pid: int) -> _Stat | None:

@@ -44,6 +44,17 @@ class Leftover:
         return self.pid, self.started
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tree of processes uses: CPU seconds so far, with those of children that it waited for;
+    resident bytes, in which memory that processes share counts for each; how many they are.
+    """
+
+    cpu_s: float
+    memory: int
+    processes: int
+
+
 def of_run(
     leftovers: Iterable[Leftover], trace: Trace, known: Container[Identity]
 ) -> list[Leftover]:

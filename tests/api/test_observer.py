@@ -1,8 +1,13 @@
 """The API's answers for those who look closer."""
 
+import asyncio
 import json
+import os
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from supervisor.api import exposition
 
 
 @pytest.fixture
@@ -68,3 +73,35 @@ async def test_a_unit_of_another_node_is_explained_by_what_is_known_here(serving
 async def test_a_unit_that_does_not_exist_is_not_explained(serving):
     async with serving() as s:
         assert (await s.local("/v1/explain/nono")).status == 404
+
+
+async def test_metrics_are_told_in_the_format_that_prometheus_reads(serving, unit_report):
+    async with serving() as s:
+        s.agent.publisher.publish(unit_report("decode-1", "STARTING", pid=os.getpid()))
+        for ask in (s.local, s.remote):
+            answer = await ask("/metrics")
+            assert answer.headers["Content-Type"] == exposition.CONTENT_TYPE
+            found = {f.name: f for f in text_string_to_metric_families(answer.body.decode())}
+            by_unit = {x.labels["unit"]: x.value for x in found["pdsup_unit_memory_bytes"].samples}
+            assert by_unit.keys() == {"decode-1"}
+            assert by_unit["decode-1"] > 1 << 20
+            assert found["process_resident_memory_bytes"].samples[0].value > 1 << 20
+
+
+async def test_metrics_stay_readable_and_bounded_while_much_happens(serving, unit_report):
+    async with serving() as s:
+        states = ("STARTING", "RUNNING", "BACKOFF")
+
+        async def change():
+            for run in range(300):
+                now = unit_report("decode-1", states[run % 3], run=run, reason=f'"{run}\\ \n"')
+                s.agent.publisher.publish(now)
+                await asyncio.sleep(0)
+
+        async def read():
+            answer = await s.local("/metrics")
+            families = text_string_to_metric_families(answer.body.decode())
+            return {(x.name, *sorted(x.labels.items())) for f in families for x in f.samples}
+
+        _, *seen = await asyncio.gather(change(), *(read() for _ in range(20)))
+        assert len(set().union(*seen)) == len(seen[0])

@@ -103,3 +103,21 @@ def test_a_name_of_any_bytes_confuses_nobody() -> None:
         process.communicate()
     assert seen is not None
     assert seen.session == os.getsid(0)
+
+
+def test_what_a_tree_of_processes_uses_is_added_up_in_one_pass_for_all_roots():
+    busy = "import time; b = bytearray(30 << 20)\nwhile time.process_time() < 0.1: pass"
+    script = f"{sys.executable} -S -E -c '{busy}\nprint(1, flush=True); time.sleep(1000)'"
+    with subprocess.Popen(
+        ["sh", "-c", f"{script} & wait"], stdout=subprocess.PIPE, start_new_session=True
+    ) as root:
+        try:
+            assert root.stdout.readline() == b"1\n"
+            found = scanner.usage({"tree": root.pid, "own": os.getpid(), "gone": 2**22 + 1})
+        finally:
+            os.killpg(root.pid, signal.SIGKILL)
+    assert found.keys() == {"tree", "own"}
+    assert found["tree"].processes == 2
+    assert 0.09 <= found["tree"].cpu_s <= 5
+    assert 30 << 20 <= found["tree"].memory <= 100 << 20
+    assert found["own"].processes >= 3

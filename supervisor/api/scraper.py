@@ -1,0 +1,53 @@
+"""Looks at everything on a node that its metrics tell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from supervisor import clock
+from supervisor.agent.main import Agent
+from supervisor.api import exposition, metrics
+from supervisor.api.metrics import Scrape
+from supervisor.units import scanner
+from supervisor.units.tree import Usage
+
+
+async def scrape(agent: Agent) -> str:
+    """The metrics of this moment, in the text format.
+
+    Files and processes are looked at in a thread: they may be many, or far away.
+    """
+    report = agent.publisher.report()
+    names = [unit.name for unit in report.units]
+    roots = {unit.name: unit.pid for unit in report.units if unit.pid is not None}
+    logs = {unit.name: unit.log_path for unit in agent.assignment.units}
+    usage, log_bytes = await asyncio.to_thread(_look, roots, logs)
+    seen = Scrape(
+        report=report,
+        wall=clock.wall() - (clock.monotonic() - report.at),
+        counts=agent.counter.counts(),
+        usage=usage,
+        log_bytes=log_bytes,
+        probes={name: agent.probed(name) for name in names},
+        fronts=agent.fronts(),
+        reachable={node: peer.usable is not None for node, peer in agent.poller.peers.items()},
+    )
+    return exposition.text(metrics.families(seen))
+
+
+def _look(
+    roots: Mapping[str, int], logs: Mapping[str, str]
+) -> tuple[dict[str, Usage], dict[str, int]]:
+    used = scanner.usage(roots)
+    own = scanner.usage_of(os.getpid())
+    sizes = {name: size for name, path in logs.items() if (size := _size(path)) is not None}
+    return used | ({metrics.AGENT: own} if own else {}), sizes
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (of a path that is text)
+    except OSError:  # it has not run yet
+        return None
