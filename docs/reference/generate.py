@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor import clock
-from supervisor.agent.balancer import Reloads
-from supervisor.agent.counter import Counts
+from supervisor.agent.counts import Counts, Reloads
 from supervisor.api import metrics
 from supervisor.cli.main import ALIASES, VERBS
 from supervisor.cluster.report import AgentReport, Order, Report, UnitReport

@@ -8,11 +8,12 @@ import pwd
 import resource
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 
+from supervisor.agent.counts import Reloads
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.assignment.compile import AssignedUnit, Assignment
 from supervisor.nginx.config import Settings, Upstream
@@ -23,17 +24,6 @@ from supervisor.units.spawner import Spawner
 # Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
 SPARE_DESCRIPTORS = 64
 MOST_CONNECTIONS = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class Reloads:
-    """How often nginx took another configuration while it ran, how often it could not have one that
-    was wanted, and over how many routers it balances.
-    """
-
-    taken: int = 0
-    failed: int = 0
-    upstreams: int = 0
 
 
 class Balancer:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from supervisor import clock
+from supervisor.agent.counts import Counted, Counts
 from supervisor.units import states
 from supervisor.units.facts import Transition
-
-Counted = tuple[str, str]  # a unit and a public state
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Since the agent began: how often a unit came to a state, and the seconds it spent in it."""
-
-    entered: Mapping[Counted, int]
-    seconds: Mapping[Counted, float]
 
 
 class Counter:

@@ -12,8 +12,9 @@ import structlog
 
 from supervisor import clock
 from supervisor.agent import journal, picture
-from supervisor.agent.balancer import Balancer, Reloads
+from supervisor.agent.balancer import Balancer
 from supervisor.agent.counter import Counter
+from supervisor.agent.counts import Reloads
 from supervisor.agent.ender import Ender
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from supervisor.agent.balancer import Reloads
-from supervisor.agent.counter import Counts
+from supervisor.agent.counts import Counts, Reloads
 from supervisor.api.exposition import Family, Sample
 from supervisor.cluster.report import Report, UnitReport
 from supervisor.units.states import Public

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.agent.balancer import Reloads
-from supervisor.agent.counter import Counts
+from supervisor.agent.counts import Counts, Reloads
 from supervisor.api import exposition, metrics
 from supervisor.api.exposition import Family
 from supervisor.api.metrics import AGENT, Scrape
