@@ -16,6 +16,7 @@ import resource
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -32,7 +33,9 @@ from supervisor.cli.verbs import agent as verb
 from supervisor.cluster import dialer
 from supervisor.errors import SupervisorError
 from supervisor.plan import loader
-from supervisor.units.bookkeeper import end_leftovers
+from supervisor.units import bookkeeper, messenger
+from supervisor.units.bookkeeper import Ledger
+from supervisor.units.messenger import Messenger
 
 MOST_DESCRIPTORS = 1 << 20
 
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     _configure_logging()
     _raise_descriptor_limit()
+    guardian = os.environ.pop(messenger.VARIABLE, None)  # it is not the units'
     environ = dict(os.environ)
     loaded = loader.load(Path(args.file), nodes=loader.slurm_nodes(environ))
     node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
@@ -56,10 +60,13 @@ def _run(args: argparse.Namespace) -> int:
     root = reader.state_root(environ)
     state_dir = Path(directories.node_dir(root, str(run_dir), node))
     held = reader.claim(root, state_dir, run_dir)
-    if left := end_leftovers(state_dir):
-        raise SupervisorError(
-            f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
-        )
+    try:
+        inherited = _inherited(node, state_dir, loaded.digest)
+    except SupervisorError:
+        os.close(held)
+        raise
+    mains = [note.main for note in inherited.notes.values() if note.main]
+    life = _Life(bool(mains))
     try:
         place = Place(
             node=node,
@@ -69,25 +76,63 @@ def _run(args: argparse.Namespace) -> int:
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
         )
-        return uvloop.run(_serve(assign(loaded.plan, loaded.digest, place), token))
+        assignment = assign(loaded.plan, loaded.digest, place)
+        above = Messenger(guardian, mains)
+        status = uvloop.run(_serve(assignment, token, above, inherited, life))
+        if not life.units:
+            above.say(messenger.ENDED)
+        return status
     except BaseExceptionGroup as group:  # of the TaskGroup, around what a user can act on
         (error, *others) = group.exceptions
         raise error if isinstance(error, SupervisorError) and not others else group from None
     finally:
-        reader.release(state_dir, held)
+        if life.units:
+            os.close(held)  # the next agent needs what lies there
+        else:
+            reader.release(state_dir, held)
 
 
-async def _serve(assignment: Assignment, token: str) -> int:
+@dataclass(slots=True)
+class _Life:
+    """Whether there are units that another agent has to take over when this one is gone."""
+
+    units: bool
+
+
+def _inherited(node: str, state_dir: Path, digest: str) -> Ledger:
+    """What an agent that is gone left running of the same plan; of another one it is ended."""
+    found = bookkeeper.read(state_dir)
+    above = found.guardian
+    if above and above[0] != os.getppid() and bookkeeper.is_living(above):
+        raise SupervisorError(
+            f"cannot start an agent for {node}: one has just ended, and its guardian "
+            f"(pid {above[0]}) starts it again"
+        )
+    if found.plan == digest:
+        return found
+    if left := bookkeeper.end(found.notes.values()):
+        raise SupervisorError(
+            f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
+        )
+    return Ledger()
+
+
+async def _serve(
+    assignment: Assignment, token: str, above: Messenger, inherited: Ledger, life: _Life
+) -> int:
     connector = aiohttp.TCPConnector(limit=0, socket_factory=dialer.watched)
     limits = aiohttp.ClientTimeout(total=None)  # every use sets its own
     async with (
         aiohttp.ClientSession(connector=connector, timeout=limits) as session,
         asyncio.TaskGroup() as tasks,
     ):
-        agent = Agent(assignment, token, session, tasks)
+        agent = Agent(assignment, token, session, tasks, above, inherited)
         socket_path = Path(assignment.place.state_dir, directories.SOCKET)
         async with Server(agent, token).serve(socket_path):
-            return await agent.run()
+            life.units = True
+            status = await agent.run()
+            life.units = agent.leaves_units
+            return status
 
 
 def _configure_logging() -> None:

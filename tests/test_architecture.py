@@ -11,7 +11,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent / "supervisor"
 STATIONS = ["plan", "assignment", "units", "cluster", "nginx", "agent", "api", "cli"]
 CLI_MAY_NOT = {"agent", "cluster", "nginx"}
-DOERS = ("er", "or", "main", "client")  # names of modules that touch the world
+DOERS = ("er", "or", "main", "client", "guardian")  # names of modules that touch the world
 WORLD = {
     "aiohttp", "asyncio", "concurrent", "ctypes", "fcntl", "grp", "http", "logging",
     "multiprocessing", "os", "psutil", "pwd", "random", "resource", "secrets", "select", "shutil",

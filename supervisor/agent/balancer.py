@@ -46,6 +46,7 @@ class Balancer:
         self._generation: str | None = None
         self.reloads = Reloads()
         self._wanted: frozenset[str] = frozenset()
+        self._new = runner.facts.pid is not None
         self._nginx = runner.unit.plan.nginx
         self.reloader = Reloader(
             binary=runner.unit.command[0],
@@ -62,6 +63,8 @@ class Balancer:
         if pid != self._pid:
             self._pid = pid
             self.reloader.master_changed()
+        if self._is_new_here():
+            return
         ready = frozenset(
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
             for name in (self._nginx.upstreams if self._nginx else ())
@@ -70,6 +73,14 @@ class Balancer:
         )
         self._wanted = frozenset(upstream.name for upstream in ready)
         self.reloader.want(ready)
+
+    def _is_new_here(self) -> bool:
+        """Whether this agent, which took a running nginx over, has not heard of all routers yet."""
+        self._new = self._new and any(
+            not self._gatekeeper.has_asked(name)
+            for name in (self._nginx.upstreams if self._nginx else ())
+        )
+        return self._new
 
     def unusable(self) -> str | None:
         """Why clients can't be served as they should, or None."""

@@ -10,7 +10,7 @@ from supervisor.assignment.compile import Assignment
 from supervisor.cluster import gate
 from supervisor.cluster.connector import Connector
 from supervisor.cluster.poller import Poller
-from supervisor.cluster.report import UnitReport
+from supervisor.cluster.report import NOT_ASKED, UnitReport
 
 
 class Gatekeeper:
@@ -42,6 +42,11 @@ class Gatekeeper:
         peer = self._poller.peers.get(node)
         report = peer.usable if peer else None
         return report.unit(unit) if report else None
+
+    def has_asked(self, unit: str) -> bool:
+        """Whether the unit's node is this one, or has been asked, whatever came of it."""
+        peer = self._poller.peers.get(self._plan.by_name[unit].node)
+        return unit in self._publisher.units or (peer is not None and peer.problem != NOT_ASKED)
 
     def reason(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for, or None when its gate is open."""

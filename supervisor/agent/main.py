@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -25,10 +26,12 @@ from supervisor.assignment.compile import Assignment
 from supervisor.cluster import finish, gate
 from supervisor.cluster.poller import Poller
 from supervisor.cluster.report import Peer
+from supervisor.errors import SupervisorError
 from supervisor.units import lifecycle, recorder, states
-from supervisor.units.bookkeeper import Bookkeeper
+from supervisor.units.bookkeeper import Bookkeeper, Ledger
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, Transition
+from supervisor.units.messenger import BEGAN, REPLACE, Messenger
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
 from supervisor.units.runner import Host, Runner
@@ -38,6 +41,9 @@ from supervisor.units.spawner import Spawner, close_inherited
 # it can't reach, because one of the two has only just started, and those that it can.
 MEET_S = 2.0
 LINGER_S = 3.0
+# What must work before an agent makes way for another one with, perhaps, newer code.
+TRIAL = (sys.executable, "-c", "import supervisor.launcher")
+TRIAL_S = 60.0
 
 
 class Log(Protocol):
@@ -59,22 +65,30 @@ class Agent:
         token: str,
         session: aiohttp.ClientSession,
         tasks: asyncio.TaskGroup,
+        messenger: Messenger,
+        inherited: Ledger,
     ) -> None:
+        """``inherited``: what an agent that is gone left running; this one goes on with it."""
         self.assignment = assignment
         self.plan = assignment.plan
         self.node = assignment.place.node
         self.bell = Bell()
-        self.publisher = Publisher(assignment, self.bell)
+        self.publisher = Publisher(assignment, self.bell, messenger.pid)
         self.poller = Poller(
             self.plan, assignment.digest, token, session, tasks, self._peer_changed
         )
         self.gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
         self._log: Log = structlog.get_logger(node=self.node)
         self._spawner = Spawner()
-        self._notes = Bookkeeper(assignment.place.state_dir)
-        self._reaper = Reaper(self._spawner)
-        prober = Prober(self._spawner)
-        host = Host(self._spawner, self._reaper, prober, Coroner(), tasks, self.plan.name)
+        self._messenger = messenger
+        self._bookkeeper = Bookkeeper(
+            assignment.place.state_dir, assignment.digest, inherited, messenger.pid
+        )
+        self._reaper = Reaper(self._spawner, messenger)
+        host = Host(
+            self._spawner, self._reaper, Prober(self._spawner), Coroner(), self._bookkeeper,
+            messenger, tasks, self.plan.name,
+        )  # fmt: skip
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
@@ -82,6 +96,9 @@ class Agent:
         self._ganger = Ganger(
             self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
         )
+        self._inherited = inherited
+        for name, note in inherited.notes.items():
+            self._runners[name].restore(note)
         self._balancers = {
             name: Balancer(assignment, runner, self.gates, self._spawner, session, self._react_soon)
             for name, runner in self._runners.items()
@@ -97,7 +114,10 @@ class Agent:
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._tasks = tasks
         self._end = asyncio.Event()
-        self._fatal: set[str] = set()
+        self._fatal = {
+            name for name, note in inherited.notes.items() if isinstance(note.state, states.Fatal)
+        }
+        self.leaves_units = False  # only to another agent that takes them over at once
         self._log_problems: dict[str, str] = {}
         self._terminations = 0
         self._reaction_due = asyncio.Event()
@@ -132,6 +152,8 @@ class Agent:
         close_inherited()
         become_subreaper()
         self._listen_to_signals()
+        self._bookkeeper.open()
+        self._messenger.listen()
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [recorder.watch([runner.recorder for runner in self._runners.values()])]
@@ -139,24 +161,57 @@ class Agent:
         doers += [repairer.run() for repairer in self._repairers]
         serving = [self._tasks.create_task(doer) for doer in doers]
         try:
-            for runner in self._runners.values():
-                runner.tell(lifecycle.Start())
+            self._begin()
             await self._end.wait()
-            await self._ender.end()
-            await self._linger()
+            if not self.leaves_units:
+                await self._ender.end()
+                await self._linger()
+                for task in serving:
+                    task.cancel()
+                await self._leave_nothing()
         finally:
             for task in serving:
                 task.cancel()
-            await self._leave_nothing()
+            await self.gates.close()
+            await self.poller.close()
             # A child that ends later must not call into a loop that is closed.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return finish.status(self.publisher.units.values()) or (1 if self._fatal else 0)
+
+    async def make_way(self) -> None:
+        """Ends this agent, not its units: the guardian starts another one at once.
+
+        Raises SupervisorError where there is no guardian, or the code can't be loaded any more.
+        """
+        if self._messenger.pid is None:
+            raise SupervisorError(f"cannot reload the agent of {self.node}: it has no guardian")
+        if (complaint := await self._spawner.complaint(TRIAL, TRIAL_S)) is not None:
+            raise SupervisorError(f"cannot reload the agent of {self.node}: {complaint}")
+        self._log.info("making way for a new agent")
+        self.leaves_units = True
+        self._messenger.say(REPLACE)
+        self._end.set()
+
+    def _begin(self) -> None:
+        """Takes over what runs, and starts what was never run."""
+        self._messenger.say(BEGAN)
+        for name, runner in self._runners.items():
+            if name in self._inherited.notes:
+                runner.resume()
+                self._publish(name)
+            else:
+                runner.tell(lifecycle.Start())
+        if self._inherited.ending is not None:
+            reason, of_cluster = self._inherited.ending
+            self.end(reason, of_cluster=of_cluster)
+        self._react_soon()
 
     def end(self, reason: str, *, of_cluster: bool) -> None:
         """Begins the end of this node's units, and of all nodes' if wanted."""
         if not self._end.is_set() or of_cluster:
             self._log.info("ending", reason=reason, of_cluster=of_cluster)
             self.publisher.publish_end(reason, of_cluster=of_cluster)
+            self._bookkeeper.note_end(reason, of_cluster=of_cluster)
         self._end.set()
 
     # -- what runners ask and tell ------------------------------------------------------------
@@ -172,7 +227,6 @@ class Agent:
 
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
-        self._notes.note(unit, self._runners[unit].facts.pid)
         self._warn_of_log(unit)
         self._publish(unit)
         self._balance()
@@ -280,14 +334,12 @@ class Agent:
         return [peer for peer in self.poller.peers.values() if not _aware(peer)]
 
     async def _leave_nothing(self) -> None:
-        """Also when a defect ended the agent: its units never outlive it."""
+        """No process outlives a proper end; an agent that crashed leaves all to the next one."""
         survivors = await self._reaper.end_everything()
         if survivors:
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
         for runner in self._runners.values():
             runner.recorder.end()
-        await self.gates.close()
-        await self.poller.close()
 
     # -- signals ------------------------------------------------------------------------------
 

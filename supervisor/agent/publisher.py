@@ -47,7 +47,7 @@ class Publisher:
     node must not wake every follower of another. ``news`` rings as well.
     """
 
-    def __init__(self, assignment: Assignment, news: Bell) -> None:
+    def __init__(self, assignment: Assignment, news: Bell, guardian_pid: int | None = None) -> None:
         self.bell = Bell()
         self._news = news
         self._assignment = assignment
@@ -56,11 +56,16 @@ class Publisher:
         self.ends_cluster = False
         self._agent = AgentReport(
             pid=os.getpid(),
-            guardian_pid=None,
+            guardian_pid=guardian_pid,
             incarnation=secrets.token_hex(4),
             version=supervisor.__version__,
         )
         self.units: dict[str, UnitReport] = {}
+
+    @property
+    def incarnation(self) -> str:
+        """Another one for each agent."""
+        return self._agent.incarnation
 
     @property
     def version(self) -> str:

@@ -96,6 +96,7 @@ class Server:
         app.add_routes(
             [
                 web.get("/v1/logs/{unit}", self._log),
+                web.post("/v1/reload", self._reload),
                 web.post("/v1/shutdown", self._shutdown),
                 web.post("/v1/units", self._command),
             ]
@@ -177,6 +178,16 @@ class Server:
         if unit is None:
             raise web.HTTPNotFound(text="no such unit")
         return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        match _json(await request.read()):
+            case {"agent": True}:
+                try:
+                    await self._agent.make_way()
+                except SupervisorError as error:
+                    raise web.HTTPConflict(text=str(error)) from None
+                return web.json_response({"replaced": self._agent.publisher.incarnation})
+        raise web.HTTPBadRequest(text='the body must be {"agent": true}')
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         match _json(await request.read()):

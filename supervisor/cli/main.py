@@ -29,6 +29,7 @@ VERBS = (
     "stop",
     "restart",
     "signal",
+    "reload",
     "shutdown",
     "version",
     "help",

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from supervisor import clock
 from supervisor.assignment import directories, reader
 from supervisor.cli import client
+from supervisor.cli.verbs.agent import guarded
 from supervisor.errors import SupervisorError
 from supervisor.plan.model import Node, Plan
 from supervisor.units import bookkeeper, inspector
@@ -104,7 +104,7 @@ class Agents:
         words = [str(self._run_dir / "plan.yaml"), "--node", node, "--run-dir", str(self._run_dir)]
         with self.log(node).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "supervisor.launcher", *words],
+                guarded(words),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,78 +1,188 @@
-"""Keeps a note on this node of every main process that runs.
+"""Keeps a ledger on this node of what runs, so that nothing is lost with an agent that is killed.
 
-An agent that is killed can't end its units. Whoever cleans up after it, the next agent of the node
-or an operator's command, knows from the notes what was its own: by pid and start time, so that a
-stranger who was given the pid since is never touched.
+One file in the agent's node-local directory, only ever appended to: the last line about a unit
+counts. A line is written before a process is started, with the tag that it will carry, and again
+when its pid is known: whenever the agent is killed, the next one finds what there is. It names
+processes by pid and start time, so a stranger who was given the pid since is never touched.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
+import signal
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor import clock
-from supervisor.units import scanner
+from supervisor.units import note, scanner
+from supervisor.units.note import Note
+from supervisor.units.tree import Identity
 
-NOTES = "processes"
+LEDGER = "ledger"
+# Then it is written anew: a day of restarts every second stays below that.
+LARGEST_BYTES = 16 << 20
 # SIGKILL acts at once except on a process in an uninterruptible wait (state D).
 PROOF_S = 5.0
 LOOK_S = 0.01
 
 
-class Bookkeeper:
-    """The notes of one agent, in its node-local directory: a file per unit, ``PID STARTED``."""
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What an agent that is gone left. ``plan``: the digest of what it ran.
 
-    def __init__(self, state_dir: str) -> None:
-        self._directory = Path(state_dir, NOTES)
-        self._noted: dict[str, int | None] = {}
-
-    def note(self, unit: str, pid: int | None) -> None:
-        """The main process of a unit is this one now; None: there is none. A full disk is no
-        reason not to run it.
-        """
-        if self._noted.get(unit) == pid:
-            return
-        self._noted[unit] = pid
-        path = self._directory / unit
-        with contextlib.suppress(OSError):
-            if pid is None:
-                path.unlink()
-            else:
-                self._directory.mkdir(mode=0o700, exist_ok=True)
-                path.write_text(f"{pid} {scanner.started(pid)}")
-
-
-def end_leftovers(state_dir: Path) -> list[int]:
-    """Kills, with all below them, the noted processes of an agent that is gone.
-
-    Call it only when no agent can hold the directory. Returns what survives SIGKILL.
+    ``agent``: itself; ``guardian``: what would start the next one. ``ending``: why the units were
+    being ended, if they were, and whether those of every node were to.
     """
-    roots = [root for path in sorted((state_dir / NOTES).glob("*")) if (root := _living(path))]
+
+    plan: str = ""
+    agent: Identity | None = None
+    guardian: Identity | None = None
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    ending: tuple[str, bool] | None = None
+
+
+class Bookkeeper:
+    """The ledger of one agent."""
+
+    def __init__(
+        self, state_dir: str, plan: str, inherited: Ledger, guardian: int | None = None
+    ) -> None:
+        """``plan``: its digest. ``guardian``: the pid of this agent's, if it has one."""
+        self._path = Path(state_dir, LEDGER)
+        self._head = json.dumps(
+            {
+                "boot": _boot(),
+                "plan": plan,
+                "agent": _identity(os.getpid()),
+                "guardian": _identity(guardian),
+            }
+        )
+        self._notes = dict(inherited.notes)
+        self._ending = inherited.ending
+        self._file = -1
+        self._size = 0
+
+    def open(self) -> None:
+        """Begins a ledger with what is known. A full disk is no reason not to run anything."""
+        lines = [self._head, *map(note.write, self._notes.values())]
+        if self._ending is not None:
+            lines.append(_end_line(*self._ending))
+        text = "".join(f"{line}\n" for line in lines).encode()
+        aside = self._path.with_name(f"{LEDGER}.new")
+        self.close()
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+            self._file = os.open(aside, flags, 0o600)
+            os.write(self._file, text)
+            aside.replace(self._path)
+        self._size = len(text)
+
+    def close(self) -> None:
+        """Lets go of the file, which stays."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def note(self, new: Note) -> None:
+        """From now on this is what is known of its unit."""
+        self._notes[new.unit] = new
+        self._append(note.write(new))
+
+    def note_end(self, reason: str, *, of_cluster: bool) -> None:
+        """The units are being ended, which another agent has to go on with."""
+        self._ending = (reason, of_cluster)
+        self._append(_end_line(reason, of_cluster))
+
+    def _append(self, line: str) -> None:
+        if self._size > LARGEST_BYTES:
+            self.open()
+            return
+        data = f"{line}\n".encode()
+        self._size += len(data)
+        with contextlib.suppress(OSError):
+            os.write(self._file, data)
+
+
+def read(state_dir: Path) -> Ledger:
+    """What the last agent left in its directory; empty when there was none since the last boot."""
+    plan, agent, guardian, notes, ending = "", None, None, {}, None
+    try:
+        lines = (state_dir / LEDGER).read_bytes().splitlines()
+    except OSError:
+        return Ledger()
+    for line in lines:
+        # The last line may be cut off: its writer was killed, and did nothing after it.
+        with contextlib.suppress(ValueError):
+            match json.loads(line):
+                case {"boot": boot, "plan": str(plan), "agent": below, "guardian": above}:
+                    if boot != _boot():
+                        return Ledger()
+                    agent, guardian = _read_identity(below), _read_identity(above)
+                case {"ending": str(reason), "of_cluster": bool(everywhere)}:
+                    ending = (reason, everywhere)
+                case {"unit": str(unit)} as values:
+                    notes[unit] = note.read(values)
+    return Ledger(plan, agent, guardian, notes, ending)
+
+
+def end(notes: Iterable[Note]) -> list[int]:
+    """Kills everything of the noted runs, wherever it went; returns what survives SIGKILL."""
+    known = [one for one in notes if one.main or one.tag]
     until = clock.monotonic() + PROOF_S
-    while roots and clock.monotonic() < until:
+    while (roots := _living(known)) and clock.monotonic() < until:
         from supervisor.units.reaper import kill_tree  # late: most often there is nothing to end
 
         for root in roots:
             kill_tree(root)
         time.sleep(LOOK_S)  # they are nobody's children here, so nobody tells
-        roots = [root for path in (state_dir / NOTES).glob("*") if (root := _living(path))]
     return roots
 
 
 def clean_up(state_dir: Path) -> list[int]:
-    """``end_leftovers``, and removes the directory when nothing is left."""
-    left = end_leftovers(state_dir)
+    """Ends guardian, agent and units, at once; removes the directory when nothing is left."""
+    ledger = read(state_dir)
+    for process in (ledger.guardian, ledger.agent):
+        if process and is_living(process):
+            with contextlib.suppress(OSError):
+                os.kill(process[0], signal.SIGKILL)
+    left = end(ledger.notes.values())
     if not left:
         shutil.rmtree(state_dir, ignore_errors=True)
     return left
 
 
-def _living(path: Path) -> int | None:
-    """The pid in a note, if the same process still runs."""
-    with contextlib.suppress(OSError, ValueError):
-        pid, started = map(int, path.read_text().split())
-        if scanner.started(pid) == started and not scanner.is_zombie(pid):
-            return pid
-    return None
+def _living(notes: list[Note]) -> list[int]:
+    """Main processes that still run, and whatever carries the tag of a noted run."""
+    mains = [one.main[0] for one in notes if one.main and is_living(one.main)]
+    tags = {one.tag for one in notes if one.tag is not None}
+    return mains or [pid for pid in scanner.tagged(tags) if not scanner.is_zombie(pid)]
+
+
+def is_living(process: Identity) -> bool:
+    """Whether a process runs, and is not another one with the same pid."""
+    pid, started = process
+    return scanner.started(pid) == started and not scanner.is_zombie(pid)
+
+
+def _identity(pid: int | None) -> list[int | None] | None:
+    return [pid, scanner.started(pid)] if pid else None
+
+
+def _read_identity(value: list[int] | None) -> Identity | None:
+    return (value[0], value[1]) if value else None
+
+
+def _end_line(reason: str, of_cluster: bool) -> str:
+    return json.dumps({"ending": reason, "of_cluster": of_cluster})
+
+
+def _boot() -> str:
+    """Pids and monotonic times mean nothing after a reboot."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from supervisor.units import lifecycle, states
 from supervisor.units.states import ExitStatus
 
+# A place in a file: its device, its inode, and how many bytes are before it.
+Place = tuple[int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class LastExit:

@@ -22,10 +22,18 @@ class Patron:
 class Monitor:
     """Of one run; ``run`` does it, and is cancelled when the run ends."""
 
-    def __init__(self, number: int, subject: Subject, prober: Prober, patron: Patron) -> None:
+    def __init__(
+        self,
+        number: int,
+        subject: Subject,
+        prober: Prober,
+        patron: Patron,
+        *,
+        ready: bool | None = None,
+    ) -> None:
         self._number = number
         self._patron = patron
-        self._watch = prober.watch(subject, self)
+        self._watch = prober.watch(subject, self, ready=ready)
 
     @property
     def asked(self) -> Sequence[Asked]:

@@ -54,15 +54,21 @@ class Prober:
     def __init__(self, spawner: Spawner) -> None:
         self._spawner = spawner
 
-    def watch(self, subject: Subject, listener: Listener) -> Watch:
-        """A watch of one run; its ``run`` does it."""
-        return Watch(subject, Asker(subject, self._spawner), listener)
+    def watch(self, subject: Subject, listener: Listener, *, ready: bool | None = None) -> Watch:
+        """A watch of one run; its ``run`` does it.
+
+        ``ready``: what is known of a run that was watched before, by another agent; None: nothing.
+        """
+        return Watch(subject, Asker(subject, self._spawner), listener, ready)
 
 
 class Watch:
     """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends."""
 
-    def __init__(self, subject: Subject, asker: Asker, listener: Listener) -> None:
+    def __init__(
+        self, subject: Subject, asker: Asker, listener: Listener, ready: bool | None
+    ) -> None:
+        self._ready = ready
         self._subject = subject
         self._asker = asker
         self._listener = listener
@@ -72,9 +78,10 @@ class Watch:
     async def run(self) -> None:
         """Startup until its first yes, then readiness and liveness for ever."""
         probes = self._subject.probes
-        if probes.startup is not None:
-            await self._start(probes.startup)
-        self._listener.ready()
+        if self._ready is None:
+            if probes.startup is not None:
+                await self._start(probes.startup)
+            self._listener.ready()
         async with asyncio.TaskGroup() as tasks:
             if probes.readiness is not None:
                 tasks.create_task(self._keep_asking(probes.readiness))
@@ -106,7 +113,7 @@ class Watch:
                 self._listener.progressed()
 
     async def _keep_asking(self, probe: Probe) -> None:
-        tally = Tally(passing=True)
+        tally = Tally(passing=self._ready is not False)
         await asyncio.sleep(health.first_pause(probe, _chance()))
         while True:
             answer = await self._ask("readiness", probe, clock.monotonic())

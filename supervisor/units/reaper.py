@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from supervisor import clock
 from supervisor.units import scanner, tree
+from supervisor.units.messenger import Messenger
 from supervisor.units.spawner import Spawner
 from supervisor.units.tree import Identity, Leftover, Trace
 
@@ -31,11 +32,13 @@ def become_subreaper() -> None:
 class Reaper:
     """Knows the agent's children that the agent did not start."""
 
-    def __init__(self, spawner: Spawner) -> None:
+    def __init__(self, spawner: Spawner, messenger: Messenger) -> None:
         self._spawner = spawner
+        self._messenger = messenger
         self._killed: dict[int, set[Identity]] = {}  # by the main process whose tree was killed
         self._living: list[int] | None = None
         self._leftovers: list[Leftover] | None = None
+        self._others: list[Leftover] | None = None
         self._sweep_due = False
 
     def sweep(self) -> None:
@@ -53,7 +56,8 @@ class Reaper:
         known = self._killed.setdefault(trace.session, set())
 
         def find() -> list[int]:
-            found = tree.of_run(self._seen(), trace, known)
+            seen = self._seen_anywhere() if trace.anywhere else self._seen()
+            found = tree.of_run(seen, trace, known)
             known.update(process.identity for process in found)
             return [process.pid for process in found]
 
@@ -63,7 +67,7 @@ class Reaper:
         return survivors
 
     async def end_everything(self) -> list[int]:
-        """Kills every child with all below it, whosever: for the agent's own end."""
+        """Kills every child with all below it, whosever, and the guardian's: for the own end."""
         return await self._end_all(self._everything, PROOF_S)
 
     def kill_tree(self, main: int) -> None:
@@ -91,12 +95,32 @@ class Reaper:
         self._orphans()
 
     def _everything(self) -> list[int]:
-        return [*self._orphans(), *sorted(self._spawner.pids)]
+        return [*self._orphans(), *self._guardians(), *sorted(self._spawner.pids)]
+
+    def _guardians(self) -> list[int]:
+        """The children of the guardian beside this agent: orphans of runs that were taken over."""
+        if self._messenger.pid is None:
+            return []
+        known = {os.getpid(), *self._spawner.pids}
+        return [
+            pid
+            for pid in scanner.children(self._messenger.pid)
+            if pid not in known and not scanner.is_zombie(pid)
+        ]
 
     def _seen(self) -> list[Leftover]:
         if self._leftovers is None:
             self._leftovers = [seen for pid in self._orphans() if (seen := scanner.look_at(pid))]
         return self._leftovers
+
+    def _seen_anywhere(self) -> list[Leftover]:
+        """Every process there is, but those that agents here know as main processes."""
+        if self._others is None:
+            everyone = (pid for pid in scanner.everyone() if pid not in self._spawner.pids)
+            seen = (scanner.look_at(pid) for pid in everyone if not scanner.is_zombie(pid))
+            self._others = [one for one in seen if one]
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._others
 
     def _orphans(self) -> list[int]:
         """Children we did not start and that live; reaps those that do not.
@@ -111,7 +135,7 @@ class Reaper:
         return self._living
 
     def _look_again(self) -> None:
-        self._living = self._leftovers = None
+        self._living = self._leftovers = self._others = None
 
 
 def _reaped(pid: int) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from supervisor import clock
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.units import logfiles
+from supervisor.units.facts import Place
 from supervisor.units.forwarder import Forwarder
 from supervisor.units.logwriter import LogWriter, open_making_directory
 
@@ -36,16 +37,16 @@ class Recorder:
         self._pipe = Path(unit.pipe_path)
         writer = LogWriter(unit.log_path, unit.plan.log)
         self._forwarder = Forwarder(unit.name, self._pipe, writer, tell)
-        self._begun: os.stat_result | None = None
+        self.begun: Place | None = None  # where the run that was begun last begins
         self._written: os.stat_result | None = None  # the file, of a run that writes to it itself
 
     @property
     def start(self) -> int:
         """Where the output of the run that was begun last begins in the log's newest part."""
         now = _status(self._unit.log_path)
-        if self._begun is None or now is None or not os.path.samestat(now, self._begun):
+        if self.begun is None or now is None or (now.st_dev, now.st_ino) != self.begun[:2]:
             return 0
-        return self._begun.st_size
+        return self.begun[2]
 
     def begin(self, run: int, previous: str) -> int:
         """A descriptor to write to, after a line that says which run begins and why.
@@ -54,13 +55,18 @@ class Recorder:
         """
         marker = logfiles.run_begins(clock.wall(), self._unit.name, run, previous)
         descriptor = self._begin(marker)
-        self._begun = _status(self._unit.log_path)
+        found = _status(self._unit.log_path)
+        self.begun = (found.st_dev, found.st_ino, found.st_size) if found else None
         return descriptor
 
-    def resume(self) -> None:
-        """Goes on with a run that an earlier agent began. Raises OSError."""
-        if not self._forwarder.resume():
-            self._written = _status(self._unit.log_path)
+    def resume(self, begun: Place | None) -> None:
+        """Goes on with a run that an earlier agent began, there."""
+        self.begun = begun
+        try:
+            if not self._forwarder.resume():
+                self._written = _status(self._unit.log_path)
+        except OSError as error:
+            self._tell(f"cannot go on with its log: {error.strerror}")
 
     def end(self) -> None:
         """Brings what is left to the file, and lets go of everything."""

@@ -12,17 +12,20 @@ from typing import Protocol
 from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
-from supervisor.units import inspector, lifecycle, reaper, states
+from supervisor.units import inspector, lifecycle, reaper, scanner, states
 from supervisor.units.asker import Subject
+from supervisor.units.bookkeeper import Bookkeeper
 from supervisor.units.coroner import Coroner
-from supervisor.units.facts import Facts, LastExit, Transition
+from supervisor.units.facts import Facts, LastExit, Place, Transition
+from supervisor.units.messenger import UNSEEN, Messenger
 from supervisor.units.monitor import Monitor, Patron
+from supervisor.units.note import Note
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper
 from supervisor.units.recorder import Recorder
 from supervisor.units.spawner import Process, Spawner
 from supervisor.units.states import ExitStatus
-from supervisor.units.tree import Trace
+from supervisor.units.tree import Identity, Trace
 
 # A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
 SETTLE_S = 0.2
@@ -51,6 +54,8 @@ class Host:
     reaper: Reaper
     prober: Prober
     coroner: Coroner
+    bookkeeper: Bookkeeper
+    messenger: Messenger
     tasks: asyncio.TaskGroup
     cluster: str
 
@@ -76,13 +81,75 @@ class Runner:
         self._inbox: asyncio.Queue[lifecycle.Event] = asyncio.Queue()
         self._process: Process | None = None
         self.monitor: Monitor | None = None
+        self._main: Identity | None = None
+        self._tag: int | None = None
+        self._taken_over = False
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._holder: _Holder | None = None
         self._oom_kills = 0
         self._was_ready = False
+        self._log: Place | None = None
         self.recorder = Recorder(unit, self._log_told)
-        self._serving = False
+        self._given_up = False
+
+    def restore(self, note: Note) -> None:
+        """Takes in what an agent that is gone knew; ``resume`` goes on with it."""
+        alive = note.main is not None and not note.ended
+        self.facts = Facts(
+            state=note.state,
+            pid=note.main[0] if note.main and alive else None,
+            run=note.run,
+            since=note.since,
+            started=note.spawned if alive else None,
+            detail="",
+            last_exit=note.last_exit,
+        )
+        self._main, self._tag, self._taken_over = note.main, note.tag, True
+        self._log, self._was_ready = note.log, note.was_ready
+
+    def resume(self) -> None:
+        """Goes on where ``restore`` left it: watches what runs, and does what was left undone."""
+        state = self.facts.state
+        run = states.run_of(state)
+        if run is None:
+            return
+        ended = self._main is not None and self.facts.pid is None
+        self._main = self._main or scanner.main_of(self._tag)
+        if self._main is None:
+            # Noted before it is done: it was not done.
+            undone = isinstance(state, states.Starting)
+            self._spawn(run) if undone else self.tell(lifecycle.Exited(run, UNSEEN))
+        elif ended and self.facts.last_exit is not None:
+            self._prove_end_soon(run, self.facts.last_exit.status)
+        else:
+            self._take_over(run, self._main)
+
+    def _take_over(self, run: int, main: Identity) -> None:
+        def ask_how() -> None:
+            self._host.messenger.when_known(main, lambda how: self._main_ended(run, how))
+
+        self.facts = replace(self.facts, pid=main[0], run=run)
+        self._oom_kills = self._host.coroner.oom_kills()
+        self.recorder.resume(self._log)
+        try:
+            self._process = self._host.spawner.take_over(main, self._tag, ask_how)
+        except ProcessLookupError:
+            ask_how()
+            return
+        self._write()
+        match self.facts.state:
+            case states.Starting():
+                self._begin_probing(run, self._process)
+                self.tell(lifecycle.Progressed(run))  # it may have, with nobody to see it
+            case states.Running():
+                self._begin_probing(run, self._process, ready=True)
+            case states.Unhealthy():
+                self._begin_probing(run, self._process, ready=False)
+            case states.Draining():
+                self._perform(lifecycle.Drain(run))
+            case states.Stopping(kills=kills):
+                self._perform(lifecycle.Kill(run) if kills else lifecycle.Terminate(run))
 
     def tell(self, event: lifecycle.Event) -> None:
         """Puts an event into the inbox; it is dealt with after those before it."""
@@ -94,12 +161,11 @@ class Runner:
 
     async def serve(self) -> None:
         """Deals with events and deadlines until cancelled."""
-        self._serving = True
         try:
             while True:
                 await self._take(await self._next_event())
         finally:
-            self._serving = False
+            self._given_up = True
 
     async def _next_event(self) -> lifecycle.Event:
         until = states.deadline(self.facts.state)
@@ -123,6 +189,8 @@ class Runner:
             if unclean is not None:
                 context = replace(self._context(), unclean=unclean)
                 after, effects = lifecycle.step(before, event, context)
+        if any(isinstance(effect, lifecycle.Spawn) for effect in effects):
+            self._main, self._tag = None, self._host.spawner.next_tag()
         if after != before:
             self._remember(Transition(self.unit.name, event, before, after, context))
         for effect in effects:
@@ -170,7 +238,26 @@ class Runner:
             since=self.facts.since if same_word else clock.wall(),
             detail="",
         )
+        self._write()
         self._hooks.changed(self.unit.name, transition)
+
+    def _write(self) -> None:
+        """Before anything is done that follows from it, so that another agent could go on."""
+        facts = self.facts
+        note = Note(
+            unit=self.unit.name,
+            state=facts.state,
+            run=facts.run,
+            since=facts.since,
+            spawned=facts.started,
+            main=self._main,
+            tag=self._tag,
+            log=self._log,
+            ended=self._main is not None and facts.pid is None,
+            was_ready=self._was_ready,
+            last_exit=facts.last_exit,
+        )
+        self._host.bookkeeper.note(note)
 
     def _perform(self, effect: lifecycle.Effect) -> None:
         match effect:
@@ -198,14 +285,20 @@ class Runner:
         except SupervisorError as error:
             self.tell(lifecycle.SpawnFailed(run, str(error)))
             return
+        self._main, self._taken_over = (process.pid, scanner.started(process.pid) or 0), False
         self.facts = replace(self.facts, pid=process.pid, run=run, started=clock.monotonic())
+        self._write()
         self._hooks.changed(self.unit.name, None)
-        self.monitor = self._monitor(run, process)
+        self._begin_probing(run, process)
+
+    def _begin_probing(self, run: int, process: Process, *, ready: bool | None = None) -> None:
+        self.monitor = self._monitor(run, process, ready)
         self._probing = self._host.tasks.create_task(self.monitor.run())
 
     def _start_process(self, run: int) -> Process:
         previous = str(self.facts.last_exit.status) if self.facts.last_exit else ""
         output = self.recorder.begin(run, previous)
+        self._log = self.recorder.begun
         self._oom_kills = self._host.coroner.oom_kills()
         try:
             return self._host.spawner.spawn(
@@ -213,6 +306,7 @@ class Runner:
                 {**self.unit.env, RUN_VARIABLE: self._mark(run)},
                 output,
                 lambda status: self._main_ended(run, status),
+                self._tag,
             )
         except OSError:
             self.recorder.end()
@@ -236,7 +330,7 @@ class Runner:
     def _mark(self, run: int) -> str:
         return f"{self._host.cluster}/{self.unit.name}/{run}"
 
-    def _monitor(self, run: int, process: Process) -> Monitor:
+    def _monitor(self, run: int, process: Process, ready: bool | None) -> Monitor:
         unit = self.unit
         subject = Subject(
             probes=unit.plan.probes,
@@ -248,7 +342,7 @@ class Runner:
             log_start=self.recorder.start,
         )
         patron = Patron(self.tell, lambda: isinstance(self.facts.state, states.Starting), self._say)
-        return Monitor(run, subject, self._host.prober, patron)
+        return Monitor(run, subject, self._host.prober, patron, ready=ready)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:
@@ -267,15 +361,19 @@ class Runner:
         self._hooks.changed(self.unit.name, None)
 
     def _main_ended(self, run: int, status: ExitStatus) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            raise AssertionError(f"{self.unit.name} run {run} ended before it began")
+        self._process = None
         self._stop_probing()
         last = LastExit(status, clock.wall())
         self.facts = replace(self.facts, pid=None, started=None, last_exit=last)
-        if self._serving:  # else the agent itself is at its end, and ends everything at once
-            trace = Trace(self._mark(run), process.pid, process.tag)
-            self._host.tasks.create_task(self._prove_end(run, trace, status))
+        if not self._given_up:  # else the agent itself is at its end
+            self._write()
+            self._prove_end_soon(run, status)
+
+    def _prove_end_soon(self, run: int, status: ExitStatus) -> None:
+        if self._main is None:
+            raise AssertionError(f"{self.unit.name} run {run} ended before it began")
+        trace = Trace(self._mark(run), self._main[0], self._tag, anywhere=self._taken_over)
+        self._host.tasks.create_task(self._prove_end(run, trace, status))
 
     async def _prove_end(self, run: int, trace: Trace, status: ExitStatus) -> None:
         within = SETTLE_S

@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor.units.scanner import started
 from supervisor.units.states import ExitStatus
+from supervisor.units.tree import Identity
 
 # RLIMIT_LOCKS: since Linux 2.4.25 it limits nothing, yet every descendant inherits it, also one
 # that leaves the session, clears its environment or runs another program.
@@ -58,7 +60,7 @@ class Spawner:
     """Starts children and knows which of the agent's children are its own."""
 
     def __init__(self) -> None:
-        self.pids: set[int] = set()
+        self.pids: set[int] = set()  # of main processes, also of those that were taken over
         # Agents can run below agents, so each begins elsewhere.
         self._tags = itertools.count(secrets.randbits(40) << 20)
 
@@ -68,33 +70,55 @@ class Spawner:
         env: Mapping[str, str],
         output: int,
         on_exit: Callable[[ExitStatus], None],
+        tag: int | None = None,
     ) -> Process:
         """Starts ``command`` with stdout and stderr on the descriptor ``output``.
 
-        ``on_exit`` is called once, on the loop. Raises OSError, naming the program, when the
-        program can't be found or executed.
+        ``tag``: one of ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError,
+        naming the program, when the program can't be found or executed.
         """
         program = _find(command[0], env)
-        with _tagged(next(self._tags)) as tag:
+        with _tagged(tag or self.next_tag()) as carried:
             pid = _spawn(program, command, env, output)
-        self.pids.add(pid)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # out of descriptors: what can't be watched must not live
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            self.pids.discard(pid)
             raise
-        process = Process(pid, pidfd, tag)
-        asyncio.get_running_loop().add_reader(pidfd, self._ended, process, on_exit)
+
+        def reap() -> None:
+            _, status = os.waitpid(pid, 0)
+            on_exit(exit_status(status))
+
+        return self._watched(Process(pid, pidfd, carried), reap)
+
+    def next_tag(self) -> int:
+        """A tag that no other process carries."""
+        return next(self._tags)
+
+    def take_over(self, process: Identity, tag: int | None, on_end: Callable[[], None]) -> Process:
+        """Watches a process that another agent started; ``on_end`` is called once, on the loop.
+
+        Raises ProcessLookupError when it is gone: reaped, not only ended.
+        """
+        pid, at = process
+        pidfd = os.pidfd_open(pid)
+        if started(pid) != at:  # asked after the pidfd has its process
+            os.close(pidfd)
+            raise ProcessLookupError(errno.ESRCH, "another process by now")
+        return self._watched(Process(pid, pidfd, tag), on_end)
+
+    def _watched(self, process: Process, on_end: Callable[[], None]) -> Process:
+        self.pids.add(process.pid)
+        asyncio.get_running_loop().add_reader(process.pidfd, self._ended, process, on_end)
         return process
 
-    def _ended(self, process: Process, on_exit: Callable[[ExitStatus], None]) -> None:
+    def _ended(self, process: Process, on_end: Callable[[], None]) -> None:
         asyncio.get_running_loop().remove_reader(process.pidfd)
         os.close(process.pidfd)
         self.pids.discard(process.pid)
-        _, status = os.waitpid(process.pid, 0)
-        on_exit(exit_status(status))
+        on_end()
 
     async def run(
         self, command: tuple[str, ...], env: Mapping[str, str], output: int, within: float
@@ -109,6 +133,19 @@ class Spawner:
             if not ended.done():
                 process.send(signal.SIGKILL)
                 await asyncio.wait({ended}, timeout=KILLED_S)
+
+    async def complaint(self, command: tuple[str, ...], within: float) -> str | None:
+        """The last line that a short command said when it failed; None when it did not."""
+        with os.fdopen(os.memfd_create("output"), "r+b") as output:
+            try:
+                status = await self.run(command, os.environ, output.fileno(), within)
+            except TimeoutError:
+                return f"{command[0]} took over {within:g} s"
+            except OSError as error:
+                return error.strerror or str(error)
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip().splitlines()
+        return None if status.code == 0 else (said[-1] if said else str(status))
 
 
 def _find(name: str, env: Mapping[str, str]) -> str:

@@ -37,7 +37,9 @@ class ExitStatus:
     def __str__(self) -> str:
         if self.signal:
             return f"killed by {self.signal}"
-        return "ended, unseen" if self.code is None else f"exited with status {self.code}"
+        return (
+            f"exited with status {self.code}" if self.code is not None else "ended, nobody saw how"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,21 @@ class Trace:
     ``tag``: a resource limit that is passed on whatever a process does (``spawner.TAG_LIMIT``);
     None where it can't be set. ``mark``: the value of a variable in the environment, which a
     process may clear or overwrite. ``session``: the pid of the main process, which led it.
+    ``anywhere``: its orphans need not be the agent's children, since another agent started it.
     """
 
     mark: str
     session: int
     tag: int | None
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A process that became the agent's child. ``tag`` and ``mark`` are None when not readable."""
+    """A process that may be left of a run: most often an orphan that is the agent's child now.
+
+    ``tag`` and ``mark`` are None when not readable.
+    """
 
     pid: int
     started: int

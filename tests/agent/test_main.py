@@ -120,7 +120,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_defect_ends_the_agent_with_its_traceback_and_leaves_no_process(agents):
+def test_a_defect_ends_the_agent_with_its_traceback_and_the_next_one_goes_on_with_its_units(agents):
     family = (
         "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'sleep 1000 & exec sleep 1000' &) ; wait"
     )
@@ -132,6 +132,14 @@ def test_a_defect_ends_the_agent_with_its_traceback_and_leaves_no_process(agents
     agents.start(plan, program=("-c", DEFECT), wait=False)
     assert agents.ended() == {"node0": 1}
     assert "RuntimeError: a defect" in agents.errors()
+    left = set(agents.processes_left())
+    agents.start(plan)
+    assert agents.reaches("RUNNING", "family")["run"] == 1
+    assert agents.reaches("RUNNING", "stubborn")["run"] == 1
+    agents.reaches("RUNNING", "late")
+    assert left < set(agents.processes_left())
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []
     assert agents.socket() is None
 

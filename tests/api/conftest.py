@@ -15,6 +15,8 @@ from supervisor import clock
 from supervisor.agent.main import Agent
 from supervisor.api.server import Server
 from supervisor.cluster import signature
+from supervisor.units.bookkeeper import Ledger
+from supervisor.units.messenger import Messenger
 
 values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
 assignment, digest, plan, report, unit_report, until = (
@@ -62,7 +64,7 @@ def serving(plan, assignment, tmp_path):
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as unix,
             asyncio.TaskGroup() as tasks,
         ):
-            agent = Agent(assignment(node, plan), TOKEN, session, tasks)
+            agent = Agent(assignment(node, plan), TOKEN, session, tasks, Messenger(None), Ledger())
             remote = f"http://{plan.address[node]}:{plan.control_port}"
             try:
                 async with Server(agent, TOKEN).serve(socket):

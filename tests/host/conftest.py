@@ -62,7 +62,7 @@ class Supervising:
         self.survivors: list[int] | None = None
         self._errors = (directory / "stderr").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "supervise.py")],
+            [sys.executable, str(HERE / "supervise.py"), str(directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -20,8 +20,10 @@ import uvloop
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.errors import SupervisorError
 from supervisor.units import lifecycle, states
+from supervisor.units.bookkeeper import Bookkeeper, Ledger
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Transition
+from supervisor.units.messenger import Messenger
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
 from supervisor.units.runner import Host, Runner
@@ -133,10 +135,16 @@ async def main() -> None:
     become_subreaper()
     loop = asyncio.get_running_loop()
     spawner = Spawner()
-    reaper = Reaper(spawner)
+    messenger = Messenger(None)
+    reaper = Reaper(spawner, messenger)
+    bookkeeper = Bookkeeper(sys.argv[1], "", Ledger())
+    bookkeeper.open()
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
-        agent = Agent(Host(spawner, reaper, Prober(spawner), Coroner(), tasks, "test"), tasks)
+        host = Host(
+            spawner, reaper, Prober(spawner), Coroner(), bookkeeper, messenger, tasks, "test"
+        )
+        agent = Agent(host, tasks)
         try:
             reader = await commands()
             tell(ready=True)

@@ -1,14 +1,19 @@
-"""Notes of what runs, and the clean-up after an agent that was killed."""
+"""The ledger of what runs: what it keeps, and the clean-up after an agent that was killed."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from supervisor.units.bookkeeper import NOTES, Bookkeeper, clean_up, end_leftovers
+from supervisor.units import bookkeeper, scanner, states
+from supervisor.units.bookkeeper import Bookkeeper, Ledger, clean_up, end, read
+from supervisor.units.facts import LastExit
+from supervisor.units.note import Note
+from supervisor.units.states import ExitStatus
 
 
 @pytest.fixture
@@ -18,41 +23,111 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
+def note(main: tuple[int, int] | None = None, **changes) -> Note:
+    usual = Note(
+        unit="worker",
+        state=states.Running(2, 5.0, (1.0,)),
+        run=2,
+        since=1.7e9,
+        spawned=4.0,
+        main=main,
+        tag=None,
+        log=(1, 2, 80),
+        ended=False,
+        was_ready=True,
+        last_exit=LastExit(ExitStatus(None, "SIGKILL"), 1.6e9),
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+def opened(directory: Path, inherited: Ledger | None = None) -> Bookkeeper:
+    made = Bookkeeper(str(directory), "digest", inherited or Ledger())
+    made.open()
+    return made
+
+
+def identity(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    return process.pid, scanner.started(process.pid) or 0
+
+
+def test_the_last_word_about_a_unit_counts(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(run=1))
+    books.note(note(unit="other"))
+    books.note(note(run=2))
+    found = read(tmp_path)
+    assert (found.plan, found.notes) == ("digest", {"worker": note(), "other": note(unit="other")})
+
+
+def test_an_end_that_has_begun_is_known_to_the_next_agent(tmp_path: Path) -> None:
+    opened(tmp_path).note_end("SIGTERM", of_cluster=False)
+    assert read(tmp_path).ending == ("SIGTERM", False)
+
+
+def test_what_was_inherited_is_in_the_new_ledger_from_the_beginning(tmp_path: Path) -> None:
+    opened(tmp_path).note(note())
+    inherited = read(tmp_path)
+    opened(tmp_path, inherited)
+    assert read(tmp_path).notes == inherited.notes
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(run=1))
+    books.note(note(run=2))
+    path = tmp_path / bookkeeper.LEDGER
+    path.write_bytes(path.read_bytes()[:-40])
+    assert read(tmp_path).notes == {"worker": note(run=1)}
+
+
+def test_a_ledger_from_before_a_reboot_says_nothing(tmp_path: Path, monkeypatch) -> None:
+    opened(tmp_path).note(note())
+    monkeypatch.setattr(bookkeeper, "_boot", lambda: "another")
+    assert read(tmp_path) == Ledger()
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{", "[1]", '{"unit": "worker"}', "\xff"])
+def test_what_is_no_ledger_is_read_as_an_empty_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / bookkeeper.LEDGER).write_text(text)
+    assert read(tmp_path).notes == {}
+
+
+def test_a_ledger_that_has_grown_large_is_written_anew(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bookkeeper, "LARGEST_BYTES", 2000)
+    books = opened(tmp_path)
+    for run in range(100):
+        books.note(note(run=run))
+    assert (tmp_path / bookkeeper.LEDGER).stat().st_size < 3000
+    assert read(tmp_path).notes == {"worker": note(run=99)}
+
+
+def test_where_nothing_can_be_noted_supervision_goes_on(tmp_path: Path) -> None:
+    opened(tmp_path / "missing" / "deeper").note(note())
+
+
 def test_a_noted_process_and_all_below_it_are_ended(
     sleeper: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    Bookkeeper(str(tmp_path)).note("worker", sleeper.pid)
+    opened(tmp_path).note(note(identity(sleeper)))
+    ledger = read(tmp_path)
+    # It names this very process as the agent, which a clean-up would end too.
+    assert end(ledger.notes.values()) == []
+    assert sleeper.wait(5) == -9
+
+
+def test_a_clean_up_ends_also_the_agent_and_removes_its_directory(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path, monkeypatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(bookkeeper.os, "getpid", lambda: sleeper.pid)
+        opened(tmp_path)
     assert clean_up(tmp_path) == []
     assert sleeper.wait(5) == -9
     assert not tmp_path.exists()
 
 
 def test_a_process_that_was_given_the_pid_since_is_left_alone(
-    sleeper: subprocess.Popen[bytes], tmp_path: Path
+    sleeper: subprocess.Popen[bytes],
 ) -> None:
-    (tmp_path / NOTES).mkdir()
-    (tmp_path / NOTES / "worker").write_text(f"{sleeper.pid} 1")
-    assert end_leftovers(tmp_path) == []
+    assert end([note((sleeper.pid, 1))]) == []
     assert sleeper.poll() is None
-
-
-@pytest.mark.parametrize("note", ["", "x y", "1", "99999999 5"])
-def test_a_note_that_names_nothing_is_passed_over(note: str, tmp_path: Path) -> None:
-    (tmp_path / NOTES).mkdir()
-    (tmp_path / NOTES / "worker").write_text(note)
-    assert end_leftovers(tmp_path) == []
-
-
-def test_a_unit_that_does_not_run_has_no_note(
-    sleeper: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    notes = Bookkeeper(str(tmp_path))
-    notes.note("worker", sleeper.pid)
-    notes.note("worker", None)
-    assert list((tmp_path / NOTES).iterdir()) == []
-    assert end_leftovers(tmp_path) == []
-    assert sleeper.poll() is None
-
-
-def test_where_nothing_can_be_noted_supervision_goes_on(tmp_path: Path) -> None:
-    Bookkeeper(str(tmp_path / "missing" / "deeper")).note("worker", 1)

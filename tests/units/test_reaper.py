@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from supervisor.units import reaper, scanner
+from supervisor.units.messenger import Messenger
 from supervisor.units.reaper import Reaper
 from supervisor.units.spawner import Spawner
 from supervisor.units.tree import Leftover, Trace
@@ -69,14 +70,14 @@ class Kernel:
 
 async def test_a_run_that_left_nothing_is_proven_gone_at_once(kernel: Kernel) -> None:
     kernel.add(7, mark="bench/decode-1/1")
-    assert await Reaper(Spawner()).end(TRACE) == []
+    assert await Reaper(Spawner(), Messenger(None)).end(TRACE) == []
     assert kernel.killed == []
 
 
 async def test_what_survives_is_named_and_the_others_are_not(kernel: Kernel) -> None:
     kernel.add(7, mark=TRACE.mark)
     kernel.add(8, mark="bench/decode-1/1")
-    assert await Reaper(Spawner()).end(TRACE, 0.01) == [7]
+    assert await Reaper(Spawner(), Messenger(None)).end(TRACE, 0.01) == [7]
     assert set(kernel.killed) == {7}
 
 
@@ -84,7 +85,7 @@ async def test_a_dying_process_that_shows_nothing_any_more_is_still_waited_for(
     kernel: Kernel,
 ) -> None:
     """A process loses its environment first, and may then free memory for seconds."""
-    one = Reaper(Spawner())
+    one = Reaper(Spawner(), Messenger(None))
     kernel.add(7, mark=TRACE.mark)
     assert await one.end(TRACE, 0.01) == [7]
     kernel.add(7)
@@ -98,7 +99,7 @@ async def test_what_a_kill_hit_is_waited_for_although_it_never_showed_whose_it_i
 ) -> None:
     spawner = Spawner()
     spawner.pids.add(TRACE.session)
-    one = Reaper(spawner)
+    one = Reaper(spawner, Messenger(None))
     kernel.add(TRACE.session)
     one.kill_tree(TRACE.session)
     spawner.pids.discard(TRACE.session)
@@ -108,7 +109,7 @@ async def test_what_a_kill_hit_is_waited_for_although_it_never_showed_whose_it_i
 async def test_another_process_with_the_pid_of_one_that_was_killed_is_left_alone(
     kernel: Kernel,
 ) -> None:
-    one = Reaper(Spawner())
+    one = Reaper(Spawner(), Messenger(None))
     kernel.add(7, mark=TRACE.mark)
     assert await one.end(TRACE, 0.01) == [7]
     await asyncio.sleep(0)
@@ -119,14 +120,14 @@ async def test_another_process_with_the_pid_of_one_that_was_killed_is_left_alone
 
 
 async def test_many_runs_that_end_at_once_cost_one_look(kernel: Kernel) -> None:
-    one = Reaper(Spawner())
+    one = Reaper(Spawner(), Messenger(None))
     traces = [Trace(mark=f"bench/u{n}/1", session=n, tag=None) for n in range(100)]
     assert await asyncio.gather(*(one.end(trace) for trace in traces)) == [[]] * 100
     assert kernel.readings == 1
 
 
 async def test_a_later_run_is_proven_by_a_later_look(kernel: Kernel) -> None:
-    one = Reaper(Spawner())
+    one = Reaper(Spawner(), Messenger(None))
     assert await one.end(TRACE) == []
     await asyncio.sleep(0)
     kernel.add(7, mark=TRACE.mark)
@@ -134,7 +135,7 @@ async def test_a_later_run_is_proven_by_a_later_look(kernel: Kernel) -> None:
 
 
 async def test_many_signals_of_ended_children_cost_one_look(kernel: Kernel) -> None:
-    one = Reaper(Spawner())
+    one = Reaper(Spawner(), Messenger(None))
     for _ in range(100):
         one.sweep()
     await asyncio.sleep(0)
@@ -147,7 +148,7 @@ async def test_many_signals_of_ended_children_cost_one_look(kernel: Kernel) -> N
 def test_the_tree_of_a_process_that_we_did_not_start_is_not_killed(
     stranger: subprocess.Popen[bytes],
 ) -> None:
-    Reaper(Spawner()).kill_tree(stranger.pid)
+    Reaper(Spawner(), Messenger(None)).kill_tree(stranger.pid)
     assert lives_on(stranger)
 
 

@@ -77,7 +77,7 @@ def test_a_full_disk_is_told_and_that_it_has_room_again(one, monkeypatch):
 def test_a_log_that_an_earlier_agent_opened_is_looked_after_too(one):
     one.begin()
     another = Recorded(one.log.parent)
-    another.recorder.resume()
+    another.recorder.resume(None)
     one.log.unlink()
     assert another.seen() == [f"its log was deleted: {LOST}"]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+
+import supervisor
 
 SUMMARY = "run this node's part of a plan or recipe until told to stop"
 EXAMPLE = "srun --kill-on-bad-exit=0 --wait=0 pdsup agent plan.yaml"
@@ -22,8 +25,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does not return: the same process goes on as the agent, with the same pid."""
+    """Does not return: the same process goes on as the agent's guardian, with the same pid."""
     words = [args.file]
     words += ["--node", args.node] if args.node else []
     words += ["--run-dir", args.run_dir] if args.run_dir else []
-    os.execv(sys.executable, [sys.executable, "-m", "supervisor.launcher", *words])  # noqa: S606 (own interpreter, no shell)
+    os.execv(sys.executable, guarded(words))  # noqa: S606 (own interpreter, no shell)
+
+
+def guarded(words: list[str]) -> list[str]:
+    """The command of a guardian whose agent gets these words.
+
+    Nothing that ``site`` would load, and the compiled form of the guardian: it is to be small.
+    """
+    package = str(Path(supervisor.__file__).parents[1])
+    program = (
+        f"import sys; sys.path.append({package!r}); "
+        "from supervisor.agent.guardian import main; sys.exit(main(sys.argv[1:]))"
+    )
+    agent = [sys.executable, "-m", "supervisor.launcher", *words]
+    return [sys.executable, "-I", "-S", "-c", program, *agent]

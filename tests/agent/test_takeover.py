@@ -1,0 +1,331 @@
+"""Agents and guardians are killed; their units do not notice.
+
+What runs is looked at from outside, in /proc: no agent is taken at its word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from supervisor.plan import loader
+from tests.agent.replay import replay
+
+GUARDED = ("-m", "supervisor", "agent")
+# A guardian that does not wait longer from restart to restart of an agent that is killed often.
+EAGER = """
+import sys
+from supervisor.agent import guardian
+guardian.LONGEST_DELAY_S = 0.0
+sys.exit(guardian.main([sys.executable, "-m", "supervisor.launcher", *sys.argv[1:]]))
+"""
+# How many things happen in the random history; each takes about half a second.
+HAPPENINGS = int(os.environ.get("PDSUP_TEST_HAPPENINGS", "12"))
+FAMILY = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & exec sleep 1000' &) ; wait"
+AT_ONCE = {"first_delay_s": 0.0, "delay_s": 0.0, "jitter": 0.0, "max_failures": 100_000}
+AT_ONCE |= {"limit_s": 0.0}
+
+
+class Node:
+    """One guarded agent, and what of its units lives according to /proc."""
+
+    def __init__(self, agents, wait_for):
+        self.agents, self.wait_for = agents, wait_for
+
+    @property
+    def guardian(self) -> int:
+        return self.agents.processes["node0"].pid
+
+    @property
+    def agent(self) -> int:
+        return int(self.agents.status()["node0"]["agent"]["pid"])
+
+    def kill_agent(self) -> int:
+        """SIGKILL to the agent alone; its pid. The next one answers when this returns."""
+        killed = self.agent
+        os.kill(killed, signal.SIGKILL)
+        self.wait_for(lambda: self.agents.listens("node0") and self.agent != killed, "a new agent")
+        return killed
+
+    def kill_both(self, plan, program=GUARDED) -> None:
+        """SIGKILL to guardian and agent; then a new pair."""
+        agent = self.agent
+        os.kill(self.guardian, signal.SIGKILL)
+        os.kill(agent, signal.SIGKILL)
+        self.agents.processes["node0"].wait(20)
+        self.wait_for(lambda: not Path(f"/proc/{agent}").exists(), "the agent's end")
+        self.agents.start(plan, program=program)
+
+    def living(self) -> dict[tuple[str, int], list[int]]:
+        """Living processes of each run (unit, number); what was started first stands first."""
+        mark = f"XDG_RUNTIME_DIR={self.agents.runtime}".encode()
+        found: dict[tuple[str, int], list[int]] = {}
+        for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda entry: int(entry.name)):
+            with contextlib.suppress(OSError):
+                words = (entry / "environ").read_bytes().split(b"\0")
+                runs = [word for word in words if word.startswith(b"PDSUP_RUN=")]
+                if mark in words and runs:
+                    _, unit, run = runs[0].decode().split("/")
+                    found.setdefault((unit, int(run)), []).append(int(entry.name))
+        return found
+
+
+@pytest.fixture
+def node(agents, wait_for):
+    return Node(agents, wait_for)
+
+
+def pids(agents, *units):
+    return [agents.reaches("RUNNING", unit)["pid"] for unit in units]
+
+
+# -- the guardian ---------------------------------------------------------------------------------
+
+
+def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agents, node):
+    plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
+    agents.start(plan, program=GUARDED)
+    before = pids(agents, "a", "family")
+    everything = node.living()
+    for _ in range(3):
+        node.kill_agent()
+    assert pids(agents, "a", "family") == before
+    assert node.living() == everything
+    assert [agents.look(unit)["restarts"] for unit in ("a", "family")] == [0, 0]
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_the_status_names_guardian_and_agent(agents, node):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    found = agents.status()["node0"]["agent"]
+    assert found["guardian_pid"] == node.guardian
+    assert Path(f"/proc/{found['pid']}/stat").read_text().split()[3] == str(node.guardian)
+
+
+def test_a_guardian_takes_less_than_10_mb(agents, node):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    status = Path(f"/proc/{node.guardian}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("RssAnon")]
+    # What it has for itself; the interpreter's pages are shared with the agent's.
+    assert int(line.split()[1]) < 5000
+
+
+def test_how_a_unit_ended_that_was_taken_over_is_known(agents, node, wait_for):
+    script = "trap 'exit 7' USR1; while :; do sleep 0.01; done"
+    agents.start(agents.plan(agents.unit("a", "sh", "-c", script)), program=GUARDED)
+    pid = agents.reaches("RUNNING", "a")["pid"]
+    node.kill_agent()
+    os.kill(pid, signal.SIGUSR1)
+    wait_for(lambda: agents.look("a")["run"] == 2)
+    assert agents.look("a")["last_exit"]["code"] == 7
+
+
+def test_a_unit_that_ended_while_no_agent_lived_is_started_again_and_how_it_ended_is_known(
+    agents, node, wait_for
+):
+    agents.start(agents.plan(agents.unit("a"), agents.unit("b")), program=GUARDED)
+    a, b = pids(agents, "a", "b")
+    agent = node.agent
+    os.kill(agent, signal.SIGSTOP)  # it can't notice
+    os.kill(a, signal.SIGABRT)
+    os.kill(agent, signal.SIGKILL)
+    wait_for(lambda: agents.listens("node0") and agents.look("a")["run"] == 2)
+    assert agents.look("a")["last_exit"]["signal"] == "SIGABRT"
+    assert agents.reaches("RUNNING", "b")["pid"] == b
+    assert agents.look("b")["run"] == 1
+
+
+def test_what_a_unit_that_was_taken_over_leaves_behind_is_ended(agents, node, wait_for):
+    agents.start(
+        agents.plan(agents.unit("family", "sh", "-c", FAMILY, restart=AT_ONCE)), program=GUARDED
+    )
+    agents.reaches("RUNNING", "family")
+    wait_for(lambda: len(node.living()["family", 1]) >= 4, "the family")
+    node.kill_agent()
+    os.kill(agents.look("family")["pid"], signal.SIGKILL)
+    wait_for(lambda: agents.look("family")["run"] == 2)
+    assert ("family", 1) not in node.living()
+
+
+def test_a_stopped_unit_stays_stopped_and_a_fatal_one_fatal(agents, node):
+    never = {"policy": "on-failure", "max_failures": 0}
+    units = [agents.unit("a"), agents.unit("broken", "false", restart=never)]
+    agents.start(agents.plan(*units), program=GUARDED)
+    agents.reaches("RUNNING", "a")
+    agents.reaches("FATAL", "broken")
+    agents.tell("node0", "/v1/units", {"command": "stop", "units": ["a"]})
+    agents.reaches("STOPPED", "a")
+    node.kill_agent()
+    assert agents.look("a")["state"] == "STOPPED"
+    assert agents.look("broken")["state"] == "FATAL"
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 1}
+
+
+def test_an_end_that_had_begun_goes_on_with_the_next_agent(agents, node):
+    stubborn = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.05; done')
+    unit = agents.unit("stubborn", *stubborn, stop={"timeout_s": 4.0})
+    agents.start(agents.plan(unit, agents.unit("a")), program=GUARDED)
+    agents.reaches("RUNNING", "stubborn")
+    agents.signal(signal.SIGTERM)
+    agents.reaches("STOPPING", "stubborn")
+    os.kill(node.agent, signal.SIGKILL)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_a_signal_that_comes_while_no_agent_lives_is_not_lost(agents, node):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    agents.reaches("RUNNING", "a")
+    os.kill(node.agent, signal.SIGKILL)
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_an_agent_that_can_not_start_ends_its_guardian_with_its_status(agents):
+    plan = agents.plan(agents.unit("a"))
+    plan.write_text("plan: 1\nname: x\n")
+    agents.start(plan, program=GUARDED, wait=False)
+    assert agents.ended() == {"node0": 1}
+    assert "is missing" in agents.errors()
+
+
+def test_a_term_to_an_agent_that_only_starts_ends_it(agents):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED, wait=False)
+    agents.signal(signal.SIGTERM)
+    assert agents.ended()["node0"] in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert agents.processes_left() == []
+
+
+def test_a_new_agent_takes_the_place_of_another_at_once_when_asked(agents, node, wait_for):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    (pid,) = pids(agents, "a")
+    before = node.agent
+    agents.tell("node0", "/v1/reload", {"agent": True})
+    wait_for(lambda: agents.listens("node0") and node.agent != before)
+    assert pids(agents, "a") == [pid]
+
+
+# -- without it -----------------------------------------------------------------------------------
+
+
+def test_what_guardian_and_agent_left_when_both_were_killed_is_taken_over(agents, node, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
+    agents.start(plan, program=GUARDED)
+    before = pids(agents, "a", "family")
+    wait_for(lambda: len(node.living()["family", 1]) >= 4, "the family")
+    node.kill_both(plan)
+    assert pids(agents, "a", "family") == before
+    os.kill(before[1], signal.SIGKILL)
+    wait_for(lambda: agents.look("family")["run"] == 2)
+    assert ("family", 1) not in node.living()
+    # Its parents were dead, so nobody learnt how it ended.
+    last = agents.look("family")["last_exit"]
+    assert (last["code"], last["signal"]) == (None, None)
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_an_agent_whose_guardian_was_killed_goes_on_and_ends_in_order(agents, node, wait_for):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    (pid,) = pids(agents, "a")
+    agent = node.agent
+    os.kill(node.guardian, signal.SIGKILL)
+    agents.processes["node0"].wait(20)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: agents.look("a")["run"] == 2)
+    os.kill(agent, signal.SIGTERM)
+    wait_for(lambda: agents.processes_left() == [])
+
+
+def test_a_second_agent_is_refused_while_a_guardian_is_about_to_start_the_first_again(
+    agents, node, wait_for
+):
+    plan = agents.plan(agents.unit("a"))
+    agents.start(plan, program=GUARDED)
+    (pid,) = pids(agents, "a")
+    guardian, agent = node.guardian, node.agent
+    os.kill(guardian, signal.SIGSTOP)
+    os.kill(agent, signal.SIGKILL)
+    first = agents.processes.pop("node0")
+    agents.start(plan, program=GUARDED, wait=False)
+    assert agents.ended() == {"node0": 1}
+    assert f"its guardian (pid {guardian}) starts it again" in agents.errors()
+    agents.processes["node0"] = first
+    os.kill(guardian, signal.SIGCONT)
+    wait_for(lambda: agents.listens("node0"))
+    assert pids(agents, "a") == [pid]
+
+
+def test_units_of_another_plan_are_ended_and_not_taken_over(agents, node):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    (before,) = pids(agents, "a")
+    node.kill_both(agents.plan(agents.unit("a"), agents.unit("b")))
+    agents.reaches("RUNNING", "b")
+    assert pids(agents, "a") != [before]
+    assert [before] not in node.living().values()
+
+
+# -- everything at random -------------------------------------------------------------------------
+
+
+def test_whatever_is_killed_when_nothing_is_doubled_orphaned_lost_or_restarted_for_nothing(
+    agents, node, wait_for
+):
+    chance = random.Random(os.environ.get("PDSUP_TEST_SEED", "7"))
+    names = [f"unit-{index}" for index in range(6)]
+    units = [agents.unit(name, restart=AT_ONCE) for name in names[:4]]
+    units += [agents.unit(name, "sh", "-c", FAMILY, restart=AT_ONCE) for name in names[4:]]
+    plan = agents.plan(*units)
+    agents.start(plan, program=("-c", EAGER))
+    pids(agents, *names)
+    killed: Counter[str] = Counter()
+
+    size = dict.fromkeys(names[:4], 1) | dict.fromkeys(names[4:], 4)
+
+    def as_it_should_be() -> bool:
+        """One run of each unit, that with the right number, and each process of it once."""
+        found = {run: len(pids) for run, pids in node.living().items()}
+        return found == {(unit, killed[unit] + 1): size[unit] for unit in names}
+
+    def kill_units(count: int) -> None:
+        for unit in chance.sample(names, count):
+            os.kill(node.living()[unit, killed[unit] + 1][0], signal.SIGKILL)
+            killed[unit] += 1
+
+    for _ in range(HAPPENINGS):
+        match chance.randrange(5):
+            case 0:
+                kill_units(3)
+            case 1:
+                node.kill_agent()
+            case 2:
+                agent = node.agent
+                kill_units(2)
+                os.kill(agent, signal.SIGKILL)
+            case 3:
+                agent = node.agent
+                os.kill(agent, signal.SIGKILL)
+                kill_units(2)
+            case 4:
+                node.kill_both(plan, ("-c", EAGER))
+        wait_for(as_it_should_be, "one run of each unit")
+        wait_for(lambda: agents.listens("node0"), "an agent")
+        wait_for(lambda: all(agents.look(unit)["state"] == "RUNNING" for unit in names), "RUNNING")
+        assert as_it_should_be()
+    assert {unit: agents.look(unit)["restarts"] for unit in names} == {u: killed[u] for u in names}
+    lines = agents.journal()
+    assert replay(lines, loader.load(plan, nodes=None).plan) == len(lines)
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
