@@ -180,7 +180,9 @@ class LogReader:
     def _rest(self) -> Iterator[Piece]:
         if os.fstat(self._descriptor).st_size < self._position:
             self._position = 0  # it was cut: begin again
-        while data := os.pread(self._descriptor, BLOCK, self._position):
+        # The size first: a log that somebody linked to a device never ends.
+        while os.fstat(self._descriptor).st_size > self._position:
+            data = os.pread(self._descriptor, BLOCK, self._position)
             offset = self._position
             self._position += len(data)
             yield Piece(data, offset, self._times)
