@@ -44,7 +44,8 @@ from supervisor.units.states import (
 RECHECK_S = 1.0
 # Whatever a SIGKILL did not reach, because it was born meanwhile, gets the next one.
 KILL_AGAIN_S = 5.0
-# Whoever was found dead gets this long to end by itself: nobody waits for its last work.
+# Whoever was found dead, or is a rank without the others, gets this long to end by itself: nobody
+# waits for its last work.
 DEAD_S = 5.0
 
 # -- events -----------------------------------------------------------------------------------
@@ -376,8 +377,8 @@ def _on_dead(state: State, detail: str, ctx: Context) -> Step:
 def _on_recycle(state: State, reason: str, ctx: Context) -> Step:
     match state:
         case Starting(run=run) | Running(run=run) | Unhealthy(run=run):
-            until = ctx.now + ctx.stop_within
-            return _terminate(run, Then.RESTART, _blamed(state, ctx), reason, until)
+            soon = ctx.now + min(DEAD_S, ctx.stop_within)
+            return _terminate(run, Then.RESTART, _blamed(state, ctx), reason, soon)
         case Draining():
             return _on_drained(state, ctx)
         case _:

@@ -373,6 +373,7 @@ def test_a_unit_found_dead_is_ended_soon_and_blamed(state: states.State) -> None
 def test_a_unit_that_begins_afresh_with_others_is_neither_blamed_nor_delayed() -> None:
     state = after(Running(1, 0.0, ()), (Recycle(1, "rank 1 failed"), at(5.0)))
     assert reason_of(state) == "rank 1 failed"
+    assert deadline(state) == 5.0 + DEAD_S  # without the others its requests can't end
     assert step(state, Exited(1, BAD), at(6.0)) == (Starting(9, 906.0, ()), (Spawn(9),))
     waits = after(state, (Exited(1, BAD), at(6.0, gate="waits for rank 1")))
     assert waits == Waiting((), "waits for rank 1")
