@@ -161,3 +161,13 @@ def test_a_log_that_can_not_be_written_is_told_in_the_status_and_by_the_agent(ag
     wait_for(lambda: agents.reaches("RUNNING", "worker")["reason"] == "")
     log = agents.run_dir / "logs" / "blocked" / "worker.out"
     assert log.read_text().splitlines()[1:] == [f"line {i}" for i in range(1, 6)]
+
+
+def test_what_a_unit_says_when_it_is_stopped_is_in_a_log_that_goes_through_a_pipe(agents, wait_for):
+    command = ("sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+    agents.start(agents.plan(agents.unit("worker", *command, log={"mode": "pipe"})))
+    log = agents.run_dir / "logs" / "node0_worker.out"
+    wait_for(lambda: log.exists() and log.read_text().endswith("up\n"))
+    agents.signal(signal.SIGTERM)
+    agents.ended()
+    assert log.read_text().splitlines()[1:] == ["up", "bye"]
