@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import stat
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -43,6 +44,7 @@ class Guardian:
         self._records: list[bytes] = []
         self._held: list[int] = []  # signals for an agent that can't take them yet
         self._sent: list[int] = []  # to the agent of now
+        self._outputs: list[int] = []  # of units, pipes that agents empty
         self._began = self._ever_began = self._ended = self._replaced = False
         self._failures = 0
 
@@ -54,6 +56,7 @@ class Guardian:
             while self._agent is not None:
                 self._take(self._next_signal(LOOK_S if self._held else None))
             self._listen()
+            self._hold_outputs()
             self._close()
             if self._ended or not self._ever_began:
                 return _exit_status(self._status)
@@ -82,6 +85,18 @@ class Guardian:
         os.close(theirs_out)
         for record in self._records:
             self._write(record)
+
+    def _hold_outputs(self) -> None:
+        """Keeps open what the units write through, which are orphans by now.
+
+        What is in a pipe is gone when nobody has it open: the last words of a unit that ends
+        before the next agent is there. One that has begun has opened what was held before.
+        """
+        before = self._outputs if self._began else []
+        kept = [] if self._began else self._outputs
+        self._outputs = [*kept, *(found for pid in _children() if (found := _output(pid)) >= 0)]
+        for descriptor in before:
+            os.close(descriptor)
 
     def _close(self) -> None:
         os.close(self._tell)
@@ -141,6 +156,27 @@ class Guardian:
             os.write(self._tell, record)
         except OSError:  # it is stuck or dead, and its successor is told everything again
             pass
+
+
+def _children() -> list[int]:
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123 (as below)
+            return [int(word) for word in file.read().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return []
+
+
+def _output(pid: int) -> int:
+    """The named pipe that a unit writes to, opened, or -1. Others are none of our business."""
+    path = f"/proc/{pid}/fd/1"
+    try:
+        named = os.readlink(path).rpartition("/")[0].endswith("/output")  # noqa: PTH115 (as below)
+        if named and stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
+            return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        pass
+    return -1
 
 
 def _dead() -> int | None:

@@ -114,10 +114,12 @@ class Runner:
         run = states.run_of(state)
         if run is None:
             return
+        self.recorder.resume(self._log)
         ended = self._main is not None and self.facts.pid is None
         self._main = self._main or scanner.main_of(self._tag)
         if self._main is None:
             # Noted before it is done: it was not done.
+            self.recorder.end()
             undone = isinstance(state, states.Starting)
             self._spawn(run) if undone else self.tell(lifecycle.Exited(run, UNSEEN))
         elif ended and self.facts.last_exit is not None:
@@ -131,7 +133,6 @@ class Runner:
 
         self.facts = replace(self.facts, pid=main[0], run=run)
         self._oom_kills = self._host.coroner.oom_kills()
-        self.recorder.resume(self._log)
         try:
             self._process = self._host.spawner.take_over(main, self._tag, ask_how)
         except ProcessLookupError:
