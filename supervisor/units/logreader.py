@@ -183,6 +183,8 @@ class LogReader:
         # The size first: a log that somebody linked to a device never ends.
         while os.fstat(self._descriptor).st_size > self._position:
             data = os.pread(self._descriptor, BLOCK, self._position)
+            if not data:  # it was cut just now
+                return
             offset = self._position
             self._position += len(data)
             yield Piece(data, offset, self._times)

@@ -197,6 +197,11 @@ def test_a_large_log_is_not_read_to_find_its_last_lines(log, read, monkeypatch):
     assert sum(map(len, got)) < 3 * logreader.BLOCK
 
 
+def test_a_log_that_is_a_device_has_no_end_and_is_not_read(log, read):
+    log.symlink_to("/dev/zero")
+    assert read(log, 5)() == ""
+
+
 def test_there_is_no_log_yet(log, read):
     with pytest.raises(FileNotFoundError):
         read(log)
