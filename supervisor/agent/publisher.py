@@ -21,6 +21,11 @@ class Bell:
         self._next = asyncio.Event()
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._closed
+
     def ring(self) -> None:
         """Wakes the waiters of now; later ones wait for the next ring."""
         self._next.set()

@@ -36,9 +36,13 @@ class Observer:
 
     async def visit_all(self) -> None:
         """Has every node asked; returns when each has answered, or failed to, or in 2.5 s."""
+        self.prolong_visit()
+        await self._agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
+
+    def prolong_visit(self) -> None:
+        """Has every node asked, for a while, by the next call at the latest."""
         agent = self._agent
         agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
-        await agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
 
     def _all_asked(self) -> bool:
         return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())

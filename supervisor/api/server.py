@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import valid_signals
@@ -19,9 +19,10 @@ from supervisor.agent.main import Agent
 from supervisor.agent.operator import COMMANDS
 from supervisor.agent.publisher import Bell
 from supervisor.api import view
+from supervisor.api.doorkeeper import LINK_S, Doorkeeper
 from supervisor.api.observer import Observer
+from supervisor.api.streamer import Streamer
 from supervisor.assignment.compile import log_path
-from supervisor.cluster import signature
 from supervisor.cluster.report import UnitReport, to_json
 from supervisor.errors import NothingThere, SupervisorError
 from supervisor.units.inspector import holder
@@ -35,16 +36,15 @@ LOOK_S = 0.02
 CLOSE_S = 0.2
 VERSION = "X-Pdsup-Version"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class Server:
     """The answers of one agent."""
 
     def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
-        self._token = token
+        self._doorkeeper = Doorkeeper(token)
         self._observer = Observer(agent)
+        self._streamer = Streamer(agent, self._observer)
         # The version that each connection of a follower has for certain, as its requests say.
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
@@ -88,6 +88,7 @@ class Server:
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
             *self._observer.routes(),
+            *self._streamer.routes(),
         ]
 
     def _local(self) -> web.Application:
@@ -97,6 +98,7 @@ class Server:
             [
                 web.get("/v1/logs/{unit}", self._log),
                 web.post("/v1/reload", self._reload),
+                web.post("/v1/link", self._link),
                 web.post("/v1/shutdown", self._shutdown),
                 web.post("/v1/units", self._command),
             ]
@@ -104,18 +106,9 @@ class Server:
         return app
 
     def _remote(self) -> web.Application:
-        app = web.Application(middlewares=[self._only_signed])
+        app = web.Application(middlewares=[self._doorkeeper.check])
         app.add_routes(self._readable())
         return app
-
-    @web.middleware
-    async def _only_signed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = signature.refusal(
-            self._token, request.method, request.raw_path, request.headers, clock.wall()
-        )
-        if refusal is not None:
-            raise web.HTTPUnauthorized(text=refusal)
-        return await handler(request)
 
     async def _tell_last_report(self) -> None:
         """Who missed it would take this node's units for running until it gives this node up."""
@@ -188,6 +181,11 @@ class Server:
                     raise web.HTTPConflict(text=str(error)) from None
                 return web.json_response({"replaced": self._agent.publisher.incarnation})
         raise web.HTTPBadRequest(text='the body must be {"agent": true}')
+
+    async def _link(self, _: web.Request) -> web.Response:
+        address, port = self._agent.assignment.address, self._agent.plan.control_port
+        url = f"http://{address}:{port}/?key={self._doorkeeper.link()}"
+        return web.json_response({"url": url, "address": address, "port": port, "seconds": LINK_S})
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         match _json(await request.read()):

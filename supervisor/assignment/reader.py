@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from supervisor.assignment import directories
+from supervisor.assignment import directories, viewing
 from supervisor.errors import SupervisorError
 
 LOCK = "lock"
+VIEW_FILE = "view-token"
 TOKEN_BYTES = 32
 # Each one more means that yet another agent ended in the moment in which this one began.
 CLAIM_ATTEMPTS = 20
@@ -37,7 +38,9 @@ def prepare(run_dir: Path, text: bytes) -> str:
         for name in ("logs", "events", "nginx"):
             (run_dir / name).mkdir(parents=True, exist_ok=True)
         _place_plan(run_dir, text)
-        return _token(run_dir)
+        token = _token(run_dir)
+        write_atomically(run_dir / VIEW_FILE, viewing.view_token(token).encode(), 0o600)
+        return token
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
 

@@ -24,6 +24,7 @@ VERBS = (
     "events",
     "run",
     "report",
+    "web",
     "logs",
     "start",
     "stop",

@@ -1,0 +1,37 @@
+"""``pdsup web``: a link to the live page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from supervisor.cli import client
+
+SUMMARY = "print a link to a live page about the cluster, good for one browser"
+EXAMPLE = "pdsup web"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Of which run."""
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of the link")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The page can only look. Its link is good for one visit within ten minutes; the browser that
+    used it may come back for twelve hours.
+    """
+    cluster = client.cluster(args.run_dir)
+    found = client.tell(client.first_agent(cluster), "/v1/link", {}).value
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print(found["url"])
+    print(
+        f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
+        f"not reach {found['address']}: ssh -L {found['port']}:{found['address']}:{found['port']} "
+        "HOST, and localhost instead of the address",
+        file=sys.stderr,
+    )
+    return 0
