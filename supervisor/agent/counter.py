@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from supervisor import clock
 from supervisor.agent.counts import Counted, Counts
 from supervisor.units import states
 from supervisor.units.facts import Transition
+from supervisor.units.states import State
 
 
 class Counter:
-    """Of ``units``, all of them STOPPED at ``now`` (monotonic seconds)."""
+    """Of ``units`` with the states that they are in at ``now`` (monotonic seconds): an agent may
+    have taken them over.
+    """
 
-    def __init__(self, units: Iterable[str], now: float) -> None:
-        self._state: dict[str, tuple[str, float]] = dict.fromkeys(units, ("STOPPED", now))
+    def __init__(self, units: Mapping[str, State], now: float) -> None:
+        self._state = {unit: (str(states.public(state)), now) for unit, state in units.items()}
         self._entered: dict[Counted, int] = {}
         self._seconds: dict[Counted, float] = {}
 

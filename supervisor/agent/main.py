@@ -110,7 +110,8 @@ class Agent:
             if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
         ]
         self.operator = Operator(self._runners, self.publisher)
-        self.counter = Counter(self._runners, clock.monotonic())
+        found = {name: runner.facts.state for name, runner in self._runners.items()}
+        self.counter = Counter(found, clock.monotonic())
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._tasks = tasks
         self._end = asyncio.Event()

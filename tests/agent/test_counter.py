@@ -14,7 +14,7 @@ STARTING = Starting(1, 99.0, ())
 @pytest.fixture
 def counter(monkeypatch):
     """Of two units from second 10 on; ``counts(now)`` and ``step(state, now)`` move the time."""
-    made = Counter(["a", "b"], 10.0)
+    made = Counter({"a": Stopped(), "b": Stopped()}, 10.0)
 
     def step(state, now, unit="a"):
         context = SimpleNamespace(now=now)
@@ -53,3 +53,9 @@ def test_a_clock_that_stands_still_takes_nothing_away(counter):
     counter.step(Running(1, 5.0, ()), 5.0)
     counter.step(Stopped(), 4.0)
     assert min(counter.counts(3.0).seconds.values()) >= 0
+
+
+def test_a_unit_that_was_taken_over_begins_in_the_state_it_is_in(monkeypatch):
+    made = Counter({"a": Running(1, 0.0, ())}, 10.0)
+    monkeypatch.setattr(clock, "monotonic", lambda: 12.0)
+    assert made.counts().seconds == {("a", "RUNNING"): 2.0}
