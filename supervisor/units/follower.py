@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from supervisor.units.logreader import LogReader, Place, last_lines
+from supervisor.units.logreader import LogReader, Place, inode, last_lines
 
 # Of what came since the last look, so much of the end is read: a flood is no reason to stop.
 MOST = 1 << 20  # bytes
@@ -18,7 +18,7 @@ class Follower:
 
     def __init__(self, path: str, start: int) -> None:
         self._path = path
-        self._place = Place(None, start)
+        self._place = Place(inode(path), start)
         self._rest = b""
 
     def lines(self) -> list[str]:

@@ -271,6 +271,13 @@ def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) ->
         parts += itertools.islice(more, 1)
 
 
+def inode(path: str) -> tuple[int, int] | None:
+    """Of the newest part of a log, if there is one."""
+    with contextlib.suppress(OSError):
+        return _inode(Path(path).stat())
+    return None
+
+
 def _index(parts: list[Part], inode: tuple[int, int]) -> int:
     return next((i for i, part in enumerate(parts) if part.inode == inode), len(parts))
 

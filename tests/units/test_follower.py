@@ -48,6 +48,15 @@ def test_no_line_is_missed_when_the_log_is_rotated(log):
     assert one.lines() == ["4"]
 
 
+def test_no_line_is_missed_when_the_log_is_rotated_before_the_first_look(log):
+    append(log, "of an earlier run\n")
+    one = Follower(str(log), log.stat().st_size)
+    append(log, "1\n")
+    rotate(log)
+    append(log, "2\n")
+    assert one.lines() == ["1", "2"]
+
+
 def test_a_log_that_was_cut_or_replaced_is_read_from_its_beginning(log):
     append(log, "a long line\nrest")
     one = Follower(str(log), 0)

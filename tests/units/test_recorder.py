@@ -1,5 +1,6 @@
 """A log that nobody but its unit writes to is looked after from outside."""
 
+import asyncio
 import contextlib
 import os
 
@@ -7,6 +8,7 @@ import pytest
 
 from supervisor.assignment.compile import AssignedUnit
 from supervisor.plan.model import PlanUnit
+from supervisor.units import recorder as recording
 from supervisor.units.recorder import Recorder
 
 LOST = "what it writes is lost until it restarts"
@@ -23,7 +25,13 @@ class Recorded:
             plan=plan, command=plan.command, env={}, log_path=str(self.log),
             pipe_path=str(directory / "pipe"), address="127.0.0.1", bind="any",
         )  # fmt: skip
-        self.recorder = Recorder(self._unit, self.told.append)
+        self.heard = lambda: None
+        self.recorder = Recorder(self._unit, self._hear)
+
+    def _hear(self, problem) -> None:
+        self.told.append(problem)
+        if problem:
+            self.heard()
 
     def begin(self) -> None:
         os.close(self.recorder.begin(1, ""))
@@ -91,6 +99,18 @@ def test_a_unit_that_is_down_is_not_looked_after(one):
     one.recorder.end()
     tell()
     assert one.told == []
+
+
+async def test_all_logs_are_looked_after_now_and_then(one, monkeypatch):
+    monkeypatch.setattr(recording, "LOOK_S", 0.001)
+    one.begin()
+    heard = asyncio.Event()
+    one.heard = heard.set
+    watching = asyncio.create_task(recording.watch([one.recorder]))
+    one.log.unlink()
+    await asyncio.wait_for(heard.wait(), 10)
+    watching.cancel()
+    assert one.told[-1] == f"its log was deleted: {LOST}"
 
 
 def test_a_disk_that_was_full_at_the_start_is_told(one):
