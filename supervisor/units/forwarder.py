@@ -22,8 +22,10 @@ from supervisor.units.logwriter import LogWriter, waiting
 # More is no faster (2 GB/s), and all pipes of a user that is not root may hold 64 MiB by default
 # (/proc/sys/fs/pipe-user-pages-soft); beyond that every new pipe of his holds only 8 KiB.
 CAPACITY = 1 << 18
-# Between two looks at a pipe that fills slowly: so that many short lines are moved at once.
-PAUSE_S = 0.005
+# Between two looks at a pipe that fills slowly, so that many short lines are moved at once; shorter
+# for one that fills faster, so that the unit need not wait, and none at all for one that floods.
+LONGEST_PAUSE_S = 0.02
+SHORTEST_PAUSE_S = 0.001
 # Between two attempts to write where it failed, and how long nothing is attempted at all once the
 # unit wrote more than the pipe can hold: it must not wait for a disk to have room again.
 RETRY_S = 0.25
@@ -50,6 +52,7 @@ class Forwarder:
         self._problem = ""
         self._failing = False
         self._listening = False
+        self._pause = 0.0
         self._drop_until = 0.0
 
     def begin(self, marker: str) -> int:
@@ -97,11 +100,19 @@ class Forwarder:
         else:
             moved = self._move(CAPACITY)
         if self._failing:
-            self._wait(PAUSE_S if clock.monotonic() < self._drop_until else RETRY_S)
-        elif 0 < moved < CAPACITY // 4:
-            self._wait(PAUSE_S)
+            dropping = clock.monotonic() < self._drop_until
+            self._wait(SHORTEST_PAUSE_S if dropping else RETRY_S)
+        elif moved and self._next_pause(moved):
+            self._wait(self._pause)
         else:
             self._listen()
+
+    def _next_pause(self, moved: int) -> float:
+        if moved > CAPACITY // 4:
+            self._pause = self._pause / 2 if self._pause > SHORTEST_PAUSE_S else 0.0
+        elif moved < CAPACITY // 16:
+            self._pause = min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, 2 * self._pause))
+        return self._pause
 
     def _listen(self) -> None:
         self._stop_timer()
