@@ -18,13 +18,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TextIO, cast
 
 import aiohttp
-import structlog
 import uvloop
 
-from supervisor.agent.main import Agent
+from supervisor.agent.main import Agent, Log
 from supervisor.api.server import Server
 from supervisor.assignment import directories, identity, reader
 from supervisor.assignment.compile import Assignment, Place, assign
@@ -48,7 +48,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    _configure_logging()
     _raise_descriptor_limit()
     guardian = os.environ.pop(messenger.VARIABLE, None)  # it is not the units'
     environ = dict(os.environ)
@@ -126,7 +125,8 @@ async def _serve(
         aiohttp.ClientSession(connector=connector, timeout=limits) as session,
         asyncio.TaskGroup() as tasks,
     ):
-        agent = Agent(assignment, token, session, tasks, above, inherited)
+        log = _log(assignment.place.node)
+        agent = Agent(assignment, token, session, tasks, above, inherited, log)
         socket_path = Path(assignment.place.state_dir, directories.SOCKET)
         async with Server(agent, token).serve(socket_path):
             life.units = True
@@ -135,8 +135,12 @@ async def _serve(
             return status
 
 
-def _configure_logging() -> None:
+def _log(node: str) -> Log:
     """People get lines, files and pipes get JSON; both on stderr."""
+    # structlog loads rich where that is installed, to draw tracebacks: 4 MB of every agent.
+    sys.modules.setdefault("rich", cast(ModuleType, None))
+    import structlog
+
     logging.basicConfig(level=logging.WARNING)
     terminal = sys.stderr.isatty()
     structlog.configure(
@@ -147,6 +151,7 @@ def _configure_logging() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
     )
+    return cast(Log, structlog.get_logger(node=node))
 
 
 class _Unfailing(io.TextIOBase):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import aiohttp
-import structlog
 
 from supervisor import clock
 from supervisor.agent import journal, picture
@@ -67,6 +66,7 @@ class Agent:
         tasks: asyncio.TaskGroup,
         messenger: Messenger,
         inherited: Ledger,
+        log: Log,
     ) -> None:
         """``inherited``: what an agent that is gone left running; this one goes on with it."""
         self.assignment = assignment
@@ -78,7 +78,7 @@ class Agent:
             self.plan, assignment.digest, token, session, tasks, self._peer_changed
         )
         self.gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
-        self._log: Log = structlog.get_logger(node=self.node)
+        self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
         self._bookkeeper = Bookkeeper(
@@ -154,6 +154,7 @@ class Agent:
         become_subreaper()
         self._listen_to_signals()
         self._bookkeeper.open()
+        self._messenger.on_gone = self._lose_guardian
         self._messenger.listen()
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
@@ -178,6 +179,10 @@ class Agent:
             # A child that ends later must not call into a loop that is closed.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return finish.status(self.publisher.units.values()) or (1 if self._fatal else 0)
+
+    def _lose_guardian(self) -> None:
+        self._log.warning("the guardian was killed: nobody starts this agent again")
+        self.publisher.lose_guardian()
 
     async def make_way(self) -> None:
         """Ends this agent, not its units: the guardian starts another one at once.

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import supervisor
 from supervisor import clock
@@ -66,6 +67,11 @@ class Publisher:
             version=supervisor.__version__,
         )
         self.units: dict[str, UnitReport] = {}
+
+    def lose_guardian(self) -> None:
+        """The guardian was killed: nobody starts this agent again."""
+        self._agent = replace(self._agent, guardian_pid=None)
+        self._changed()
 
     @property
     def incarnation(self) -> str:

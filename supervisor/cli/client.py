@@ -11,17 +11,22 @@ import os
 import re
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from supervisor import clock
 from supervisor.assignment import directories
 from supervisor.assignment.directories import RUN_LINK, SOCKET
 from supervisor.errors import NothingThere, SupervisorError, WrongUsage
 
 TIMEOUT_S = 10.0
+# An agent that was killed is back sooner, unless it can't start; that is asked about so often.
+RETURN_S = 3.0
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,8 @@ class Cluster:
 
 def clusters() -> list[Cluster]:
     """Every run that has a living agent of this user here."""
-    roots = directories.state_roots(os.environ, tempfile.gettempdir(), os.geteuid())
     found = []
-    for link in sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}")):
+    for link in _run_links():
         with contextlib.suppress(FileNotFoundError):  # it ends while we look
             run_dir = str(link.readlink())
             paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
@@ -59,15 +63,30 @@ def clusters() -> list[Cluster]:
     return found
 
 
+def _run_links() -> list[Path]:
+    roots = directories.state_roots(os.environ, tempfile.gettempdir(), os.geteuid())
+    return sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}"))
+
+
+def _is_returning() -> bool:
+    """Whether an agent here does not answer only because its guardian is starting it again."""
+    from supervisor.units import bookkeeper  # late: only where nobody answers
+
+    ledgers = [bookkeeper.read(p) for link in _run_links() for p in link.parent.glob("*/")]
+    return any(one.guardian and bookkeeper.is_living(one.guardian) for one in ledgers)
+
+
 def cluster(run_dir: str | None) -> Cluster:
     """The one that is meant: by its run directory, else the only one there is.
 
     Raises NothingThere when no agent answers, WrongUsage when it is not clear which is meant.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
-    found = clusters()
-    if given:
-        found = [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
+    found = _meant(given)
+    until = clock.monotonic() + RETURN_S
+    while not found and _is_returning() and clock.monotonic() < until:
+        time.sleep(LOOK_S)
+        found = _meant(given)
     if not found:
         where = f" for {given}" if given else " on this machine"
         raise NothingThere(f"cannot ask: no agent answers{where}; start one with pdsup up or agent")
@@ -75,6 +94,13 @@ def cluster(run_dir: str | None) -> Cluster:
         names = ", ".join(one.run_dir for one in found)
         raise WrongUsage(f"cannot choose among {len(found)} runs: give --run-dir, one of {names}")
     return found[0]
+
+
+def _meant(given: str | None) -> list[Cluster]:
+    found = clusters()
+    if not given:
+        return found
+    return [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
 
 
 def run_directory(run_dir: str | None) -> Path:

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
 
+from supervisor import clock
 from supervisor.plan.model import Bind
+
+# To look who holds a port is dear, so the answer serves for a while.
+HOLDER_S = 10.0
+
+
+class Inspector:
+    """Looks whether the ports of one unit are free, each time before it is started."""
+
+    def __init__(self, address: str, bind: Bind, ports: dict[str, int]) -> None:
+        self._address = address
+        self._bind = bind
+        self._ports = ports
+        self._holder = ""
+        self._held: tuple[int | None, float] = (None, 0.0)  # the port, and until when that serves
+
+    async def look(self) -> str | None:
+        """What stands in the way of a start, or None. Binds the ports: the unit must not run."""
+        try:
+            port = busy_port(self._address, self._bind, self._ports)
+        except OSError as error:
+            return cause(error)
+        if port is None:
+            return None
+        if self._held[0] != port or clock.monotonic() > self._held[1]:
+            self._holder = await asyncio.to_thread(holder, self._address, self._bind, port)
+            self._held = (port, clock.monotonic() + HOLDER_S)
+        return held(port, self._holder)
+
+
+def cause(error: OSError) -> str:
+    """Why the operating system refused, with the file or program it is about."""
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
 
 
 def port_holder(address: str, bind: Bind, ports: dict[str, int]) -> str | None:

@@ -30,6 +30,7 @@ class Messenger:
     def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
         """``given``: the value of ``VARIABLE``. ``expected``: the processes to be asked about."""
         self.pid: int | None = None
+        self.on_gone: Callable[[], None] = lambda: None
         self._expected = frozenset(expected)
         self._hear = self._say = -1
         self._statuses: dict[Identity, ExitStatus] = {}
@@ -90,5 +91,6 @@ class Messenger:
     def _is_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._hear)
         self.pid = None
+        self.on_gone()
         for process in list(self._waiting):
             self._resolve(process, UNSEEN)

@@ -12,11 +12,12 @@ from typing import Protocol
 from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
-from supervisor.units import inspector, lifecycle, reaper, scanner, states
+from supervisor.units import lifecycle, reaper, scanner, states
 from supervisor.units.asker import Subject
 from supervisor.units.bookkeeper import Bookkeeper
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, LastExit, Place, Transition
+from supervisor.units.inspector import Inspector, cause
 from supervisor.units.messenger import UNSEEN, Messenger
 from supervisor.units.monitor import Monitor, Patron
 from supervisor.units.note import Note
@@ -29,8 +30,6 @@ from supervisor.units.tree import Identity, Trace
 
 # A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
 SETTLE_S = 0.2
-# To look who holds a port is dear, so the answer serves for a while.
-HOLDER_S = 10.0
 
 
 class Hooks(Protocol):
@@ -60,15 +59,6 @@ class Host:
     cluster: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Who was seen to hold a port, at monotonic seconds."""
-
-    port: int
-    who: str
-    at: float
-
-
 class Runner:
     """One unit, from the first start to the end of the agent."""
 
@@ -86,7 +76,7 @@ class Runner:
         self._taken_over = False
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._holder: _Holder | None = None
+        self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports)
         self._oom_kills = 0
         self._was_ready = False
         self._log: Place | None = None
@@ -186,7 +176,7 @@ class Runner:
         context = self._context()
         after, effects = lifecycle.step(before, event, context)
         if any(isinstance(effect, lifecycle.Spawn) for effect in effects):
-            unclean = await self._unclean()
+            unclean = await self._inspector.look()
             if unclean is not None:
                 context = replace(self._context(), unclean=unclean)
                 after, effects = lifecycle.step(before, event, context)
@@ -211,21 +201,6 @@ class Runner:
             drain_within=self.unit.plan.stop.drain_timeout_s if self.unit.plan.stop.drain else 0.0,
             chance=random.random(),  # noqa: S311 (jitter, no secret)
         )
-
-    async def _unclean(self) -> str | None:
-        """What stands in the way of a start. Binds the ports, so the unit must not run."""
-        unit, address = self.unit, self.unit.address
-        try:
-            port = inspector.busy_port(address, unit.bind, unit.plan.ports)
-        except OSError as error:
-            return cause(error)
-        if port is None:
-            return None
-        now = clock.monotonic()
-        if self._holder is None or self._holder.port != port or now > self._holder.at + HOLDER_S:
-            who = await asyncio.to_thread(inspector.holder, address, unit.bind, port)
-            self._holder = _Holder(port, who, now)
-        return inspector.held(port, self._holder.who)
 
     def _remember(self, transition: Transition) -> None:
         self._was_ready |= isinstance(transition.after, states.Running)
@@ -390,9 +365,3 @@ class Runner:
         # A command that has worked once is not wrong: what it needs may come back.
         hopeless = found.hopeless and not self._was_ready
         self.tell(lifecycle.Exited(run, status, found.cause, hopeless))
-
-
-def cause(error: OSError) -> str:
-    """Why the operating system refused, with the file or program it is about."""
-    why = error.strerror or str(error)
-    return f"{error.filename}: {why}" if error.filename else why

@@ -88,10 +88,11 @@ def pids(agents, *units):
 # -- the guardian ---------------------------------------------------------------------------------
 
 
-def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agents, node):
+def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agents, node, wait_for):
     plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
     agents.start(plan, program=GUARDED)
     before = pids(agents, "a", "family")
+    wait_for(lambda: len(node.living()["family", 1]) == 4, "the family")
     everything = node.living()
     for _ in range(3):
         node.kill_agent()
@@ -242,6 +243,7 @@ def test_an_agent_whose_guardian_was_killed_goes_on_and_ends_in_order(agents, no
     agent = node.agent
     os.kill(node.guardian, signal.SIGKILL)
     agents.processes["node0"].wait(20)
+    wait_for(lambda: agents.status()["node0"]["agent"]["guardian_pid"] is None)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: agents.look("a")["run"] == 2)
     os.kill(agent, signal.SIGTERM)

@@ -52,6 +52,9 @@ class Asking:
             return Answer(response.status, response.headers, await response.read())
 
 
+SILENT = SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)
+
+
 @pytest.fixture
 def serving(plan, assignment, tmp_path):
     """The API of a node: ``local`` asks on the control socket, ``remote`` on the network."""
@@ -64,7 +67,15 @@ def serving(plan, assignment, tmp_path):
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as unix,
             asyncio.TaskGroup() as tasks,
         ):
-            agent = Agent(assignment(node, plan), TOKEN, session, tasks, Messenger(None), Ledger())
+            agent = Agent(
+                assignment(node, plan),
+                TOKEN,
+                session,
+                tasks,
+                Messenger(None),
+                Ledger(),
+                SILENT,
+            )
             remote = f"http://{plan.address[node]}:{plan.control_port}"
             try:
                 async with Server(agent, TOKEN).serve(socket):

@@ -154,6 +154,7 @@ def test_whatever_agents_are_killed_no_unit_notices_and_requests_go_on(cluster: 
     before = {name: unit["pid"] for name, unit in cluster.units().items()}
     for node in cluster.status()["nodes"]:
         os.kill(node["agent"]["pid"], signal.SIGKILL)
+    assert cluster.command("status").returncode in (0, 3)
     assert cluster.command("wait", "--timeout", "60").returncode == 0
     assert {name: unit["pid"] for name, unit in cluster.units().items()} == before
     os.kill(before["decode-0"], signal.SIGKILL)
