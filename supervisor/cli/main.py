@@ -16,6 +16,7 @@ VERBS = (
     "plan",
     "check",
     "sbatch",
+    "doctor",
     "up",
     "agent",
     "status",
@@ -32,6 +33,7 @@ VERBS = (
     "signal",
     "reload",
     "shutdown",
+    "completion",
     "version",
     "help",
 )

@@ -1,0 +1,116 @@
+"""``pdsup doctor``: what it looks at, and what it makes of it."""
+
+import json
+import socket
+
+import pytest
+
+from supervisor.cli import checkup
+from supervisor.cli.checkup import Finding
+from supervisor.plan.model import Node, Plan, PlanUnit
+
+GIB = 1 << 30
+ENGINE = ("python3", "-m", "sglang.launch_server")
+
+
+def unit(name, command=ENGINE, node="node0", gpus=()):
+    return PlanUnit(name=name, kind="worker", node=node, command=command, gpus=gpus)
+
+
+def plan(*units):
+    return Plan(plan=1, name="p", nodes=(Node(name="node0", address="a"),), units=units)
+
+
+def test_the_programs_of_units_are_looked_for_once_each():
+    units = [unit("a"), unit("b"), unit("c", ("nginx", "-g", "x")), unit("d", ("/opt/x/etcd",))]
+    assert checkup.programs(units) == {
+        "module sglang": ["a", "b"], "nginx": ["c"], "/opt/x/etcd": ["d"],
+    }  # fmt: skip
+
+
+def test_a_program_that_is_missing_is_bad_and_names_who_needs_it():
+    users = [f"decode-{i}" for i in range(5)]
+    assert checkup.needed("etcd", None, users) == Finding(
+        "etcd", "bad", "not found; decode-0, decode-1, decode-2 and 2 more can't start"
+    )
+    assert checkup.needed("etcd", "/usr/bin/etcd", users).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("hard", "verdict"), [(1024, "note"), (65535, "note"), (65536, "ok"), (float("inf"), "ok")]
+)
+def test_few_open_files_are_worth_a_note(hard, verdict):
+    assert checkup.files(1024, hard).verdict == verdict
+
+
+def test_limits_and_space_are_told_in_words():
+    assert checkup.locked(float("inf")).detail == "unlimited"
+    assert checkup.locked(8 << 20) == Finding(
+        "locked memory", "note", "at most 8 MiB; RDMA needs it unlimited"
+    )
+    assert checkup.space("/x", 5 * GIB, GIB, "why") == Finding("/x", "ok", "5 GiB free")
+    assert checkup.space("/x", GIB // 2, GIB, "why").detail == "only 512 MiB free; why"
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"), [(None, "bad"), (0, "bad"), (7, "bad"), (8, "ok"), (16, "ok")]
+)
+def test_the_gpus_of_the_plan_must_be_there(found, verdict):
+    units = [unit("a", gpus=(0, 1, 2, 3)), unit("b", gpus=(4, 5, 6, 7)), unit("c", node="x")]
+    assert checkup.gpus(plan(*units), "node0", found).verdict == verdict
+
+
+def test_a_stand_in_needs_no_gpus():
+    mock = ("python3", "-m", "supervisor.mock.worker")
+    assert checkup.gpus(plan(unit("a", mock, gpus=(0, 1))), "node0", None) is None
+
+
+def test_what_is_bad_comes_last_where_one_looks(golden):
+    findings = [
+        Finding("nginx", "bad", "not found; nginx can't start"),
+        Finding("open files", "note", "1024, at most 1024; a busy router needs more"),
+        Finding("/dev/shm", "ok", "24 GiB free"),
+    ]
+    golden("doctor", checkup.lines(findings))
+
+
+def test_a_node_that_is_fit_is_told_so(agents, pdsup):
+    path = agents.plan(agents.listener("a"))
+    done = pdsup("doctor", str(path), "--node", "node0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all 2 are free" in done.stdout
+
+
+def test_a_missing_program_and_a_busy_port_are_bad(agents, pdsup):
+    path = agents.plan(agents.listener("a"), agents.unit("b", "no-such-program"))
+    with socket.create_server((agents.addresses["node0"], 30000)):
+        done = pdsup("doctor", str(path), "--node", "node0", "--json")
+    assert done.returncode == 1
+    bad = {one["what"]: one["detail"] for one in json.loads(done.stdout) if one["verdict"] == "bad"}
+    assert bad.keys() == {"no-such-program", "ports"}
+    assert "port 30000 is held by pid " in bad["ports"]
+    assert "which a http needs" in bad["ports"]
+
+
+def test_a_machine_that_is_no_node_of_the_plan_gets_a_note(agents, pdsup):
+    done = pdsup("doctor", str(agents.plan(agents.unit("a"))))
+    assert done.returncode == 0
+    assert "this is none of small's" in done.stdout
+
+
+def test_a_node_that_the_plan_lacks_is_named(agents, pdsup):
+    done = pdsup("doctor", str(agents.plan(agents.unit("a"))), "--node", "node7")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "node7" in done.stderr
+
+
+def test_without_a_plan_what_every_cluster_needs_is_looked_for(pdsup):
+    found = {one["what"] for one in json.loads(pdsup("doctor", "--json").stdout)}
+    assert found >= {"nginx", "module sglang_router", "open files", "state directory"}
+
+
+def test_a_plan_that_is_wrong_is_told_as_check_does(pdsup, tmp_path):
+    (tmp_path / "plan.yaml").write_text("plan: 1\n")
+    done = pdsup("doctor", str(tmp_path / "plan.yaml"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "plan.yaml:1:1" in done.stderr
