@@ -24,7 +24,8 @@ from typing import Any
 from supervisor import clock
 from supervisor.agent.counts import Counts, Reloads
 from supervisor.api import metrics
-from supervisor.cli.main import ALIASES, VERBS
+from supervisor.cli.catalogue import VERBS
+from supervisor.cli.main import ALIASES
 from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
 from supervisor.plan import defaults, model, roles, script
 from supervisor.plan import recipe as layout1
@@ -95,7 +96,7 @@ def _verb(name: str) -> str:
     actions = sorted(parser._actions, key=_place)
     command = ["[-- COMMAND...]"] if getattr(module, "TAKES_COMMAND", False) else []
     usage = " ".join(["pdsup", name, *map(_usage, actions), *command])
-    summary = f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}."
+    summary = f"{VERBS[name][0].upper()}{VERBS[name][1:]}."
     parts = [f"## {name}\n\n{summary}\n", f"```text\n{usage}\n```\n"]
     if actions:
         parts.insert(1, f"{prose(module.run)}\n")

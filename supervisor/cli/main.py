@@ -9,34 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from supervisor.errors import InvalidDocument, SupervisorError
+from supervisor.cli.catalogue import VERBS
 
-# In the order of the help text: before a run, a run, looking at it, ending it.
-VERBS = (
-    "plan",
-    "check",
-    "sbatch",
-    "doctor",
-    "up",
-    "agent",
-    "status",
-    "wait",
-    "explain",
-    "events",
-    "run",
-    "report",
-    "web",
-    "logs",
-    "start",
-    "stop",
-    "restart",
-    "signal",
-    "reload",
-    "shutdown",
-    "completion",
-    "version",
-    "help",
-)
 ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help"}
 
 
@@ -65,10 +39,10 @@ def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one verb's arguments."""
-    verb = _verb(name)
+    verb, summary = _verb(name), VERBS[name]
     parser = argparse.ArgumentParser(
         prog=f"pdsup {name}",
-        description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example: {verb.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -96,21 +70,25 @@ def reported(run: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     """``run(args)``, with every error a user can act on told in one line on stderr."""
     try:
         return run(args)
-    except InvalidDocument as error:
-        for problem in error.problems:
-            print(problem.at(error.file), file=sys.stderr)
-        return _failed(error)
-    except SupervisorError as error:
-        return _failed(error)
     except BrokenPipeError:
         # Whoever read our output has enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        return _told(error)
 
 
-def _failed(error: SupervisorError) -> int:
+def _told(error: Exception) -> int:
+    """The exit status of what a user can act on; a defect goes on its way."""
+    from supervisor.errors import InvalidDocument, SupervisorError  # late: mostly there are none
+
+    if not isinstance(error, SupervisorError):
+        raise error
+    if isinstance(error, InvalidDocument):
+        for problem in error.problems:
+            print(problem.at(error.file), file=sys.stderr)
     print(f"pdsup: {error}", file=sys.stderr)
     return error.exit_status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import VERBS
+from supervisor.cli.catalogue import VERBS
 
 BIN = Path(sys.executable).parent
 BASH = """

@@ -4,11 +4,14 @@ import argparse
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from supervisor import __version__
-from supervisor.cli.main import VERBS, main, reported
+from supervisor.cli import verbs
+from supervisor.cli.catalogue import VERBS
+from supervisor.cli.main import main, reported
 from supervisor.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
 
 
@@ -31,6 +34,28 @@ def test_every_verb_tells_its_arguments_and_an_example(verb, capsys):
         main([verb, "--help"])
     assert caught.value.code == 0
     assert "example: " in capsys.readouterr().out
+
+
+def test_every_file_of_a_verb_is_in_the_list_of_verbs():
+    files = Path(verbs.__file__).parent.glob("*.py")
+    assert {path.stem for path in files} - {"__init__"} == set(VERBS)
+
+
+@pytest.mark.parametrize("words", [["help"], ["--help"], []])
+def test_the_list_of_verbs_imports_none_of_them(words):
+    script = (
+        "import sys; from supervisor.cli.main import main\n"
+        f"main({words!r})\n"
+        "ours = {m for m in sys.modules if m.startswith('supervisor.')}\n"
+        "print('imported:', *sorted(ours))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    ).stdout.splitlines()[-1]
+    assert said == (
+        "imported: supervisor.cli supervisor.cli.catalogue supervisor.cli.main "
+        "supervisor.cli.verbs supervisor.cli.verbs.help"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import ALIASES, VERBS, parsed
+from supervisor.cli.catalogue import VERBS
+from supervisor.cli.main import ALIASES, parsed
 from tests.docs.desk import Desk
 from tests.docs.pages import DOCS, PAGES, block, blocks, name
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import supervisor
 
-SUMMARY = "run this node's part of a plan or recipe until told to stop"
 EXAMPLE = "srun --kill-on-bad-exit=0 --wait=0 pdsup agent plan.yaml"
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from supervisor.errors import InvalidDocument
 from supervisor.plan.model import Plan
 
-SUMMARY = "find every problem of a recipe or plan"
 EXAMPLE = "pdsup check recipe.yaml"
 
 

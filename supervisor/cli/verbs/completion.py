@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
-SUMMARY = "print a script with which a shell completes verbs, options and names of units"
+from supervisor.cli.catalogue import VERBS
+
 EXAMPLE = "source <(pdsup completion bash)"
 
 
@@ -24,14 +24,9 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_names()))
         return 0
     from supervisor.cli import shells
-    from supervisor.cli.main import VERBS, parser_of
+    from supervisor.cli.main import parser_of
 
-    verbs = [
-        shells.verb(
-            name, importlib.import_module(f"supervisor.cli.verbs.{name}").SUMMARY, parser_of(name)
-        )
-        for name in VERBS
-    ]
+    verbs = [shells.verb(name, summary, parser_of(name)) for name, summary in VERBS.items()]
     print(shells.SCRIPTS[args.shell](verbs), end="")
     return 0
 

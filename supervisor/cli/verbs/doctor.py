@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-SUMMARY = "look before a run whether this node can do its part"
 EXAMPLE = "srun pdsup doctor plan.yaml"
 COLOURS: Mapping[Literal["ok", "note", "bad"], str] = {"ok": "32", "note": "33", "bad": "31;1"}
 

@@ -13,7 +13,6 @@ from supervisor.api.history import Entry
 from supervisor.cli import chronicle, client
 from supervisor.errors import NothingThere
 
-SUMMARY = "show what happened to the units, of all nodes"
 EXAMPLE = "pdsup events 'decode-*' -n 20 -f"
 # A shared file system tells no other node that a file grew, so following means looking.
 LOOK_S = 0.25

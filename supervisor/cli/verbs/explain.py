@@ -12,7 +12,6 @@ from supervisor.cli import client
 from supervisor.cli.investigator import investigate
 from supervisor.cli.story import story
 
-SUMMARY = "tell why a unit is in its state, and what happens next"
 EXAMPLE = "pdsup explain decode-0"
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
-SUMMARY = "show what pdsup can do"
+from supervisor.cli.catalogue import VERBS
+
 EXAMPLE = "pdsup help"
 
 
@@ -15,9 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the verbs with a line each."""
-    from supervisor.cli.main import VERBS
-
     print("usage: pdsup VERB [ARGS]     (pdsup VERB --help tells the arguments)\n")
-    for name in VERBS:
-        print(f"  {name:10} {importlib.import_module(f'supervisor.cli.verbs.{name}').SUMMARY}")
+    for name, summary in VERBS.items():
+        print(f"  {name:10} {summary}")
     return 0

@@ -14,7 +14,6 @@ from supervisor.errors import SupervisorError
 from supervisor.units import logfiles
 from supervisor.units.logreader import LogReader, Piece
 
-SUMMARY = "show what a unit writes (tail is the same)"
 EXAMPLE = "pdsup logs decode-0 -n 50 -f"
 # A shared file system tells no other node that a file grew, so following means looking.
 LOOK_S = 0.25

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from supervisor.plan.loader import Loaded
     from supervisor.plan.model import Node
 
-SUMMARY = "compile a recipe to a cluster plan"
 EXAMPLE = "pdsup plan recipe.yaml --nodes node[0-3] -o plan.yaml"
 
 

@@ -10,7 +10,6 @@ from supervisor import clock
 from supervisor.cli import client
 from supervisor.errors import NothingThere, SupervisorError
 
-SUMMARY = "put newly started agents in the place of those of this machine; their units run on"
 EXAMPLE = "pip install --upgrade pd-supervisor && pdsup reload --agent"
 # An agent that does not listen yet can't be waited with.
 LOOK_S = 0.05

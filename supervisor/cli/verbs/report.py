@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-SUMMARY = "write a page about a run: what each unit did when, incidents, benchmarks, restarts"
 EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
 

@@ -7,7 +7,6 @@ import argparse
 from supervisor.cli import commander
 from supervisor.cli.verbs.start import TIMEOUT_S
 
-SUMMARY = "stop units and start them again, routers one at a time so that the others serve"
 EXAMPLE = "pdsup restart 'router-*'"
 
 

@@ -12,7 +12,6 @@ from supervisor.cli.teller import on_stderr, say
 from supervisor.cli.watcher import Outcome, Watcher, reaches
 from supervisor.errors import WrongUsage
 
-SUMMARY = "wait until all is ready, run a benchmark, and judge whether anything disturbed it"
 EXAMPLE = "pdsup run --timeout 3600 --require-clean -- ./benchmark.sh"
 TAKES_COMMAND = True
 TAINTED = 3

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from supervisor.errors import InvalidDocument, WrongUsage
 
-SUMMARY = "print the Slurm job script of a recipe"
 EXAMPLE = "pdsup sbatch recipe.yaml --signal-before 180 > job.sh"
 
 

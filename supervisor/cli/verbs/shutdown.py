@@ -13,7 +13,6 @@ from supervisor.assignment import reader
 from supervisor.cli import client
 from supervisor.errors import SupervisorError, WrongUsage
 
-SUMMARY = "stop this node's agent and its units, or the whole cluster's"
 EXAMPLE = "pdsup shutdown --all"
 
 

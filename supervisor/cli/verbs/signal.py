@@ -8,7 +8,6 @@ import signal
 from supervisor.cli import commander
 from supervisor.errors import WrongUsage
 
-SUMMARY = "send a signal to the main processes of units"
 EXAMPLE = "pdsup signal USR1 nginx"
 
 

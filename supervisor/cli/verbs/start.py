@@ -6,7 +6,6 @@ import argparse
 
 from supervisor.cli import commander
 
-SUMMARY = "start units that are stopped, or that gave up, and wait until they are ready"
 EXAMPLE = "pdsup start 'decode-*'"
 # Long enough for a model to load.
 TIMEOUT_S = 3600.0

@@ -11,7 +11,6 @@ from supervisor.cli import client, progress
 from supervisor.cli.table import table
 from supervisor.errors import NothingThere
 
-SUMMARY = "show what the units do"
 EXAMPLE = "pdsup status --all 'decode-*'"
 
 

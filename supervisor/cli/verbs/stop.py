@@ -6,7 +6,6 @@ import argparse
 
 from supervisor.cli import commander
 
-SUMMARY = "stop units and wait until nothing of them is left; routers leave nginx first"
 EXAMPLE = "pdsup stop router-1"
 TIMEOUT_S = 300.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "bring up the whole cluster on this machine"
 EXAMPLE = "pdsup up configs/demo.yaml -- ./benchmark.sh"
 # What follows -- is run when all is ready; then everything is stopped.
 TAKES_COMMAND = True

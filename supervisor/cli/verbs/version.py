@@ -6,7 +6,6 @@ import argparse
 
 from supervisor import __version__
 
-SUMMARY = "print the version"
 EXAMPLE = "pdsup version"
 
 

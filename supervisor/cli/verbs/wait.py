@@ -7,7 +7,6 @@ import argparse
 from supervisor.cli.teller import on_stderr, say
 from supervisor.cli.watcher import Outcome, Watcher, reaches
 
-SUMMARY = "wait until the units are ready, or stopped"
 EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
 
 

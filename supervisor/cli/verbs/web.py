@@ -8,7 +8,6 @@ import sys
 
 from supervisor.cli import client
 
-SUMMARY = "print a link to a live page about the cluster, good for one browser"
 EXAMPLE = "pdsup web"
 
 
