@@ -299,6 +299,12 @@ def test_a_unit_that_got_unhealthy_after_running_long_enough_is_forgiven() -> No
     assert len(state.failures) == 1
 
 
+def test_a_long_time_without_readiness_before_the_end_forgives_nothing() -> None:
+    state = after(Unhealthy(1, 0.0, (0.0, 0.0), "x"), (Exited(1, BAD), at(1000)))
+    assert isinstance(state, Backoff)
+    assert len(state.failures) == 3
+
+
 def test_time_without_readiness_forgives_nothing() -> None:
     state = after(
         Unhealthy(1, 0.0, (0.0, 0.0), "x"), (BecameReady(1), at(1000)), (Exited(1, BAD), at(1001))
