@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 from collections.abc import Callable
 
 from supervisor import clock
 from supervisor.units import scanner, tree
+from supervisor.units.jailer import Jailer
 from supervisor.units.messenger import Messenger
 from supervisor.units.spawner import Spawner
 from supervisor.units.tree import Identity, Leftover, Trace
@@ -21,6 +23,8 @@ PROOF_S = 5.0
 # The kernel tells nobody when a tree is gone. Most are at once; some free memory for seconds.
 FIRST_PAUSE_S = 0.002
 LONGEST_PAUSE_S = 0.05
+# What still lives after so many kills is likely to fork: then a cgroup ends it.
+PLAIN_ATTEMPTS = 5
 
 
 def become_subreaper() -> None:
@@ -35,6 +39,7 @@ class Reaper:
     def __init__(self, spawner: Spawner, messenger: Messenger) -> None:
         self._spawner = spawner
         self._messenger = messenger
+        self._jailer = Jailer()
         self._killed: dict[int, set[Identity]] = {}  # by the main process whose tree was killed
         self._living: list[int] | None = None
         self._leftovers: list[Leftover] | None = None
@@ -81,14 +86,17 @@ class Reaper:
     async def _end_all(self, find: Callable[[], list[int]], within: float) -> list[int]:
         until = clock.monotonic() + within
         pause = FIRST_PAUSE_S
-        while roots := find():
-            if clock.monotonic() > until:
+        for attempt in itertools.count():
+            roots = find()
+            self._jailer.tidy()
+            if not roots or clock.monotonic() > until:
                 return roots
-            for root in roots:
-                kill_tree(root)
+            killed = [pid for root in roots for pid, _ in kill_tree(root)]
+            if attempt >= PLAIN_ATTEMPTS:
+                self._jailer.end(killed)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, pause * 1.5)
-        return []
+        raise AssertionError("it counts for ever")
 
     def _sweep(self) -> None:
         self._sweep_due = False
