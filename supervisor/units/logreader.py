@@ -134,16 +134,18 @@ class LogReader:
         return Place(_inode(os.fstat(self._descriptor)), self._position)
 
     def more(self) -> Iterator[Piece]:
-        """What there is from here on, to the end of the newest part."""
-        while True:
-            yield from self._rest()
-            following = self._following()
-            if following is None:
-                return
-            # It may have grown between its end was seen and it was seen to be an old one.
-            yield from self._rest()
-            self._take(following, 0)
-            self._look_for_older()
+        """What there is from here on, up to the end of the newest part as it is now.
+
+        Not further: whoever writes may be faster.
+        """
+        yield from self._rest()
+        for part in reversed(self._newer()):
+            if (following := self._opened(part)) is not None:
+                # It may have grown between its end was seen and it was seen to be an old one.
+                yield from self._rest()
+                self._take(following, 0)
+                self._look_for_older()
+                yield from self._rest()
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -178,38 +180,31 @@ class LogReader:
         return newest, os.fstat(newest).st_size
 
     def _rest(self) -> Iterator[Piece]:
-        if os.fstat(self._descriptor).st_size < self._position:
+        size = os.fstat(self._descriptor).st_size
+        if size < self._position:
             self._position = 0  # it was cut: begin again
-        # The size first: a log that somebody linked to a device never ends.
-        while os.fstat(self._descriptor).st_size > self._position:
-            data = os.pread(self._descriptor, BLOCK, self._position)
+        # Not until there is nothing more to read: a log that is linked to a device never ends.
+        while (left := size - self._position) > 0:
+            data = os.pread(self._descriptor, min(left, BLOCK), self._position)
             if not data:  # it was cut just now
                 return
             offset = self._position
             self._position += len(data)
             yield Piece(data, offset, self._times)
 
-    def _following(self) -> int | None:
-        """The part after the one that is read, opened; None while there is none."""
+    def _newer(self) -> list[Part]:
+        """The parts after the one that is read, the newest first."""
         mine = os.fstat(self._descriptor)
-        with contextlib.suppress(FileNotFoundError):  # the directory is gone
-            while not self._is_newest(mine):
-                newer = self._newer(_inode(mine))
-                if not newer:
-                    return None
-                if (descriptor := self._opened(newer[-1])) is not None:
-                    return descriptor
-        return None
-
-    def _is_newest(self, status: os.stat_result) -> bool:
         try:
-            return os.path.samestat(Path(self._path).stat(), status)
+            if os.path.samestat(Path(self._path).stat(), mine):
+                return []
         except FileNotFoundError:  # between two renames
-            return False
-
-    def _newer(self, inode: tuple[int, int]) -> list[Part]:
-        parts = self._parts()
-        at = _index(parts, inode)
+            pass
+        try:
+            parts = self._parts()
+        except FileNotFoundError:  # the directory is gone
+            return []
+        at = _index(parts, _inode(mine))
         if at < len(parts):
             return parts[:at]
         # It was deleted: new is what was not there beside it.
@@ -245,7 +240,11 @@ class LogReader:
 
     def _opened(self, part: Part) -> int | None:
         """A descriptor; None when the part was deleted since it was seen."""
-        for age in range(part.age, self._highest_age() + 1):
+        try:
+            highest = self._highest_age()
+        except FileNotFoundError:  # the directory is gone
+            return None
+        for age in range(part.age, highest + 1):
             with contextlib.suppress(FileNotFoundError):
                 path = logfiles.aged(self._path, age)
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -150,6 +150,8 @@ class LogWriter:
                 _delete(self._path, Path(logfiles.aged(self._path, age)))
             for age, older in logfiles.shifts(present, self._log.keep):
                 Path(logfiles.aged(self._path, age)).rename(logfiles.aged(self._path, older))
+        except FileNotFoundError:  # somebody deleted it: the next one is opened where it was
+            pass
         except OSError as error:
             self.complaint = f"cannot rotate {self._path}: {error.strerror}"
             self._rotate_at = clock.monotonic() + LOOK_S

@@ -185,6 +185,22 @@ def test_rotations_between_two_looks_at_the_directory_change_nothing(log, read, 
     assert said == "".join(f"{line}\n" for line in range(200))
 
 
+def test_reading_ends_although_the_unit_writes_faster_than_is_read(log, read, monkeypatch):
+    append(log, "1\n")
+    more = read(log)
+    pread = os.pread
+
+    def slowly(*words):
+        append(log, "x" * 1000 + "\n")
+        rotate(log)
+        append(log, "x" * 1000 + "\n")
+        return pread(*words)
+
+    monkeypatch.setattr(os, "pread", slowly)
+    assert more().startswith("1\n")
+    assert more().count("\n") < 10
+
+
 def test_a_large_log_is_not_read_to_find_its_last_lines(log, read, monkeypatch):
     with log.open("wb") as file:
         file.truncate(10 << 30)  # takes no room

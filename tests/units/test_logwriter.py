@@ -167,6 +167,18 @@ def test_a_rotation_that_is_not_possible_is_a_complaint_and_nothing_is_lost(pipe
     assert (one.parts(), one.writer.complaint) == ([b"1\n2\n", b"3\n"], "")
 
 
+def test_a_part_that_was_deleted_when_it_was_full_is_no_complaint(pipe):
+    one = pipe(max_bytes=2)
+    one.put("1\n").move()
+    one.path.unlink()
+    one.put("2\n").move()
+    assert (one.parts(), one.writer.complaint) == ([b"2\n"], "")
+    one.path.unlink()
+    one.path.parent.rmdir()
+    one.put("3\n").move()
+    assert (one.parts(), one.writer.complaint) == ([b"3\n"], "")
+
+
 # -- files that are tampered with --------------------------------------------------------------
 
 
