@@ -60,8 +60,13 @@ def gate(
 ) -> dict[str, Any]:
     """The gate of a unit that is in its ``run``-th life (0: before the first)."""
     needs = plan.by_name[unit].needs
-    rule = "all" if run == 0 else needs.later
-    return {"rule": rule, "conditions": list(conditions(plan, unit, look, connects))}
+    enough = needs.later_at_least if run else needs.first_at_least
+    rule = needs.later if run else "one-per-role" if enough else "all"
+    return {
+        "rule": rule,
+        "enough": enough,
+        "conditions": list(conditions(plan, unit, look, connects)),
+    }
 
 
 def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: Now) -> Any:

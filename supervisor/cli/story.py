@@ -68,7 +68,9 @@ def _gate(gate: dict[str, Any], state: str) -> Iterator[str]:
     held = [one for one in conditions if one["holds"]]
     other = [one for one in conditions if not one["holds"]]
     when = "" if state == "WAITING" else ", asked before a start"
-    rule = "a restart needs one worker of each role" if gate["rule"] != "all" else "it needs all"
+    more = "".join(f", {count} of {role}" for role, count in gate.get("enough", {}).items())
+    enough = f"it needs one worker of each role{more}"
+    rule = "it needs all" if gate["rule"] == "all" else enough
     yield f"Gate{when}: {len(held)} of {len(conditions)} conditions hold; {rule}."
     for one in other:
         yield f"{INDENT}{'?  ' if one['holds'] is None else 'no '} {one['what']}: {one['detail']}"

@@ -49,9 +49,10 @@ def decide(
         for port in need.ports
         if (need.unit, port) not in connects
     )
-    if first or needs.later == "all":
-        return Verdict(tuple(lack for lack in lacks.values() if lack), ask)
-    return Verdict(_roles_without_any(plan, lacks), ask)
+    if needs.first_at_least if first else needs.later != "all":
+        least = needs.first_at_least if first else needs.later_at_least
+        return Verdict(_roles_with_too_few(plan, lacks, least), ask)
+    return Verdict(tuple(lack for lack in lacks.values() if lack), ask)
 
 
 def _lack(need: Need, look: Look, connects: Mapping[Path, str | None]) -> str | None:
@@ -75,11 +76,18 @@ def _usable(report: UnitReport | None) -> bool:
     return report is not None and report.ready
 
 
-def _roles_without_any(plan: Plan, lacks: Mapping[str, str | None]) -> tuple[str, ...]:
+def _roles_with_too_few(
+    plan: Plan, lacks: Mapping[str, str | None], least: Mapping[str, int]
+) -> tuple[str, ...]:
     by_role: dict[str, list[str | None]] = {}
     for name, lack in lacks.items():
         by_role.setdefault(plan.by_name[name].role or name, []).append(lack)
-    return tuple(f"any {role}" for role, found in by_role.items() if all(found))
+    missing = {role: least.get(role, 1) - found.count(None) for role, found in by_role.items()}
+    return tuple(
+        f"any {role}" if least.get(role, 1) == 1 else f"{more} more {role}"
+        for role, more in missing.items()
+        if more > 0
+    )
 
 
 def followed(plan: Plan, node: str) -> set[str]:

@@ -104,6 +104,10 @@ def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
     pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)
     at = pool.at.flags if pool else deployment.front.args_at if deployment.front else ""
     match inside:
+        case ["needs", "first_at_least", role]:
+            return f"frontend.start_with.{role}"
+        case ["needs", "later_at_least", role]:
+            return f"frontend.restart_with.{role}"
         case ["ports", "kv-events"] if pool:
             return pool.at.kv_events
         case ["ports", purpose] if purpose in PINS:

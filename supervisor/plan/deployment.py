@@ -71,6 +71,8 @@ class Front:
     args: Mapping[str, Any]
     env: Mapping[str, str]
     launcher: Launcher
+    start_with: Mapping[str, int]
+    restart_with: Mapping[str, int]
     nginx: Mapping[str, Any]
     nginx_binary: str
     additional_at: str

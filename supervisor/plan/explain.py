@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
@@ -102,8 +102,13 @@ def _waiting(unit: UnitGroup) -> str:
         names(need.unit for need in needs) + (f" to accept on {', '.join(ports)}" if ports else "")
         for ports, needs in by_ports
     )
-    later = "; after a failure one of each role is enough" if unit.later != "all" else ""
-    return f"{first}{later}"
+    early = f"; {_few(unit.first_at_least)} is enough" if unit.first_at_least else ""
+    later = f"; after a failure {_few(unit.later_at_least)} is enough"
+    return f"{first}{early}{later if unit.later != 'all' else ''}"
+
+
+def _few(least: Mapping[str, int]) -> str:
+    return "one of each role" + "".join(f", {count} of {role}" for role, count in least.items())
 
 
 def _ports(need: Need) -> tuple[str, ...]:

@@ -53,6 +53,8 @@ class UnitGroup:
     env_varies: tuple[str, ...]
     waits_for: tuple[Need, ...]
     later: str
+    first_at_least: dict[str, int]
+    later_at_least: dict[str, int]
     log: str
 
 
@@ -186,6 +188,8 @@ def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
         ),
         waits_for=first.needs.units,
         later=first.needs.later,
+        first_at_least=first.needs.first_at_least,
+        later_at_least=first.needs.later_at_least,
         log=first.log_file,
     )
 

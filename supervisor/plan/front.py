@@ -55,6 +55,8 @@ def routers(
             for unit in leaders
         ),
         later="one-per-role",
+        first_at_least=dict(front.start_with),
+        later_at_least=dict(front.restart_with),
     )
     alone = front.additional is None
     port = defaults.FRONT_PORT if alone else defaults.ROUTER_PORT

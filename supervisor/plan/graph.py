@@ -114,6 +114,7 @@ class _Graph:
                 for port in need.ports:
                     if port not in target.ports:
                         yield Problem(f"{path}.ports", f"{need.unit} has no port {port!r}")
+            yield from self._enough(at, unit)
         try:
             graphlib.TopologicalSorter(edges).prepare()
         except graphlib.CycleError as error:
@@ -122,6 +123,18 @@ class _Graph:
             start = circle.index(first)
             shown = " -> ".join((*circle[start:], *circle[:start], first))
             yield Problem(f"{at}.needs", f"waits for itself: {shown}")
+
+    def _enough(self, at: str, unit: PlanUnit) -> Iterator[Problem]:
+        """What is enough of a role can be reached, and leaves none out."""
+        needed = [self._by_name[n.unit] for n in unit.needs.units if n.unit in self._by_name]
+        there = Counter(target.role for target in needed if target.role)
+        for key in ("first_at_least", "later_at_least"):
+            for role, least in getattr(unit.needs, key).items():
+                if not 1 <= least <= there[role]:
+                    message = f"must be 1 to {there[role]}, not {least}"
+                    none = f"{unit.name} needs no worker of role {role!r}"
+                    problem = message if role in there else none
+                    yield Problem(f"{at}.needs.{key}.{role}", problem)
 
     def gangs(self) -> Iterator[Problem]:
         """A gang has ranks 0, 1, 2 ... of one role, each on another node."""

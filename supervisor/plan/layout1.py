@@ -90,6 +90,8 @@ def _front(frontend: Frontend, backend: Backend, problems: list[Problem]) -> Fro
         args=older if frontend.args is None else frontend.args,
         env=frontend.env,
         launcher=frontend.launcher,
+        start_with=frontend.start_with,
+        restart_with=frontend.restart_with,
         nginx=settings.nginx(frontend),
         additional_at=f"{home}.num_additional_frontends",
         args_at=at,

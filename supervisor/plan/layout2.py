@@ -118,6 +118,8 @@ def _front(
         args=frontend.args,
         env=frontend.env,
         launcher="smg launch" if frontend.type == "smg" else frontend.launcher,
+        start_with=frontend.start_with,
+        restart_with=frontend.restart_with,
         nginx=settings.nginx(frontend),
         additional_at="frontend.num_additional_frontends",
         args_at="frontend.args",

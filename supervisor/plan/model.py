@@ -153,11 +153,14 @@ class Needs:
     """The gate of a unit: all of ``units`` before its first start; ``later`` before a restart.
 
     ``one-per-role``: at least one of each worker role that ``units`` names, so that one dead
-    worker does not keep a router down.
+    worker does not keep a router down, or as many as ``later_at_least`` says. ``first_at_least``:
+    as many of each role are enough for the first start, too.
     """
 
     units: tuple[Need, ...] = ()
     later: Literal["all", "one-per-role"] = "all"
+    first_at_least: dict[str, int] = field(default_factory=dict)
+    later_at_least: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,8 @@ class Frontend:
     sglang_router_args: dict[str, Any] | None = None
     env: dict[str, Any] | None = None
     launcher: Launcher | None = None
+    start_with: dict[str, int] | None = None
+    restart_with: dict[str, int] | None = None
     nginx_keepalive_timeout: str | None = None
     nginx_client_max_body_size: str | None = None
     nginx_stream_timeout: str | None = None

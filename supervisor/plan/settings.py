@@ -50,6 +50,8 @@ class FrontTable:
     args: Mapping[str, Any] | None
     env: Mapping[str, Any] | None
     launcher: Launcher | None
+    start_with: Mapping[str, int] | None
+    restart_with: Mapping[str, int] | None
     nginx: Mapping[str, Any]
     additional_at: str
     args_at: str
@@ -183,6 +185,8 @@ def front(table: FrontTable, environment: Mapping[str, str], problems: list[Prob
         args=args,
         env={**environment, **own},
         launcher=table.launcher or "sglang_router.launch_router",
+        start_with=table.start_with or {},
+        restart_with=table.restart_with or {},
         nginx=given,
         nginx_binary=binary,
         additional_at=table.additional_at,

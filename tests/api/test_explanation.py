@@ -56,6 +56,7 @@ def test_a_condition_that_does_not_hold_says_why(gate, unit_report):
 
 def test_the_first_start_needs_all_and_a_later_one_what_the_plan_says(gate):
     assert (gate(run=0)["rule"], gate(run=1)["rule"]) == ("all", "one-per-role")
+    assert gate(run=0)["enough"] == {}
 
 
 def outlook(plan, state, shown="BACKOFF", **restart):

@@ -56,7 +56,7 @@ async def test_a_unit_of_this_node_is_explained(serving, unit_report, tmp_path):
         found = (await s.remote("/v1/explain/decode-1")).json()
         assert (found["unit"]["state"], found["unit"]["reason"]) == ("STARTING", "not ready yet")
         assert (found["told_by"], found["agent"]["reachable"]) == ("node3", True)
-        assert found["gate"] == {"rule": "all", "conditions": []}
+        assert found["gate"] == {"rule": "all", "enough": {}, "conditions": []}
         assert found["log"] == f"{tmp_path}/logs/node3_decode-1.out"
 
 

@@ -85,6 +85,41 @@ def test_a_unit_that_needs_all_at_every_start_waits_for_each(plan, unit_report):
     assert verdict.reason == "waits for prefill-0 (BACKOFF on node0)"
 
 
+@pytest.fixture
+def decide_with(plan, unit_report):
+    """The gate of the router with minimum counts, while these units do not run."""
+
+    def of(*down, first, **counts):
+        router = plan.by_name["router-0"]
+        needs = dataclasses.replace(router.needs, **counts)
+        others = (unit for unit in plan.units if unit != router)
+        changed = dataclasses.replace(
+            plan, units=(*others, dataclasses.replace(router, needs=needs))
+        )
+
+        def look(name):
+            return unit_report(name, "STARTING" if name in down else "RUNNING")
+
+        return gate.decide(changed, "router-0", look, CONNECTED, first=first).missing
+
+    return of
+
+
+def test_a_first_start_may_be_content_with_some_of_a_role(decide_with):
+    one = {"first_at_least": {"prefill": 1, "decode": 2}}
+    assert decide_with("prefill-0", first=True, **one) == ()
+    assert decide_with("prefill-0", "prefill-1", first=True, **one) == ("any prefill",)
+    assert decide_with("decode-1", first=True, **one) == ("1 more decode",)
+    assert decide_with("etcd", first=True, **one) == ("any etcd",)
+
+
+def test_a_later_start_may_take_more_than_one_of_a_role(decide_with):
+    two = {"later_at_least": {"decode": 2}}
+    assert decide_with("prefill-0", first=False, **two) == ()
+    assert decide_with("decode-0", "decode-1", first=False, **two) == ("2 more decode",)
+    assert decide_with("decode-0", first=True, **two) == ("decode-0 (STARTING on node2)",)
+
+
 def test_paths_to_running_units_are_asked_about_once_each(decide):
     verdict = decide({("decode-0", "http"): "refused"}, first=True, decode_1="STARTING")
     asked = PATHS - {("decode-0", "http"), ("decode-1", "http")}

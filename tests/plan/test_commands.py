@@ -415,3 +415,28 @@ def test_the_stops_in_front_of_workers_and_theirs_fit_into_slurms_kill_wait(desk
     plan = desk.plan(recipe(ONE_EACH, benchmark={"command": "x"}))
     by_kind = {unit.kind: unit.stop.timeout_s for unit in plan.units}
     assert sum(by_kind.values()) < 30
+
+
+# -- gates ----------------------------------------------------------------------------------------
+
+
+def test_a_recipe_may_say_how_many_workers_are_enough_for_routers(desk):
+    counts = {"start_with": {"prefill": 1}, "restart_with": {"decode": 1}}
+    plan = desk.plan(recipe(ONE_EACH, frontend={"type": "sglang", **counts}))
+    needs = plan.by_name["router-1"].needs
+    assert (needs.first_at_least, needs.later_at_least) == ({"prefill": 1}, {"decode": 1})
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"prefill": 2}, "must be 1 to 1, not 2"),
+        ({"decode": 0}, "must be 1 to 1, not 0"),
+        ({"agg": 1}, "router-0 needs no worker of role 'agg'"),
+    ],
+)
+@pytest.mark.parametrize("key", ["start_with", "restart_with"])
+def test_more_workers_than_there_are_are_told_where_they_are_asked_for(desk, key, counts, message):
+    (role,) = counts
+    found = desk.problems(recipe(ONE_EACH, frontend={"type": "sglang", key: counts}))
+    assert (found[0].path, found[0].message) == (f"frontend.{key}.{role}", message)
