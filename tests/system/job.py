@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,15 @@ DAEMONS = ("slurmd", "munged", "slurmctld")
 
 
 class Job:
-    """One job. ``settings`` go into the recipe."""
+    """One job. ``settings`` go into the recipe; ``edit`` changes the plan that is made of it."""
 
-    def __init__(self, slurm: Slurm, **settings: Any) -> None:
+    def __init__(
+        self,
+        slurm: Slurm,
+        *,
+        edit: Callable[[dict[str, Any]], None] | None = None,
+        **settings: Any,
+    ) -> None:
         self.slurm = slurm
         self.bed = slurm.bed
         recipe = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text()) | settings
@@ -34,10 +40,22 @@ class Job:
         assert made.returncode == 0, made.stderr
         script = self.directory / "job.sh"
         script.write_text(made.stdout)
+        if edit is not None:
+            plan = self._edited(path, edit)
+            script.write_text(made.stdout.replace(str(path), str(plan)))
         self.number = slurm.submit(
             script, f"--chdir={self.directory}", f"--output={self.directory}/slurm-%j.out"
         )
         self.run_dir = self.directory / "runs" / f"demo-{self.number}"
+
+    def _edited(self, recipe: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
+        made = self.bed.head.run(PDSUP, "plan", str(recipe), "--nodes", ",".join(self.bed.nodes))
+        assert made.returncode == 0, made.stderr
+        plan = yaml.safe_load(made.stdout)
+        edit(plan)
+        path = self.directory / "plan.yaml"
+        path.write_text(yaml.safe_dump(plan))
+        return path
 
     @property
     def node(self) -> Machine:
@@ -55,14 +73,21 @@ class Job:
 
     def ready(self) -> None:
         """Returns when every unit is ready."""
-        until(lambda: (self.run_dir / "token").exists(), "the first agent runs", within=60)
+        until(lambda: (self.run_dir / "token").exists() or self._failed(), "an agent runs")
         until(lambda: self.pdsup("status").returncode != 4, "an agent answers")
         done = self.pdsup("wait", "--timeout", "60")
         assert done.returncode == 0, f"{done.stderr}\n{self.output}"
 
+    def _failed(self) -> bool:
+        state = self.slurm.job(self.number)["JobState"]
+        assert state in ("PENDING", "RUNNING", "CONFIGURING"), f"{state}: {self.output}"
+        return False
+
     def units(self, node: str = "node0") -> dict[str, dict[str, Any]]:
         """All units by name, as a node knows them."""
-        value = json.loads(self.pdsup("status", "--all", "--json", node=node).stdout)
+        done = self.pdsup("status", "--all", "--json", node=node)
+        assert done.stdout, f"{done.stderr}\n{self.slurm.job(self.number)}\n{self.output}"
+        value = json.loads(done.stdout)
         return {unit["name"]: unit for one in value["nodes"] for unit in one["units"]}
 
     def load(self, seconds: float, clients: int = 8) -> Path:
@@ -72,6 +97,10 @@ class Job:
         self.bed.head.start(sys.executable, CLIENT, url, str(clients), f"{seconds:g}", log=log)
         until(lambda: log.exists() and bool(requests(log)), "clients ask")
         return log
+
+    def killed(self) -> list[dict[str, Any]]:
+        """Lines of units that did not end in time and were killed by their agents."""
+        return [line for line in self.journal() if "SIGKILL sent" in line["reason"]]
 
     def journal(self) -> list[dict[str, Any]]:
         """Every line of every node's journal."""
