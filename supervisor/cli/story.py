@@ -68,7 +68,8 @@ def _gate(gate: dict[str, Any], state: str) -> Iterator[str]:
     held = [one for one in conditions if one["holds"]]
     other = [one for one in conditions if not one["holds"]]
     when = "" if state == "WAITING" else ", asked before a start"
-    more = "".join(f", {count} of {role}" for role, count in gate.get("enough", {}).items())
+    least = gate.get("enough", {}).items()
+    more = "".join(f", {count} of {role}" for role, count in least if count > 1)
     enough = f"it needs one worker of each role{more}"
     rule = "it needs all" if gate["rule"] == "all" else enough
     yield f"Gate{when}: {len(held)} of {len(conditions)} conditions hold; {rule}."

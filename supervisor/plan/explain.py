@@ -96,7 +96,7 @@ def _row(head: str, text: str) -> Iterator[str]:
 
 def _waiting(unit: UnitGroup) -> str:
     if not unit.waits_for:
-        return "nothing"
+        return "the other ranks: they start together" if unit.gang else "nothing"
     by_ports = groupby(sorted(unit.waits_for, key=_ports), key=_ports)
     first = "; ".join(
         names(need.unit for need in needs) + (f" to accept on {', '.join(ports)}" if ports else "")
@@ -108,7 +108,8 @@ def _waiting(unit: UnitGroup) -> str:
 
 
 def _few(least: Mapping[str, int]) -> str:
-    return "one of each role" + "".join(f", {count} of {role}" for role, count in least.items())
+    more = (f", {count} of {role}" for role, count in least.items() if count > 1)
+    return "one of each role" + "".join(more)
 
 
 def _ports(need: Need) -> tuple[str, ...]:

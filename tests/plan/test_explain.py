@@ -268,3 +268,13 @@ def test_the_json_holds_what_the_text_is_made_of(told):
 def test_the_same_plan_is_told_in_the_same_words(desk):
     plan = desk.plan(GOOD)
     assert explain.explain(plan, Notes()) == explain.explain(plan, Notes())
+
+
+def test_what_is_enough_for_routers_is_told_and_that_ranks_start_together(told):
+    text = recipe(
+        {"prefill_nodes": 2, "prefill_workers": 1, "decode_nodes": 3, "decode_workers": 3},
+        frontend={"type": "sglang", "start_with": {"decode": 2}, "restart_with": {"prefill": 1}},
+    )
+    shown = " ".join(" ".join(lines(told(text))).split())
+    assert "; one of each role, 2 of decode is enough; after a failure one of each role" in shown
+    assert "waits for the other ranks: they start together" in shown

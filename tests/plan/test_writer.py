@@ -16,7 +16,7 @@ from supervisor.plan.model import Node, Plan, PlanUnit, Probe, Restart
 from supervisor.plan.syntax import parse
 from tests.plan.recipes import GOOD, recipe
 
-CONFIGS = sorted(Path(__file__).parents[2].joinpath("configs").glob("*.yaml"))
+CONFIGS = sorted(Path(__file__).parents[2].joinpath("configs").rglob("*.yaml"))
 SHARED = {"gpus_per_node": 8, "prefill_nodes": 2, "prefill_workers": 6, "decode_nodes": 0}
 
 
