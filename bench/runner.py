@@ -113,7 +113,9 @@ def running(peer: Peer, count: int, *, piped: bool = False, output: int = 0) -> 
         (home / "run" / "logs").mkdir(parents=True)
         peer.configure(home, _units(home, stamps, count, piped, output))
         name, _, value = mark.partition("=")
-        yield Running(peer, home, stamps, {**os.environ, **peer.environ(home), name: value})
+        environ = {**os.environ, **peer.environ(home), name: value}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed for use has its bytecode
+        yield Running(peer, home, stamps, environ)
     finally:
         processes.end_marked(mark)
         shutil.rmtree(home)
