@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from supervisor.cluster import gate
 from supervisor.cluster.report import Peer, Report, UnitReport
 from supervisor.plan.model import Plan
+
+BETWEEN_AGENTS = ("started", "standing", "order")
+SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
 
 
 def status(
@@ -78,11 +81,11 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> dic
 
 def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
     """``at``: now, in monotonic seconds of the reporting node."""
-    values = asdict(unit)
-    for between_agents in ("standing", "order"):
-        del values[between_agents]
-    started = values.pop("started")
-    values["uptime_s"] = None if started is None else round(at - started, 3)
+    # Not asdict(unit), which takes 20 us: a node may have hundreds, and many may ask.
+    values = {name: getattr(unit, name) for name in SHOWN}
+    if (last := unit.last_exit) is not None:
+        values["last_exit"] = {"code": last.code, "signal": last.signal, "at": last.at}
+    values["uptime_s"] = None if unit.started is None else round(at - unit.started, 3)
     return values
 
 
