@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ BEGIN, END = "<!-- measured: made by python -m bench --write -->\n", "<!-- end o
 def main() -> None:
     """Everything in turn, each supervisor once a round."""
     args = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended too
     chosen = [peer for peer in PEERS if peer.name in args.peers and not peer.absent()]
     units = {"few": args.few, "many": args.many}
     measurers = {peer.name: Measurer(peer, **units, rest_s=args.rest) for peer in chosen}

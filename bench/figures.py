@@ -43,7 +43,7 @@ class Figure:
         return value >= self.goal if self.least else value <= self.goal
 
 
-MS, MB = 1e3, 1e-6
+MS, MB, MIB = 1e3, 1e-6, 2.0**-20
 FIGURES = (
     Figure("crash to the replacement's exec, median", "crash", "ms", MS, 2.0),
     Figure("crash to the replacement's exec, 99th percentile", "crash", "ms", MS, 10.0, take=p99),
@@ -53,9 +53,9 @@ FIGURES = (
     Figure("stop of {few} units: all of them gone", "stop units", "ms", MS, 15.0),
     Figure("stop of {few} units: the supervisor gone", "stop all", "ms", MS, 80.0),
     Figure("CPU with {few} idle units", "idle", "ms/s", MS, 0.1),
-    Figure("memory of the supervisor (largest process, RSS)", "memory", "MB", MB, 45.0),
-    Figure("memory of its parent (RSS)", "parent memory", "MB", MB, 10.0),
-    Figure("memory of all its processes (PSS)", "all memory", "MB", MB),
+    Figure("memory of the supervisor (largest process, RSS)", "memory", "MiB", MIB, 45.0),
+    Figure("memory of its parent (RSS)", "parent memory", "MiB", MIB, 10.0),
+    Figure("memory of all its processes (PSS)", "all memory", "MiB", MIB),
     Figure("status command, {few} units", "status", "ms", MS, 50.0),
     Figure("status of {few} units by its API", "api", "ms", MS, 0.5),
     Figure("log through a pipe", "piped rate", "MB/s", MB, 700.0, least=True),
