@@ -7,7 +7,6 @@ They lie outside the run directory because that is usually on a network file sys
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -32,6 +31,8 @@ def state_roots(environ: Mapping[str, str], temporary: str, uid: int) -> tuple[P
 
 def cluster_id(run_dir: str) -> str:
     """A short name of one run, equal on all its nodes: it comes from the absolute run directory."""
+    import hashlib  # late: who only asks agents needs it not
+
     return hashlib.sha256(run_dir.encode()).hexdigest()[:10]
 
 

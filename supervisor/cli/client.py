@@ -12,11 +12,10 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from supervisor import clock
 from supervisor.assignment import directories
@@ -119,6 +118,16 @@ def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
     return _request(path, "GET", query, "", TIMEOUT_S + wait)
 
 
+def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
+    """``ask`` of several agents, who answer at the same time."""
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(_asked(path, "GET", query, "", TIMEOUT_S)) for path in paths
+        ]
+        pairs = zip(connections, paths, strict=True)
+        return [_heard(connection, path, f"GET {query}") for connection, path in pairs]
+
+
 def tell(path: Path, command: str, value: Any) -> Answer:
     """``POST command`` with a JSON value. Raises NothingThere when the agent is gone."""
     return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
@@ -128,23 +137,37 @@ def _request(path: Path, method: str, target: str, body: str, timeout: float) ->
     """One request on a connection of its own. The standard library's client would do, but its
     import alone takes longer than everything else that a query does.
     """
+    with _asked(path, method, target, body, timeout) as connection:
+        return _heard(connection, path, f"{method} {target}")
+
+
+def _asked(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
+    """A connection on which the request is sent. Raises NothingThere when the agent is gone."""
     lines = (
         f"{method} {target} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
         f"Content-Length: {len(body.encode())}",
     )
-    request = "\r\n".join((*lines, "", body)).encode()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(str(path))
-            connection.sendall(request)
-            response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        connection.sendall("\r\n".join((*lines, "", body)).encode())
+    except OSError as error:
+        connection.close()
+        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+    return connection
+
+
+def _heard(connection: socket.socket, path: Path, request: str) -> Answer:
+    """What the agent says on a connection. Raises NothingThere when it is gone."""
+    try:
+        response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     except OSError as error:
         raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
     try:
-        return _answer(f"{method} {target}", response.decode())
+        return _answer(request, response.decode())
     except (ValueError, IndexError):  # cut short, or not from an agent
         raise NothingThere(
             f"cannot ask the agent of {path.parent.name}: it said only {response[:80]!r}"
@@ -190,7 +213,7 @@ def status(found: Cluster, *, every: bool) -> dict[str, Any]:
         here = found.sockets.keys() | found.silent
         nodes = [node for node in value["nodes"] if every or node["node"] in here]
         return {**value, "nodes": nodes}
-    answers = [ask(path, "/v1/status").value for path in found.sockets.values()]
+    answers = [answer.value for answer in ask_all(list(found.sockets.values()), "/v1/status")]
     return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
 
 
@@ -201,4 +224,6 @@ def first_agent(found: Cluster) -> Path:
 
 def log_file(found: Cluster, unit: str) -> Path:
     """Where a unit of any node writes; raises NothingThere when the plan has no such unit."""
+    from urllib.parse import quote  # late: most commands need it not
+
     return Path(ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}").value["path"])
