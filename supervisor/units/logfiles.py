@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
+_AGE = re.compile(r"(?:\.([1-9][0-9]{0,8}))?")
 # Offset in the part, and nanoseconds since the epoch at which the bytes from there on arrived.
 TIME_RECORD = struct.Struct("<QQ")
 
@@ -26,8 +27,8 @@ def aged(path: str, age: int) -> str:
 
 def ages(name: str, names: Iterable[str]) -> frozenset[int]:
     """The ages of the parts of file ``name`` among the names in its directory."""
-    part = re.compile(re.escape(name) + r"(?:\.([1-9][0-9]{0,8}))?")
-    return frozenset(int(found[1] or 0) for one in names if (found := part.fullmatch(one)))
+    ends = (one.removeprefix(name) for one in names if one.startswith(name))
+    return frozenset(int(found[1] or 0) for end in ends if (found := _AGE.fullmatch(end)))
 
 
 def times_of(path: str, inode: int) -> str:

@@ -255,9 +255,11 @@ class LogReader:
 
     def _highest_age(self) -> int:
         """At least the age of the oldest part, which may be renamed while the directory is read."""
-        path = Path(self._path)
-        names = [entry.name for entry in path.parent.iterdir()]
-        return max(logfiles.ages(path.name, names), default=0) + 2
+        directory, _, name = self._path.rpartition("/")
+        # Thousands of logs may lie there, and few of them are parts of this one.
+        entries = os.listdir(directory or ".")  # noqa: PTH208 (five times as fast)
+        names = [entry for entry in entries if entry.startswith(name)]
+        return max(logfiles.ages(name, names), default=0) + 2
 
 
 def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) -> Iterator[bytes]:

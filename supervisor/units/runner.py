@@ -359,6 +359,9 @@ class Runner:
             self.tell(lifecycle.Lingering(run, detail))
             within = reaper.PROOF_S
         self.recorder.end()
+        if isinstance(self.facts.state, states.Stopping):  # then it is known why
+            self.tell(lifecycle.Exited(run, status))
+            return
         found = self._host.coroner.examine(
             status, self.unit.log_path, self.recorder.start, self._oom_kills
         )

@@ -159,7 +159,9 @@ def _mark(pid: int) -> str | None:
 
 
 def _read(pid: int, name: str) -> bytes:
+    """Of any length; without pathlib, as it is done for each process of the node."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
+        with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+            return file.readall()
     except OSError:  # gone, or not ours to read
         return b""
