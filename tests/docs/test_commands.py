@@ -13,10 +13,13 @@ import pytest
 from supervisor.cli.catalogue import VERBS
 from supervisor.cli.main import ALIASES, parsed
 from tests.docs.desk import Desk
-from tests.docs.pages import DOCS, PAGES, block, blocks, name
+from tests.docs.pages import DOCS, PAGES, ROOT, block, blocks, name
 
 TUTORIAL = DOCS / "tutorial" / "first-cluster.md"
 BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
+README = ROOT / "README.md"
+FIND_OUT = DOCS / "how-to" / "find-out.md"
+WATCH = DOCS / "how-to" / "watch-and-scrape.md"
 BENCHMARK = DOCS / "how-to" / "benchmark.md"
 SLURM = DOCS / "how-to" / "slurm.md"
 FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
@@ -36,6 +39,28 @@ def test_every_command_of_the_tutorial_works_in_a_fresh_checkout(desk: Desk) -> 
     again = "run 2 begins, after: killed by SIGKILL"
     for shown in (again, "restarts 1", '"object":"list"', "\nclean: "):
         assert shown in done.stdout
+
+
+def test_what_the_readme_lets_one_try_works_and_so_does_what_the_pages_say_of_a_cluster_that_is_up(
+    desk: Desk,
+) -> None:
+    desk.install()
+    desk.bring("configs")
+    *steps, last = [line[2:] for line in block(README, "try").splitlines()]
+    scripts = [one.text for page in (FIND_OUT, WATCH) for one in blocks(page) if one.commands]
+    others = [bounded(line) for text in scripts for line in text.splitlines()]
+    commands = [line.replace("demo-4711", "try") for line in (*steps, *others, last)]
+    done = desk.type(commands)
+    assert done.returncode == 0, done.stdout
+    assert "decode-0 (decode worker on node2) is BACKOFF since" in done.stdout
+    assert "wrote report.html" in done.stdout
+    assert "pdsup_unit_ready{" in done.stdout
+
+
+def bounded(command: str) -> str:
+    """A command that goes on until Ctrl-C gets one after a moment."""
+    endless = {"-f", "--watch"} & set(command.split())
+    return f"! timeout -s INT 1 {command}" if endless else command
 
 
 def test_a_benchmark_that_kills_a_worker_is_tainted_as_the_page_says(desk: Desk) -> None:
