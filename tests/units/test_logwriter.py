@@ -1,9 +1,11 @@
 """Moving bytes from a pipe to a log that is rotated, cut, taken away or full."""
 
+import contextlib
 import fcntl
 import os
 import re
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,12 +76,17 @@ def pipe(tmp_path):
     assert descriptors() <= before
 
 
-@pytest.fixture
-def limit():
-    """Limits the size of every file that this process writes, until the end of the test."""
+@contextlib.contextmanager
+def limited(size: int) -> Iterator[None]:
+    """No file that this process writes may grow beyond a size: also not what pytest writes, so
+    that nothing may be reported meanwhile.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -212,22 +219,19 @@ def test_a_file_that_was_renamed_by_somebody_else_is_made_again(pipe):
 # -- what can't be written ---------------------------------------------------------------------
 
 
-def test_what_can_not_be_written_stays_in_the_pipe(pipe, limit):
+def test_what_can_not_be_written_stays_in_the_pipe(pipe):
     one = pipe()
-    limit(3)
     one.put("1\n2\n3\n")
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large"), limited(3):
         one.move()
-    limit(100)
     assert one.move() == 3
     assert one.parts() == [b"1\n2\n3\n"]
 
 
-def test_a_line_of_ours_is_written_whole_or_not_at_all(pipe, limit):
+def test_a_line_of_ours_is_written_whole_or_not_at_all(pipe):
     one = pipe().put("1\n")
     one.move()
-    limit(5)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"), limited(5):
         one.writer.write("=== us\n")
     assert one.parts() == [b"1\n"]
 
