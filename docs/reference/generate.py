@@ -30,6 +30,7 @@ from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
 from supervisor.plan import defaults, model, roles, script
 from supervisor.plan import recipe as layout1
 from supervisor.units import lifecycle, states
+from supervisor.units.gpus import Gpu
 from supervisor.units.states import ExitStatus, Then
 from supervisor.units.tree import Usage
 
@@ -298,6 +299,7 @@ def _scrape() -> metrics.Scrape:
         probes={"x": {"readiness": 0.0}},
         fronts={"x": Reloads()},
         reachable={"x": True},
+        gpus=[Gpu(0, True, 0, 0, 0.0, 0, 0.0, False)],
     )
 
 

@@ -6,13 +6,14 @@ never one for anything that comes and goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from supervisor.agent.counts import Counts, Reloads
 from supervisor.api.exposition import Family, Sample
 from supervisor.cluster.report import Report, UnitReport
+from supervisor.units.gpus import Gpu
 from supervisor.units.states import Public
 from supervisor.units.tree import Usage
 
@@ -37,11 +38,13 @@ class Scrape:
     probes: Mapping[str, Mapping[str, float]]
     fronts: Mapping[str, Reloads]
     reachable: Mapping[str, bool]
+    gpus: Sequence[Gpu]
 
 
 def families(scrape: Scrape) -> list[Family]:
     """All metrics of a node."""
-    return [*_of_units(scrape), *_of_states(scrape), *_of_use(scrape), *_of_node(scrape)]
+    of_units = (*_of_units(scrape), *_of_states(scrape), *_of_use(scrape))
+    return [*of_units, *_of_node(scrape), *_of_gpus(scrape)]
 
 
 def _labels(unit: UnitReport) -> dict[str, str]:
@@ -142,3 +145,28 @@ def _of_fronts(scrape: Scrape) -> Iterator[Family]:
     routers: dict[str, float | None] = {n: one.upstreams for n, one in scrape.fronts.items()}
     about = "Routers that nginx balances over."
     yield Family("pdsup_nginx_upstreams", "gauge", about, _each(scrape, routers))
+
+
+def _of_gpus(scrape: Scrape) -> Iterator[Family]:
+    """With the unit of the plan that has the GPU; empty for one that none has."""
+    users = {index: unit.name for unit in scrape.report.units for index in unit.gpus}
+
+    def family(name: str, about: str, values: Iterable[float | None]) -> Family:
+        samples = tuple(
+            ({"node": scrape.report.node, "gpu": str(i), "unit": users.get(i, "")}, value)
+            for i, value in zip((gpu.index for gpu in scrape.gpus), values, strict=True)
+            if value is not None
+        )
+        return Family(name, "gauge", about, samples)
+
+    gpus = scrape.gpus
+    yield family("pdsup_gpu_up", "Whether its driver can tell of it.", (g.up for g in gpus))
+    about = "Whether heat or power slow it down."
+    yield family("pdsup_gpu_throttled", about, (g.throttled for g in gpus))
+    about = "Its memory that is in use."
+    yield family("pdsup_gpu_memory_used_bytes", about, (g.memory_used for g in gpus))
+    yield family("pdsup_gpu_memory_bytes", "Its memory.", (g.memory for g in gpus))
+    about = "The part of the last moment in which it worked, 0 to 1."
+    yield family("pdsup_gpu_utilization_ratio", about, (g.utilization for g in gpus))
+    yield family("pdsup_gpu_temperature_celsius", "Its temperature.", (g.celsius for g in gpus))
+    yield family("pdsup_gpu_power_watts", "What it draws.", (g.watts for g in gpus))

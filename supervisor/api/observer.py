@@ -10,7 +10,8 @@ from aiohttp import web
 
 from supervisor import clock
 from supervisor.agent.main import Agent
-from supervisor.api import chronicler, explanation, exposition, scraper, view
+from supervisor.api import chronicler, explanation, exposition, view
+from supervisor.api.scraper import Scraper
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import NOT_ASKED
 from supervisor.errors import SupervisorError
@@ -25,6 +26,7 @@ class Observer:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._scraper = Scraper(agent)
 
     def routes(self) -> list[web.RouteDef]:
         """All of them answer GET."""
@@ -70,7 +72,7 @@ class Observer:
         return web.json_response({"events": found[-count:]})
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        body = (await scraper.scrape(self._agent)).encode()
+        body = (await self._scraper.scrape()).encode()
         return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def _explain(self, request: web.Request) -> web.Response:

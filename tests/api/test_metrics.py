@@ -13,6 +13,7 @@ from supervisor.api import exposition, metrics
 from supervisor.api.exposition import Family
 from supervisor.api.metrics import AGENT, Scrape
 from supervisor.cluster.report import Order
+from supervisor.units.gpus import Gpu
 from supervisor.units.tree import Usage
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ def scrape(report, unit_report):
             "usage": {"nginx": Usage(2.25, 1 << 20, 3), AGENT: Usage(1.0, 5, 1)},
             "log_bytes": {"nginx": 77}, "probes": {"nginx": {"readiness": 0.25}},
             "fronts": {"nginx": Reloads(4, 1, 2)}, "reachable": {"node0": True, "node2": False},
+            "gpus": [Gpu(1, True, 5, 80, 0.75, 60, 412.5, True), Gpu(7, False)],
         }  # fmt: skip
         return Scrape(**{**given, **changes})
 
@@ -95,12 +97,28 @@ def test_a_node_tells_of_itself_its_gangs_its_nginx_and_whom_it_follows(scrape):
     assert of(found, "process_cpu_seconds_total") == 1.0
 
 
+def test_a_gpu_is_told_with_the_unit_that_has_it_and_a_lost_one_is_told_as_lost(scrape):
+    found = parsed(scrape())
+    own = {"gpu": "1", "unit": "nginx"}  # the last of those that have GPU 1 in this plan
+    assert of(found, "pdsup_gpu_up", **own) == 1
+    assert of(found, "pdsup_gpu_throttled", **own) == 1
+    assert of(found, "pdsup_gpu_memory_used_bytes", **own) == 5
+    assert of(found, "pdsup_gpu_memory_bytes", **own) == 80
+    assert of(found, "pdsup_gpu_utilization_ratio", **own) == 0.75
+    assert of(found, "pdsup_gpu_temperature_celsius", **own) == 60
+    assert of(found, "pdsup_gpu_power_watts", **own) == 412.5
+    assert [key for key in found if dict(key[1:]).get("gpu") == "7"] == [
+        ("pdsup_gpu_up", ("gpu", "7"), ("node", "node1"), ("unit", ""))
+    ]
+    assert of(found, "pdsup_gpu_up", gpu="7") == 0
+
+
 def test_the_plan_bounds_the_number_of_series(scrape):
     """Twice the life of the same units makes not one series more."""
     once = parsed(scrape())
     busy = Counts({(u, s): 9 for u in ("nginx", "prefill-1") for s in metrics.STATES}, {})
     assert parsed(scrape(counts=busy)).keys() == once.keys()
-    assert len(once) < 3 * (3 * len(metrics.STATES) + 12) + 10
+    assert len(once) < 3 * (3 * len(metrics.STATES) + 12) + 20
 
 
 def test_names_follow_the_conventions(scrape):

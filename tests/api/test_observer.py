@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import threading
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.api import exposition
+from supervisor.api import exposition, scraper
+from supervisor.units import gpumeter
+from supervisor.units.gpus import Gpu
 
 
 @pytest.fixture
@@ -105,3 +108,26 @@ async def test_metrics_stay_readable_and_bounded_while_much_happens(serving, uni
 
         _, *seen = await asyncio.gather(change(), *(read() for _ in range(20)))
         assert len(set().union(*seen)) == len(seen[0])
+
+
+async def test_a_gpu_driver_that_hangs_holds_up_neither_metrics_nor_more_than_one_thread(
+    serving, monkeypatch
+):
+    asked, answers = [], threading.Event()
+
+    def hang():
+        asked.append(1)
+        answers.wait(30)
+        return (Gpu(0, False),)
+
+    monkeypatch.setattr(scraper, "GPUS_S", 0.05)
+    monkeypatch.setattr(gpumeter, "gpus", hang)
+    async with serving() as s:
+        for _ in range(3):
+            assert b"pdsup_gpu_up" not in (await s.local("/metrics")).body
+        assert len(asked) == 1
+        answers.set()
+        async with asyncio.timeout(10):
+            while True:
+                if b'pdsup_gpu_up{node="node3",gpu="0"' in (await s.local("/metrics")).body:
+                    return

@@ -1,0 +1,54 @@
+"""Asks the driver about this node's GPUs, where there are any and NVML's package is installed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from supervisor.units.gpus import Gpu
+
+# Of nvmlDeviceGetCurrentClocksThrottleReasons: hardware slowdown, software and hardware thermal
+# slowdown, power brake. The other reasons are no trouble: idle, or the power limit that was set.
+TROUBLE = 0x08 | 0x20 | 0x40 | 0x80
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Every GPU of this node; none where there is no package, driver or GPU. May take a second."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return ()
+    return look(nvml)
+
+
+def look(nvml: Any) -> tuple[Gpu, ...]:
+    """By the package, which is an argument so that tests need no GPU."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # no driver
+        return ()
+    try:
+        return tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
+    except nvml.NVMLError:
+        return ()
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, index: int) -> Gpu:
+    """A GPU that fell off the bus, or whose driver hangs, still counts as one."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        return Gpu(
+            index=index,
+            up=True,
+            memory_used=memory.used,
+            memory=memory.total,
+            utilization=nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+            celsius=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            watts=nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            throttled=bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & TROUBLE),
+        )
+    except nvml.NVMLError:
+        return Gpu(index=index, up=False)

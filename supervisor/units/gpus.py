@@ -1,0 +1,19 @@
+"""What is known of a GPU at one moment. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU. ``up``: the driver can tell about it; without, nothing else is known."""
+
+    index: int
+    up: bool
+    memory_used: int | None = None
+    memory: int | None = None
+    utilization: float | None = None  # 0 to 1, of the last moment
+    celsius: int | None = None
+    watts: float | None = None
+    throttled: bool | None = None

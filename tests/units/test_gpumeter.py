@@ -1,0 +1,80 @@
+"""What the driver tells of GPUs, by a stand-in for its package."""
+
+from __future__ import annotations
+
+import sys
+import types
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supervisor.units import gpumeter
+from supervisor.units.gpus import Gpu
+
+
+class Failure(Exception):
+    """As the package's own error."""
+
+
+def nvml(count: int = 2, lost: tuple[int, ...] = (), throttle: int = 0, driver: bool = True) -> Any:
+    """The functions of the package that are used, on a node with ``count`` GPUs."""
+    made = types.SimpleNamespace(NVMLError=Failure, NVML_TEMPERATURE_GPU=0, open=0)
+
+    def init() -> None:
+        if not driver:
+            raise Failure("no driver")
+        made.open += 1
+
+    def shutdown() -> None:
+        made.open -= 1
+
+    def handle(index: int) -> int:
+        if index in lost:
+            raise Failure("GPU is lost")
+        return index
+
+    made.nvmlInit, made.nvmlShutdown = init, shutdown
+    made.nvmlDeviceGetCount = lambda: count
+    made.nvmlDeviceGetHandleByIndex = handle
+    made.nvmlDeviceGetMemoryInfo = lambda _: SimpleNamespace(used=5 << 30, total=80 << 30)
+    made.nvmlDeviceGetUtilizationRates = lambda _: SimpleNamespace(gpu=75)
+    made.nvmlDeviceGetTemperature = lambda handle, kind: 60 + handle
+    made.nvmlDeviceGetPowerUsage = lambda _: 412_500
+    made.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _: throttle
+    return made
+
+
+def test_each_gpu_is_told_in_base_units() -> None:
+    package = nvml()
+    assert gpumeter.look(package) == (
+        Gpu(0, True, 5 << 30, 80 << 30, 0.75, 60, 412.5, False),
+        Gpu(1, True, 5 << 30, 80 << 30, 0.75, 61, 412.5, False),
+    )
+    assert package.open == 0
+
+
+def test_a_gpu_that_was_lost_counts_and_the_others_are_told() -> None:
+    found = gpumeter.look(nvml(count=3, lost=(1,)))
+    assert [(one.index, one.up) for one in found] == [(0, True), (1, False), (2, True)]
+    assert found[1].memory is None
+
+
+@pytest.mark.parametrize(
+    ("reasons", "throttled"),
+    [(0, False), (0x01, False), (0x04, False), (0x08, True), (0x20, True), (0x40, True),
+     (0x80, True), (0x05, False), (0x45, True)],
+)  # fmt: skip
+def test_only_slowdowns_that_are_trouble_count(reasons: int, throttled: bool) -> None:
+    (found,) = gpumeter.look(nvml(count=1, throttle=reasons))
+    assert found.throttled is throttled
+
+
+def test_a_node_without_driver_or_gpus_has_none() -> None:
+    assert gpumeter.look(nvml(driver=False)) == ()
+    assert gpumeter.look(nvml(count=0)) == ()
+
+
+def test_without_the_package_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert gpumeter.gpus() == ()
