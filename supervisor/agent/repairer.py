@@ -1,4 +1,4 @@
-"""Tells one router of this node at once when a worker is back, or behind a dead network path."""
+"""Tells one router of this node at once when a worker has gone, and when it is back."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Repairer:
         self._run: int | None = None
         self._stays: dict[str, Stay] = {}
         self._returned: set[str] = set()
+        self._gone: set[str] = set()
         self._lost: set[str] = set()
         self._trouble = ""
         self._due = asyncio.Event()
@@ -83,8 +84,10 @@ class Repairer:
             self._returned |= came
         else:  # it has just looked at them itself
             self._run, self._returned, came = router.run, set(), set(stays)
-        lost = {unit for unit in self._stays.keys() - stays if self._look(unit) is None}
-        self._lost = (self._lost | lost) - stays.keys()
+            self._gone = set()
+        gone = {t.unit for t in self._targets if _is_gone(self._look(t.unit))}
+        lost, self._gone = gone - self._gone, gone
+        self._lost = (self._lost | lost) & gone
         self._returned &= stays.keys()
         self._stays = stays
         if came or lost:
@@ -103,41 +106,44 @@ class Repairer:
     async def _repaired(self) -> bool:
         """Asks the router for what it lacks; True when nothing is left to ask."""
         returned, self._returned = self._returned, set()
+        lost, self._lost = self._lost, set()
         try:
-            return await self._repair(frozenset(returned))
+            return await self._repair(frozenset(returned), frozenset(lost))
         except (OSError, aiohttp.ClientError, ValueError) as error:
             self._returned |= returned & self._stays.keys()
+            self._lost |= lost & self._gone
             if (why := cause(error)) != self._trouble:
                 self._trouble = why
                 self._log.warning("router not told yet", unit=self._router.name, cause=why)
             return False
 
-    async def _repair(self, returned: frozenset[str]) -> bool:
+    async def _repair(self, returned: frozenset[str], lost: frozenset[str]) -> bool:
         listed = routing.listing(await self._ask("GET", "/workers"))
         if listed is None:
             return True  # another program than those we know: it finds out for itself
         broken = await self._broken() if returned else frozenset()
         running = [target for target in self._targets if target.unit in self._stays]
-        silent = [t for t in self._targets if t.unit in self._lost and await self._is_silent(t)]
-        mending = routing.mend(running, returned, listed, broken, silent)
+        gone = [t for t in self._targets if t.unit in lost and await self._is_out_of_reach(t)]
+        mending = routing.mend(running, returned, listed, broken, gone)
         for target in mending.add:
             await self._ask("POST", "/workers", target.addition())
         for worker in mending.close:
             await self._ask("PUT", f"/workers/{worker}", {"priority": 50})
         for worker in mending.drop:
             await self._ask("DELETE", f"/workers/{worker}")
-        self._lost.clear()
         self._trouble = ""
-        if mending.close or mending.drop:
-            gone = sorted(target.unit for target in silent)
-            self._log.info("router told", unit=self._router.name, back=sorted(returned), gone=gone)
+        if returned or mending.drop:
+            names = sorted(target.unit for target in gone)
+            self._log.info("router told", unit=self._router.name, back=sorted(returned), gone=names)
         return not mending.add
 
-    async def _is_silent(self, target: Target) -> bool:
-        """Whether the path to a worker whose agent does not answer is dead, seen from here.
+    async def _is_out_of_reach(self, target: Target) -> bool:
+        """Whether a worker is down by its agent's word, or behind a path that is dead from here.
 
-        One whose node is up refuses or answers, and the router finds out by itself.
+        Of one whose agent alone does not answer nobody knows; the router finds out by itself.
         """
+        if self._look(target.unit) is not None:
+            return True
         address, port = self._where[target.unit]
         try:
             async with asyncio.timeout(SILENT_S):
@@ -166,3 +172,8 @@ class Repairer:
     def _url(self, port: int, path: str) -> str:
         host = self._router.asked_at
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def _is_gone(report: UnitReport | None) -> bool:
+    """Whether no request should go to a worker; one that is UNHEALTHY may only be busy."""
+    return report is None or report.state not in SERVING

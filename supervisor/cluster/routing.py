@@ -1,10 +1,10 @@
 """What a router has to be told when a worker is back. Pure.
 
-A router forgets no worker, but it avoids one whose circuit breaker is open, for up to a minute
-after the worker is back; and one that it waited for too long it never takes in. Nor does it notice
-in time that a node is silent, and lets requests hang there. Its API mends all that. A failed
-request counts against the prefill and the decode that it went to, so the death of a decode opens
-the breakers of healthy prefills too.
+A router goes on trying a worker that is gone, and lets requests hang where a whole node is silent.
+A failed request counts against the prefill and the decode that it went to, so the death of a decode
+opens the circuit breakers of healthy prefills too. It avoids a worker with an open breaker for up
+to a minute after it is back, and one that it waited for too long it never takes in. Its API mends
+all that.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ def mend(
     returned: frozenset[str],
     listed: Mapping[str, str],
     broken: frozenset[str] | None,
-    silent: Iterable[Target] = (),
+    gone: Iterable[Target] = (),
 ) -> Mending:
     """What a router needs to hear.
 
     ``running``: what it could serve; ``returned``: units among them that were gone meanwhile.
     ``listed``: ids by the URL of each worker it knows. ``broken``: URLs with open breakers, None
-    when that can't be told: then all are closed once something returned. ``silent``: workers that
-    no connection reaches any more; the last one of its role stays, as it can be no worse than none.
+    when that can't be told: then all are closed once something returned. ``gone``: workers that
+    no request should go to; the last one of its role stays, as it can be no worse than none.
     """
     known = [target for target in running if target.url in listed]
     doubtful = broken if broken is not None else {t.url for t in known if returned}
@@ -86,7 +86,7 @@ def mend(
         ),
         drop=tuple(
             listed[target.url]
-            for target in silent
+            for target in gone
             if target.url in listed and target.role in {other.role for other in known}
         ),
     )

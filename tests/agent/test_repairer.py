@@ -65,7 +65,9 @@ class FakeRouter:
         return web.json_response({}, status=202)
 
     async def drop(self, request):
-        self.asked.append(("drop", request.match_info["id"]))
+        name = request.match_info["id"]
+        self.asked.append(("drop", name))
+        self.ids = {url: one for url, one in self.ids.items() if one != name}
         return web.json_response({}, status=202)
 
     async def metrics(self, request):
@@ -237,8 +239,37 @@ async def test_a_path_that_swallows_everything_is_dead(front, until, monkeypatch
         await until(lambda: f.router.asked == [("drop", "decode-1")])
 
 
-async def test_a_worker_that_is_down_on_a_node_that_answers_is_not_dropped(front, until):
+@pytest.mark.parametrize("state", ["BACKOFF", "STOPPING", "STARTING", "FATAL"])
+async def test_a_worker_that_is_down_is_dropped_at_once_and_only_once(front, until, state):
+    async with front() as f:
+        f.see("decode-1", state=state)
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        f.see("decode-1", state="WAITING")
+        f.back("prefill-0")
+        await until(lambda: ("close", "prefill-0") in f.router.asked)
+        assert f.router.asked.count(("drop", "decode-1")) == 1
+
+
+async def test_a_worker_that_was_dropped_is_taken_in_again_when_it_is_back(front, until):
     async with front() as f:
         f.see("decode-1", state="BACKOFF")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        f.back("decode-1")
+        await until(lambda: f.router.asked[-1][0] == "add")
+
+
+async def test_the_last_worker_of_its_role_is_not_dropped(front, until):
+    async with front() as f:
+        f.said["decode-0"] = dataclasses.replace(f.said["decode-0"], state="BACKOFF")
+        f.see("decode-1", state="BACKOFF")
+        f.back("prefill-0")
+        await until(lambda: ("close", "prefill-0") in f.router.asked)
+        assert [what for what, *_ in f.router.asked if what == "drop"] == []
+
+
+async def test_a_worker_that_is_unhealthy_is_left_to_the_router(front, until):
+    async with front() as f:
+        f.see("decode-1", state="UNHEALTHY")
         f.back("decode-0")
-        await until(lambda: f.router.asked == [("close", "decode-0")])
+        await until(lambda: ("close", "decode-0") in f.router.asked)
+        assert ("drop", "decode-1") not in f.router.asked

@@ -113,6 +113,11 @@ def requests(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
 
 
+def newest(log: Path) -> float:
+    """When the newest of the requests that have ended began; monotonic seconds."""
+    return max(one["began"] for one in requests(log))
+
+
 def left(nodes: Iterable[Machine]) -> list[str]:
     """What runs on nodes beside Slurm's own daemons."""
     return [

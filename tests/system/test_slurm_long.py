@@ -17,7 +17,7 @@ import pytest
 from tests.bed.machines import until
 from tests.bed.slurm import Slurm, lacking
 from tests.system.cluster import PDSUP
-from tests.system.job import CLIENT, Job, left, requests
+from tests.system.job import CLIENT, Job, left, newest, requests
 
 LONG = "takes minutes; set PDSUP_TEST_LONG=1"
 pytestmark = [
@@ -79,7 +79,7 @@ def test_a_node_that_loses_power_is_done_without_and_joins_again(four: Slurm) ->
     four.bed.crash("node2")
     lost = time.monotonic()
     until(lambda: job.units()["decode-0"]["state"] == "UNKNOWN", "it is known to be gone")
-    until(lambda: requests(log)[-1]["began"] > lost + 25, "requests go on", within=60)
+    until(lambda: newest(log) > lost + 25, "requests go on", within=60)
     hurt = [one for one in requests(log) if one["failure"] or one["ended"] - one["began"] > 3]
     assert max((one["began"] - lost for one in hurt), default=0.0) < 4, hurt
     # Without its slurmd: when that comes back without the step, srun gives the whole step up.
