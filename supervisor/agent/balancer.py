@@ -92,6 +92,12 @@ class Balancer:
             return "its list of routers is being changed"
         return None
 
+    def upstreams(self) -> tuple[str, ...] | None:
+        """The routers it passes requests to; None: it runs, and has not told yet."""
+        if self._pid is not None and self._live == Live():
+            return None
+        return tuple(sorted(self._live.upstreams))
+
     def _now_live(self, live: Live) -> None:
         before, self._live = self._live, live
         if live.generation is not None:

@@ -15,6 +15,7 @@ from supervisor.agent import journal, picture
 from supervisor.agent.balancer import Balancer
 from supervisor.agent.counter import Counter
 from supervisor.agent.counts import Reloads
+from supervisor.agent.drainer import Drainer
 from supervisor.agent.ender import Ender
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
@@ -92,6 +93,7 @@ class Agent:
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
+        self._drainer = Drainer(assignment, self.gates.look)
         self._runners = {unit.name: Runner(unit, host, self) for unit in assignment.units}
         self._ganger = Ganger(
             self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
@@ -218,6 +220,7 @@ class Agent:
             self._log.info("ending", reason=reason, of_cluster=of_cluster)
             self.publisher.publish_end(reason, of_cluster=of_cluster)
             self._bookkeeper.note_end(reason, of_cluster=of_cluster)
+        self._drainer.ending = True
         self._end.set()
 
     # -- what runners ask and tell ------------------------------------------------------------
@@ -230,6 +233,14 @@ class Agent:
         """nginx finds its configuration and directories ready."""
         if unit in self._balancers:
             self._balancers[unit].reloader.prepare()
+
+    def drain_within(self, unit: str) -> float:
+        """How long it may take to get a unit out of use, in seconds; 0: it need not be."""
+        return self._drainer.within(unit)
+
+    async def drain(self, unit: str) -> None:
+        """Returns when a unit that is to end has no more work and gets none."""
+        await self._drainer.drain(unit)
 
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
@@ -252,8 +263,9 @@ class Agent:
     def _publish(self, name: str) -> None:
         runner = self._runners[name]
         balancer = self._balancers.get(name)
-        unusable = balancer.unusable() if balancer else None
-        report = picture.unit_report(runner.unit.plan, runner.facts, unusable)
+        unusable = balancer.unusable() if balancer else self._drainer.unlisted(name)
+        upstreams = balancer.upstreams() if balancer else None
+        report = picture.unit_report(runner.unit.plan, runner.facts, unusable, upstreams)
         self.publisher.publish(self._ganger.stamped(report))
 
     def _balance(self) -> None:
@@ -262,6 +274,8 @@ class Agent:
         """
         for name, balancer in self._balancers.items():
             balancer.follow(self._runners[name].facts.pid)
+            self._publish(name)
+        for name in self._drainer.routers:
             self._publish(name)
 
     def _record(self, transition: Transition) -> None:

@@ -8,8 +8,15 @@ from supervisor.units import states
 from supervisor.units.facts import Facts
 
 
-def unit_report(unit: PlanUnit, facts: Facts, unusable: str | None = None) -> UnitReport:
-    """``unusable``: why the unit can't be used although it is RUNNING, if so."""
+def unit_report(
+    unit: PlanUnit,
+    facts: Facts,
+    unusable: str | None = None,
+    upstreams: tuple[str, ...] | None = None,
+) -> UnitReport:
+    """``unusable``: why the unit can't be used although it is RUNNING, if so. ``upstreams``: the
+    routers that an nginx passes requests to, if that is known.
+    """
     state = states.public(facts.state)
     last = facts.last_exit
     reasons = (states.reason_of(facts.state) or facts.detail or unusable, facts.log_problem)
@@ -35,4 +42,5 @@ def unit_report(unit: PlanUnit, facts: Facts, unusable: str | None = None) -> Un
         last_exit=ExitReport(code=last.status.code, signal=last.status.signal, at=last.at)
         if last
         else None,
+        upstreams=upstreams,
     )

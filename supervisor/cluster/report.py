@@ -46,7 +46,9 @@ class Order:
 class UnitReport:
     """One unit as users see it, and what a rank and its gang tell each other.
 
-    ``ready``: RUNNING, and what it serves can be used (nginx lists every router that is ready).
+    ``ready``: RUNNING, and what it serves can be used (nginx passes requests to every router that
+    is ready). ``upstreams``: of an nginx, the routers it is known to pass requests to; None: not
+    known, or no nginx.
     ``since``: start of the state, seconds since the epoch. ``started``: start of the process, in
     seconds of the reporting node's monotonic clock, as ``Report.at`` is.
     """
@@ -68,6 +70,7 @@ class UnitReport:
     gpus: tuple[int, ...]
     reason: str
     last_exit: ExitReport | None
+    upstreams: tuple[str, ...] | None = None
     standing: Standing | None = None
     order: Order | None = None
 

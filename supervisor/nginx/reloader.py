@@ -21,6 +21,7 @@ import aiohttp
 from supervisor.errors import SupervisorError
 from supervisor.nginx import finder
 from supervisor.nginx.config import Rendered, Settings, Upstream, render, status_url
+from supervisor.nginx.finder import Program
 from supervisor.nginx.verifier import Verifier
 from supervisor.units.spawner import Spawner
 
@@ -69,6 +70,7 @@ class Reloader:
         self._verifier = Verifier(session, status_url(settings, "/generation"), self._runs)
         self._wanted: frozenset[Upstream] = frozenset()
         self._rejected: str | None = None
+        self._program: Program | None = None
         self._life = 0  # counts starts and ends of nginx: each voids what was learnt before
         self._live = self._published = Live()
         self._changed = asyncio.Event()
@@ -79,7 +81,7 @@ class Reloader:
         Raises SupervisorError when the configuration can't be rendered or written, or nginx is
         not installed or too old.
         """
-        self._settings = replace(self._settings, spares_idle=finder.find(self._binary).spares_idle)
+        self._know(finder.find(self._binary))
         for directory in (Path(self._settings.prefix), self._conf.parent):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,6 +132,8 @@ class Reloader:
 
     async def _converge(self) -> Live:
         wanted, life = self._wanted, self._life
+        if self._program is None:  # it ran before we did
+            self._know(await asyncio.to_thread(finder.find, self._binary))
         rendered = render(self._settings, wanted)
         if not self._runs():
             return Live()  # ``prepare`` writes what is wanted when it starts
@@ -140,6 +144,10 @@ class Reloader:
         if not up_to_date and not await self._reload(rendered, life):
             return Live()
         return Live(frozenset(upstream.name for upstream in wanted), rendered.generation)
+
+    def _know(self, program: Program) -> None:
+        self._program = program
+        self._settings = replace(self._settings, spares_idle=program.spares_idle)
 
     async def _reload(self, rendered: Rendered, life: int) -> bool:
         """False when nginx ended meanwhile."""

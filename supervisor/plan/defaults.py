@@ -143,7 +143,9 @@ BENCHMARK_RESTART = Restart(policy="never")
 # Once it is told to stop nobody waits for its figures.
 BENCHMARK_STOP = Stop(signal="TERM", timeout_s=1.0)
 NGINX_STOP = Stop(signal="QUIT", timeout_s=5.0)  # QUIT: streams may end
-ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0)
+# A router that ends alone leaves nginx first, and its requests may go on for two minutes; at the
+# end of a node only for 2 s.
+ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0, drain_timeout_s=120.0)
 WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang looks every 5 s whether it is idle
 
 # --- The router's flags -----------------------------------------------------------------------

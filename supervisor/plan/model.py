@@ -192,7 +192,9 @@ class Stop:
     """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later.
 
     ``drain`` is a command that is run before, when the end is planned and the unit was RUNNING: it
-    takes the unit out of use, and may take ``drain_timeout_s``. It gets the unit's environment.
+    takes the unit out of use, and may take ``drain_timeout_s``. It gets the unit's environment. A
+    router with an nginx in front of it needs none: before the signal nginx drops it, and its
+    requests may take ``drain_timeout_s`` to end.
     """
 
     signal: str = "TERM"

@@ -41,6 +41,12 @@ class Hooks(Protocol):
     def before_spawn(self, unit: str) -> None:
         """Last preparations for a start; raises SupervisorError or OSError to refuse it."""
 
+    def drain_within(self, unit: str) -> float:
+        """How long it may take to get the unit out of use, in seconds; 0: it need not be."""
+
+    async def drain(self, unit: str) -> None:
+        """Returns when the unit, which is to end, has no more work and gets none."""
+
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Facts of the unit changed, by a transition or without one (a probe's detail)."""
 
@@ -198,9 +204,15 @@ class Runner:
             ready_at_most=(startup and startup.limit_s) or clock.FOREVER,
             quiet_within=(startup and startup.quiet_s) or 0.0,
             stop_within=self.stop_within,
-            drain_within=self.unit.plan.stop.drain_timeout_s if self.unit.plan.stop.drain else 0.0,
+            drain_within=self._drain_within(),
             chance=random.random(),  # noqa: S311 (jitter, no secret)
         )
+
+    def _drain_within(self) -> float:
+        stop = self.unit.plan.stop
+        if self.stop_within < stop.timeout_s:
+            return 0.0  # somebody is in a hurry
+        return stop.drain_timeout_s if stop.drain else self._hooks.drain_within(self.unit.name)
 
     def _remember(self, transition: Transition) -> None:
         self._was_ready |= isinstance(transition.after, states.Running)
@@ -294,10 +306,12 @@ class Runner:
         """Whatever the command says: the unit ends, and what it told stands in the unit's log."""
         stop = self.unit.plan.stop
         try:
-            with self.recorder.output() as output:
-                await self._host.spawner.run(
-                    stop.drain, self.unit.env, output, stop.drain_timeout_s
-                )
+            await self._hooks.drain(self.unit.name)
+            if stop.drain:
+                with self.recorder.output() as output:
+                    await self._host.spawner.run(
+                        stop.drain, self.unit.env, output, stop.drain_timeout_s
+                    )
         except (OSError, TimeoutError):
             pass
         finally:

@@ -44,6 +44,12 @@ class Agent:
     def gate(self, unit: str, *, first: bool) -> str | None:
         return self._gates.get(unit)
 
+    def drain_within(self, unit: str) -> float:
+        return 0.0
+
+    async def drain(self, unit: str) -> None:
+        pass
+
     def before_spawn(self, unit: str) -> None:
         if self._refusals.get(unit):
             raise SupervisorError(self._refusals[unit])
