@@ -41,6 +41,7 @@ class Watcher:
     """One wait. ``teller`` is told where it stands whenever that may have changed.
 
     ``trouble`` tells why the goal can't be reached, when the caller knows better than the agents.
+    ``missing`` says what is, in lines.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Watcher:
         self._teller = teller
         self._trouble = trouble
         self._reached = reaches(goal)
-        self._missing: list[str] = ["no agent answers yet"]
+        self.missing: list[str] = ["no agent answers yet"]
         self._seen = False
         self._past: tuple[Chronicler, list[Entry]] | None = None
         self.status: dict[str, Any] | None = None
@@ -80,16 +81,16 @@ class Watcher:
                 if (outcome := self._judge(answer.value or self.status)) is not None:
                     return outcome
             if trouble := self._trouble():
-                self._missing = [trouble]
+                self.missing = [trouble]
                 return Outcome.LOST
-            self._teller.tell(progress.units(self.status) if self.status else (), self._missing)
+            self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
             if left <= 0:
                 return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:
         """What to say of an outcome that is not REACHED."""
         late = "not in time" if outcome is Outcome.TIMED_OUT else "it can't be reached any more"
-        return "\n".join((late, *(f"  {line}" for line in self._missing)))
+        return "\n".join((late, *(f"  {line}" for line in self.missing)))
 
     def _ask(self, version: str, wait: float) -> client.Answer:
         cluster = client.cluster(self._run_dir)
@@ -102,7 +103,7 @@ class Watcher:
         if self._goal == "stopped":
             return Outcome.REACHED
         if self._seen:
-            self._missing = ["the agent has gone"]
+            self.missing = ["the agent has gone"]
             return Outcome.LOST
         return None
 
@@ -114,12 +115,12 @@ class Watcher:
             raise NothingThere(f"cannot wait for {', '.join(unnamed)}: no such unit")
         self._seen = True
         units = progress.units(self.status)
-        self._missing = self._what_is_missing(units)
-        if not self._missing:
+        self.missing = self._what_is_missing(units)
+        if not self.missing:
             return Outcome.REACHED
         lost = [unit for unit in units if self._goal == "running" and progress.is_lost(unit)]
         if lost:
-            self._missing = self._what_is_missing(lost)
+            self.missing = self._what_is_missing(lost)
             return Outcome.LOST
         return None
 

@@ -1,6 +1,7 @@
 """The command line around the verbs."""
 
 import argparse
+import json
 import signal
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from supervisor.errors import InvalidDocument, NothingThere, Problem, Supervisor
 def test_the_version_is_printed(words, capsys):
     assert main(words) == 0
     assert capsys.readouterr() == (f"pdsup {__version__}\n", "")
+
+
+def test_the_version_as_json_is_one_value(capsys):
+    assert main(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": __version__}
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])

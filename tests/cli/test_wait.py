@@ -1,5 +1,6 @@
 """``pdsup wait``."""
 
+import json
 import signal
 import socket
 
@@ -130,3 +131,22 @@ def test_a_wait_for_the_end_without_an_agent_is_over(pdsup):
 @pytest.mark.parametrize("words", [["--for", "later"], ["--timeout", "soon"]])
 def test_a_wait_that_makes_no_sense_is_wrong_usage(pdsup, words):
     assert pdsup("wait", *words).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "status", "outcome"),
+    [("sound", 0, "reached"), ("broken", 1, "lost"), ("slow", 124, "timed_out")],
+)
+def test_the_outcome_as_json_is_one_value_with_what_is_missing(
+    agents, pdsup, unit, status, outcome
+):
+    plan = agents.plan(
+        agents.unit("broken", "false", restart=FAST), agents.unit("sound"),
+        agents.listener("slow", delay=1000.0),
+    )  # fmt: skip
+    agents.start(plan)
+    agents.reaches("FATAL", "broken")
+    done = pdsup("wait", "--json", "--timeout", "0.2", unit)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["outcome"], found["goal"]) == (status, outcome, "running")
+    assert [line.split()[0] for line in found["missing"]] == ([] if status == 0 else [unit])

@@ -10,10 +10,11 @@ EXAMPLE = "pdsup version"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+    """In which form."""
+    parser.add_argument("--json", action="store_true", help="one JSON value")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints it."""
-    print(f"pdsup {__version__}")
+    """Of what is installed here; ``status --json`` has that of each agent."""
+    print(f'{{"version": "{__version__}"}}' if args.json else f"pdsup {__version__}")
     return 0

@@ -17,6 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--for", dest="goal", choices=("running", "stopped"), default="running", help="the goal"
     )
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds (default: no limit)")
+    parser.add_argument(
+        "--json", action="store_true", help="at the end one JSON value with what is missing"
+    )
     parser.add_argument("--run-dir", help="which run, when several are on this machine")
 
 
@@ -25,6 +28,11 @@ def run(args: argparse.Namespace) -> int:
     with on_stderr(reaches(args.goal)) as teller:
         watcher = Watcher(args.run_dir, args.units, args.goal, teller)
         outcome = watcher.watch(args.timeout)
-    if outcome is not Outcome.REACHED:
+    if args.json:
+        import json
+
+        found = {"goal": args.goal, "outcome": outcome.name.lower(), "missing": watcher.missing}
+        print(json.dumps(found, indent=2))
+    elif outcome is not Outcome.REACHED:
         say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
     return outcome.value
