@@ -17,6 +17,7 @@ from supervisor.agent.counter import Counter
 from supervisor.agent.counts import Reloads
 from supervisor.agent.drainer import Drainer
 from supervisor.agent.ender import Ender
+from supervisor.agent.examiner import Examiner
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.operator import Operator
@@ -29,6 +30,7 @@ from supervisor.cluster.report import Peer
 from supervisor.errors import SupervisorError
 from supervisor.units import lifecycle, recorder, states
 from supervisor.units.bookkeeper import Bookkeeper, Ledger
+from supervisor.units.collector import Collector
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, Transition
 from supervisor.units.messenger import BEGAN, REPLACE, Messenger
@@ -111,6 +113,10 @@ class Agent:
             for runner in self._runners.values()
             if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
         ]
+        collector = Collector(assignment.place.run_dir, self._spawner)
+        self._examiner = Examiner(
+            self.plan, self._runners, collector, tasks, self.gates.look, self._publish
+        )
         self.operator = Operator(self._runners, self.publisher)
         found = {name: runner.facts.state for name, runner in self._runners.items()}
         self.counter = Counter(found, clock.monotonic())
@@ -176,6 +182,7 @@ class Agent:
         finally:
             for task in serving:
                 task.cancel()
+            await self._examiner.close()
             await self.gates.close()
             await self.poller.close()
             # A child that ends later must not call into a loop that is closed.
@@ -252,6 +259,10 @@ class Agent:
             self._record(transition)
         self._react_soon()
 
+    async def examine(self, unit: str, reason: str) -> str:
+        """Takes the evidence of a unit that was found dead, and of its gang; tells where it is."""
+        return await self._examiner.examine(unit, reason, self.bell)
+
     def _warn_of_log(self, unit: str) -> None:
         problem = self._runners[unit].facts.log_problem
         if problem and problem != self._log_problems.get(unit):
@@ -266,7 +277,7 @@ class Agent:
         unusable = balancer.unusable() if balancer else self._drainer.unlisted(name)
         upstreams = balancer.upstreams() if balancer else None
         report = picture.unit_report(runner.unit.plan, runner.facts, unusable, upstreams)
-        self.publisher.publish(self._ganger.stamped(report))
+        self.publisher.publish(self._examiner.stamped(self._ganger.stamped(report)))
 
     def _balance(self) -> None:
         """At once, not soon: whoever hears that a router is ready must not find nginx ready too
@@ -323,6 +334,7 @@ class Agent:
         self._balance()
         for name in self._ganger.units:
             self._publish(name)
+        self._examiner.follow()
         for repairer in self._repairers:
             repairer.follow()
         waiting = {

@@ -10,7 +10,7 @@ from supervisor.cluster import gate
 from supervisor.cluster.report import Peer, Report, UnitReport
 from supervisor.plan.model import Plan
 
-BETWEEN_AGENTS = ("started", "standing", "order", "upstreams")
+BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination")
 SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
 
 

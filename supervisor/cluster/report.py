@@ -43,6 +43,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """The evidence of a run that was found dead, or whose gang was: being taken, or taken."""
+
+    run: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReport:
     """One unit as users see it, and what a rank and its gang tell each other.
 
@@ -73,6 +81,7 @@ class UnitReport:
     upstreams: tuple[str, ...] | None = None
     standing: Standing | None = None
     order: Order | None = None
+    examination: Examination | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,9 @@ class Knobs:
     busy_port: Literal["none", "http", "bootstrap"] = _fault(
         "none", "act as if that port were taken: http ends in rc 1, bootstrap only logs"
     )
+    unregistered_ranks: int = _fault(
+        0, "so many ranks of a prefill never register: /route of its bootstrap port says 503"
+    )
     exit_after_seconds: float = _fault(NEVER, "die so long after the start (or the POST); 0: now")
     exit_code: Annotated[int, "exit code"] = _fault(
         -9, "how to die: an exit code, or minus a signal"

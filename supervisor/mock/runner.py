@@ -68,7 +68,7 @@ async def _live_as_leader(engine: Engine, stack: AsyncExitStack) -> None:
     leader = Leader(options.nnodes, engine.lose_rank)
     stack.callback(leader.close)
     if options.has_bootstrap:
-        await _open_bootstrap(options, knobs, leader, stack)
+        await _open_bootstrap(options, engine.injector, leader, stack)
     if options.nnodes > 1 and options.dist_init_addr:
         await leader.open(options.dist_init_addr)
         await leader.gather(knobs.gang_seconds)
@@ -133,16 +133,17 @@ async def _load(knobs: Knobs) -> None:
 
 
 async def _open_bootstrap(
-    options: Options, knobs: Knobs, leader: Leader, stack: AsyncExitStack
+    options: Options, injector: Injector, leader: Leader, stack: AsyncExitStack
 ) -> None:
     """A port it cannot have is only logged, as SGLang does; the worker will look healthy."""
     from supervisor.mock import server
 
     def registered() -> int:
-        return len(leader.loaded) * options.ranks // options.nnodes
+        loaded = len(leader.loaded) * options.ranks // options.nnodes
+        return loaded - injector.knobs.unregistered_ranks
 
     try:
-        if knobs.busy_port == "bootstrap":
+        if injector.knobs.busy_port == "bootstrap":
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         app = server.bootstrap(options, registered)
         port = options.disaggregation_bootstrap_port

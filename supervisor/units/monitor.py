@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from supervisor.units import lifecycle
@@ -12,11 +12,14 @@ from supervisor.units.prober import Asked, Prober
 
 @dataclass(frozen=True, slots=True)
 class Patron:
-    """Who is told. ``news``: what to say of a unit that is not ready yet."""
+    """Who is told. ``news``: what to say of a unit that is not ready yet. ``examine``: takes the
+    evidence of a dead one, and tells where it lies.
+    """
 
     tell: Callable[[lifecycle.Event], None]
     is_starting: Callable[[], bool]
     news: Callable[[str], None]
+    examine: Callable[[str], Awaitable[str]]
 
 
 class Monitor:
@@ -34,6 +37,7 @@ class Monitor:
         self._number = number
         self._patron = patron
         self._watch = prober.watch(subject, self, ready=ready)
+        self.subject = subject
 
     @property
     def asked(self) -> Sequence[Asked]:
@@ -61,4 +65,5 @@ class Monitor:
 
     async def found_dead(self, detail: str) -> None:
         """See ``prober.Listener``."""
-        self._patron.tell(lifecycle.FoundDead(self._number, detail))
+        told = await self._patron.examine(detail)
+        self._patron.tell(lifecycle.FoundDead(self._number, f"{detail}; {told}"))

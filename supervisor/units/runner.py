@@ -50,6 +50,9 @@ class Hooks(Protocol):
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Facts of the unit changed, by a transition or without one (a probe's detail)."""
 
+    async def examine(self, unit: str, reason: str) -> str:
+        """Takes the evidence of a unit that was found dead; tells where it lies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -331,7 +334,12 @@ class Runner:
             log_path=unit.log_path,
             log_start=self.recorder.start,
         )
-        patron = Patron(self.tell, lambda: isinstance(self.facts.state, states.Starting), self._say)
+        patron = Patron(
+            tell=self.tell,
+            is_starting=lambda: isinstance(self.facts.state, states.Starting),
+            news=self._say,
+            examine=lambda reason: self._hooks.examine(self.unit.name, reason),
+        )
         return Monitor(run, subject, self._host.prober, patron, ready=ready)
 
     def _stop_probing(self) -> None:
@@ -353,6 +361,7 @@ class Runner:
     def _main_ended(self, run: int, status: ExitStatus) -> None:
         self._process = None
         self._stop_probing()
+        self.monitor = None
         last = LastExit(status, clock.wall())
         self.facts = replace(self.facts, pid=None, started=None, last_exit=last)
         if not self._given_up:  # else the agent itself is at its end

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from supervisor.assignment.compile import RUN_VARIABLE
+from supervisor.units.evidence import Process
 from supervisor.units.health import Seen
 from supervisor.units.tree import Identity, Leftover, Usage
 
@@ -123,6 +125,58 @@ def look_at(pid: int) -> Leftover | None:
     """What shows whose a process is; None when there is none."""
     stat = _stat(pid)
     return Leftover(pid, stat.started, stat.session, _tag(pid), _mark(pid)) if stat else None
+
+
+def describe(pid: int) -> Process | None:
+    """All that is worth keeping of a process that hangs; None when there is none.
+
+    The command line of one that waits in the kernel (state D) is not read: that may wait as well.
+    """
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    state = stat.state.decode()
+    command = b"" if state == "D" else _read(pid, "cmdline")
+    return Process(
+        pid=pid,
+        parent=stat.parent,
+        name=stat.name,
+        state=state,
+        command=command.replace(b"\0", b" ").decode(errors="replace").strip(),
+        threads=tuple(_thread(task.name, pid) for task in _tasks(pid)),
+        stack=text(pid, "stack"),
+    )
+
+
+def sockets(pid: int) -> list[int]:
+    """The inodes of the sockets that a process has open."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                target = str(entry.readlink())
+                if target.startswith("socket:["):
+                    found.append(int(target[8:-1]))
+    return found
+
+
+def text(pid: int, name: str) -> str:
+    """A file of /proc/PID; empty where it can't be read."""
+    return _read(pid, name).decode(errors="replace")
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    except OSError:
+        return []
+
+
+def _thread(task: str, pid: int) -> str:
+    stat = _read(pid, f"task/{task}/stat")
+    state = _Stat(stat).state.decode() if stat else "?"
+    where = text(pid, f"task/{task}/wchan")
+    return f"state {state}" + (f" in {where}" if where not in ("", "0") else "")
 
 
 class _Stat:

@@ -69,6 +69,9 @@ class Agent:
             event=type(transition.event).__name__ if transition else None,
         )
 
+    async def examine(self, unit: str, reason: str) -> str:
+        return f"examined {unit}"
+
     def add(self, text: str) -> None:
         unit: AssignedUnit = pickle.loads(base64.b64decode(text))  # noqa: S301 (our own test)
         self._runners[unit.name] = Runner(unit, self._host, self)
