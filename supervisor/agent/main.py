@@ -200,6 +200,8 @@ class Agent:
         """
         if self._messenger.pid is None:
             raise SupervisorError(f"cannot reload the agent of {self.node}: it has no guardian")
+        if self._end.is_set():
+            raise SupervisorError(f"cannot reload the agent of {self.node}: it ends its units")
         if (complaint := await self._spawner.complaint(TRIAL, TRIAL_S)) is not None:
             raise SupervisorError(f"cannot reload the agent of {self.node}: {complaint}")
         self._log.info("making way for a new agent")
