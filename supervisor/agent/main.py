@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from pathlib import Path
 from typing import Protocol
 
 import aiohttp
 
 from supervisor import clock
-from supervisor.agent import journal, picture
+from supervisor.agent import picture
 from supervisor.agent.balancer import Balancer
+from supervisor.agent.chronicler import Chronicler
 from supervisor.agent.counter import Counter
 from supervisor.agent.counts import Reloads
 from supervisor.agent.drainer import Drainer
@@ -84,6 +84,7 @@ class Agent:
         self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
+        self._chronicler = Chronicler(assignment.place)
         self._bookkeeper = Bookkeeper(
             assignment.place.state_dir, assignment.digest, inherited, messenger.pid
         )
@@ -303,13 +304,9 @@ class Agent:
             alarming = state in ("FATAL", "BACKOFF", "UNHEALTHY")
             tell = self._log.warning if alarming else self._log.info
             tell("unit", unit=transition.unit, state=state, reason=reason)
-        line = journal.line(transition, self.node, clock.wall())
-        path = Path(self.assignment.place.run_dir, "events", f"{self.node}.jsonl")
-        try:
-            with path.open("a") as file:
-                file.write(line)
-        except OSError as error:  # a full disk does not stop supervision
-            self._log.warning("cannot write the journal", path=str(path), cause=error.strerror)
+        if (problem := self._chronicler.write(transition)) is not None:
+            path = str(self._chronicler.path)
+            self._log.warning("cannot write the journal", path=path, cause=problem)
 
     def _peer_changed(self, node: str) -> None:
         self.gates.forget(self._units_of.get(node, ()))
