@@ -288,8 +288,7 @@ class Agent:
         """
         for name, balancer in self._balancers.items():
             balancer.follow(self._runners[name].facts.pid)
-            self._publish(name)
-        for name in self._drainer.routers:
+        for name in (*self._balancers, *self._drainer.routers):
             self._publish(name)
 
     def _record(self, transition: Transition) -> None:

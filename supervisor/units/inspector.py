@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections.abc import Iterable
+from itertools import pairwise
 
 from supervisor import clock
 from supervisor.plan.model import Bind
 
 # To look who holds a port is dear, so the answer serves for a while.
 HOLDER_S = 10.0
+# What the command of an agent holds.
+AGENT = "supervisor.launcher"
 
 
 class Inspector:
@@ -55,7 +59,7 @@ def port_holder(address: str, bind: Bind, ports: dict[str, int]) -> str | None:
 
 def held(port: int, who: str) -> str:
     """The sentence."""
-    return f"port {port} is held by {who}"
+    return f"port {port} is held by {who}; end that first"
 
 
 def busy_port(address: str, bind: Bind, ports: dict[str, int]) -> int | None:
@@ -97,8 +101,18 @@ def holder(address: str, bind: Bind, port: int) -> str:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(connection.pid)
             command = " ".join(process.cmdline()) or process.name()
-            return f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
+            who = f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
+            return who + _whose(parent.cmdline() for parent in process.parents())
     return "a process that can't be seen from here (another user's or another container's)"
+
+
+def _whose(commands: Iterable[list[str]]) -> str:
+    """Of which run a process is, when one of the commands above it is an agent's."""
+    for words in commands:
+        for flag, run_dir in pairwise(words):
+            if flag == "--run-dir" and AGENT in words:
+                return f" of the run that pdsup shutdown --run-dir {_shown(run_dir)} ends"
+    return ""
 
 
 def _shown(command: str) -> str:

@@ -295,6 +295,8 @@ class Router:
         app = web.Application(client_max_size=2**30)
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/dies", self._die)
+        app.router.add_get("/big/{mib}", self._send_much)
+        app.router.add_post("/count", self._count)
         app.router.add_route("*", "/{any:.*}", self._name)
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self.runner.setup()
@@ -313,6 +315,16 @@ class Router:
         self.bodies.append(len(await request.read()))
         request.transport.abort()
         return web.Response()
+
+    async def _send_much(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(int(request.match_info["mib"])):
+            await response.write(bytes(1 << 20))
+        return response
+
+    async def _count(self, request: web.Request) -> web.Response:
+        return web.Response(text=str(sum([len(part) async for part in request.content.iter_any()])))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -343,3 +355,19 @@ async def router():
 def make_settings():
     """Settings of an nginx on an address of its own."""
     return settings_of
+
+
+@pytest.fixture
+def run_any():
+    """Makes a bench with one kind of nginx or the other; to be entered."""
+    return running
+
+
+@pytest.fixture
+def fake_nginx():
+    return FakeMaster
+
+
+@pytest.fixture
+def real_nginx():
+    return RealMaster

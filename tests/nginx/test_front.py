@@ -13,8 +13,11 @@ import aiohttp
 import pytest
 
 from supervisor.nginx.config import render
+from tests.nginx.test_config import parse, skeleton
 
 NOBODY = 65534
+# 1024 by hand, which takes some seconds.
+BODY_MIB = int(os.environ.get("PDSUP_TEST_BODY_MIB", "64"))
 
 
 async def served_by(nginx, count=1, body=b"{}", path="/v1/chat/completions", headers=()):
@@ -191,6 +194,63 @@ async def test_a_prompt_over_the_limit_gets_413_and_one_below_passes(
             assert response.status == 413
 
 
+async def test_a_large_answer_streams_through_and_touches_no_disk(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    received = 0
+    async with nginx.session.get(f"{nginx.front}/big/{BODY_MIB}") as response:
+        async for part in response.content.iter_any():
+            received += len(part)
+    assert received == BODY_MIB << 20
+    assert list(Path(nginx.settings.prefix, "proxy").iterdir()) == []
+
+
+async def test_a_large_request_streams_through_and_touches_no_disk(
+    tmp_path, session, run_bench, make_settings, router
+):
+    async def much():
+        for _ in range(BODY_MIB):
+            yield bytes(1 << 20)
+
+    settings = make_settings(tmp_path, client_max_body_size="2g")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        await balance_over(nginx, await router("router-0"))
+        async with session.post(nginx.front + "/count", data=much()) as response:
+            assert int(await response.text()) == BODY_MIB << 20
+        assert list(Path(settings.prefix, "client_body").iterdir()) == []
+
+
+async def test_a_prompt_of_45_mb_passes_and_one_of_twice_that_gets_413(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    prompt = 45 * 1000 * 1000
+    async with nginx.session.post(nginx.front + "/count", data=io.BytesIO(bytes(prompt))) as found:
+        assert (found.status, await found.text()) == (200, str(prompt))
+    twice = io.BytesIO(bytes(2 * prompt))
+    async with nginx.session.post(nginx.front + "/count", data=twice) as refused:
+        assert refused.status == 413
+
+
+@pytest.mark.parametrize(("limit", "arrives"), [("4s", True), ("1s", False)])
+async def test_a_stream_may_stand_still_for_as_long_as_its_timeout(
+    tmp_path, session, run_bench, make_settings, router, limit, arrives
+):
+    settings = make_settings(tmp_path, stream_timeout=limit)
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        idle = await router("router-0")
+        await balance_over(nginx, idle)
+        async with session.get(nginx.front + "/stream") as response:
+            assert await response.content.readexactly(6) == b"first "
+            rest = asyncio.create_task(response.read())
+            await asyncio.wait({rest}, timeout=2.0)
+            idle.released.set()
+            if arrives:
+                assert await rest == b"last"
+            else:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await rest
+
+
 async def test_the_status_server_tells_health_generation_and_counters(nginx, router):
     live = await balance_over(nginx, await router("router-0"))
     texts = {}
@@ -270,6 +330,8 @@ async def test_braces_and_semicolons_in_a_path_stay_in_the_path(
         await nginx.until_live()
         command = [nginx.master.binary, "-p", nginx.settings.prefix, "-c", nginx.conf, "-T", "-q"]
         dump = await asyncio.to_thread(subprocess.check_output, command, text=True)
-        assert render(nginx.settings, []).text in dump
+        assert render(nginx.reloader._settings, []).text in dump
+        plain = render(make_settings(tmp_path, user=nginx.settings.user), []).text
+        assert skeleton(parse(dump)) == skeleton(parse(plain))
         async with session.get(nginx.front) as response:
             assert response.status == 503

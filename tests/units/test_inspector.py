@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,24 @@ def test_a_stranger_is_named_by_pid_command_and_user(address: str) -> None:
     assert said is not None
     assert said.startswith(f"port {PORT} is held by pid {pid} ({sys.executable} -c")
     assert "user " in said
+
+
+def test_a_unit_of_another_run_is_named_with_what_ends_it(address: str) -> None:
+    listen = f"import socket; s = socket.create_server(({address!r}, {PORT})); print(1, flush=True)"
+    child = [sys.executable, "-c", f"{listen}; s.accept()"]
+    command = f"import subprocess; subprocess.run({child!r})"
+    words = [sys.executable, "-c", command, "supervisor.launcher", "--run-dir", "/runs/other"]
+    agent = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert agent.stdout is not None and agent.stdout.readline()
+        said = port_holder(address, "address", {"http": PORT})
+    finally:
+        os.killpg(agent.pid, signal.SIGKILL)
+        agent.communicate()
+    assert said is not None
+    assert said.endswith(
+        " of the run that pdsup shutdown --run-dir /runs/other ends; end that first"
+    )
 
 
 @pytest.mark.parametrize(
