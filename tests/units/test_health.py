@@ -103,11 +103,10 @@ def test_counters_tell_better_than_output_whether_a_unit_works():
         ({"lines": 1}, True),
         ({"cpu_s": 0.4}, False),
         ({"cpu_s": 0.6}, True),
-        ({"gpu_bytes": 1 << 30}, True),
     ],
     ids=str,
 )
-def test_a_unit_loads_while_lines_cpu_time_or_gpu_memory_grow(change, moved):
+def test_a_unit_loads_while_lines_or_cpu_time_grow(change, moved):
     after = Signs(**{"at": 5.0, "lines": 0, **change})
     assert health.loads(Signs(0.0, 0), after) == moved
 
