@@ -93,7 +93,7 @@ class Measurer:
         """One after another, each unit once, for a bounded time."""
         units = dict(units)
         seen = len(run.stamps(0))
-        until = time.monotonic() + CRASHES_S
+        until, longest = time.monotonic() + CRASHES_S, 0.0
         for index, (name, pid) in enumerate(list(units.items())):
             if time.monotonic() > until:
                 break
@@ -104,8 +104,8 @@ class Measurer:
             units[name] = new.pid
             self.samples["crash"].append(new.at - begin)
             # Else the next crash always came just after a peer that looks now and then has looked.
-            phase = (index * GOLDEN) % 1
-            time.sleep(0.01 + phase * (new.at - begin))
+            longest = max(longest, new.at - begin)
+            time.sleep(0.01 + (index + 1) * GOLDEN % 1 * longest)
         return units
 
     def _storm(self, run: Running, units: dict[str, int]) -> dict[str, int]:
