@@ -43,7 +43,7 @@ def main() -> None:
                 measurer.log(args.log_mib << 20, piped=piped)
     samples = {name: measurer.samples for name, measurer in measurers.items()}
     goals = _verdict(page.missed(samples.get("pdsup", {}), **units))
-    found = f"{_where()}\n\n{page.table(samples, **units)}\n\n{goals}\n"
+    found = f"{_where(args.rounds)}\n\n{page.table(samples, **units)}\n\n{goals}\n"
     print(found)
     if args.write:
         before, _, rest = NUMBERS.read_text("utf-8").partition(BEGIN)
@@ -64,14 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _where() -> str:
+def _where(rounds: int) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     versions = STORE / "versions"
     peers = versions.read_text().splitlines() if versions.exists() else ["no peers"]
     return (
         f"{time.strftime('%-d %B %Y')}; {os.cpu_count()} cores, {memory} GiB,"
         f" Linux {platform.release().split('-')[0]}, Python {platform.python_version()};"
-        f" load before it {LOAD:.1f}; {', '.join(peers)}."
+        f" load before it {LOAD:.1f}; {', '.join(peers)}; rounds: {rounds}."
     )
 
 

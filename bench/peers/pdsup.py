@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 from bench.peers.peer import LocalConnection, Unit, timed
 
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
+# Of this process alone, so that two benchmarks may run at once.
+ADDRESS = f"127.119.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
 
 
@@ -67,8 +70,7 @@ def _plan(units: Sequence[Unit]) -> dict[str, Any]:
     return {
         "plan": 1,
         "name": "bench",
-        "control_port": 39440,
-        "nodes": [{"name": "node0", "address": "127.0.0.1"}],
+        "nodes": [{"name": "node0", "address": ADDRESS}],
         "units": [_unit(unit) for unit in units],
     }
 
