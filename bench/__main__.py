@@ -36,11 +36,12 @@ def main() -> None:
     for number in range(1, args.rounds + 1):
         for peer in chosen:
             print(f"round {number} of {args.rounds}: {peer.name}", file=sys.stderr)
-            measurer = measurers[peer.name]
-            measurer.life()
-            measurer.crowd()
-            for piped in sorted(peer.pipes()):
-                measurer.log(args.log_mib << 20, piped=piped)
+            try:
+                _round(peer, measurers[peer.name], args.log_mib << 20)
+            except (RuntimeError, TimeoutError) as error:
+                if isinstance(peer, Pdsup):
+                    raise
+                print(f"the rest of it is left out: {error}", file=sys.stderr)
     samples = {name: measurer.samples for name, measurer in measurers.items()}
     goals = _verdict(page.missed(samples.get("pdsup", {}), **units))
     found = f"{_where(args.rounds)}\n\n{page.table(samples, **units)}\n\n{goals}\n"
@@ -49,6 +50,13 @@ def main() -> None:
         before, _, rest = NUMBERS.read_text("utf-8").partition(BEGIN)
         _, _, after = rest.partition(END)
         NUMBERS.write_text(f"{before}{BEGIN}\n{found}\n{END}{after}", "utf-8")
+
+
+def _round(peer: Peer, measurer: Measurer, log_size: int) -> None:
+    measurer.life()
+    measurer.crowd()
+    for piped in sorted(peer.pipes()):
+        measurer.log(log_size, piped=piped)
 
 
 def _parser() -> argparse.ArgumentParser:
