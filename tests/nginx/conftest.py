@@ -1,6 +1,6 @@
 """A real nginx, a fake one that the same tests verify, and tiny routers behind them.
 
-Every test has its own loopback addresses 127.2.x.y, so the ports are always the same.
+Every test has its own loopback addresses from 127.200.x.y on, so the ports are always the same.
 """
 
 import asyncio
@@ -42,7 +42,8 @@ _hosts = itertools.count(1)
 
 
 def address() -> str:
-    return f"127.2.{os.getpid() % 250}.{next(_hosts)}"
+    block, host = divmod(next(_hosts), 250)
+    return f"127.{200 + block}.{os.getpid() % 250}.{host + 1}"
 
 
 def settings_of(directory: Path, **changes) -> Settings:
