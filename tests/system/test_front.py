@@ -6,7 +6,6 @@ The load is short here; PDSUP_TEST_LOAD_S makes it longer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import time
@@ -17,7 +16,6 @@ import aiohttp
 import pytest
 
 from tests.system.cluster import ROOT, Cluster, until
-from tests.system.load import chat
 
 LOAD_S = float(os.environ.get("PDSUP_TEST_LOAD_S", "8"))
 CLIENTS = 12
@@ -174,26 +172,3 @@ def test_a_killed_router_is_out_of_nginx_within_half_a_second_and_back_when_read
     assert len(crowd.failures) <= CLIENTS  # what was on it when it died
     assert crowd.answered > 0
     until(lambda: two_routers.units()["router-1"]["ready"], "router-1 is back")
-
-
-def test_a_router_with_every_breaker_of_a_role_open_leaves_nginx_until_its_trial_succeeds(
-    two_routers: Cluster,
-) -> None:
-    def routers() -> list[dict[str, object]]:
-        return [two_routers.units()[f"router-{i}"] for i in range(2)]
-
-    def fail() -> bool:
-        for _ in range(8):
-            with contextlib.suppress(OSError):
-                chat(two_routers.url())
-        found = routers()
-        said.update(str(router["reason"]) for router in found)
-        return all(router["state"] == "UNHEALTHY" for router in found)
-
-    said: set[str] = set()
-    assert two_routers.command("stop", "decode-*").returncode == 0
-    until(fail, "both routers are UNHEALTHY", within=60)
-    # After half a minute a router's own health checks find the decodes dead too, and say so first.
-    assert any("has an open breaker, and a trial request failed: HTTP 503" in one for one in said)
-    assert two_routers.command("start", "decode-*").returncode == 0
-    until(lambda: all(router["ready"] for router in routers()), "they are back", within=60)
