@@ -12,6 +12,7 @@ import aiohttp
 from supervisor import clock
 from supervisor.agent import picture
 from supervisor.agent.balancer import Balancer
+from supervisor.agent.bouncer import Bouncer
 from supervisor.agent.chronicler import Chronicler
 from supervisor.agent.counter import Counter
 from supervisor.agent.counts import Reloads
@@ -109,6 +110,7 @@ class Agent:
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
+        self._bouncer = Bouncer(self.plan, self._runners, self.gates.look)
         self._repairers = [
             Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
             for runner in self._runners.values()
@@ -333,6 +335,7 @@ class Agent:
         for name in self._ganger.units:
             self._publish(name)
         self._examiner.follow()
+        self._bouncer.follow()
         for repairer in self._repairers:
             repairer.follow()
         waiting = {

@@ -104,6 +104,8 @@ def followed(plan: Plan, node: str) -> set[str]:
         if unit.node == node:
             names |= {need.unit for need in unit.needs.units}
             names |= set(unit.nginx.upstreams if unit.nginx else ())
+            if plan.bounce_decodes != "never" and unit.role == "decode":
+                names |= {other.name for other in plan.units if other.role == "prefill"}
         if unit.nginx and any(plan.by_name[name].node == node for name in unit.nginx.upstreams):
             names.add(unit.name)
     for members in gang.ranks(plan).values():

@@ -35,6 +35,8 @@ def compile_plan(
         nodes=site.nodes,
         units=front.benchmark((*units, *routers, *balancers), deployment, site),
         bind=bind,
+        on_fatal=deployment.on_fatal,
+        bounce_decodes=deployment.bounce_decodes,
     )
     found = graph.check(plan)
     in_recipe = [_in_recipe(problem, plan, deployment) for problem in found]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from supervisor.plan.model import Restart, Role
+from supervisor.plan.model import BounceDecodes, OnFatal, Restart, Role
 from supervisor.plan.recipe import Launcher
 
 Engine = Literal["sglang", "mock"]
@@ -99,6 +99,8 @@ class Deployment:
     at: str
     load_deadline_s: float
     benchmark: tuple[str, ...] = ()
+    on_fatal: OnFatal = "continue"
+    bounce_decodes: BounceDecodes = "never"
 
     @property
     def nodes(self) -> int:

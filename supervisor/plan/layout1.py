@@ -40,6 +40,8 @@ def deployment(recipe: Recipe, engine: Engine | None, problems: list[Problem]) -
         at="resources",
         load_deadline_s=settings.load_deadline(recipe.health_check, problems),
         benchmark=settings.benchmark(recipe.benchmark, problems),
+        on_fatal=recipe.on_fatal or "continue",
+        bounce_decodes=recipe.bounce_decodes or "never",
     )
 
 

@@ -14,6 +14,8 @@ from typing import Literal
 Kind = Literal["worker", "router", "nginx", "service", "benchmark"]
 Role = Literal["prefill", "decode", "agg"]
 Bind = Literal["any", "address"]
+OnFatal = Literal["continue", "stop-cluster"]
+BounceDecodes = Literal["never", "on-prefill-restart"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,13 +281,15 @@ class Plan:
 
     ``bind``: the units listen on all addresses of their node (and are asked over loopback), or
     only on the node's own. ``on_fatal``: whether the run goes on without a unit that is FATAL.
+    ``bounce_decodes``: whether all decodes begin anew when a prefill is back after a restart.
     """
 
     plan: Literal[1]
     name: str
     bind: Bind = "any"
     control_port: int = 9440
-    on_fatal: Literal["continue", "stop-cluster"] = "continue"
+    on_fatal: OnFatal = "continue"
+    bounce_decodes: BounceDecodes = "never"
     nodes: tuple[Node, ...]
     units: tuple[PlanUnit, ...]
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from supervisor.plan.model import BounceDecodes, OnFatal
+
 # How a router is started: as a Python module, or its successor as a program.
 Launcher = Literal["sglang_router.launch_router", "smg launch"]
 
@@ -161,3 +163,5 @@ class Recipe:
     environment: dict[str, Any] | None = None
     network: Network | None = None
     benchmark: Any = None
+    on_fatal: OnFatal | None = None
+    bounce_decodes: BounceDecodes | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from supervisor.plan import recipe
+from supervisor.plan.model import BounceDecodes, OnFatal
 from supervisor.plan.recipe import HealthCheck, Launcher, Model, Network
 
 _ROLE = frozenset({"container", "critical", "engine", "model", "placement", "sidecar"})
@@ -110,3 +111,5 @@ class RolesRecipe:
     environment: dict[str, Any] | None = None
     network: Network | None = None
     benchmark: Any = None
+    on_fatal: OnFatal | None = None
+    bounce_decodes: BounceDecodes | None = None
