@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 # No recipe or plan nests deeper than ten; Python's own recursion limit is 1000.
 MAX_DEPTH = 64
+TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
 # A plan of 1000 nodes has about 100,000 values. More can only be aliases of aliases.
 MAX_VALUES = 2_000_000
 
@@ -66,6 +67,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     said = error.problem or "it makes no sense here"
+    if "nesting depth" in said:  # libyaml's own limit, where the parser reads far ahead
+        return Problem("", TOO_DEEP, line, column)
     tab = "".join(text.splitlines()[line - 1 : line])[column - 1 : column] == "\t"
     hint = "; indent with spaces, not tabs" if tab else ""
     context = f" ({error.context})" if error.context else ""
@@ -124,7 +127,7 @@ class _Reader:
 
     def _item(self, event: Any, path: str, depth: int) -> Item:
         if depth > MAX_DEPTH:
-            raise _Stop(_problem(event, path, f"nests deeper than {MAX_DEPTH} levels"))
+            raise _Stop(_problem(event, path, TOO_DEEP))
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
         before = self._values
