@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from supervisor.units.gpus import Gpu
+from supervisor.units.gpus import Gpu, Holder
 
 # Of nvmlDeviceGetCurrentClocksThrottleReasons: hardware slowdown, software and hardware thermal
 # slowdown, power brake. The other reasons are no trouble: idle, or the power limit that was set.
@@ -52,3 +52,35 @@ def _gpu(nvml: Any, index: int) -> Gpu:
         )
     except nvml.NVMLError:
         return Gpu(index=index, up=False)
+
+
+def holders(indexes: tuple[int, ...]) -> tuple[Holder, ...]:
+    """Every process with memory on one of these GPUs, as far as it can be known, as ``gpus``."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return ()
+    return look_for_holders(nvml, indexes)
+
+
+def look_for_holders(nvml: Any, indexes: tuple[int, ...]) -> tuple[Holder, ...]:
+    """By the package, as ``look``."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # no driver
+        return ()
+    try:
+        return tuple(found for index in indexes for found in _holders(nvml, index))
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _holders(nvml: Any, index: int) -> tuple[Holder, ...]:
+    """A GPU that can't be asked has none: that it is lost is for the unit to say."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except nvml.NVMLError:
+        return ()
+    # What a process has is not told everywhere (None).
+    return tuple(Holder(index, one.pid, one.usedGpuMemory or 0) for one in found)

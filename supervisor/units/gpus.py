@@ -17,3 +17,12 @@ class Gpu:
     celsius: int | None = None
     watts: float | None = None
     throttled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has memory, in bytes, on one GPU."""
+
+    gpu: int
+    pid: int
+    memory: int

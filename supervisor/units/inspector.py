@@ -1,4 +1,4 @@
-"""Looks whether a node is clean for a start: the unit's ports are free, or who holds them."""
+"""Looks whether a node is clean for a start: a unit's ports and GPUs are free, or who has them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import asyncio
 import contextlib
 import errno
 import socket
+import threading
 from collections.abc import Iterable
 from itertools import pairwise
 
 from supervisor import clock
 from supervisor.plan.model import Bind
+from supervisor.units import gpumeter
 
 # To look who holds a port is dear, so the answer serves for a while.
 HOLDER_S = 10.0
+# Monitors and the like have some memory on a GPU, and are in nobody's way.
+GPU_BYTES = 512 * 1024**2
+# A driver that hangs is no reason not to start: the unit finds out itself.
+DRIVER_S = 2.0
 # What the command of an agent holds.
 AGENT = "supervisor.launcher"
 
 
 class Inspector:
-    """Looks whether the ports of one unit are free, each time before it is started."""
+    """Looks whether ports and GPUs of one unit are free, each time before it is started."""
 
-    def __init__(self, address: str, bind: Bind, ports: dict[str, int]) -> None:
+    def __init__(
+        self, address: str, bind: Bind, ports: dict[str, int], gpus: tuple[int, ...] = ()
+    ) -> None:
         self._address = address
         self._bind = bind
         self._ports = ports
+        self._gpus = gpus
+        self._asking: asyncio.Future[str | None] | None = None
         self._holder = ""
         self._held: tuple[int | None, float] = (None, 0.0)  # the port, and until when that serves
 
@@ -35,11 +45,51 @@ class Inspector:
         except OSError as error:
             return cause(error)
         if port is None:
-            return None
+            return await self._look_at_gpus() if self._gpus else None
         if self._held[0] != port or clock.monotonic() > self._held[1]:
             self._holder = await asyncio.to_thread(holder, self._address, self._bind, port)
             self._held = (port, clock.monotonic() + HOLDER_S)
         return held(port, self._holder)
+
+    async def _look_at_gpus(self) -> str | None:
+        """None while the driver does not answer, or where there is none.
+
+        One thread at most waits for it, and it holds up no end: not one of the pool.
+        """
+        if self._asking is None or self._asking.done():
+            loop = asyncio.get_running_loop()
+            self._asking = loop.create_future()
+            words = (loop, self._asking, self._gpus)
+            threading.Thread(target=_ask, args=words, daemon=True).start()
+        done, _ = await asyncio.wait([self._asking], timeout=DRIVER_S)
+        return self._asking.result() if done else None
+
+
+def _ask(
+    loop: asyncio.AbstractEventLoop, asking: asyncio.Future[str | None], gpus: tuple[int, ...]
+) -> None:
+    found = gpu_holder(gpus)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(asking.set_result, found)
+
+
+def gpu_holder(gpus: tuple[int, ...]) -> str | None:
+    """One sentence about the first process with much memory on one of ``gpus``, or None."""
+    for one in gpumeter.holders(gpus):
+        if one.memory > GPU_BYTES:
+            has = f"{one.memory / 1024**3:.1f} GiB of GPU {one.gpu}"
+            return f"{has} are held by pid {one.pid} ({_command(one.pid)}); end that first"
+    return None
+
+
+def _command(pid: int) -> str:
+    import psutil  # as in ``holder``
+
+    try:
+        process = psutil.Process(pid)
+        return _shown(" ".join(process.cmdline()) or process.name())
+    except psutil.Error:
+        return "can't be seen from here: another user's or another container's"
 
 
 def cause(error: OSError) -> str:

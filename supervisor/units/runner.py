@@ -85,7 +85,7 @@ class Runner:
         self._taken_over = False
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports)
+        self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports, unit.plan.gpus)
         self._oom_kills = 0
         self._was_ready = False
         self._log: Place | None = None

@@ -1,5 +1,6 @@
-"""What must hold before a real unit starts: an open gate, and ports that nobody holds."""
+"""What must hold before a real unit starts: an open gate, and ports and GPUs that nobody holds."""
 
+import json
 import os
 import signal
 import sys
@@ -92,3 +93,37 @@ def test_an_address_of_another_machine_is_waited_for_and_named(make):
     unit = make("sleep", address="192.0.2.1", ports={"http": PORT}).start()
     assert unit.until("WAITING").reason == f"192.0.2.1:{PORT}: not an address of this node"
     unit.stop().until("STOPPED")
+
+
+DRIVER = """
+import json, os, types
+class NVMLError(Exception): pass
+nvmlInit = nvmlShutdown = lambda: None
+nvmlDeviceGetHandleByIndex = int
+def nvmlDeviceGetComputeRunningProcesses(gpu):
+    with open(os.path.join(os.path.dirname(__file__), "held")) as held:
+        found = json.load(held)
+    return [types.SimpleNamespace(pid=p, usedGpuMemory=m) for g, p, m in found if g == gpu]
+"""
+
+
+def test_memory_on_its_gpus_is_waited_for_and_who_holds_it_is_named(
+    begin_supervising, make_in, stranger, address, tmp_path, monkeypatch
+):
+    def hold(*held):
+        (tmp_path / "new").write_text(json.dumps(held))
+        (tmp_path / "new").replace(tmp_path / "held")
+
+    (tmp_path / "pynvml.py").write_text(DRIVER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    pid = stranger("listens", address, str(PORT)).pid
+    hold((1, pid, 7 << 30), (0, pid, 500 << 20))
+    make = make_in(begin_supervising())
+    make("sleep").start().until("RUNNING")
+    make("sleep", gpus=(0,)).start().until("RUNNING")
+    unit = make("sleep", gpus=(0, 1)).start()
+    said = unit.until("WAITING").reason
+    assert said.startswith(f"7.0 GiB of GPU 1 are held by pid {pid} ({sys.executable}")
+    hold()
+    unit.until("RUNNING")
+    assert unit.states == ["WAITING", "STARTING", "RUNNING"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from supervisor.units import gpumeter
-from supervisor.units.gpus import Gpu
+from supervisor.units.gpus import Gpu, Holder
 
 
 class Failure(Exception):
@@ -42,6 +42,10 @@ def nvml(count: int = 2, lost: tuple[int, ...] = (), throttle: int = 0, driver: 
     made.nvmlDeviceGetTemperature = lambda handle, kind: 60 + handle
     made.nvmlDeviceGetPowerUsage = lambda _: 412_500
     made.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _: throttle
+    made.nvmlDeviceGetComputeRunningProcesses = lambda handle: [
+        SimpleNamespace(pid=100 + handle, usedGpuMemory=7 << 30),
+        SimpleNamespace(pid=200 + handle, usedGpuMemory=None),
+    ]
     return made
 
 
@@ -78,3 +82,15 @@ def test_a_node_without_driver_or_gpus_has_none() -> None:
 def test_without_the_package_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert gpumeter.gpus() == ()
+    assert gpumeter.holders((0,)) == ()
+
+
+def test_processes_are_told_of_the_gpus_that_were_asked_for_and_can_tell() -> None:
+    package = nvml(count=3, lost=(1,))
+    found = gpumeter.look_for_holders(package, (1, 2))
+    assert found == (Holder(2, 102, 7 << 30), Holder(2, 202, 0))
+    assert package.open == 0
+
+
+def test_without_a_driver_no_process_is_told() -> None:
+    assert gpumeter.look_for_holders(nvml(driver=False), (0,)) == ()

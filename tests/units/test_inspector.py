@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
 
 from supervisor.units import inspector
-from supervisor.units.inspector import busy_port, holder, port_holder
+from supervisor.units.inspector import Inspector, busy_port, holder, port_holder
 
 PORT = 8000
 LISTEN = (
@@ -192,3 +193,23 @@ def test_a_holder_that_can_not_be_seen_is_said_to_be_so(
     monkeypatch.setattr("psutil.net_connections", lambda kind: [])
     with listening(address):
         assert "can't be seen" in str(inspector.port_holder(address, "address", {"http": PORT}))
+
+
+async def test_a_gpu_driver_that_hangs_holds_up_no_start_and_one_thread_at_most(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = [], threading.Event()
+
+    def hang(gpus: tuple[int, ...]) -> str:
+        asked.append(gpus)
+        answers.wait(30)
+        return "held"
+
+    monkeypatch.setattr(inspector, "DRIVER_S", 0.05)
+    monkeypatch.setattr(inspector, "gpu_holder", hang)
+    looking = Inspector(address, "address", {}, (0, 3))
+    assert [await looking.look() for _ in range(3)] == [None] * 3
+    assert asked == [(0, 3)]
+    answers.set()
+    monkeypatch.setattr(inspector, "DRIVER_S", 10.0)
+    assert await looking.look() == "held"
