@@ -37,6 +37,8 @@ class Coroner:
         """Of a run whose output begins at byte ``start``; ``oom_kills`` as it was when it began."""
         lines = follower.tail(path, start, MOST)[-MOST_LINES:]
         killed = status.signal == "SIGKILL"
+        if killed:
+            self._read_at = -clock.FOREVER  # it may have been killed since the last look
         return diagnose(status, lines, self.oom_kills() - oom_kills if killed else 0)
 
     def _find_groups(self) -> tuple[Path, ...]:
