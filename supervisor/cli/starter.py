@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +23,9 @@ from supervisor.units import bookkeeper, inspector
 # 127.0.BLOCK.NODE; lower blocks hold addresses that systems use (127.0.0.53, 127.0.1.1).
 BLOCKS = range(10, 250)
 MOST_NODES = 250
+# Without a file: the kernel frees the name with the process, and users share no directory.
+LOCK = "\0pdsup up"
+ALONE_S = 60.0
 # Longer than any agent takes: its units' patience and stop times are bounded by Slurm's KillWait.
 KILLED_S = 40.0
 # A socket that does not exist yet can't be waited for.
@@ -31,11 +34,17 @@ LOOK_S = 0.02
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Two that look for free addresses at once would find the same: one waits for the other."""
-    root = reader.state_root(os.environ)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (root / "up.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Two that look for free addresses at once would find the same: one waits for the other,
+    whoever's it is, as loopback addresses are the machine's. A name that somebody keeps for ever
+    costs the wait only.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        until = clock.monotonic() + ALONE_S
+        while clock.monotonic() < until:
+            with contextlib.suppress(OSError):
+                lock.bind(LOCK)
+                break
+            time.sleep(LOOK_S)
         yield
 
 

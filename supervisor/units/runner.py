@@ -85,7 +85,9 @@ class Runner:
         self._taken_over = False
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports, unit.plan.gpus)
+        # Nodes that share this machine share its GPUs too, most often with a stand-in for engines.
+        gpus = unit.plan.gpus if unit.bind == "any" else ()
+        self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports, gpus)
         self._oom_kills = 0
         self._was_ready = False
         self._log: Place | None = None

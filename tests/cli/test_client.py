@@ -147,7 +147,7 @@ def test_sockets_that_killed_agents_left_are_no_agents(agent):
 
 def test_other_things_in_the_directory_are_passed_over(agent, home):
     agent()
-    (home / "up.lock").touch()
+    (home / "a-file").touch()
     (home / "empty").mkdir()
     (home / "broken").symlink_to("nowhere")
     assert len(client.clusters()) == 1

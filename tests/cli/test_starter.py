@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
-from supervisor.cli.starter import loopback_nodes, refuse_busy_ports
+from supervisor.cli.starter import alone, loopback_nodes, refuse_busy_ports
 from supervisor.errors import SupervisorError
 from supervisor.plan.model import Node, Plan, PlanUnit
 
@@ -46,3 +47,18 @@ def test_more_nodes_than_fit_are_refused() -> None:
 def test_a_plan_for_other_machines_is_refused_with_what_to_do() -> None:
     with pytest.raises(SupervisorError, match="give the recipe"):
         refuse_busy_ports(plan_of("192.0.2.1"))
+
+
+def test_whoever_looks_for_addresses_waits_for_another_who_does():
+    entered = threading.Event()
+
+    def second() -> None:
+        with alone():
+            entered.set()
+
+    waiting = threading.Thread(target=second)
+    with alone():
+        waiting.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(5)
+    waiting.join()

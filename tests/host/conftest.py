@@ -256,6 +256,7 @@ class Make(list[Unit]):
         log: Path | None = None,
         env: dict[str, str] | None = None,
         address: str = "127.0.0.1",
+        bind: str = "address",
         restart: Restart | None = None,
         log_settings: Log | None = None,
         **plan: Any,
@@ -286,7 +287,7 @@ class Make(list[Unit]):
             log_path=str(path),
             pipe_path=str(self._directory / "output" / name),
             address=address,
-            bind="address",
+            bind=bind,
         )
         self._supervising.do("add", base64.b64encode(pickle.dumps(assigned)).decode())
         self.append(Unit(name, self._supervising, described, path, file))

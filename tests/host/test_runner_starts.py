@@ -120,8 +120,9 @@ def test_memory_on_its_gpus_is_waited_for_and_who_holds_it_is_named(
     hold((1, pid, 7 << 30), (0, pid, 500 << 20))
     make = make_in(begin_supervising())
     make("sleep").start().until("RUNNING")
-    make("sleep", gpus=(0,)).start().until("RUNNING")
-    unit = make("sleep", gpus=(0, 1)).start()
+    make("sleep", gpus=(0,), bind="any").start().until("RUNNING")
+    make("sleep", gpus=(0, 1)).start().until("RUNNING")  # under pdsup up nodes share the GPUs
+    unit = make("sleep", gpus=(0, 1), bind="any").start()
     said = unit.until("WAITING").reason
     assert said.startswith(f"7.0 GiB of GPU 1 are held by pid {pid} ({sys.executable}")
     hold()
