@@ -60,11 +60,11 @@ class Balancer:
 
     def follow(self, pid: int | None) -> None:
         """Takes in the pid of nginx (None: it does not run) and the state of the routers."""
+        if self._is_new_here():
+            return  # the reloader would bring a running nginx to the few routers known so far
         if pid != self._pid:
             self._pid = pid
             self.reloader.master_changed()
-        if self._is_new_here():
-            return
         ready = frozenset(
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
             for name in (self._nginx.upstreams if self._nginx else ())

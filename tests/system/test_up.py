@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.system.cluster import PDSUP, ROOT, Cluster, until
-from tests.system.load import chat
+from tests.system.load import Load, chat
 
 DEMO = str(ROOT / "configs" / "demo.yaml")
 ADDRESS = "127.0.251.1"
@@ -152,10 +152,14 @@ def test_shutdown_all_ends_what_a_killed_agent_left(cluster: Cluster) -> None:
 def test_whatever_agents_are_killed_no_unit_notices_and_requests_go_on(cluster: Cluster) -> None:
     cluster.up()
     before = {name: unit["pid"] for name, unit in cluster.units().items()}
-    for node in cluster.status()["nodes"]:
-        os.kill(node["agent"]["pid"], signal.SIGKILL)
-    assert cluster.command("status").returncode in (0, 3)
-    assert cluster.command("wait", "--timeout", "60").returncode == 0
+    with Load(cluster.url(), clients=4) as load:
+        for node in cluster.status()["nodes"]:
+            os.kill(node["agent"]["pid"], signal.SIGKILL)
+        assert cluster.command("status").returncode in (0, 3)
+        assert cluster.command("wait", "--timeout", "60").returncode == 0
+        enough = load.answered + 50
+        until(lambda: load.answered > enough or load.failures, "answers")
+    assert load.failures == []
     assert {name: unit["pid"] for name, unit in cluster.units().items()} == before
     os.kill(before["decode-0"], signal.SIGKILL)
     until(lambda: cluster.units()["decode-0"]["run"] == 2, "its next run")
