@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +23,8 @@ from supervisor.units.states import ExitStatus
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sh", "-c", "sleep 1000 & wait"], start_new_session=True) as process:
         yield process
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # its child may outlive it
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def note(main: tuple[int, int] | None = None, **changes) -> Note:
