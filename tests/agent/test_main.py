@@ -93,7 +93,7 @@ def test_a_fatal_unit_ends_every_node_when_the_plan_says_so(agents):
     broken = agents.unit("broken", "false", restart=FAST)
     plan = agents.plan(broken, agents.unit("sound", node="node1"), nodes=2)
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "on_fatal": "stop-cluster"}))
-    agents.start(plan, "node0", "node1")
+    agents.start(plan, "node0", "node1", wait=False)
     assert agents.ended("node0", "node1") == {"node0": 1, "node1": 0}
 
 
@@ -452,6 +452,6 @@ def test_the_end_of_the_benchmark_ends_the_cluster_and_its_status_is_the_agents(
         ),
         nodes=2,
     )  # fmt: skip
-    agents.start(plan, "node0", "node1")
+    agents.start(plan, "node0", "node1", wait=False)
     assert agents.ended("node0", "node1") == {"node0": 0, "node1": code}
     assert agents.processes_left() == []
