@@ -54,6 +54,7 @@ def main() -> None:
 
 def _round(peer: Peer, measurer: Measurer, log_size: int) -> None:
     measurer.life()
+    measurer.probes()
     measurer.crowd()
     for piped in sorted(peer.pipes()):
         measurer.log(log_size, piped=piped)

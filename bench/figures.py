@@ -53,6 +53,7 @@ FIGURES = (
     Figure("stop of {few} units: all of them gone", "stop units", "ms", MS, 15.0),
     Figure("stop of {few} units: the supervisor gone", "stop all", "ms", MS, 80.0),
     Figure("CPU with {few} idle units", "idle", "ms/s", MS, 0.1),
+    Figure("CPU with {few} units asked by HTTP every second", "asking", "ms/s", MS, 30.0),
     Figure("memory of the supervisor (largest process, RSS)", "memory", "MiB", MIB, 45.0),
     Figure("memory of its parent (RSS)", "parent memory", "MiB", MIB, 10.0),
     Figure("memory of all its processes (PSS)", "all memory", "MiB", MIB),

@@ -1,4 +1,4 @@
-"""Takes the samples of one supervisor: three kinds of runs, each with fresh units."""
+"""Takes the samples of one supervisor: four kinds of runs, each with fresh units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import processes
@@ -18,6 +18,7 @@ GOLDEN = 0.618  # its multiples lie evenly in every period
 # Some peers wait when a unit ends within a second of its start.
 SETTLED_S = 1.5
 CRASHES_S = 12.0
+ASKED = 4  # times as long as the rest: 20 s
 QUESTIONS, COMMANDS = 200, 10
 
 
@@ -55,6 +56,16 @@ class Measurer:
         with running(self._peer, self._many) as run:
             self._started(run, self._many, "start many")
 
+    def probes(self) -> None:
+        """A small number of units that answer HTTP, and are asked every second."""
+        if (address := self._peer.asks_at) is None:
+            return
+        with running(self._peer, self._few, asks_at=address) as run:
+            stamps = run.stamps(2 * self._few)  # each has begun, and was asked
+            own = run.overseers([stamp.pid for stamp in stamps])
+            time.sleep(SETTLED_S)
+            self.samples["asking"].append(_use(own, ASKED * self._rest_s))
+
     def log(self, size: int, *, piped: bool) -> None:
         """One unit that writes ``size`` bytes as fast as it can."""
         kind = "piped" if piped else "direct"
@@ -75,11 +86,8 @@ class Measurer:
 
     def _rest(self, run: Running, units: dict[str, int]) -> None:
         own = run.overseers(units.values())
-        before, begin = processes.busy(own), time.monotonic()
-        time.sleep(self._rest_s)
-        idle = (processes.busy(own) - before) / (time.monotonic() - begin)
+        self.samples["idle"].append(_use(own, self._rest_s))
         largest = max(own, key=processes.resident)
-        self.samples["idle"].append(idle)
         self.samples["memory"].append(processes.resident(largest))
         self.samples["all memory"].append(processes.proportional(own))
         if len(own) == 2:  # a parent and its child, not many of a kind
@@ -116,6 +124,13 @@ class Measurer:
         stamps = run.stamps(seen + len(units))[seen:]
         self.samples["storm"].append(max(stamp.at for stamp in stamps) - begin)
         return {stamp.unit: stamp.pid for stamp in stamps}
+
+
+def _use(pids: Sequence[int], seconds: float) -> float:
+    """How much CPU they take meanwhile, in seconds for each second."""
+    before, begin = processes.busy(pids), time.monotonic()
+    time.sleep(seconds)
+    return (processes.busy(pids) - before) / (time.monotonic() - begin)
 
 
 def _only(stamps: list[Stamp], name: str) -> Stamp:

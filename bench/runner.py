@@ -19,6 +19,7 @@ from bench.peers.peer import CHILD, Peer, Unit
 
 LOOK_S = 0.002
 LIMIT_S = 120.0
+FIRST_PORT = 20000  # below those of outgoing connections
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,20 @@ def _gone(handles: list[int]) -> float:
 
 
 @contextmanager
-def running(peer: Peer, count: int, *, piped: bool = False, output: int = 0) -> Iterator[Running]:
-    """A supervisor with ``count`` units that write ``output`` bytes each. Kills all at the end."""
+def running(
+    peer: Peer, count: int, *, piped: bool = False, output: int = 0, asks_at: str | None = None
+) -> Iterator[Running]:
+    """A supervisor with ``count`` units. Kills all at the end.
+
+    They write ``output`` bytes each, or with ``asks_at`` answer HTTP at that address.
+    """
     mark = f"PDSUP_BENCH={uuid.uuid4().hex}"
     home = Path(tempfile.mkdtemp(prefix="pdsup-bench-"))
     try:
         stamps = home / "stamps"
         stamps.touch()
         (home / "run" / "logs").mkdir(parents=True)
-        peer.configure(home, _units(home, stamps, count, piped, output))
+        peer.configure(home, _units(home, stamps, count, piped, output, asks_at))
         name, _, value = mark.partition("=")
         environ = {**os.environ, **peer.environ(home), name: value}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed for use has its bytecode
@@ -121,11 +127,14 @@ def running(peer: Peer, count: int, *, piped: bool = False, output: int = 0) -> 
         shutil.rmtree(home)
 
 
-def _units(home: Path, stamps: Path, count: int, piped: bool, output: int) -> Sequence[Unit]:
-    more = (str(output),) if output else ()
+def _units(
+    home: Path, stamps: Path, count: int, piped: bool, output: int, asks_at: str | None
+) -> Sequence[Unit]:
     logs = home / "run" / "logs"  # where pdsup has them anyway
-    names = [f"unit-{i:03}" for i in range(count)]
-    return [
-        Unit(name, (str(CHILD), str(stamps), name, *more), logs / f"{name}.out", piped)
-        for name in names
-    ]
+    found = []
+    for number in range(count):
+        name, port = f"unit-{number:03}", FIRST_PORT + number if asks_at else 0
+        more = (asks_at, str(port)) if asks_at else (str(output),) if output else ()
+        command = (str(CHILD), str(stamps), name, *more)
+        found.append(Unit(name, command, logs / f"{name}.out", piped, port))
+    return found

@@ -42,6 +42,7 @@ class Circus:
 
     name = "circus"
     stop_signal = signal.SIGTERM
+    asks_at: str | None = None
 
     def absent(self) -> bool:
         """Without the benchmark's virtual environment."""

@@ -1,4 +1,4 @@
-"""pdsup itself: one node, plain units, no probes."""
+"""pdsup itself: one node, plain units, and probes for those that answer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bench.peers.peer import LocalConnection, Unit, timed
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
 # Of this process alone, so that two benchmarks may run at once.
 ADDRESS = f"127.119.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+PROBE = {"checks": [{"port": "http", "path": "/health"}], "period_s": 1, "timeout_s": 5}
 AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
 
 
@@ -25,6 +26,7 @@ class Pdsup:
 
     name = "pdsup"
     stop_signal = signal.SIGTERM
+    asks_at: str | None = ADDRESS
 
     def absent(self) -> bool:
         """Never: this is its repository."""
@@ -70,6 +72,7 @@ def _plan(units: Sequence[Unit]) -> dict[str, Any]:
     return {
         "plan": 1,
         "name": "bench",
+        "bind": "address",
         "nodes": [{"name": "node0", "address": ADDRESS}],
         "units": [_unit(unit) for unit in units],
     }
@@ -83,4 +86,9 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "command": unit.command,
         "restart": AT_ONCE,
         "log": {"file": unit.log.name} | ({"mode": "pipe"} if unit.piped else {}),
+        **(_asked(unit.port) if unit.port else {}),
     }
+
+
+def _asked(port: int) -> dict[str, Any]:
+    return {"ports": {"http": port}, "probes": {"startup": PROBE, "readiness": PROBE}}

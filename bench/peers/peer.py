@@ -21,20 +21,26 @@ CHILD = STORE / "child"
 class Unit:
     """One command to keep alive. ``piped``: its output goes through the supervisor's hands.
 
-    ``log``: a file, or for a piped unit of some peers a directory.
+    ``log``: a file, or for a piped unit of some peers a directory. ``port``: it answers HTTP there,
+    and is to be asked every second; 0: it is not.
     """
 
     name: str
     command: tuple[str, ...]
     log: Path
     piped: bool = False
+    port: int = 0
 
 
 class Peer(Protocol):
-    """A supervisor. ``home`` is an empty directory of its own for each run."""
+    """A supervisor. ``home`` is an empty directory of its own for each run.
+
+    ``asks_at``: the address at which it asks units whether they are well; None: it asks none.
+    """
 
     name: str
     stop_signal: signal.Signals
+    asks_at: str | None
 
     def absent(self) -> bool:
         """Whether it is not on this machine."""

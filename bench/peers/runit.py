@@ -15,6 +15,7 @@ class Runit:
 
     name = "runit"
     stop_signal = signal.SIGHUP  # with TERM it would leave the units alone
+    asks_at: str | None = None
 
     def absent(self) -> bool:
         """When Debian's package is not installed."""

@@ -15,6 +15,7 @@ class S6:
 
     name = "s6"
     stop_signal = signal.SIGTERM
+    asks_at: str | None = None
 
     def absent(self) -> bool:
         """When Debian's package is not installed."""

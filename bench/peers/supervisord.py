@@ -39,6 +39,7 @@ class Supervisord:
 
     name = "supervisord"
     stop_signal = signal.SIGTERM
+    asks_at: str | None = None
 
     def absent(self) -> bool:
         """Without the benchmark's virtual environment."""
