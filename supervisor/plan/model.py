@@ -118,7 +118,7 @@ class Progress:
     ``counters``: names of Prometheus metrics at ``GET path`` on ``port``; where they can be read,
     they decide. Else it is the unit's output, without lines that match a regular expression of
     ``noise``: those it writes about questions and about being stuck. A unit that starts also moves
-    by the CPU time of its processes and the memory of its GPUs.
+    by the CPU time of its processes.
     """
 
     port: str | None = None

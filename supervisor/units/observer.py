@@ -1,4 +1,4 @@
-"""Looks for signs that a unit works or loads: its counters, its output, its CPU time, its GPUs."""
+"""Looks for signs that a unit works or loads: its counters, its output, its CPU time."""
 
 from __future__ import annotations
 
