@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from supervisor import clock
-from supervisor.api import history
+from supervisor.api import history, predecessor
 from supervisor.api.chronicler import Chronicler
 from supervisor.api.history import Entry
 from supervisor.cli import client, progress
@@ -61,6 +61,8 @@ class Watcher:
         self.missing: list[str] = ["no agent answers yet"]
         self._seen = False
         self._past: tuple[Chronicler, list[Entry]] | None = None
+        self._ran_in = Path()
+        self._earlier: dict[str, float] | None = None
         self.status: dict[str, Any] | None = None
 
     def watch(self, timeout: float | None) -> Outcome:
@@ -95,7 +97,8 @@ class Watcher:
     def _ask(self, version: str, wait: float) -> client.Answer:
         cluster = client.cluster(self._run_dir)
         if self._past is None:
-            self._past = Chronicler(Path(cluster.run_dir)), []
+            self._ran_in = Path(cluster.run_dir)
+            self._past = Chronicler(self._ran_in), []
         socket: Path = client.first_agent(cluster)
         return client.ask(socket, f"/v1/status?all=1&since={version}&wait={wait:.3f}", wait=wait)
 
@@ -129,9 +132,18 @@ class Watcher:
         return progress.missing(units, self._reached, clock.wall(), MOST_LINES, usual)
 
     def _usual(self, units: Sequence[progress.Unit]) -> dict[str, float]:
-        """How long units of each kind have taken to get ready in this run, by the journals."""
-        if self._past is None:
+        """How long units of each kind take to get ready, by the journals; seconds.
+
+        This run's tell, and earlier runs' of the same plan for kinds that were not ready yet.
+        """
+        if not any(unit["state"] == "STARTING" for unit in units):
             return {}
+        if self._past is None or self.status is None:
+            return {}
+        kinds = {unit["name"]: progress.kind(unit) for unit in units}
+        if self._earlier is None:
+            name = self.status["cluster"]
+            self._earlier = predecessor.usual_load(self._ran_in, name, kinds)
         chronicler, entries = self._past
         entries += chronicler.news()
-        return history.usual_load(entries, {unit["name"]: progress.kind(unit) for unit in units})
+        return {**self._earlier, **history.usual_load(entries, kinds)}
