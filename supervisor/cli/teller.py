@@ -72,5 +72,9 @@ def bars() -> Iterator[Teller]:
 
 
 def say(line: str) -> None:
-    """A line for people: stdout is for answers."""
-    print(line, file=sys.stderr, flush=True)
+    """A line for people: stdout is for answers.
+
+    Where nobody reads any more, what goes on must be brought to its end all the same.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
