@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from supervisor.api import history
+from supervisor.api import history, predecessor
 from supervisor.api.chronicler import Chronicler
-from supervisor.cli import client, runlog
+from supervisor.api.history import Entry
+from supervisor.cli import client, progress, runlog
 from supervisor.units.logreader import last_lines
 
 MOST_RUNS = 3
@@ -20,7 +21,8 @@ MOST_BYTES = 1 << 20
 def investigate(cluster: client.Cluster, unit: str) -> dict[str, Any]:
     """The explanation of a unit's agent where that is on this machine, else of the first one here.
 
-    Beside it ``runs``, the last three with the end of their output, and ``evidence``, directories.
+    Beside it ``runs``, the last three with the end of their output, ``evidence``, directories, and
+    for a unit that starts ``usual_load_s``, the seconds units like it take, where that is known.
     Raises NothingThere when the plan has no such unit.
     """
     path = f"/v1/explain/{quote(unit, safe='')}"
@@ -29,16 +31,29 @@ def investigate(cluster: client.Cluster, unit: str) -> dict[str, Any]:
     if node in cluster.sockets and node != found["told_by"]:
         found = client.ask(cluster.sockets[node], path).value
     run_dir = Path(found["run_dir"])
+    entries = Chronicler(run_dir).news()
     return {
         **found,
-        "runs": _runs(run_dir, unit, Path(found["log"])),
+        "usual_load_s": _usual_load(cluster, found["unit"], run_dir, entries),
+        "runs": _runs(entries, unit, Path(found["log"])),
         "evidence": _evidence(run_dir, unit),
     }
 
 
-def _runs(run_dir: Path, unit: str, log: Path) -> list[dict[str, Any]]:
-    entries = [one for one in Chronicler(run_dir).news() if one.unit == unit]
-    last = history.runs(entries)[-MOST_RUNS:]
+def _usual_load(
+    cluster: client.Cluster, shown: progress.Unit, run_dir: Path, entries: list[Entry]
+) -> float | None:
+    """By this run's journals, else by those of earlier runs of the same plan."""
+    if shown["state"] != "STARTING":
+        return None
+    status = client.status(cluster, every=True)
+    like = {unit["name"]: progress.alike(unit) for unit in progress.units(status)}
+    earlier = predecessor.usual_load(run_dir, status["cluster"], like)
+    return {**earlier, **history.usual_load(entries, like)}.get(progress.alike(shown))
+
+
+def _runs(entries: list[Entry], unit: str, log: Path) -> list[dict[str, Any]]:
+    last = history.runs(one for one in entries if one.unit == unit)[-MOST_RUNS:]
     lines = last_lines(str(log), MOST_BYTES, MOST_BYTES)
     tails = runlog.tails(lines, unit, [run.number for run in last], MOST_LINES)
     return [{**history.to_json(run), "output": tail} for run, tail in zip(last, tails, strict=True)]

@@ -100,13 +100,25 @@ def _missing(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
 
 
 def _left(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
-    """Only of a unit that starts, and where others of its kind have shown how long that takes."""
-    if unit["state"] != "STARTING" or not unit["since"] or kind(unit) not in usual:
+    """Only of a unit that starts, and where others like it have shown how long that takes."""
+    if unit["state"] != "STARTING" or not unit["since"] or alike(unit) not in usual:
         return ""
-    left = unit["since"] + usual[kind(unit)] - now
+    load = usual[alike(unit)]
+    left = unit["since"] + load - now
     if left > 0:
         return f", about {duration(left)} left"
-    return ", longer than usual" if -left > max(LATE_S, LATE * usual[kind(unit)]) else ""
+    return ", longer than usual" if is_late(unit, now, load) else ""
+
+
+def is_late(unit: Unit, now: float, load: float) -> bool:
+    """Whether a unit that starts takes longer than the ``load`` seconds that are usual."""
+    late: float = now - unit["since"] - load
+    return late > max(LATE_S, LATE * load)
+
+
+def alike(unit: Unit) -> str:
+    """What loads as long as it does: its kind, but each service is a program of its own."""
+    return str(unit["name"]) if unit["kind"] in ("service", "benchmark") else kind(unit)
 
 
 def kind(unit: Unit) -> str:

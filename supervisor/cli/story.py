@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from supervisor.api.history import short
+from supervisor.cli import progress
 from supervisor.cli.table import brief
 
 INDENT = "    "
@@ -24,6 +25,7 @@ def story(found: dict[str, Any], now: float, width: int | None = None) -> list[s
     unit = found["unit"]
     sentences = [
         *_state(found, now),
+        *_usual(found["unit"], found["usual_load_s"], now),
         *_gate(found["gate"], unit["state"]),
         *_runs(found["runs"], now),
         _next(found["next"], now),
@@ -58,6 +60,19 @@ def _state(found: dict[str, Any], now: float) -> Iterator[str]:
         yield "It can't be used yet, so it does not count as ready."
     if not agent["reachable"]:
         yield f"The agent of {unit['node']} can't tell: {agent['problem']}."
+
+
+def _usual(unit: dict[str, Any], load: float | None, now: float) -> Iterator[str]:
+    if load is None or not unit["since"]:
+        return
+    left = unit["since"] + load - now
+    if left > 0:
+        when = f"Usually ready in about {brief(left)}"
+    elif progress.is_late(unit, now, load):
+        when = "It takes longer than usual to be ready"
+    else:
+        when = "Usually ready by now"
+    yield f"{when}: units like it take {brief(load)}."
 
 
 def _gate(gate: dict[str, Any], state: str) -> Iterator[str]:

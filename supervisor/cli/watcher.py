@@ -140,7 +140,7 @@ class Watcher:
             return {}
         if self._past is None or self.status is None:
             return {}
-        kinds = {unit["name"]: progress.kind(unit) for unit in units}
+        kinds = {unit["name"]: progress.alike(unit) for unit in units}
         if self._earlier is None:
             name = self.status["cluster"]
             self._earlier = predecessor.usual_load(self._ran_in, name, kinds)

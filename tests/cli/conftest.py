@@ -1,6 +1,7 @@
 """The command line as users run it, and real agents for it to talk to."""
 
 import functools
+import json
 import os
 import runpy
 import signal
@@ -59,6 +60,23 @@ def pdsup_goes_on(agents, tmp_path):
     for process in running:
         process.kill()
         process.wait(10)
+
+
+@pytest.fixture
+def earlier_run(agents):
+    """Leaves behind what a run of the same plan has whose unit took so long to be ready."""
+
+    def leave(unit, seconds):
+        earlier = agents.directory / "small-1"
+        (earlier / "events").mkdir(parents=True)
+        (earlier / "plan.yaml").write_text("plan: 1\nname: small\n")
+        with (earlier / "events" / "node0.jsonl").open("w") as journal:
+            for at, before, to in ((0, "STOPPED", "STARTING"), (seconds, "STARTING", "RUNNING")):
+                raw = {"at": at, "node": "node0", "unit": unit, "run": 1, "event": "Tick",
+                       "from": before, "to": to}  # fmt: skip
+                journal.write(json.dumps(raw) + "\n")
+
+    return leave
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def found(unit):
                      "was number 1", "at": NOW + 0.75},
             "log": "/runs/demo-4711/logs/node2_decode_w0.out",
             "run_dir": "/runs/demo-4711",
+            "usual_load_s": None,
             "runs": [failed, {**run, "output": [f"token {i}" for i in range(2)] + ["x" * 200]}],
             "evidence": ["/runs/demo-4711/evidence/decode-0-1"],
         }  # fmt: skip
@@ -95,6 +96,35 @@ def test_a_unit_that_runs_and_can_not_be_used_is_told_apart(found, unit):
     lines = story(found(nginx), NOW)
     assert "Its process is 7, run 1, up 3.2 s." in lines
     assert "It can't be used yet, so it does not count as ready." in lines
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [
+        (100, "Usually ready in about 0:05:00: units like it take 0:06:40."),
+        (395, "Usually ready in about 5.0 s: units like it take 0:06:40."),
+        (400, "Usually ready by now: units like it take 0:06:40."),
+        (481, "It takes longer than usual to be ready: units like it take 0:06:40."),
+    ],
+)
+def test_a_unit_that_loads_is_compared_with_those_like_it(found, unit, age, told):
+    loading = unit(state="STARTING", since=NOW - age)
+    assert told in story(found(loading, usual_load_s=400.0), NOW)
+
+
+def test_of_a_unit_that_has_none_like_it_no_estimate_is_told(found, unit):
+    lines = story(found(unit(state="STARTING", since=NOW - 9)), NOW)
+    assert not any("sual" in line for line in lines)
+
+
+def test_an_earlier_run_of_the_same_plan_tells_when_a_unit_is_ready(agents, earlier_run, pdsup):
+    earlier_run("worker", 6000)
+    agents.start(agents.plan(agents.listener("worker", delay=1000.0), agents.unit("other")))
+    agents.reaches("STARTING", "worker")
+    agents.reaches("RUNNING", "other")
+    assert "Usually ready in about 1:39:" in pdsup("explain", "worker").stdout
+    assert json.loads(pdsup("explain", "worker", "--json").stdout)["usual_load_s"] == 6000
+    assert json.loads(pdsup("explain", "other", "--json").stdout)["usual_load_s"] is None
 
 
 @pytest.fixture

@@ -153,3 +153,11 @@ def test_a_unit_that_starts_is_compared_with_how_long_others_of_its_kind_took(
     late = unit(state="STARTING", since=NOW - age)
     found = progress.missing([late], progress.is_up, NOW, 8, {"decode": usual, "router": 1.0})
     assert found == [f"decode-0 (node2) STARTING for {duration(age)}{words}"]
+
+
+def test_services_are_each_like_no_other_and_workers_like_those_of_their_role(unit):
+    found = [
+        unit(), unit("agg-0", role="agg"), unit("router-0", kind="router", role=None),
+        unit("etcd", kind="service", role=None), unit("benchmark", kind="benchmark", role=None),
+    ]  # fmt: skip
+    assert list(map(progress.alike, found)) == ["decode", "agg", "router", "etcd", "benchmark"]

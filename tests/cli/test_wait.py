@@ -33,15 +33,10 @@ def test_a_wait_names_what_is_missing_and_since_when_until_it_is_there(
         assert waiting.wait(20) == 0
 
 
-def test_a_wait_estimates_by_an_earlier_run_of_the_same_plan(agents, pdsup_goes_on, wait_for):
-    earlier = agents.directory / "small-1"
-    (earlier / "events").mkdir(parents=True)
-    (earlier / "plan.yaml").write_text("plan: 1\nname: small\n")
-    with (earlier / "events" / "node0.jsonl").open("w") as journal:
-        for at, before, to in ((0, "STOPPED", "STARTING"), (6000, "STARTING", "RUNNING")):
-            raw = {"at": at, "node": "node0", "unit": "worker", "run": 1, "event": "Tick",
-                   "from": before, "to": to}  # fmt: skip
-            journal.write(json.dumps(raw) + "\n")
+def test_a_wait_estimates_by_an_earlier_run_of_the_same_plan(
+    agents, earlier_run, pdsup_goes_on, wait_for
+):
+    earlier_run("worker", 6000)
     agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
     agents.reaches("STARTING", "worker")
     waiting = pdsup_goes_on("wait")

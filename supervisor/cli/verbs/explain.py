@@ -23,8 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Its state, since when and why; each condition of its gate; its last three runs with the end
-    of their output; what happens next and when; where the evidence is.
+    """Its state, since when and why; when it is usually ready, while it loads; each condition of
+    its gate; its last three runs with the end of their output; what happens next and when; where
+    the evidence is.
     """
     found = investigate(client.cluster(args.run_dir), args.unit)
     if args.json:
