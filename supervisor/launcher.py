@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     """The whole life of one agent; returns its exit status."""
     parser = argparse.ArgumentParser(prog="pdsup agent")
     verb.arguments(parser)
-    return reported(_run, parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    return reported(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

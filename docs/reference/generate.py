@@ -124,8 +124,9 @@ def _value(action: argparse.Action) -> str:
 
 def _usage(action: argparse.Action) -> str:
     if not action.option_strings:
-        many = {"*": f"[{_value(action)}...]", "+": f"{_value(action)}..."}
-        return many.get(str(action.nargs), _value(action))
+        value = _value(action)
+        unlike_one = {"*": f"[{value}...]", "+": f"{value}...", "?": f"[{value}]"}
+        return unlike_one.get(str(action.nargs), value)
     word = f"[{f'{action.option_strings[0]} {_value(action)}'.strip()}]"
     return f"{word}..." if isinstance(action.default, list) else word
 

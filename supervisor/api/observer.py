@@ -79,7 +79,7 @@ class Observer:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            raise web.HTTPNotFound(text="no such unit")
+            raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit")
         await self.visit_all()
         return web.json_response(self._explanation(name))
 

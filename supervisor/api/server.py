@@ -167,9 +167,10 @@ class Server:
         return web.Response(text=text, status=503 if missing else 200)
 
     async def _log(self, request: web.Request) -> web.Response:
-        unit = self._agent.plan.by_name.get(request.match_info["unit"])
+        name = request.match_info["unit"]
+        unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            raise web.HTTPNotFound(text="no such unit")
+            raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit")
         return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
 
     async def _reload(self, request: web.Request) -> web.Response:

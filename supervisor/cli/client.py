@@ -75,10 +75,11 @@ def _is_returning() -> bool:
     return any(one.guardian and bookkeeper.is_living(one.guardian) for one in ledgers)
 
 
-def cluster(run_dir: str | None) -> Cluster:
+def cluster(run_dir: str | None, purpose: str = "ask") -> Cluster:
     """The one that is meant: by its run directory, else the only one there is.
 
-    Raises NothingThere when no agent answers, WrongUsage when it is not clear which is meant.
+    ``purpose``: what it is for, ``VERB THING``. Raises NothingThere when no agent answers,
+    WrongUsage when it is not clear which is meant.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     found = _meant(given)
@@ -88,10 +89,14 @@ def cluster(run_dir: str | None) -> Cluster:
         found = _meant(given)
     if not found:
         where = f" for {given}" if given else " on this machine"
-        raise NothingThere(f"cannot ask: no agent answers{where}; start one with pdsup up or agent")
+        raise NothingThere(
+            f"cannot {purpose}: no agent answers{where}; start one with pdsup up or agent"
+        )
     if len(found) > 1:
         names = ", ".join(one.run_dir for one in found)
-        raise WrongUsage(f"cannot choose among {len(found)} runs: give --run-dir, one of {names}")
+        raise WrongUsage(
+            f"cannot {purpose}: {len(found)} runs are here; give --run-dir, one of {names}"
+        )
     return found[0]
 
 
@@ -102,7 +107,7 @@ def _meant(given: str | None) -> list[Cluster]:
     return [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
 
 
-def run_directory(run_dir: str | None) -> Path:
+def run_directory(run_dir: str | None, purpose: str) -> Path:
     """The directory of the run that is meant, also of one that has ended when it is given.
 
     Raises as ``cluster`` does.
@@ -110,7 +115,12 @@ def run_directory(run_dir: str | None) -> Path:
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     if given and Path(given, "events").is_dir():
         return Path(given)
-    return Path(cluster(run_dir).run_dir)
+    try:
+        return Path(cluster(run_dir, purpose).run_dir)
+    except NothingThere as error:
+        if given:
+            raise NothingThere(f"cannot {purpose}: {given} is no run directory") from None
+        raise NothingThere(f"{error}; for a run that has ended, give --run-dir") from None
 
 
 def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
@@ -184,7 +194,7 @@ def _answer(request: str, response: str) -> Answer:
         case 304:
             return Answer(None, None)
         case 404:
-            raise NothingThere(f"cannot {request}: {text}")
+            raise NothingThere(text if text.startswith("cannot ") else f"cannot {request}: {text}")
         case 409:  # the agent's own sentence: it understands, and it will not
             raise SupervisorError(text)
         case status:

@@ -67,7 +67,7 @@ def _signalled(unit: Unit, reached: bool) -> Result:
 
 
 def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[Unit]]]:
-    cluster = client.cluster(args.run_dir)
+    cluster = client.cluster(args.run_dir, f"{verb} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = orders.choose(verb, status, args.units, cluster.sockets.keys())
     for unit in chosen.elsewhere:

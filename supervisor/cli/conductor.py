@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from supervisor.assignment import reader
-from supervisor.cli import verdict
+from supervisor.cli import fitter, verdict
 from supervisor.cli.benchmarker import Benchmarker
 from supervisor.cli.starter import Agents, alone, loopback_nodes, refuse_busy_ports
 from supervisor.cli.table import table
@@ -81,7 +81,8 @@ def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
         watcher = Watcher(str(run_dir), (), "running", teller, agents.trouble)
         outcome = watcher.watch(timeout)
     if watcher.status is not None:
-        say("\n".join(table(watcher.status["nodes"], colour=sys.stderr.isatty())))
+        colour, width = fitter.is_coloured(sys.stderr), fitter.width(sys.stderr)
+        say("\n".join(table(watcher.status["nodes"], colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
         raise _NotUp(outcome, watcher.why(outcome))
 

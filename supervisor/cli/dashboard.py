@@ -18,6 +18,9 @@ HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
 # Below these widths a column is left out; the reason is what one looks for.
 NEEDS_WIDTH = {"PID": 100, "RESTARTS": 60, "NODE": 50}
 LEAST_REASON = 12
+# A terminal with fewer lines than that has none to spare for an empty one.
+LOW = 16
+LEAST_ROWS = 4
 TROUBLE = ("FATAL", "BACKOFF", "UNHEALTHY", "UNKNOWN")
 
 
@@ -32,29 +35,54 @@ class Size:
 def screen(status: dict[str, Any], now: float, size: Size, note: str = "") -> list[Line]:
     """At most ``size.height`` lines. ``now``: seconds since the epoch; ``note``: for the title."""
     units = sorted(progress.units(status), key=progress.rank)
-    room = max(1, size.height - 5)
+    above = _above(status, units, now, size, note)
+    room = max(1, size.height - len(above) - 1)
     shown = units if len(units) <= room else units[: room - 1]
-    counts: Line = ((f"ready: {progress.summary(units)}", ""),)
-    above = [_title(status, note), counts, _facts(units, now), ()]
     lines = [*above, *_table(shown, now, size)]
     if rest := units[len(shown) :]:
         lines.append(((_rest(rest), "faint"),))
     return [_cut(line, size.width) for line in lines[: size.height]]
 
 
-def _title(status: dict[str, Any], note: str) -> Line:
+def _above(
+    status: dict[str, Any], units: Sequence[Unit], now: float, size: Size, note: str
+) -> list[Line]:
+    """What is said of the whole: in three lines, or folded where they are too long for it."""
+    counts: list[Span] = [(part, "") for part in f"ready: {progress.summary(units)}".split(", ")]
+    three = [(_title(status, note), "  "), (counts, ", "), (_facts(units, now), " | ")]
+    folded = [line for parts, mark in three for line in _folded(parts, mark, size.width)]
+    if len(folded) > size.height - LEAST_ROWS:
+        folded = [_joined(parts, mark) for parts, mark in three]
+    return [*folded, ()] if size.height >= LOW else folded
+
+
+def _folded(parts: Sequence[Span], mark: str, width: int) -> list[Line]:
+    """Lines of at most ``width`` characters, where no part is longer than that."""
+    lines: list[list[Span]] = []
+    for part in parts:
+        if lines and len(text(_joined([*lines[-1], part], mark))) <= width:
+            lines[-1].append(part)
+        else:
+            lines.append([part])
+    return [_joined(line, mark) for line in lines]
+
+
+def _joined(parts: Sequence[Span], mark: str) -> Line:
+    line: list[Span] = []
+    for part in parts:
+        line += [(mark, "faint"), part] if line else [part]
+    return tuple(line)
+
+
+def _title(status: dict[str, Any], note: str) -> list[Span]:
     nodes = status["nodes"]
     lost = [node["node"] for node in nodes if not node["agent"]["reachable"]]
     missing = f", no answer from {', '.join(lost)}" if lost else ""
     count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}{missing}"
-    return (
-        (status["cluster"], "strong"),
-        (f"  {count}", ""),
-        (f"  {note}" if note else "", "faint"),
-    )
+    return [(status["cluster"], "strong"), (count, ""), *([(note, "faint")] if note else [])]
 
 
-def _facts(units: Sequence[Unit], now: float) -> Line:
+def _facts(units: Sequence[Unit], now: float) -> list[Span]:
     parts: list[Span] = [(f"restarts {sum(unit['restarts'] for unit in units)}", "")]
     if front := _front(units):
         parts.insert(0, (front, ""))
@@ -63,10 +91,7 @@ def _facts(units: Sequence[Unit], now: float) -> Line:
         oldest = min(troubled, key=lambda unit: float(unit["since"]))
         name, state, age = oldest["name"], oldest["state"], max(0.0, now - oldest["since"])
         parts.append((f"oldest trouble {name} {state} {duration(age)}", state))
-    line: list[Span] = []
-    for part in parts:
-        line += [(" | ", "faint"), part] if line else [part]
-    return tuple(line)
+    return parts
 
 
 def _front(units: Sequence[Unit]) -> str:

@@ -40,7 +40,8 @@ class Follower:
 
     def looks(self) -> Iterator[Look]:
         """One for each change, and one each second without; for ever."""
-        client.cluster(self._run_dir)  # nobody there at the beginning is a mistake, later it is not
+        # Nobody there at the beginning is a mistake, later it is not.
+        client.cluster(self._run_dir, "show the status")
         while True:
             began = clock.monotonic()
             try:

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from supervisor.cli.catalogue import VERBS
 
@@ -16,31 +16,58 @@ ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help
 
 def entry() -> None:
     """The console script."""
+    from supervisor.cli import printer  # late: who calls ``main`` has streams of its own
+
+    printer.take_streams()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(words: Sequence[str]) -> int:
     """Runs one command; the exit status."""
     name = ALIASES.get(words[0], words[0]) if words else "help"
+    return reported(lambda: _run(name, words[1:]))
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    known(name, "run")
+    try:
+        args = parsed(name, words)
+    except SystemExit:  # argparse has printed the help that was asked for
+        return 0
+    status: int = _verb(name).run(args)
+    return status
+
+
+def known(name: str, purpose: str) -> None:
+    """Raises WrongUsage, ``cannot PURPOSE NAME``, when there is no such verb."""
     if name not in VERBS:
-        return _unknown(name)
-    args = parsed(name, words[1:])
-    return reported(_verb(name).run, args)
+        from supervisor.cli import usage
+        from supervisor.errors import WrongUsage
+
+        hint = usage.nearest(name, VERBS, "see pdsup help")
+        raise WrongUsage(f"cannot {purpose} {name}: no such command; {hint}")
 
 
 def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
     """The arguments of one verb; ``command``, for a verb that takes one, is what follows ``--``.
 
-    Exits with 2 and a message when they are wrong, as argparse does.
+    Raises WrongUsage when they are wrong, and SystemExit after the help that was asked for.
     """
     own, command = _split(words) if _takes_command(name) else (words, ())
-    return parser_of(name).parse_args(own, argparse.Namespace(command=list(command)))
+    parser = parser_of(name)
+    args, strangers = parser.parse_known_args(own, argparse.Namespace(command=list(command)))
+    if strangers:
+        from supervisor.cli import usage
+        from supervisor.errors import WrongUsage
+
+        raise WrongUsage(f"cannot run {name}: {usage.unexpected(strangers, parser)}")
+    return args
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one verb's arguments."""
     verb, summary = _verb(name), VERBS[name]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"pdsup {name}",
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example: {verb.EXAMPLE}",
@@ -66,10 +93,23 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     return words[:at], words[at + 1 :]
 
 
-def reported(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """``run(args)``, with every error a user can act on told in one line on stderr."""
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are told as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        from supervisor.cli import usage
+        from supervisor.errors import WrongUsage
+
+        verb = self.prog.removeprefix("pdsup ")
+        raise WrongUsage(f"cannot run {verb}: {usage.explained(message, self)}")
+
+
+def reported(run: Callable[[], int]) -> int:
+    """``run()``, with every error a user can act on told in one line on stderr."""
     try:
-        return run(args)
+        status = run()
+        sys.stdout.flush()  # what can't be written is told here; at the exit it could not be
+        return status
     except BrokenPipeError:
         # Whoever read our output has enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -91,12 +131,3 @@ def _told(error: Exception) -> int:
             print(problem.at(error.file), file=sys.stderr)
     print(f"pdsup: {error}", file=sys.stderr)
     return error.exit_status
-
-
-def _unknown(name: str) -> int:
-    import difflib
-
-    near = difflib.get_close_matches(name, VERBS, n=1)
-    hint = f"did you mean {near[0]}?" if near else "see pdsup help"
-    print(f"pdsup: cannot run {name}: no such command; {hint}", file=sys.stderr)
-    return 2

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 LEAST_DETAILS = 12
+# What is longer stands out of its column, so that one long reason moves no other row's node away.
+MOST_DETAILS = 60
 _COLOURS = {
     "RUNNING": "32",
     "EXITED": "32",
@@ -26,17 +28,19 @@ def table(
     """Lines of name, state, then pid, uptime and restarts or the reason, then the node.
 
     ``nodes``: as in the status JSON. On a terminal of ``width`` characters the third column is cut
-    so that the last one fits.
+    so that the last one fits; without a width nothing is cut.
     """
     rows = [
         (unit["name"], unit["state"], details(unit), node["node"])
         for node in nodes
         for unit in node["units"]
     ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     if width is not None:
-        others = widths[0] + widths[1] + max((len(row[3]) for row in rows), default=0) + 6
-        widths[2] = max(LEAST_DETAILS, min(widths[2], width - others))
+        others = sum(widths) + max((len(row[3]) for row in rows), default=0) + 6
+        most = max(LEAST_DETAILS, width - others)
+        rows = [(name, state, cut(text, most), node) for name, state, text, node in rows]
+    widths.append(max((len(row[2]) for row in rows if len(row[2]) <= MOST_DETAILS), default=0))
     return [_line(row, widths, colour) for row in rows]
 
 
@@ -77,7 +81,7 @@ def _line(row: tuple[str, str, str, str], widths: list[int], colour: bool) -> st
     name, state, text, node = row
     shown = state.ljust(widths[1])
     shown = painted(state, shown) if colour else shown
-    return f"{name:{widths[0]}}  {shown}  {cut(text, widths[2]):{widths[2]}}  {node}".rstrip()
+    return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()
 
 
 def painted(state: str, text: str) -> str:

@@ -74,7 +74,8 @@ def bars() -> Iterator[Teller]:
 def say(line: str) -> None:
     """A line for people: stdout is for answers.
 
-    Where nobody reads any more, what goes on must be brought to its end all the same.
+    Where nobody reads any more, or it can't be written, what goes on must be brought to its end
+    all the same.
     """
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)

@@ -85,9 +85,9 @@ class Watcher:
             if trouble := self._trouble():
                 self.missing = [trouble]
                 return Outcome.LOST
-            self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
-            if left <= 0:
+            if left <= 0:  # what is missing is told with the outcome
                 return Outcome.TIMED_OUT
+            self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
 
     def why(self, outcome: Outcome) -> str:
         """What to say of an outcome that is not REACHED."""

@@ -47,6 +47,12 @@ def test_the_live_view_looks_as_it_was_looked_at(status, golden, width, height):
     assert len(lines) <= height
 
 
+def test_a_narrow_terminal_shows_the_whole_summary_where_it_has_the_lines_for_it(status):
+    told = " ".join(plain(dashboard.screen(status, NOW, Size(40, 12), "Ctrl-C ends")))
+    for part in ("node3", "Ctrl-C ends", "router 1/2", "nginx 1/1", "decode-1 UNKNOWN 0:00:20"):
+        assert part in told
+
+
 @pytest.mark.parametrize("width", [1, 5, 10, 20, 30, 50, 60, 100])
 @pytest.mark.parametrize("height", [1, 2, 4, 5, 6])
 def test_a_terminal_that_is_far_too_small_is_never_overrun(status, width, height):
@@ -68,7 +74,7 @@ def test_what_does_not_fit_is_counted(unit):
     node = {"node": "n", "agent": {"reachable": True}, "units": units}
     status = {"cluster": "demo", "plan": "d", "nodes": [node]}
     *_, last = plain(dashboard.screen(status, NOW, Size(80, 10)))
-    assert last == "and 16 more STARTING, 10 more RUNNING"
+    assert last == "and 15 more STARTING, 10 more RUNNING"
 
 
 def test_a_cluster_in_which_all_is_well_has_no_trouble(unit):

@@ -84,7 +84,12 @@ def test_events_outlive_the_agents(died_once, pdsup):
     for node in ("node0", "node1"):
         died_once.signal(signal.SIGTERM, node)
     died_once.ended("node0", "node1")
-    assert pdsup("events").returncode == 4
+    done = pdsup("events")
+    assert done.returncode == 4
+    assert done.stderr.endswith("; for a run that has ended, give --run-dir\n")
+    other = str(died_once.directory / "nowhere")
+    done = pdsup("events", "--run-dir", other)
+    assert done.stderr == f"pdsup: cannot show events: {other} is no run directory\n"
     done = pdsup("events", "--run-dir", str(died_once.run_dir))
     assert (done.returncode, "STOPPING -> STOPPED" in done.stdout) == (0, True)
 

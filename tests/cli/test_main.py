@@ -1,6 +1,5 @@
 """The command line around the verbs."""
 
-import argparse
 import json
 import signal
 import subprocess
@@ -36,10 +35,11 @@ def test_help_tells_every_verb(words, capsys):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_tells_its_arguments_and_an_example(verb, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"])
-    assert caught.value.code == 0
-    assert "example: " in capsys.readouterr().out
+    assert main([verb, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "example: " in told
+    assert main(["help", verb]) == 0
+    assert capsys.readouterr() == (told, "")
 
 
 def test_every_file_of_a_verb_is_in_the_list_of_verbs():
@@ -75,14 +75,30 @@ def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
     assert hint in err
 
 
-def test_wrong_arguments_are_wrong_usage(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["status", "--no-such-option"])
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("status --jsno", "cannot run status: there is no option --jsno; did you mean --json?"),
+        ("status --xyzzy=1", "cannot run status: there is no option --xyzzy; see pdsup status"),
+        ("explain a b", "cannot run explain: 'b' is a word too many; see pdsup explain --help"),
+        ("wait --for runing", "cannot run wait: --for can't be 'runing'; did you mean running?"),
+        ("wait --for x", "cannot run wait: --for can't be 'x'; it is one of running, stopped"),
+        ("completion bsh", "cannot run completion: shell can't be 'bsh'; did you mean bash?"),
+        ("wait --timeout x", "cannot run wait: --timeout: invalid float value: 'x'; see pdsup"),
+        ("wait --timeout", "cannot run wait: --timeout: expected one argument; see pdsup wait"),
+        ("stop", "cannot run stop: the following arguments are required: UNIT; see pdsup stop"),
+        ("help statsu", "cannot explain statsu: no such command; did you mean status?"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_wrong_usage_and_told_in_one_line_with_what_to_do(words, told, capsys):
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"pdsup: {told}")
 
 
 def raising(error):
-    def run(args):
+    def run():
         raise error
 
     return run
@@ -97,13 +113,13 @@ def raising(error):
     ],
 )
 def test_an_error_is_one_line_and_an_exit_status(error, status, capsys):
-    assert reported(raising(error), argparse.Namespace()) == status
+    assert reported(raising(error)) == status
     assert capsys.readouterr() == ("", "pdsup: cannot do it: so\n")
 
 
 def test_every_problem_of_a_document_is_a_line_with_its_place(capsys):
     error = InvalidDocument("f.yaml", (Problem("a.b", "is wrong", 3, 5), Problem("", "is empty")))
-    assert reported(raising(error), argparse.Namespace()) == 1
+    assert reported(raising(error)) == 1
     assert capsys.readouterr().err.splitlines() == [
         "f.yaml:3:5: a.b: is wrong", "f.yaml:1:1: is empty", "pdsup: cannot use f.yaml: 2 problems",
     ]  # fmt: skip
@@ -111,7 +127,7 @@ def test_every_problem_of_a_document_is_a_line_with_its_place(capsys):
 
 def test_a_defect_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
-        reported(raising(ZeroDivisionError()), argparse.Namespace())
+        reported(raising(ZeroDivisionError()))
 
 
 def test_an_interrupt_ends_a_command_as_a_shell_expects(pdsup_goes_on, wait_for):

@@ -1,6 +1,7 @@
 """``pdsup plan``: what it prints, what it writes, and how it fails."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -41,6 +42,37 @@ def test_it_writes_the_plan_to_a_file(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == [file]
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_what_a_link_points_to_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    for target in ("new.yaml", "there/old.yaml"):
+        link = tmp_path / "plan.yaml"
+        link.symlink_to(target)
+        assert main(["plan", str(DEMO), *NODES, "-o", str(link)]) == 0
+        assert link.is_symlink()
+        assert (tmp_path / target).read_bytes() == expected()
+        assert not (tmp_path / target).is_symlink()
+        link.unlink()
+
+
+def test_what_is_no_file_is_written_into_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # A pipe of both ends keeps what is written; the plan is smaller than one holds.
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        assert main(["plan", str(DEMO), *NODES, "-o", str(pipe)]) == 0
+        assert os.read(end, 1 << 20) == expected()
+    finally:
+        os.close(end)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_directory_is_no_place_for_a_plan(tmp_path, capfd):
+    assert main(["plan", str(DEMO), *NODES, "-o", str(tmp_path)]) == 1
+    assert capfd.readouterr().err == f"pdsup: cannot write {tmp_path}: Is a directory\n"
 
 
 def test_it_takes_a_plan_and_prints_it_as_it_is(tmp_path, capfdbinary):

@@ -94,7 +94,26 @@ def test_an_answer_needs_nothing_of_what_a_server_imports(cluster, shared_agents
 def test_without_an_agent_there_is_nothing_to_ask(pdsup):
     done = pdsup("status", "--json")
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.startswith("pdsup: cannot ask: no agent answers on this machine; ")
+    assert done.stderr.startswith(
+        "pdsup: cannot show the status: no agent answers on this machine; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["explain", "a"], "cannot explain a: "), (["logs", "a"], "cannot show logs of a: "),
+        (["stop", "a", "b"], "cannot stop a, b: "), (["shutdown"], "cannot shut down: "),
+        (["status", "--watch"], "cannot show the status: "), (["events"], "cannot show events: "),
+        (["web"], "cannot link to the live page: "),
+        (["reload", "--agent"], "cannot reload agents: "),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_without_an_agent_it_is_told_what_can_not_be_done(pdsup, words, told):
+    done = pdsup(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+    assert done.stderr.startswith(f"pdsup: {told}no agent answers on this machine; start one with")
 
 
 def test_a_run_without_an_agent_is_named(pdsup, tmp_path):

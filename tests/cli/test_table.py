@@ -44,6 +44,12 @@ def test_a_table_of_nothing_has_no_lines():
     assert table([node()]) == []
 
 
+def test_one_long_reason_moves_no_other_node_away(unit):
+    long = unit("decode-1", reason="x" * 100)
+    short, _ = table([node(unit(pid=1), long)], width=160)
+    assert short == "decode-0  RUNNING  pid 1  node2"
+
+
 def test_lines_end_without_spaces(unit):
     assert all(line == line.rstrip() for line in table([node(unit(), name="")]))
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -14,6 +15,7 @@ import termios
 import pytest
 
 ROWS, COLUMNS = 20, 100
+GREEN = re.compile(rb"\x1b\[[0-9;]*32m")
 ENTERS_SCREEN, LEAVES_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -52,8 +54,8 @@ def terminal(agents):
     """Runs a command on a terminal of its own."""
     made = []
 
-    def run(*words):
-        made.append(Terminal(words, agents.environ))
+    def run(*words, **environ):
+        made.append(Terminal(words, {**agents.environ, **environ}))
         return made[-1]
 
     yield run
@@ -95,6 +97,19 @@ def test_a_wait_on_a_terminal_shows_a_bar_and_clears_it_at_the_end(agents, termi
     wait_for(lambda: view.shows("0/1"))
     assert view.process.wait(20) == 0
     wait_for(lambda: view.shows("\x1b[2K"))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("words", [["status", "--watch"], ["status"], ["events"], ["doctor"]])
+def test_colours_are_shown_unless_they_are_not_wanted(agents, terminal, wait_for, words, wanted):
+    agents.start(agents.plan(agents.unit("a")))
+    agents.reaches("RUNNING", "a")
+    view = terminal(*words, **({} if wanted else {"NO_COLOR": "1"}))
+    wait_for(lambda: view.shows("ok" if words == ["doctor"] else "RUNNING"))
+    if "--watch" not in words:
+        view.process.wait(20)
+        view.shows("")
+    assert (GREEN.search(view.seen) is not None) is wanted
 
 
 def test_a_live_view_that_is_no_terminal_lists_each_change(agents, pdsup_goes_on, wait_for):

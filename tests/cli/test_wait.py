@@ -83,6 +83,12 @@ def test_a_wait_that_takes_too_long_ends_with_124_and_names_what_is_missing(agen
     assert "worker (node0) STARTING for 0:00:0" in done.stderr.splitlines()[-1]
 
 
+def test_a_wait_that_has_no_time_says_everything_once(pdsup):
+    done = pdsup("wait", "--timeout", "0")
+    assert (done.returncode, done.stdout) == (124, "")
+    assert done.stderr == ("pdsup: cannot wait for running: not in time\n  no agent answers yet\n")
+
+
 def test_a_wait_without_an_agent_takes_its_time_too(pdsup):
     done = pdsup("wait", "--timeout", "0.2")
     assert done.returncode == 124

@@ -119,7 +119,7 @@ def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
 
 
 def understood(words: list[str]) -> None:
-    """Parses ``VERB ARGUMENTS`` as pdsup does; fails with SystemExit."""
+    """Parses ``VERB ARGUMENTS`` as pdsup does; fails with WrongUsage."""
     parsed(ALIASES.get(words[0], words[0]), words[1:])
 
 

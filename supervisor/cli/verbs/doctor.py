@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> int:
     """Programs and modules, ports, addresses, limits, space, GPUs. 0: nothing is bad; 1: something
     is, and a run would fail of it.
     """
-    from supervisor.cli import checkup, doctor  # late: help needs neither
+    from supervisor.cli import checkup, doctor, fitter  # late: help needs none
 
     found = doctor.examine(args.file, args.node)
     if args.json:
         print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
     else:
-        print("\n".join(checkup.lines(found, COLOURS if sys.stdout.isatty() else None)))
+        print("\n".join(checkup.lines(found, COLOURS if fitter.is_coloured(sys.stdout) else None)))
     return 1 if any(one.verdict == "bad" for one in found) else 0

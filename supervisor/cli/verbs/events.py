@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from supervisor.api.chronicler import Chronicler
 from supervisor.api.history import Entry
-from supervisor.cli import chronicle, client
+from supervisor.cli import chronicle, client, fitter
 from supervisor.errors import NothingThere
 
 EXAMPLE = "pdsup events 'decode-*' -n 20 -f"
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what the journals of the run directory hold; it needs no agent that lives."""
-    chronicler = Chronicler(client.run_directory(args.run_dir))
+    chronicler = Chronicler(client.run_directory(args.run_dir, "show events"))
     found = chronicle.about(chronicler.news(), args.units)
     if args.units and not found and not args.f:
         raise NothingThere(f"cannot show events of {', '.join(args.units)}: there are none")
@@ -53,6 +53,6 @@ def _print(entries: Sequence[Entry], columns: chronicle.Widths, args: argparse.N
     if args.json:
         found = [json.dumps(dict(one.raw)) for one in entries]
     else:
-        found = chronicle.lines(entries, columns, colour=sys.stdout.isatty())
+        found = chronicle.lines(entries, columns, colour=fitter.is_coloured(sys.stdout))
     if found:
         print("\n".join(found))

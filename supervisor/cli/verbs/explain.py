@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 
 from supervisor import clock
-from supervisor.cli import client
+from supervisor.cli import client, fitter
 from supervisor.cli.investigator import investigate
 from supervisor.cli.story import story
 
@@ -27,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     its gate; its last three runs with the end of their output; what happens next and when; where
     the evidence is.
     """
-    found = investigate(client.cluster(args.run_dir), args.unit)
+    cluster = client.cluster(args.run_dir, f"explain {args.unit}")
+    found = investigate(cluster, args.unit)
     if args.json:
         print(json.dumps(found, indent=2))
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(story(found, clock.wall(), width)))
+        print("\n".join(story(found, clock.wall(), fitter.width(sys.stdout))))
     return 0

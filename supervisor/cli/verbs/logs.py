@@ -32,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the unit's output; the units of other nodes too, by the shared run directory."""
-    path = client.log_file(client.cluster(args.run_dir), args.unit)
+    cluster = client.cluster(args.run_dir, f"show logs of {args.unit}")
+    path = client.log_file(cluster, args.unit)
     try:
         with contextlib.closing(LogReader(str(path))) as reader:
             reader.begin(args.n)

@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when every agent has a successor that answers."""
-    cluster = client.cluster(args.run_dir)
+    cluster = client.cluster(args.run_dir, "reload agents")
     until = clock.monotonic() + args.timeout
     for node, path in cluster.sockets.items():
         replaced = client.tell(path, "/v1/reload", {"agent": True}).value["replaced"]

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if outcome is not Outcome.REACHED:
         say(f"pdsup: cannot run {args.command[0]}: {watcher.why(outcome)}")
         return int(outcome.value)
-    run_dir = Path(client.cluster(args.run_dir).run_dir)
+    run_dir = Path(client.cluster(args.run_dir, f"run {args.command[0]}").run_dir)
     stdout = sys.stderr.fileno() if args.json else None
     benchmark = Benchmarker(run_dir).run(args.command, stdout=stdout)
     if args.json:

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the agents that were on this machine are gone."""
-    cluster = client.cluster(args.run_dir)
+    cluster = client.cluster(args.run_dir, "shut down")
     node = _chosen(cluster, args)
     ending = list(cluster.sockets) if args.all else [node]
     with contextlib.ExitStack() as stack:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-from typing import Any
 
-from supervisor.cli import client, progress
+from supervisor.cli import client, fitter, progress
 from supervisor.cli.table import table
 from supervisor.errors import NothingThere
 
@@ -33,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.watch:
         return _watch(args)
-    found = client.status(client.cluster(args.run_dir), every=args.all)
+    found = client.status(client.cluster(args.run_dir, "show the status"), every=args.all)
     shown, unnamed = progress.chosen(found, args.units)
     if unnamed:
         raise NothingThere(f"cannot show {', '.join(unnamed)}: no such unit")
@@ -42,15 +40,10 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps(shown, indent=2))
     else:
-        print("\n".join(_table(shown["nodes"])))
+        colour, width = fitter.is_coloured(sys.stdout), fitter.width(sys.stdout)
+        print("\n".join(table(shown["nodes"], colour=colour, width=width)))
     good = all(u["state"] == "RUNNING" or progress.ended_well(u) for u in progress.units(shown))
     return 0 if good else 3
-
-
-def _table(nodes: list[dict[str, Any]]) -> list[str]:
-    if not sys.stdout.isatty():
-        return table(nodes)
-    return table(nodes, colour=True, width=shutil.get_terminal_size().columns)
 
 
 def _watch(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """The page can only look. Its link is good for one visit within ten minutes; the browser that
     used it may come back for twelve hours.
     """
-    cluster = client.cluster(args.run_dir)
+    cluster = client.cluster(args.run_dir, "link to the live page")
     found = client.tell(client.first_agent(cluster), "/v1/link", {}).value
     if args.json:
         print(json.dumps(found, indent=2))

@@ -1,0 +1,17 @@
+"""Fits what is said to where it goes: a terminal, with colours and a width, or a pipe or file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TextIO
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether colours are shown, and wanted: ``NO_COLOR`` says that they are not."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width(stream: TextIO) -> int | None:
+    """Characters in a line of the terminal; None where it is none, and nothing need be cut."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None

@@ -1,0 +1,41 @@
+"""What is wrong with the words of a command, and what was meant perhaps. Pure."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """``did you mean ...?`` of a word that is not known; ``otherwise`` where none is like it."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def unexpected(words: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Of words that no argument of the parser takes, the first is told."""
+    word = words[0]
+    if not word.startswith("-"):
+        return f"{word!r} is a word too many; see {parser.prog} --help"
+    option = word.partition("=")[0]
+    known = [one for action in parser._actions for one in action.option_strings]
+    return f"there is no option {option}; {nearest(option, known, f'see {parser.prog} --help')}"
+
+
+def explained(message: str, parser: argparse.ArgumentParser) -> str:
+    """What argparse complains about, with a suggestion for a word that is none of a few."""
+    complaint = message.removeprefix("argument ")
+    found = re.match(r"(\S+): invalid choice: '(.*?)' \(", complaint)
+    if found is None:
+        return f"{complaint}; see {parser.prog} --help"
+    name, word = found.groups()
+    choices = [str(choice) for action in parser._actions for choice in _choices(action, name)]
+    all_of_them = f"it is one of {', '.join(choices)}"
+    return f"{name} can't be {word!r}; {nearest(word, choices, all_of_them)}"
+
+
+def _choices(action: argparse.Action, name: str) -> Iterable[object]:
+    names = (*action.option_strings, action.dest)
+    return action.choices or () if set(name.split("/")) & set(names) else ()
