@@ -85,7 +85,10 @@ def commands() -> str:
         "`pdsup VERB [ARGUMENTS]`, or `python -m supervisor VERB [ARGUMENTS]`. "
         f"Other names: {aliases}.\n\n"
         "Errors are one line on stderr, `pdsup: cannot VERB THING: CAUSE`. The exit statuses of "
-        "all commands are [in one table](files-and-signals.md#exit-statuses).\n"
+        "all commands are [in one table](files-and-signals.md#exit-statuses).\n\n"
+        "With `--json` stdout holds one JSON value and nothing else. Without it are only `agent`, "
+        "whose own log is JSON where stderr is no terminal, and `sbatch` and `completion`, which "
+        "print scripts.\n"
     )
     return "\n".join([head, *map(_verb, VERBS)])
 

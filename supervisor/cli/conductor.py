@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from supervisor.assignment import reader
 from supervisor.cli import fitter, verdict
@@ -29,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
     detached = False
     try:
         plan, run_dir = _start(args, agents)
-        _until_ready(args.timeout, agents, run_dir)
+        _until_ready(args, agents, plan, run_dir)
         front = plan.front()
         say(f"ready: clients talk to {front}" if front else "ready")
         if args.command:
-            return _run_command(args.command, run_dir)
+            return _run_command(args, run_dir)
         detached = args.detach
         return 0 if detached else _stay(agents)
     except _NotUp as error:
@@ -76,10 +78,13 @@ def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
     )
 
 
-def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
+def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: Path) -> None:
     with on_stderr(reaches("running")) as teller:
         watcher = Watcher(str(run_dir), (), "running", teller, agents.trouble)
-        outcome = watcher.watch(timeout)
+        outcome = watcher.watch(args.timeout)
+    if args.json and not (args.command and outcome is Outcome.REACHED):
+        found = {"outcome": outcome.name.lower(), "missing": watcher.missing, "url": plan.front()}
+        _print({**found, "run_dir": str(run_dir), "status": watcher.status})
     if watcher.status is not None:
         colour, width = fitter.is_coloured(sys.stderr), fitter.width(sys.stderr)
         say("\n".join(table(watcher.status["nodes"], colour=colour, width=width)))
@@ -87,11 +92,20 @@ def _until_ready(timeout: float | None, agents: Agents, run_dir: Path) -> None:
         raise _NotUp(outcome, watcher.why(outcome))
 
 
-def _run_command(command: list[str], run_dir: Path) -> int:
+def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
     """As ``pdsup run`` does it, with the verdict in ``run.json``."""
-    benchmark = Benchmarker(run_dir).run(command)
-    say("\n".join(verdict.told(benchmark)))
+    stdout = sys.stderr.fileno() if args.json else None
+    benchmark = Benchmarker(run_dir).run(args.command, stdout=stdout)
+    if args.json:
+        _print(verdict.record(benchmark))
+    else:
+        say("\n".join(verdict.told(benchmark)))
     return benchmark.status
+
+
+def _print(value: Any) -> None:
+    """At once: what stays in the foreground is not over with it."""
+    print(json.dumps(value, indent=2), flush=True)
 
 
 def _stay(agents: Agents) -> int:

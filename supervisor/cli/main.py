@@ -29,23 +29,18 @@ def main(words: Sequence[str]) -> int:
 
 
 def _run(name: str, words: Sequence[str]) -> int:
-    known(name, "run")
+    if name not in VERBS:
+        from supervisor.cli import usage
+        from supervisor.errors import WrongUsage
+
+        hint = usage.nearest(name, VERBS, "see pdsup help")
+        raise WrongUsage(f"cannot run {name}: no such command; {hint}")
     try:
         args = parsed(name, words)
     except SystemExit:  # argparse has printed the help that was asked for
         return 0
     status: int = _verb(name).run(args)
     return status
-
-
-def known(name: str, purpose: str) -> None:
-    """Raises WrongUsage, ``cannot PURPOSE NAME``, when there is no such verb."""
-    if name not in VERBS:
-        from supervisor.cli import usage
-        from supervisor.errors import WrongUsage
-
-        hint = usage.nearest(name, VERBS, "see pdsup help")
-        raise WrongUsage(f"cannot {purpose} {name}: no such command; {hint}")
 
 
 def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:

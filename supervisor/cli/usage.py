@@ -37,5 +37,5 @@ def explained(message: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _choices(action: argparse.Action, name: str) -> Iterable[object]:
-    names = (*action.option_strings, action.dest)
+    names = (*action.option_strings, action.dest, action.metavar)
     return action.choices or () if set(name.split("/")) & set(names) else ()

@@ -1,5 +1,6 @@
 """``pdsup logs``."""
 
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,33 @@ def test_logs_show_the_output_of_a_unit(pdsup, verb):
 @pytest.mark.parametrize(("number", "count"), [("0", 0), ("1", 1), ("2", 2), ("99", 6), ("-1", 0)])
 def test_logs_show_as_many_lines_from_the_end_as_asked_for(pdsup, number, count):
     assert len(pdsup("logs", "worker", "-n", number).stdout.splitlines()) == count
+
+
+@pytest.mark.usefixtures("talking")
+def test_logs_as_json_are_one_value(pdsup, agents):
+    done = pdsup("logs", "worker", "-n", "2", "--json")
+    assert json.loads(done.stdout) == {
+        "unit": "worker",
+        "path": str(agents.run_dir / "logs" / "node0_worker.out"),
+        "lines": [{"at": None, "text": "line 4"}, {"at": None, "text": "line 5"}],
+    }
+
+
+def test_logs_that_are_followed_as_json_are_one_value_for_each_whole_line(
+    agents, pdsup_goes_on, wait_for
+):
+    command = r"printf 'whole\nbegun'; until [ -e go ]; do sleep 0.02; done; printf ' \377\n'"
+    there = str(agents.directory)
+    agents.start(agents.plan(agents.unit("worker", "sh", "-c", f"cd {there}; {command}; sleep 99")))
+    log = agents.run_dir / "logs" / "node0_worker.out"
+    wait_for(lambda: log.exists() and "begun" in log.read_text())
+    following = pdsup_goes_on("logs", "worker", "-f", "--json")
+    wait_for(lambda: "whole" in following.said.read_text())
+    assert "begun" not in following.said.read_text()
+    (agents.directory / "go").touch()
+    wait_for(lambda: "begun" in following.said.read_text())
+    lines = [json.loads(line) for line in following.said.read_text().splitlines()]
+    assert lines[1:] == [{"at": None, "text": "whole"}, {"at": None, "text": "begun \ufffd"}]
 
 
 def test_logs_go_on_across_a_restart_of_the_unit(talking, pdsup_goes_on, wait_for):
@@ -137,6 +165,9 @@ def test_logs_tell_when_each_line_arrived(pdsup):
     times = [datetime.fromisoformat(line[0]) for line in lines]
     assert times == sorted(times)
     assert timedelta() < times[-1] - times[0] < timedelta(seconds=60)
+    values = json.loads(pdsup("logs", "worker", "-n", "5", "--json").stdout)["lines"]
+    assert [one["at"] for one in values] == sorted(one["at"] for one in values)
+    assert 0 <= values[0]["at"] - times[0].timestamp() < 60
     assert timedelta() <= datetime.now(UTC) - times[-1] < timedelta(seconds=60)
 
 

@@ -11,7 +11,7 @@ import pytest
 from supervisor import __version__
 from supervisor.cli import verbs
 from supervisor.cli.catalogue import VERBS
-from supervisor.cli.main import main, reported
+from supervisor.cli.main import main, parser_of, reported
 from supervisor.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
 
 
@@ -40,6 +40,24 @@ def test_every_verb_tells_its_arguments_and_an_example(verb, capsys):
     assert "example: " in told
     assert main(["help", verb]) == 0
     assert capsys.readouterr() == (told, "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_that_prints_facts_prints_them_as_json_too(verb):
+    options = {one for action in parser_of(verb)._actions for one in action.option_strings}
+    assert ("--json" in options) is (verb not in ("agent", "sbatch", "completion"))
+
+
+def test_help_as_json_is_one_value(capsys):
+    assert main(["help", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["verbs"]
+    assert {one["name"]: one["summary"] for one in found} == VERBS
+    assert main(["help", "wait", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["usage"].startswith("pdsup wait [-h] [--for {running,stopped}]")
+    (goal,) = (one for one in found["arguments"] if one["options"] == ["--for"])
+    assert (goal["choices"], goal["value"]) == (["running", "stopped"], "goal")
+    assert found["example"].startswith("pdsup wait --timeout")
 
 
 def test_every_file_of_a_verb_is_in_the_list_of_verbs():
@@ -87,7 +105,7 @@ def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
         ("wait --timeout x", "cannot run wait: --timeout: invalid float value: 'x'; see pdsup"),
         ("wait --timeout", "cannot run wait: --timeout: expected one argument; see pdsup wait"),
         ("stop", "cannot run stop: the following arguments are required: UNIT; see pdsup stop"),
-        ("help statsu", "cannot explain statsu: no such command; did you mean status?"),
+        ("help statsu", "cannot run help: VERB can't be 'statsu'; did you mean status?"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_wrong_usage_and_told_in_one_line_with_what_to_do(words, told, capsys):

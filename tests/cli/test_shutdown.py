@@ -1,5 +1,6 @@
 """``pdsup shutdown``."""
 
+import json
 import signal
 
 import pytest
@@ -32,6 +33,12 @@ def test_a_shutdown_of_all_ends_the_whole_cluster(two, pdsup):
     assert two.ended("node0", "node1") == {"node0": 0, "node1": 0}
 
 
+def test_a_shutdown_as_json_is_one_value(two, pdsup):
+    done = pdsup("shutdown", "--all", "--json")
+    assert (done.returncode, done.stderr) == (0, "stopped: node0, node1\n")
+    assert json.loads(done.stdout) == {"stopped": ["node0", "node1"], "left": []}
+
+
 def test_a_shutdown_of_one_node_leaves_the_others_alone(two, pdsup):
     done = pdsup("shutdown", "--node", "node1")
     assert (done.returncode, done.stderr) == (0, "stopped: node1\n")
@@ -60,8 +67,9 @@ def test_a_shutdown_that_takes_too_long_names_who_has_not_ended(agents, pdsup, w
     agents.start(agents.plan(agents.unit("worker", *STUBBORN, stop={"timeout_s": 600})))
     log = agents.run_dir / "logs" / "node0_worker.out"
     wait_for(lambda: log.exists() and "trapped" in log.read_text())
-    done = pdsup("shutdown", "--timeout", "0.2")
+    done = pdsup("shutdown", "--timeout", "0.2", "--json")
     assert done.returncode == 1
+    assert json.loads(done.stdout) == {"stopped": [], "left": ["node0"]}
     assert done.stderr == "pdsup: cannot shut down node0: not ended in 0.2 s\n"
     agents.signal(signal.SIGTERM)
     agents.signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -52,12 +53,26 @@ def test_a_command_runs_when_all_is_ready_and_its_status_is_the_result(cluster: 
     assert cluster.processes() == []
 
 
+def test_the_record_of_a_command_as_json_is_alone_on_stdout(cluster: Cluster) -> None:
+    plan = _plan(cluster, "name: a, command: [sleep, '60']")
+    done = cluster.command("up", str(plan), "--json", "--", "echo", "throughput 5")
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["command"]) == ("clean", ["echo", "throughput 5"])
+    assert "throughput 5" in done.stderr
+    assert done.returncode == 0
+
+
 def test_ctrl_c_stops_everything(cluster: Cluster) -> None:
-    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir), "--json")
     until(lambda: cluster.command("wait", "--timeout", "60").returncode == 0, "it is up", 90)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
+    found = json.loads(said)
+    assert (found["outcome"], found["missing"]) == ("reached", [])
+    assert found["run_dir"] == str(cluster.run_dir)
+    assert found["url"].endswith(":8000")
+    assert len(found["status"]["nodes"]) == 4
     assert cluster.processes() == []
 
 
@@ -104,9 +119,11 @@ def test_a_unit_that_can_never_run_ends_up_with_its_reason(cluster: Cluster) -> 
         cluster,
         "name: broken, command: [/no/such/program], restart: {max_failures: 1, first_delay_s: 0.0}",
     )
-    done = cluster.command("up", str(plan), "--timeout", "30")
+    done = cluster.command("up", str(plan), "--timeout", "30", "--json")
     assert done.returncode == 1
     assert "cannot start: /no/such/program" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["outcome"], len(found["missing"]), found["url"]) == ("lost", 1, None)
     assert cluster.processes() == []
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 from supervisor.cli import client
 from supervisor.errors import SupervisorError
@@ -27,6 +30,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timestamps", action="store_true", help="when each line arrived, if the plan has it noted"
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON value; with -f one a line, each line's text and when it arrived (or null)",
+    )
     parser.add_argument("--run-dir", help="which run, when several are on this machine")
 
 
@@ -41,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
                 raise SupervisorError(
                     f"cannot show times of {args.unit}: its plan does not set log.timestamps"
                 )
-            _show(reader, follow=args.f, times=args.timestamps)
+            if args.json:
+                _print(_pieces(reader, follow=args.f), args, path)
+            else:
+                _show(_pieces(reader, follow=args.f), times=args.timestamps)
     except FileNotFoundError:
         raise SupervisorError(f"cannot show logs of {args.unit}: it has not run yet") from None
     except BrokenPipeError:
@@ -51,17 +62,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(reader: LogReader, *, follow: bool, times: bool) -> None:
-    inside = False  # of a line
+def _pieces(reader: LogReader, *, follow: bool) -> Iterator[Piece]:
+    """What there is, and with ``follow`` what comes, for ever."""
     while True:
-        for piece in reader.more():
-            lines = list(_stamped(piece, inside=inside)) if times else [piece.data]
-            sys.stdout.buffer.writelines(lines)
-            inside = not piece.data.endswith(b"\n")
+        yield from reader.more()
         sys.stdout.flush()
         if not follow:
             return
         time.sleep(LOOK_S)
+
+
+def _show(pieces: Iterable[Piece], *, times: bool) -> None:
+    inside = False  # of a line
+    for piece in pieces:
+        lines = list(_stamped(piece, inside=inside)) if times else [piece.data]
+        sys.stdout.buffer.writelines(lines)
+        inside = not piece.data.endswith(b"\n")
 
 
 def _stamped(piece: Piece, *, inside: bool) -> Iterator[bytes]:
@@ -69,8 +85,42 @@ def _stamped(piece: Piece, *, inside: bool) -> Iterator[bytes]:
     offset = piece.offset
     for line in io.BytesIO(piece.data):
         if not inside:
-            at = logfiles.arrived(piece.times, offset) if piece.times else None
+            at = _arrived(piece, offset)
             yield f"{'-' if at is None else logfiles.precise_stamp(at):24} ".encode()
         yield line
         inside = False
         offset += len(line)
+
+
+def _arrived(piece: Piece, offset: int) -> float | None:
+    return logfiles.arrived(piece.times, offset) if piece.times else None
+
+
+def _print(pieces: Iterable[Piece], args: argparse.Namespace, path: Path) -> None:
+    """As JSON. Bytes that are no text become U+FFFD."""
+    if args.f:
+        for line in _lines(pieces):
+            print(json.dumps(line))
+    else:
+        found = {"unit": args.unit, "path": str(path), "lines": list(_lines(pieces))}
+        print(json.dumps(found, indent=2))
+
+
+def _lines(pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
+    """Whole lines, and at the end what there is of the last one."""
+    begun, at = b"", None
+    for piece in pieces:
+        offset = piece.offset
+        for part in io.BytesIO(piece.data):
+            at = at if begun else _arrived(piece, offset)
+            begun += part
+            offset += len(part)
+            if begun.endswith(b"\n"):
+                yield _line(begun, at)
+                begun = b""
+    if begun:
+        yield _line(begun, at)
+
+
+def _line(data: bytes, at: float | None) -> dict[str, Any]:
+    return {"at": at, "text": data.removesuffix(b"\n").decode(errors="replace")}

@@ -20,6 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which agents."""
     parser.add_argument("--all", action="store_true", help="every agent of the cluster")
     parser.add_argument("--node", help="the agent of this node, when several are on this machine")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON value: whose agents have stopped, whose not"
+    )
     parser.add_argument("--run-dir", help="which run, when several are on this machine")
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="S", help="how long to wait (default: 60)"
@@ -37,6 +40,11 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(os.close, pidfd)
         client.tell(cluster.sockets[node], "/v1/shutdown", {"all": args.all})
         left = _wait(pidfds, args.timeout)
+    if args.json:
+        import json
+
+        stopped = [name for name in ending if name not in left]
+        print(json.dumps({"stopped": stopped, "left": left}, indent=2))
     if left:
         raise SupervisorError(
             f"cannot shut down {', '.join(left)}: not ended in {args.timeout:g} s"

@@ -20,6 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override")
     parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="when it is ready, or can't be, one JSON value with its status; with COMMAND at the "
+        "end what run.json holds, and COMMAND's stdout goes to stderr",
+    )
     parser.add_argument("--run-dir", help="where it writes (default: runs/NAME-TIME)")
 
 
