@@ -24,7 +24,8 @@ from typing import TextIO, cast
 import aiohttp
 import uvloop
 
-from supervisor.agent.main import Agent, Log
+from supervisor.agent.announcer import Log
+from supervisor.agent.main import Agent
 from supervisor.api.server import Server
 from supervisor.assignment import directories, identity, reader
 from supervisor.assignment.compile import Assignment, Place, assign

@@ -8,6 +8,7 @@ from supervisor import clock
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.cluster import gate
 from supervisor.cluster.poller import Poller
+from supervisor.cluster.report import Peer
 from supervisor.plan.model import Plan
 from supervisor.units import lifecycle
 from supervisor.units.runner import Runner
@@ -18,6 +19,10 @@ ANNOUNCE_S = 1.0
 # Time conditions have no event, so during an end they are looked at this often.
 LOOK_S = 0.25
 HURRY_S = 1.0
+# How long an agent that ended its units stays to tell the others of the cluster's end: those that
+# it can't reach, because one of the two has only just started, and those that it can.
+MEET_S = 2.0
+LINGER_S = 3.0
 
 
 class Ender:
@@ -60,6 +65,18 @@ class Ender:
             runner.stop_within = HURRY_S
         self._stop(list(self._runners))
 
+    async def linger(self) -> None:
+        """Stays until the others know of the cluster's end, so that nobody misses it."""
+        if not self._publisher.ends_cluster:
+            return
+        if not await self._bell.wait_until(lambda: not self._unaware(), MEET_S):
+            await self._bell.wait_until(
+                lambda: not any(peer.usable for peer in self._unaware()), LINGER_S
+            )
+
+    def _unaware(self) -> list[Peer]:
+        return [peer for peer in self._poller.peers.values() if not _aware(peer)]
+
     def _stop(self, names: list[str]) -> None:
         for name in names:
             self._asked.add(name)
@@ -88,3 +105,9 @@ class Ender:
             return False
         # Also a node that can't be reached: its agent may have been started a moment ago.
         return passed < ANNOUNCE_S or bool(peer.usable and peer.usable.ending)
+
+
+def _aware(peer: Peer) -> bool:
+    """Whether a node ends with the cluster, or has ended before."""
+    last = peer.report
+    return bool(last and (last.ends_cluster or (last.ending and peer.problem)))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from typing import Protocol
 
 import aiohttp
 
 from supervisor import clock
 from supervisor.agent import picture
+from supervisor.agent.announcer import Announcer, Log
 from supervisor.agent.balancer import Balancer
 from supervisor.agent.bouncer import Bouncer
-from supervisor.agent.chronicler import Chronicler
 from supervisor.agent.counter import Counter
 from supervisor.agent.counts import Reloads
 from supervisor.agent.drainer import Drainer
@@ -21,6 +19,7 @@ from supervisor.agent.ender import Ender
 from supervisor.agent.examiner import Examiner
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.listener import Listener
 from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.agent.repairer import Repairer
@@ -40,23 +39,9 @@ from supervisor.units.reaper import Reaper, become_subreaper
 from supervisor.units.runner import Host, Runner
 from supervisor.units.spawner import Spawner, close_inherited
 
-# How long an agent that ended its units stays to tell the others of the cluster's end: those that
-# it can't reach, because one of the two has only just started, and those that it can.
-MEET_S = 2.0
-LINGER_S = 3.0
 # What must work before an agent makes way for another one with, perhaps, newer code.
 TRIAL = (sys.executable, "-c", "import supervisor.launcher")
 TRIAL_S = 60.0
-
-
-class Log(Protocol):
-    """The part of a structlog logger that is used."""
-
-    def info(self, event: str, **facts: object) -> None:
-        """Something a user may want to know."""
-
-    def warning(self, event: str, **facts: object) -> None:
-        """Something a user should know."""
 
 
 class Agent:
@@ -85,7 +70,7 @@ class Agent:
         self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
-        self._chronicler = Chronicler(assignment.place)
+        self._announcer = Announcer(assignment.place, log)
         self._bookkeeper = Bookkeeper(
             assignment.place.state_dir, assignment.digest, inherited, messenger.pid
         )
@@ -130,8 +115,6 @@ class Agent:
             name for name, note in inherited.notes.items() if isinstance(note.state, states.Fatal)
         }
         self.leaves_units = False  # only to another agent that takes them over at once
-        self._log_problems: dict[str, str] = {}
-        self._terminations = 0
         self._reaction_due = asyncio.Event()
         self._news = 0
         for name in self._runners:
@@ -163,7 +146,8 @@ class Agent:
         """
         close_inherited()
         become_subreaper()
-        self._listen_to_signals()
+        ears = Listener(self.end, self._ender.hurry, self._reaper.sweep, log=self._log)
+        ears.listen()
         self._bookkeeper.open()
         self._messenger.on_gone = self._lose_guardian
         self._messenger.listen()
@@ -178,7 +162,7 @@ class Agent:
             await self._end.wait()
             if not self.leaves_units:
                 await self._ender.end()
-                await self._linger()
+                await self._ender.linger()
                 for task in serving:
                     task.cancel()
                 await self._leave_nothing()
@@ -188,8 +172,7 @@ class Agent:
             await self._examiner.close()
             await self.gates.close()
             await self.poller.close()
-            # A child that ends later must not call into a loop that is closed.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            ears.close()
         return finish.status(self.publisher.units.values()) or (1 if self._fatal else 0)
 
     def _lose_guardian(self) -> None:
@@ -256,7 +239,7 @@ class Agent:
 
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
-        self._warn_of_log(unit)
+        self._announcer.tell_of_log(unit, self._runners[unit].facts.log_problem)
         self._publish(unit)
         self._balance()
         self.gates.forget([unit])
@@ -267,12 +250,6 @@ class Agent:
     async def examine(self, unit: str, reason: str) -> str:
         """Takes the evidence of a unit that was found dead, and of its gang; tells where it is."""
         return await self._examiner.examine(unit, reason, self.bell)
-
-    def _warn_of_log(self, unit: str) -> None:
-        problem = self._runners[unit].facts.log_problem
-        if problem and problem != self._log_problems.get(unit):
-            self._log.warning("unit", unit=unit, problem=problem)
-        self._log_problems[unit] = problem
 
     # -- the rest of the node -----------------------------------------------------------------
 
@@ -295,19 +272,12 @@ class Agent:
 
     def _record(self, transition: Transition) -> None:
         self.counter.take(transition)
-        state = states.public(transition.after)
-        reason = states.reason_of(transition.after)
-        if state == "FATAL":
+        if isinstance(transition.after, states.Fatal):
             self._fatal.add(transition.unit)
             if self.plan.on_fatal == "stop-cluster":
+                reason = states.reason_of(transition.after)
                 self.end(f"{transition.unit} is FATAL: {reason}", of_cluster=True)
-        if state != states.public(transition.before):
-            alarming = state in ("FATAL", "BACKOFF", "UNHEALTHY")
-            tell = self._log.warning if alarming else self._log.info
-            tell("unit", unit=transition.unit, state=state, reason=reason)
-        if (problem := self._chronicler.write(transition)) is not None:
-            path = str(self._chronicler.path)
-            self._log.warning("cannot write the journal", path=path, cause=problem)
+        self._announcer.tell(transition)
 
     def _peer_changed(self, node: str) -> None:
         self.gates.forget(self._units_of.get(node, ()))
@@ -354,18 +324,6 @@ class Agent:
         if peer.usable and peer.usable.ends_cluster and not self.publisher.ends_cluster:
             self.end(f"{peer.node} ends the cluster: {peer.usable.ending}", of_cluster=True)
 
-    async def _linger(self) -> None:
-        """Stays until the others know of the cluster's end, so that nobody misses it."""
-        if not self.publisher.ends_cluster:
-            return
-        if not await self.bell.wait_until(lambda: not self._unaware(), MEET_S):
-            await self.bell.wait_until(
-                lambda: not any(peer.usable for peer in self._unaware()), LINGER_S
-            )
-
-    def _unaware(self) -> list[Peer]:
-        return [peer for peer in self.poller.peers.values() if not _aware(peer)]
-
     async def _leave_nothing(self) -> None:
         """No process outlives a proper end; an agent that crashed leaves all to the next one."""
         survivors = await self._reaper.end_everything()
@@ -373,28 +331,3 @@ class Agent:
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
         for runner in self._runners.values():
             runner.recorder.end()
-
-    # -- signals ------------------------------------------------------------------------------
-
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._terminate, number.name)
-        reason = "SIGUSR1 (wall time is near)"
-        loop.add_signal_handler(signal.SIGUSR1, lambda: self.end(reason, of_cluster=False))
-        loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: nothing to reload")
-        # uvloop refuses a handler of its own for this one, though it starts no children here.
-        signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reaper.sweep))
-
-    def _terminate(self, name: str) -> None:
-        self._terminations += 1
-        # Slurm's first one may come while the cluster ends already: that is no reason to hurry.
-        if self._terminations > 1:
-            self._ender.hurry()
-        self.end(name, of_cluster=False)
-
-
-def _aware(peer: Peer) -> bool:
-    """Whether a node ends with the cluster, or has ended before."""
-    last = peer.report
-    return bool(last and (last.ends_cluster or (last.ending and peer.problem)))

@@ -1,0 +1,48 @@
+"""Tells what becomes of the units of one node: in the agent's log, and in the journal."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from supervisor.agent.chronicler import Chronicler
+from supervisor.assignment.compile import Place
+from supervisor.units import states
+from supervisor.units.facts import Transition
+
+ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY")
+
+
+class Log(Protocol):
+    """The part of a structlog logger that is used."""
+
+    def info(self, event: str, **facts: object) -> None:
+        """Something a user may want to know."""
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Something a user should know."""
+
+
+class Announcer:
+    """One voice for all units of a node."""
+
+    def __init__(self, place: Place, log: Log) -> None:
+        self._log = log
+        self._chronicler = Chronicler(place)
+        self._log_problems: dict[str, str] = {}
+
+    def tell(self, transition: Transition) -> None:
+        """Every change goes to the journal, a change of the public state to the log as well."""
+        state = states.public(transition.after)
+        if state != states.public(transition.before):
+            say = self._log.warning if state in ALARMING else self._log.info
+            reason = states.reason_of(transition.after)
+            say("unit", unit=transition.unit, state=state, reason=reason)
+        if (problem := self._chronicler.write(transition)) is not None:
+            path = str(self._chronicler.path)
+            self._log.warning("cannot write the journal", path=path, cause=problem)
+
+    def tell_of_log(self, unit: str, problem: str) -> None:
+        """What is wrong with the output of a unit, once; "" when nothing is."""
+        if problem and problem != self._log_problems.get(unit):
+            self._log.warning("unit", unit=unit, problem=problem)
+        self._log_problems[unit] = problem
