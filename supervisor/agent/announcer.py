@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from supervisor.agent.chronicler import Chronicler
+from supervisor.agent.journal import Happening
 from supervisor.assignment.compile import Place
 from supervisor.units import states
 from supervisor.units.facts import Transition
 
-ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY")
+ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY", "ReloadFailed")
 
 
 class Log(Protocol):
@@ -30,14 +31,20 @@ class Announcer:
         self._chronicler = Chronicler(place)
         self._log_problems: dict[str, str] = {}
 
-    def tell(self, transition: Transition) -> None:
-        """Every change goes to the journal, a change of the public state to the log as well."""
-        state = states.public(transition.after)
-        if state != states.public(transition.before):
-            say = self._log.warning if state in ALARMING else self._log.info
-            reason = states.reason_of(transition.after)
-            say("unit", unit=transition.unit, state=state, reason=reason)
-        if (problem := self._chronicler.write(transition)) is not None:
+    def tell(self, news: Transition | Happening) -> None:
+        """All of it goes to the journal, and to the log as well, save what changes no public state
+        of a unit that it is a step of.
+        """
+        match news:
+            case Happening(unit=unit, event=what, reason=reason):
+                say = self._log.warning if what in ALARMING else self._log.info
+                say("unit", unit=unit, what=what, reason=reason)
+            case Transition(unit=unit, before=before, after=after):
+                state = states.public(after)
+                if state != states.public(before):
+                    say = self._log.warning if state in ALARMING else self._log.info
+                    say("unit", unit=unit, state=state, reason=states.reason_of(after))
+        if (problem := self._chronicler.write(news)) is not None:
             path = str(self._chronicler.path)
             self._log.warning("cannot write the journal", path=path, cause=problem)
 

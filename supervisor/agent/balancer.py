@@ -7,14 +7,17 @@ import os
 import pwd
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import aiohttp
 
+from supervisor import clock
 from supervisor.agent.counts import Reloads
 from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.journal import Happening
 from supervisor.assignment.compile import AssignedUnit, Assignment
 from supervisor.nginx.config import Settings, Upstream
 from supervisor.nginx.reloader import Live, Reloader
@@ -24,6 +27,7 @@ from supervisor.units.spawner import Spawner
 # Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
 SPARE_DESCRIPTORS = 64
 MOST_CONNECTIONS = 65535
+MOST_NAMED = 3
 
 
 class Balancer:
@@ -37,13 +41,17 @@ class Balancer:
         spawner: Spawner,
         session: aiohttp.ClientSession,
         on_change: Callable[[], None],
+        tell: Callable[[Happening], None],
     ) -> None:
+        """``tell`` hears how nginx takes another configuration while it runs."""
         self._plan = assignment.plan
         self._gatekeeper = gatekeeper
         self._on_change = on_change
+        self._tell = tell
+        self._runner = runner
         self._pid: int | None = None
         self._live = Live()
-        self._generation: str | None = None
+        self._known: Live | None = None  # the last configuration of this life that was seen to work
         self.reloads = Reloads()
         self._wanted: frozenset[str] = frozenset()
         self._new = runner.facts.pid is not None
@@ -63,7 +71,7 @@ class Balancer:
         if self._is_new_here():
             return  # the reloader would bring a running nginx to the few routers known so far
         if pid != self._pid:
-            self._pid = pid
+            self._pid, self._known = pid, None
             self.reloader.master_changed()
         ready = frozenset(
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
@@ -100,15 +108,40 @@ class Balancer:
 
     def _now_live(self, live: Live) -> None:
         before, self._live = self._live, live
+        self.reloads = replace(self.reloads, upstreams=len(live.upstreams))
         if live.generation is not None:
-            new = self._generation not in (None, live.generation)
-            self._generation = live.generation
-            self.reloads = replace(self.reloads, taken=self.reloads.taken + new)
-        failed = live.error is not None and live.error != before.error
-        self.reloads = replace(
-            self.reloads, failed=self.reloads.failed + failed, upstreams=len(live.upstreams)
-        )
+            known, self._known = self._known, live
+            if known and known.generation != live.generation:
+                self._took(live.upstreams, known.upstreams)
+        if live.error is not None and live.error != before.error:
+            self._failed(live.error)
         self._on_change()
+
+    def _took(self, now: frozenset[str], before: frozenset[str]) -> None:
+        self.reloads = replace(self.reloads, taken=self.reloads.taken + 1)
+        joined, left = sorted(now - before), sorted(before - now)
+        count = f"{len(now) or 'no'} router{'' if len(now) == 1 else 's'}"
+        changes = [
+            f"{_few(names)} {word}" for names, word in ((joined, "in"), (left, "out")) if names
+        ]
+        facts = {"upstreams": sorted(now), "joined": joined, "left": left}
+        self._happened("Reloaded", ", ".join((count, *changes)), facts)
+
+    def _failed(self, error: str) -> None:
+        self.reloads = replace(self.reloads, failed=self.reloads.failed + 1)
+        self._happened("ReloadFailed", error, {})
+
+    def _happened(
+        self, event: Literal["Reloaded", "ReloadFailed"], reason: str, facts: Mapping[str, Any]
+    ) -> None:
+        unit = self._runner.unit.name
+        run = self._runner.facts.run
+        self._tell(Happening(clock.monotonic(), unit, run, event, reason, facts))
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:

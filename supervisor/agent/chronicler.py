@@ -1,4 +1,4 @@
-"""Writes the journal of one node: a line for each change of a unit's state."""
+"""Writes the journal of one node: each change of a unit's state, and whatever else happens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from supervisor import clock
 from supervisor.agent import journal
+from supervisor.agent.journal import Happening
 from supervisor.assignment.compile import Place
 from supervisor.units.facts import Transition
 
@@ -17,9 +18,13 @@ class Chronicler:
         self._node = place.node
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
 
-    def write(self, transition: Transition) -> str | None:
+    def write(self, news: Transition | Happening) -> str | None:
         """Why the line could not be written, if so: a full disk does not stop supervision."""
-        line = journal.line(transition, self._node, clock.wall())
+        wall = clock.wall()
+        if isinstance(news, Transition):
+            line = journal.line(news, self._node, wall)
+        else:
+            line = journal.happened(news, self._node, wall)
         try:
             with self.path.open("a") as file:
                 file.write(line)

@@ -1,29 +1,67 @@
-"""One line of JSON for each change of a unit's state: what happened, when, and why. Pure.
+"""One line of JSON for each change of a unit's state, and for whatever else happens. Pure.
 
-A line holds all that its decision depended on, so that the lines of a unit can be replayed.
+The line of a change holds all that its decision depended on, so that the changes of a unit can be
+replayed. The line of anything else has no states: it lacks ``from`` and ``to``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from supervisor.units import notation, states
 from supervisor.units.facts import Transition
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that changes no state of a unit, at monotonic seconds. ``facts``: what of it
+    programs may want to know.
+    """
+
+    at: float
+    unit: str
+    run: int
+    event: Literal["Reloaded", "ReloadFailed"]
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 def line(transition: Transition, node: str, wall: float) -> str:
     """The journal's line, with its line feed. ``wall``: seconds since the epoch."""
-    entry = {
-        "at": round(wall, 6),
-        "monotonic": transition.context.now,
-        "node": node,
-        "unit": transition.unit,
-        "run": states.run_of(transition.after) or states.run_of(transition.before),
-        "event": notation.tagged(transition.event),
-        "from": states.public(transition.before),
-        "to": states.public(transition.after),
-        "reason": states.reason_of(transition.after),
-        "state": notation.tagged(transition.after),
-        "context": notation.context(transition.context),
-    }
+    return _text(
+        {
+            "at": round(wall, 6),
+            "monotonic": transition.context.now,
+            "node": node,
+            "unit": transition.unit,
+            "run": states.run_of(transition.after) or states.run_of(transition.before),
+            "event": notation.tagged(transition.event),
+            "from": states.public(transition.before),
+            "to": states.public(transition.after),
+            "reason": states.reason_of(transition.after),
+            "state": notation.tagged(transition.after),
+            "context": notation.context(transition.context),
+        }
+    )
+
+
+def happened(happening: Happening, node: str, wall: float) -> str:
+    """As ``line``, of what changes no state."""
+    return _text(
+        {
+            "at": round(wall, 6),
+            "monotonic": happening.at,
+            "node": node,
+            "unit": happening.unit,
+            "run": happening.run,
+            "event": {"type": happening.event, **happening.facts},
+            "reason": happening.reason,
+        }
+    )
+
+
+def _text(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n"

@@ -90,8 +90,11 @@ class Agent:
         self._inherited = inherited
         for name, note in inherited.notes.items():
             self._runners[name].restore(note)
+        tell = self._announcer.tell
         self._balancers = {
-            name: Balancer(assignment, runner, self.gates, self._spawner, session, self._react_soon)
+            name: Balancer(
+                assignment, runner, self.gates, self._spawner, session, self._react_soon, tell
+            )
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }

@@ -21,7 +21,8 @@ UNKNOWN_CAUSE = ": cause unknown"
 class Entry:
     """One line of a journal. ``at``: seconds since the epoch; ``raw``: all of its fields.
 
-    ``unit`` is empty where it is about the node. ``event`` is the event's type.
+    ``unit`` is empty where it is about the node. ``event`` is the event's type. ``to`` is empty
+    where it is no step of a unit.
     """
 
     at: float
@@ -94,8 +95,20 @@ def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:
     return [one for _, one in sorted(timed, key=lambda pair: pair[0])]
 
 
+def steps(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """For each unit the entries that tell its state, in order: all that follow states go by them.
+
+    Not those of what happens to a unit without one, such as a reload.
+    """
+    found: dict[str, list[Entry]] = {}
+    for one in entries:
+        if one.unit and one.to:
+            found.setdefault(one.unit, []).append(one)
+    return found
+
+
 def runs(entries: Iterable[Entry]) -> list[Run]:
-    """Every run of one unit, the oldest first; ``entries`` are those of this unit, in order."""
+    """Every run of one unit, the oldest first; ``entries`` are its ``steps``."""
     found: list[Run] = []
     why = ""
     for one in entries:
@@ -157,9 +170,7 @@ def usual_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[str
 
     ``kind_of``: the kinds of units, by their names; others are left out.
     """
-    by_unit: dict[str, list[Entry]] = {}
-    for one in entries:
-        by_unit.setdefault(one.unit, []).append(one)
+    by_unit = steps(entries)
     loads: dict[str, list[float]] = {}
     for unit in by_unit.keys() & kind_of.keys():
         ready = [run.ready - run.began for run in runs(by_unit[unit]) if run.ready is not None]

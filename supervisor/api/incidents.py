@@ -1,4 +1,4 @@
-"""What disturbed a cluster within a time: outages of units and of nodes. Pure.
+"""What disturbed a cluster within a time: outages of units and of nodes, and reloads. Pure.
 
 An outage begins when a unit stops being RUNNING and ends when it is so again. A unit that ends
 with status 0 has done its work: that is none.
@@ -6,13 +6,16 @@ with status 0 has done its work: that is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from supervisor.api.history import Entry, exit_of, short
+from supervisor.api.history import Entry, exit_of, short, steps
 
-Kind = Literal["restart", "unhealthy", "down", "fatal", "node"]
+Kind = Literal["restart", "unhealthy", "down", "fatal", "node", "reload", "reload-failed"]
+# Of those that are over at once; the others last.
+_OF: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
+MOMENTS = frozenset(_OF.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Incident:
 
     ``kind``: ``restart``: it ended and is back, or on the way; ``unhealthy``: it was not ready, but
     its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
-    be asked. ``unit`` is empty for a node.
+    be asked; ``reload``, ``reload-failed``: nginx took another list of routers while it ran, or
+    could not. ``unit`` is empty for a node.
     """
 
     kind: Kind
@@ -33,12 +37,16 @@ class Incident:
 
 
 def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incident]:
-    """The outages of units that overlap the time from ``begin`` to ``end``, the oldest first."""
-    by_unit: dict[str, list[Entry]] = {}
-    for one in entries:
-        if one.unit:
-            by_unit.setdefault(one.unit, []).append(one)
-    found = [each for own in by_unit.values() for each in _outages(own)]
+    """Those that journals tell of and that overlap the time from ``begin`` to ``end``, the oldest
+    first.
+    """
+    known = list(entries)
+    found = [each for own in steps(known).values() for each in _outages(own)]
+    found += (
+        Incident(_OF[one.event], one.unit, one.node, one.at, one.at, one.reason)
+        for one in known
+        if one.event in _OF
+    )
     return ordered(each for each in found if overlaps(each, begin, end))
 
 

@@ -85,17 +85,18 @@ class Streamer:
 
 
 async def _news(chronicler: Chronicler) -> list[Entry]:
-    """New changes of states. Read in a thread: a network file system that hangs must not hold up
-    supervision.
+    """What is new, save reasons that change. Read in a thread: a network file system that hangs
+    must not hold up supervision.
     """
     try:
-        return [one for one in await asyncio.to_thread(chronicler.news) if one.changes]
+        found = await asyncio.to_thread(chronicler.news)
+        return [one for one in found if one.changes or not one.to]
     except SupervisorError:
         return []
 
 
 def _message(status: dict[str, Any], events: list[Entry]) -> bytes:
-    fields = ("at", "node", "unit", "run", "before", "to", "reason")
+    fields = ("at", "node", "unit", "run", "event", "before", "to", "reason")
     shown = [{name: getattr(one, name) for name in fields} for one in events]
     value = {"now": clock.wall(), "status": status, "events": shown}
     return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()

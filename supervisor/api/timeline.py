@@ -19,7 +19,7 @@ class Span:
 
 
 def spans(entries: Iterable[Entry], end: float) -> list[Span]:
-    """The spans of one unit, from its first entry to ``end``."""
+    """The spans of one unit, from the first of its ``history.steps`` to ``end``."""
     found: list[Span] = []
     for one in entries:
         if found and found[-1].state == one.to:

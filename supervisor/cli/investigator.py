@@ -53,7 +53,7 @@ def _usual_load(
 
 
 def _runs(entries: list[Entry], unit: str, log: Path) -> list[dict[str, Any]]:
-    last = history.runs(one for one in entries if one.unit == unit)[-MOST_RUNS:]
+    last = history.runs(history.steps(entries).get(unit, ()))[-MOST_RUNS:]
     lines = last_lines(str(log), MOST_BYTES, MOST_BYTES)
     tails = runlog.tails(lines, unit, [run.number for run in last], MOST_LINES)
     return [{**history.to_json(run), "output": tail} for run, tail in zip(last, tails, strict=True)]

@@ -77,9 +77,11 @@ def page(source: Source) -> dict[str, Any]:
 
 
 def _matters(one: Incident, source: Source) -> bool:
-    """A stop that was asked for and never taken back is the orderly end of a run."""
+    """A stop that was asked for and never taken back is the orderly end of a run; nginx is reloaded
+    also while routers come up.
+    """
     asked = one.ended is None and one.what.startswith(ASKED)
-    return not asked or _in_benchmark(one, source)
+    return not (asked or one.kind == "reload") or _in_benchmark(one, source)
 
 
 def _in_benchmark(one: Incident, source: Source) -> bool:
@@ -98,10 +100,7 @@ class _Scale:
 
 
 def _by_unit(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
-    for one in entries:
-        if one.unit:
-            found.setdefault(one.unit, []).append(one)
+    found = history.steps(entries)
     return {name: found[name] for name in sorted(found, key=_place)}
 
 
@@ -195,12 +194,13 @@ def _span(span: Span, scale: _Scale) -> dict[str, Any]:
 
 def _incident(one: Incident, source: Source, end: float) -> dict[str, Any]:
     until = end if one.ended is None else one.ended
+    lasted = brief(until - one.began) + ("" if one.ended else " so far")
     return {
         "began": _day(one.began),
         "unit": one.unit,
         "node": one.node,
         "kind": one.kind,
-        "lasted": brief(until - one.began) + ("" if one.ended else " so far"),
+        "lasted": "" if one.kind in incidents.MOMENTS else lasted,
         "what": one.what,
         "benchmark": _in_benchmark(one, source),
     }

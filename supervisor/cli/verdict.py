@@ -19,6 +19,8 @@ PHRASES: Mapping[Kind, str] = {
     "down": "was down for",
     "fatal": "was given up, away for",
     "node": "could not be asked for",
+    "reload": "was reloaded",
+    "reload-failed": "could not be reloaded",
 }
 
 
@@ -77,7 +79,7 @@ def unrecorded(
 
     A journal can't be written on a full disk.
     """
-    told = {one.unit for one in known}
+    told = {one.unit for one in known if one.kind not in incidents.MOMENTS}
     runs = {unit["name"]: unit["run"] for unit in units(dict(before))}
     return [
         Incident("restart", unit["name"], unit["node"], unit["since"] or now, None, _why(unit))
@@ -117,9 +119,10 @@ def told(benchmark: Benchmark) -> list[str]:
 def _told(incident: Incident, now: float) -> str:
     who = f"{incident.unit} ({incident.node})" if incident.unit else incident.node or "the cluster"
     end = now if incident.ended is None else incident.ended
-    lasted = brief(max(0.0, end - incident.began)) + (" so far" if incident.ended is None else "")
+    lasted = f" {brief(max(0.0, end - incident.began))}" + " so far" * (incident.ended is None)
+    words = PHRASES[incident.kind] + ("" if incident.kind in incidents.MOMENTS else lasted)
     what = f": {incident.what}" if incident.what else ""
-    return f"{moment(incident.began, now)} {who} {PHRASES[incident.kind]} {lasted}{what}"
+    return f"{moment(incident.began, now)} {who} {words}{what}"
 
 
 def front(status: Mapping[str, Any]) -> str | None:

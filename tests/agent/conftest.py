@@ -28,6 +28,7 @@ digest, plan, report, unit_report, until = (
 )
 
 LIMIT_S = 20.0
+NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
 _hosts = itertools.count(1)
 # Listens on ADDRESS PORT after DELAY seconds, for ever.
 LISTENER = """
@@ -117,6 +118,23 @@ class Agents:
             probes={"startup": startup}, **settings,
         )  # fmt: skip
 
+    def front(self, routers=2, **settings) -> list[dict]:
+        """An nginx and the listeners behind it; it starts when all of them are RUNNING."""
+        names = [f"router-{index}" for index in range(routers)]
+        behind = [
+            self.listener(name, port=30080 + index, kind="router")
+            for index, name in enumerate(names)
+        ]
+        conf = ("-p", "{state_dir}/", "-c", "{run_dir}/nginx/nginx.conf", "-g", "daemon off;")
+        ports = {"http": 8000, "status": 8001}
+        healthy = {"checks": [{"port": "status", "path": "/healthz"}], "period_s": 0.05,
+                   "timeout_s": 5.0, "deadline_s": LIMIT_S}  # fmt: skip
+        nginx = self.unit(
+            "nginx", NGINX, *conf, kind="nginx", needs=names, ports=ports,
+            nginx={"upstreams": names}, probes={"startup": healthy}, **settings,
+        )  # fmt: skip
+        return [*behind, nginx]
+
     # -- agents -------------------------------------------------------------------------------
 
     def start(self, plan: Path, *nodes: str, program=None, wait=True) -> None:
@@ -170,7 +188,7 @@ class Agents:
         return wait_for(there, f"{unit} {state}")
 
     def journal(self, *nodes) -> list[dict]:
-        """The events of nodes in the order of their (one) clock."""
+        """The lines of nodes in the order of their (one) clock."""
         files = [self.run_dir / "events" / f"{node}.jsonl" for node in nodes or ("node0",)]
         lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         return sorted(lines, key=lambda line: line["monotonic"])
@@ -178,7 +196,7 @@ class Agents:
     def when(self, state, unit, node="node0") -> float:
         """When a unit first came to a state; monotonic seconds."""
         lines = self.journal(node)
-        return next(x["monotonic"] for x in lines if (x["unit"], x["to"]) == (unit, state))
+        return next(x["monotonic"] for x in lines if (x["unit"], x.get("to")) == (unit, state))
 
     def signal(self, number, *nodes) -> None:
         for node in nodes or ("node0",):
@@ -189,12 +207,15 @@ class Agents:
         return {n: self.processes[n].wait(LIMIT_S) for n in nodes or ("node0",)}
 
     def processes_left(self) -> list[int]:
-        """Every living process of these agents and their units, wherever it went."""
+        """Every living process of these agents and their units, wherever it went; nginx writes over
+        its environment, but not to anywhere else."""
         mark = f"XDG_RUNTIME_DIR={self.runtime}\0".encode()
+        logs = f"{self.run_dir}/logs/"
         found = [one.pid for one in self.processes.values() if one.poll() is None]
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes():
+                written = str((entry / "fd" / "1").readlink())
+                if written.startswith(logs) or mark in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
         return found
 

@@ -1,4 +1,4 @@
-"""Replays a journal: its events, fed to the lifecycle, give the states that its lines tell."""
+"""Replays the steps of a journal: its events, fed to the lifecycle, give the states it tells."""
 
 from typing import Any
 

@@ -51,6 +51,20 @@ def test_an_entry_of_another_version_is_read_as_far_as_it_is_known():
     assert found.raw["news"] == [1]
 
 
+RELOAD = {"at": 3, "node": "node0", "unit": "decode-0", "run": 1, "event": {"type": "Reloaded"},
+          "reason": "1 router, router-1 out"}  # fmt: skip
+
+
+def test_what_changes_no_state_is_an_entry_and_no_step():
+    reload = history.entry(json.dumps(RELOAD))
+    node = history.entry('{"at": 5, "node": "node1", "event": "AgentStarted"}')
+    assert (reload.event, reload.run, reload.to, reload.changes) == ("Reloaded", 1, "", False)
+    starts = [entry(1, "STOPPED", "STARTING"), entry(2, "STARTING", "RUNNING")]
+    ends = [entry(4, "RUNNING", "STOPPING", reason="asked"), entry(5, "STOPPING", "STOPPED")]
+    found = history.steps([*starts, reload, node, *ends])
+    assert found == {"decode-0": [*starts, *ends]}
+
+
 def test_journals_are_merged_by_time_and_a_clock_that_was_set_back_turns_no_order():
     one = [entry(at, "A", f"one-{at}") for at in (1, 9, 3, 12)]
     two = [entry(at, "A", f"two-{at}") for at in (2, 10)]

@@ -86,6 +86,34 @@ def test_an_outage_that_goes_on_since_before_counts():
     assert len(found(*UP, *RESTART[:1], begin=50, end=60)) == 1
 
 
+def reload(at, event="Reloaded"):
+    return history.entry(json.dumps({
+        "at": at, "node": "node0", "unit": "nginx", "run": 1, "event": {"type": event},
+        "reason": "1 router, router-1 out",
+    }))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"), [("Reloaded", "reload"), ("ReloadFailed", "reload-failed")]
+)
+def test_a_reload_of_nginx_is_over_at_once_and_no_outage(event, kind):
+    up = [entry(at, before, to, unit="nginx") for at, before, to in
+          [(1, "STOPPED", "STARTING"), (2, "STARTING", "RUNNING")]]  # fmt: skip
+    expected = [(kind, 10.0, 10.0, "1 router, router-1 out")]
+    assert found(*up, reload(10, event)) == expected
+    assert found(*up, reload(10, event), begin=10.1) == []
+    assert found(*up, reload(10, event), end=9.9) == []
+
+
+def test_a_reload_in_the_midst_of_an_outage_ends_no_outage_and_begins_none():
+    mine = [entry(at, before, to, unit="nginx") for at, before, to in
+            [(10, "RUNNING", "UNHEALTHY"), (14, "UNHEALTHY", "RUNNING")]]  # fmt: skip
+    between = found(mine[0], reload(12), mine[1], reload(16))
+    assert [one[:3] for one in between] == [
+        ("unhealthy", 10.0, 14.0), ("reload", 12.0, 12.0), ("reload", 16.0, 16.0),
+    ]  # fmt: skip
+
+
 def test_outages_come_in_order_and_entries_of_nodes_are_left_out():
     other = [entry(9, "RUNNING", "BACKOFF", "x", unit="a", node="node1")]
     node = [entry(9, "", "", unit="")]

@@ -43,14 +43,16 @@ async def test_the_page_is_one_file_that_may_load_nothing_from_elsewhere(serving
 async def test_a_stream_begins_with_what_is_and_what_was(serving, tmp_path):
     line = {"at": 5, "node": "node1", "unit": "a", "from": "STARTING", "to": "RUNNING"}
     same = {**line, "from": "RUNNING"}
+    reload = {"at": 6, "node": "node1", "unit": "nginx", "event": {"type": "Reloaded"}}
     async with serving() as s:
         (tmp_path / "events" / "node1.jsonl").write_text(
-            f"{json.dumps(line)}\n{json.dumps(same)}\n"
+            "".join(f"{json.dumps(one)}\n" for one in (line, same, reload))
         )
         async with stream(s) as message:
             first = await message()
         assert [node["node"] for node in first["status"]["nodes"]][3] == "node3"
-        assert [(one["unit"], one["to"]) for one in first["events"]] == [("a", "RUNNING")]
+        told = [(one["unit"], one["to"], one["event"]) for one in first["events"]]
+        assert told == [("a", "RUNNING", ""), ("nginx", "", "Reloaded")]
 
 
 async def test_a_change_is_streamed_within_a_second_and_an_event_once(

@@ -28,6 +28,10 @@ def test_the_journal_looks_as_it_was_looked_at(golden):
         entry(9000, "prefill-0", "RUNNING", "BACKOFF", 1, "killed by SIGKILL"),
         entry(43200, "", "", "", node="node1", event="AgentStarted"),
     ]
+    raw = {"at": NOON + 43201, "node": "node0", "unit": "nginx", "run": 2,
+           "event": {"type": "Reloaded", "left": ["router-1"]},
+           "reason": "1 router, router-1 out"}  # fmt: skip
+    entries.append(history.entry(json.dumps(raw)))
     golden("events", chronicle.lines(entries, chronicle.widths(entries)))
 
 

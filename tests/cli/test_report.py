@@ -66,6 +66,24 @@ def test_the_end_of_a_run_is_no_incident_unless_it_is_one_of_a_benchmark(shown):
     ]  # fmt: skip
 
 
+def test_a_reload_of_nginx_is_an_incident_of_a_benchmark_only_and_one_that_failed_always(shown):
+    def reload(at, event):
+        raw = {"at": NOON + at, "node": "node0", "unit": "nginx", "run": 1, "reason": "why",
+               "event": {"type": event}}  # fmt: skip
+        return history.entry(json.dumps(raw))
+
+    nginx = [entry(0, "STOPPED", "STARTING", unit="nginx"),
+             entry(1, "STARTING", "RUNNING", unit="nginx")]  # fmt: skip
+    both = [*nginx, reload(50, "Reloaded"), reload(55, "ReloadFailed")]
+    alone, measured = shown(*both), shown(*both, benchmarks=[benchmark(40, 60)])
+    assert [one["kind"] for one in alone["incidents"]] == ["reload-failed"]
+    told = [(one["kind"], one["lasted"], one["benchmark"]) for one in measured["incidents"]]
+    assert told == [("reload", "", True), ("reload-failed", "", True)]
+    (row,) = measured["rows"]
+    assert [span["phase"] for span in row["spans"]] == ["loading", "ready"]
+    assert len(row["marks"]) == 2
+
+
 def test_runs_tell_how_long_they_took_to_get_ready_and_how_they_ended(shown):
     first, second = shown()["runs"]
     assert (first["load"], first["lasted"], first["how"], first["failed"]) == (

@@ -63,6 +63,18 @@ def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):
     assert {one["kind"] for one in record(cluster)["incidents"]} == {"node"}
 
 
+def test_a_benchmark_during_which_nginx_lost_a_router_is_tainted_by_its_reloads(agents, pdsup):
+    agents.start(agents.plan(*agents.front()))
+    restart = (
+        f"{sys.executable} -m supervisor restart router-1; {sys.executable} -m supervisor wait"
+    )
+    done = pdsup("run", "--", "sh", "-c", restart)
+    assert done.returncode == 0, done.stderr
+    assert "nginx (node0) was reloaded: 1 router, router-1 out" in done.stderr
+    found = [(one["kind"], one["unit"]) for one in record(agents)["incidents"]]
+    assert found[:2] == [("restart", "router-1"), ("reload", "nginx")]
+
+
 def test_the_record_as_json_is_alone_on_stdout(cluster, pdsup):
     done = pdsup("run", "--json", "--", "echo", "throughput 5")
     found = json.loads(done.stdout)

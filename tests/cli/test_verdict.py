@@ -17,12 +17,14 @@ def benchmark(*incidents):
 
 
 KILLED = Incident("restart", "decode-0", "node2", NOW - 60, NOW - 55.5, "killed by SIGKILL")
+RELOAD = Incident("reload", "nginx", "node0", NOW - 58, NOW - 58, "1 router, router-1 out")
+REFUSED = Incident("reload-failed", "nginx", "node0", NOW - 50, NOW - 50, "no space left")
 LOST = Incident("node", "", "node3", NOW - 9, None, "its agent can't be asked: timed out")
 
 
 @pytest.mark.usefixtures("utc")
 def test_a_tainted_verdict_looks_as_it_was_looked_at(golden):
-    golden("verdict", verdict.told(benchmark(KILLED, LOST)))
+    golden("verdict", verdict.told(benchmark(KILLED, RELOAD, REFUSED, LOST)))
 
 
 def test_a_clean_verdict_is_one_line():
@@ -73,6 +75,8 @@ def test_a_restart_that_no_journal_tells_is_an_incident_too(unit):
     (found,) = verdict.unrecorded(before, after, [], 10.0)
     assert (found.unit, found.kind, found.began) == ("decode-0", "restart", 9.0)
     assert verdict.unrecorded(before, after, [KILLED], 10.0) == []
+    reload = Incident("reload", "decode-0", "node2", 8.0, 8.0, "")
+    assert verdict.unrecorded(before, after, [reload], 10.0) == [found]
 
 
 def test_clients_talk_to_nginx_else_the_first_router_else_the_only_aggregated_worker(unit):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from supervisor.agent import journal, picture
+from supervisor.agent.journal import Happening
 from supervisor.api import observer, server, streamer, view
 from supervisor.cluster.report import AgentReport, Report
 from supervisor.plan.model import Node, Plan, PlanUnit, Restart
@@ -61,6 +62,12 @@ def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
     step = Transition("decode-0", exited, running, backoff, context)
     line = journal.line(step, "node2", 1.0)
     assert shape(json.loads(block(FILES, "journal"))) == shape(json.loads(line))
+
+
+def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> None:
+    facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
+    line = journal.happened(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
+    assert shape(json.loads(block(FILES, "happening"))) == shape(json.loads(line))
 
 
 def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:

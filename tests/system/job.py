@@ -103,9 +103,10 @@ class Job:
         return [line for line in self.journal() if "SIGKILL sent" in line["reason"]]
 
     def journal(self) -> list[dict[str, Any]]:
-        """Every line of every node's journal."""
+        """Every step of every unit, by the nodes' journals."""
         files = (self.run_dir / "events").glob("*.jsonl")
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        return [line for line in lines if "to" in line]
 
 
 def requests(log: Path) -> list[dict[str, Any]]:

@@ -35,8 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """COMMAND's status, or 128 + its signal; 3: tainted, with ``--require-clean``; 1: the cluster
-    can't get ready any more; 124: not in time. The verdict is ``tainted`` when a unit was not
-    RUNNING for a moment of the benchmark, or a node could not be asked. ``run.json`` keeps it all.
+    can't get ready any more; 124: not in time. The verdict is ``tainted`` when for a moment
+    of the benchmark a unit was not RUNNING or a node could not be asked, or when nginx was reloaded
+    in it. ``run.json`` keeps it all.
     """
     from supervisor.cli.benchmarker import Benchmarker  # late: help does not need it
 
