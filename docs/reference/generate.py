@@ -27,7 +27,7 @@ from supervisor.api import metrics
 from supervisor.cli.catalogue import VERBS
 from supervisor.cli.main import ALIASES
 from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
-from supervisor.plan import defaults, model, roles, script
+from supervisor.plan import defaults, explain, model, roles, script
 from supervisor.plan import recipe as layout1
 from supervisor.units import lifecycle, states
 from supervisor.units.gpus import Gpu
@@ -439,8 +439,8 @@ def _rows(entries: Iterable[Entry], lines: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     match value:
-        case model.Check(port=port, path=path):
-            return f"`GET {path}` on port {port}"
+        case model.Check():
+            return explain.question(value)
         case tuple():
             return " and ".join(map(_shown, value))
         case float() if value.is_integer():

@@ -1,4 +1,4 @@
-"""Every number the compiler puts into a plan unless the recipe says otherwise, with its reason.
+"""Every number that comes into a plan unless recipe or plan say otherwise, with its reason.
 
 Times are seconds. Later parts read them from the plan, never from here.
 """
@@ -124,6 +124,74 @@ NGINX_HEALTH = Check(port="status", path="/healthz")
 NGINX_STARTUP = Probe(checks=(NGINX_HEALTH,), period_s=0.1, timeout_s=5.0, deadline_s=30.0)
 NGINX_READINESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, failures=2)
 NGINX_LIVENESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, failures=4)
+
+# --- Probes of programs that are known by their command ---------------------------------------
+
+# In a unit without probes (plan/presets.py). A connect is all that can be asked with TLS, of a
+# NATS without its monitoring port, and of what a configuration file tells.
+CONNECT = Check(port="client")
+# A member of a cluster answers only when most are there, and their nodes may come one by one.
+CONNECT_STARTUP = Probe(checks=(CONNECT,), period_s=0.25, timeout_s=5.0, deadline_s=300.0)
+CONNECT_READINESS = Probe(checks=(CONNECT,), period_s=5.0, timeout_s=5.0, failures=2)
+ETCD_HEALTH = Check(port="client", path="/health", field="health", equals="true")
+ETCD_STARTUP = Probe(checks=(ETCD_HEALTH,), period_s=0.25, timeout_s=5.0, deadline_s=300.0)
+ETCD_READINESS = Probe(checks=(ETCD_HEALTH,), period_s=5.0, timeout_s=5.0, failures=2)
+# /health says no without a leader, which the end of one more member does not bring back.
+ETCD_ALIVE = Check(port="client", path="/version")
+# Patient: Dynamo's frontends end when etcd has been gone for 10 s.
+ETCD_LIVENESS = Probe(checks=(ETCD_ALIVE,), period_s=10.0, timeout_s=10.0, failures=6)
+# 404: a version that knows it not yet, or a configuration file that has moved it.
+NATS_HEALTH = Check(port="monitor", path="/healthz", field="status", equals="ok", skip=(404,))
+NATS_STARTUP = Probe(checks=(NATS_HEALTH,), period_s=0.25, timeout_s=5.0, deadline_s=300.0)
+NATS_READINESS = Probe(checks=(NATS_HEALTH,), period_s=5.0, timeout_s=5.0, failures=2)
+# /healthz says no while JetStream recovers.
+NATS_ALIVE = Check(port="monitor", path="/varz", skip=(404,))
+NATS_LIVENESS = Probe(checks=(NATS_ALIVE,), period_s=10.0, timeout_s=10.0, failures=6)
+# Dynamo's frontend is healthy without a worker, and then serves nobody: it must have a model,
+# unless a worker waits for it.
+FRONTEND_HEALTH = Check(port="http", path="/health", field="status", equals="healthy")
+FRONTEND_MODELS = Check(port="http", path="/v1/models", field="data.0.id")
+# It writes a line for each question. A model is there when a worker has loaded.
+FRONTEND_STARTUP = Probe(
+    checks=(FRONTEND_HEALTH, FRONTEND_MODELS),
+    period_s=1.0,
+    timeout_s=5.0,
+    deadline_s=LOAD_DEADLINE_S,
+)
+FRONTEND_READINESS = Probe(
+    checks=(FRONTEND_HEALTH, FRONTEND_MODELS), period_s=5.0, timeout_s=5.0, failures=2
+)
+# 503: it is not ready, or it drains. It answers.
+FRONTEND_ALIVE = Check(port="http", path="/live", status=(200, 503), skip=(404,))
+FRONTEND_LIVENESS = Probe(checks=(FRONTEND_ALIVE,), period_s=5.0, timeout_s=5.0, failures=4)
+# A worker of Dynamo's says 503 for ever unless DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS names what it
+# must serve, but what it serves stands in its answer (0.8 to 1.6).
+DYNAMO_HEALTH = Check(port="system", path="/health")
+DYNAMO_SERVES = Check(
+    port="system",
+    path="/health",
+    status=(200, 503),
+    field="endpoints.generate",
+    equals="ready",
+)
+DYNAMO_LISTENS = Check(port="system")  # all that is sure of other parts
+DYNAMO_STARTUP = Probe(
+    checks=(DYNAMO_SERVES,),
+    period_s=1.0,
+    timeout_s=5.0,
+    deadline_s=LOAD_DEADLINE_S,
+    limit_s=LOAD_DEADLINE_S * LOAD_LIMIT_FACTOR,
+    quiet_s=LOAD_QUIET_S,
+)
+DYNAMO_READINESS = Probe(checks=(DYNAMO_SERVES,), period_s=5.0, timeout_s=5.0, failures=3)
+DYNAMO_ALIVE = Check(port="system", path="/live", status=(200, 503), skip=(404,))
+DYNAMO_LIVENESS = Probe(
+    checks=(ENGINE_PROCESSES, DYNAMO_ALIVE),
+    period_s=10.0,
+    timeout_s=HEALTH_TIMEOUT_S,
+    failures=3,
+    quiet_s=300.0,
+)
 
 # --- Restart ----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from supervisor.plan.explanation import (
     explanation,
     names,
 )
-from supervisor.plan.model import Check, Need, Plan, Probe, Progress, Restart
+from supervisor.plan.model import Check, Need, Plan, Probe, Probes, Restart
 from supervisor.plan.notes import Notes
 
 WIDTH = 100
@@ -158,7 +158,7 @@ def _care(care: Care) -> Iterator[str]:
     if probes.readiness:
         yield from _row("unhealthy", _lost(probes.readiness))
     if probes.liveness:
-        yield from _row("dead", f"{_lost(probes.liveness)}{_moves(probes.progress)}")
+        yield from _row("dead", f"{_lost(probes.liveness)}{_moves(probes)}")
     yield from _row("restart", _restart(care.restart))
     yield from _row("stop", f"{care.stop.signal}, and KILL {care.stop.timeout_s:g} s later")
 
@@ -169,16 +169,17 @@ def _lost(probe: Probe) -> str:
     return f"{after}{quiet}: {told(probe)}"
 
 
-def _moves(progress: Progress) -> str:
+def _moves(probes: Probes) -> str:
+    progress = probes.progress
     if progress.counters:
         names = ", ".join(progress.counters)
         return f"; what moves: {names} of GET {progress.path} on {progress.port}"
-    return "; what moves: its output" if progress.noise else ""
+    return "; what moves: its output" if probes.liveness and probes.liveness.quiet_s else ""
 
 
 def told(probe: Probe) -> str:
     """One probe in words."""
-    asked = " and ".join(map(_question, probe.checks))
+    asked = " and ".join(map(question, probe.checks))
     given = [f"every {probe.period_s:g} s", f"{probe.timeout_s:g} s for an answer"]
     if probe.successes > 1:
         given.append(f"{probe.successes} in a row")
@@ -191,9 +192,11 @@ def told(probe: Probe) -> str:
     return ", ".join([asked, *given])
 
 
-def _question(check: Check) -> str:
+def question(check: Check) -> str:
+    """One check in words."""
     if check.path is not None:
-        wanted = [f"a body like {check.body}"] if check.body is not None else []
+        wanted = [f"status {' or '.join(map(str, check.status))}"] if check.status else []
+        wanted += [f"a body like {check.body}"] if check.body is not None else []
         if check.field is not None:
             equals = "" if check.equals is None else f" = {check.equals}"
             wanted.append(f"{check.field}{equals}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supervisor.errors import InvalidDocument, Problem, WrongUsage
-from supervisor.plan import document, graph, network, reader, resolver, schema, writer
+from supervisor.plan import document, graph, network, presets, reader, resolver, schema, writer
 from supervisor.plan.compile import compile_plan
 from supervisor.plan.deployment import Engine
 from supervisor.plan.hosts import invented_nodes, parse_nodes, slurm_nodes
@@ -118,8 +118,11 @@ def _checked(file: Source, nodes: tuple[Node, ...] | None) -> Plan:
 
 
 def _plan(file: Source) -> Plan:
-    plan, partial, found = schema.plan(document.plain(file.root))
+    values = document.plain(file.root)
+    plan, partial, found = schema.plan(values)
     if plan is not None:
+        stated = {place for place, unit in enumerate(values["units"]) if "probes" in unit}
+        plan = presets.probed(plan, stated)
         found += graph.check(plan)
     elif partial is not None:
         found += tuple(_renumbered(problem, partial) for problem in graph.check_part(partial.plan))

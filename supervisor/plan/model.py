@@ -133,7 +133,8 @@ class Probes:
 
     Readiness never restarts a unit: losing it makes it UNHEALTHY. ``liveness`` does: evidence is
     taken, then the unit ends and starts again. It is asked from the first yes of ``startup`` on. No
-    startup probe: RUNNING as soon as the process lives.
+    startup probe: RUNNING as soon as the process lives. A unit that sets no ``probes`` and runs
+    etcd, NATS or a part of Dynamo has the usual ones for that.
     """
 
     startup: Probe | None = None
