@@ -15,7 +15,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,13 +27,14 @@ import uvloop
 from supervisor.agent.announcer import Log
 from supervisor.agent.main import Agent
 from supervisor.api.server import Server
-from supervisor.assignment import directories, identity, reader
+from supervisor.assignment import archiver, directories, identity, reader
 from supervisor.assignment.compile import Assignment, Place, assign
 from supervisor.cli.main import reported
 from supervisor.cli.verbs import agent as verb
 from supervisor.cluster import dialer
 from supervisor.errors import SupervisorError
 from supervisor.plan import loader
+from supervisor.plan.loader import Loaded
 from supervisor.units import bookkeeper, messenger
 from supervisor.units.bookkeeper import Ledger
 from supervisor.units.messenger import Messenger
@@ -53,19 +54,17 @@ def _run(args: argparse.Namespace) -> int:
     _raise_descriptor_limit()
     guardian = os.environ.pop(messenger.VARIABLE, None)  # it is not the units'
     environ = dict(os.environ)
-    loaded = loader.load(Path(args.file), nodes=loader.slurm_nodes(environ))
-    node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
-    default = reader.default_run_dir(loaded.plan.name, environ)
-    run_dir = Path(args.run_dir or default).resolve()
-    token = reader.prepare(run_dir, loaded.text)
     root = reader.state_root(environ)
-    state_dir = Path(directories.node_dir(root, str(run_dir), node))
+    part = (_resumed(root) if guardian else None) or _begun(args, environ, root)
+    node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
+    token = reader.prepare(run_dir, part.loaded.text, resumed=part.resumed)
     held = reader.claim(root, state_dir, run_dir)
     try:
-        inherited = _inherited(node, state_dir, loaded.digest)
+        inherited = _inherited(node, state_dir, part.loaded.digest)
     except SupervisorError:
         os.close(held)
         raise
+    archiver.keep(state_dir, part.loaded)
     mains = [note.main for note in inherited.notes.values() if note.main]
     life = _Life(bool(mains))
     try:
@@ -77,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
         )
-        assignment = assign(loaded.plan, loaded.digest, place)
+        assignment = assign(part.loaded.plan, part.loaded.digest, place)
         above = Messenger(guardian, mains)
         status = uvloop.run(_serve(assignment, token, above, inherited, life))
         if not life.units:
@@ -91,6 +90,43 @@ def _run(args: argparse.Namespace) -> int:
             os.close(held)  # the next agent needs what lies there
         else:
             reader.release(state_dir, held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which node of which run an agent is for. ``resumed``: another one was before it."""
+
+    loaded: Loaded
+    node: str
+    run_dir: Path
+    state_dir: Path
+    resumed: bool
+
+
+def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> _Part:
+    """The part that the command line names."""
+    loaded = loader.load(Path(args.file), nodes=loader.slurm_nodes(environ))
+    node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
+    default = reader.default_run_dir(loaded.plan.name, environ)
+    run_dir = Path(args.run_dir or default).resolve()
+    state_dir = Path(directories.node_dir(root, str(run_dir), node))
+    return _Part(loaded, node, run_dir, state_dir, resumed=False)
+
+
+def _resumed(root: Path) -> _Part | None:
+    """The part of the agent that this one's guardian started before, as it was.
+
+    What the command line names is not looked at: the file may have been edited for the next run,
+    and be wrong, or gone, by now.
+    """
+    state_dir = bookkeeper.left_under(root, os.getppid())
+    if state_dir is None:
+        return None
+    loaded = archiver.kept(state_dir, bookkeeper.read(state_dir).plan)
+    if loaded is None:
+        return None
+    run_dir = reader.run_dir_of(state_dir)
+    return _Part(loaded, state_dir.name, run_dir, state_dir, resumed=True)
 
 
 @dataclass(slots=True)

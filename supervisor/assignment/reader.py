@@ -16,6 +16,7 @@ from pathlib import Path
 from supervisor.assignment import directories, viewing
 from supervisor.errors import SupervisorError
 
+PLAN_FILE = "plan.yaml"
 LOCK = "lock"
 VIEW_FILE = "view-token"
 TOKEN_BYTES = 32
@@ -28,16 +29,18 @@ def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
     return Path("runs") / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
 
 
-def prepare(run_dir: Path, text: bytes) -> str:
+def prepare(run_dir: Path, text: bytes, *, resumed: bool = False) -> str:
     """Makes the run directory with the plan's bytes in ``plan.yaml``; returns the run's token.
 
     Every agent of a run calls it, in any order and at once. A different plan that lies there is
-    kept beside the new one, never lost. Raises SupervisorError when the directory can't be used.
+    kept beside the new one, never lost; in a run that is ``resumed`` it stays, since somebody has
+    edited it meanwhile. Raises SupervisorError when the directory can't be used.
     """
     try:
         for name in ("logs", "events", "nginx"):
             (run_dir / name).mkdir(parents=True, exist_ok=True)
-        _place_plan(run_dir, text)
+        if not (resumed and (run_dir / PLAN_FILE).exists()):
+            _place_plan(run_dir, text)
         token = _token(run_dir)
         write_atomically(run_dir / VIEW_FILE, viewing.view_token(token).encode(), 0o600)
         return token
@@ -69,6 +72,11 @@ def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
     except OSError as error:
         raise SupervisorError(f"cannot use {state_dir}: {error.strerror}") from None
     raise SupervisorError(f"cannot use {state_dir}: it vanishes again and again")
+
+
+def run_dir_of(state_dir: Path) -> Path:
+    """The run directory of an agent, by its node-local one; raises OSError when that is gone."""
+    return (state_dir.parent / directories.RUN_LINK).readlink()
 
 
 def release(state_dir: Path, lock: int) -> None:
@@ -144,7 +152,7 @@ def _is_same_file(path: Path, descriptor: int) -> bool:
 
 
 def _place_plan(run_dir: Path, text: bytes) -> None:
-    plan = run_dir / "plan.yaml"
+    plan = run_dir / PLAN_FILE
     with contextlib.suppress(FileNotFoundError):
         old = plan.read_bytes()
         if old == text:

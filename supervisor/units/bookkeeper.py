@@ -110,11 +110,24 @@ class Bookkeeper:
 
 def read(state_dir: Path) -> Ledger:
     """What the last agent left in its directory; empty when there was none since the last boot."""
-    plan, agent, guardian, notes, ending = "", None, None, {}, None
     try:
-        lines = (state_dir / LEDGER).read_bytes().splitlines()
+        return _parsed((state_dir / LEDGER).read_bytes().splitlines())
     except OSError:
         return Ledger()
+
+
+def left_under(root: Path, guardian: int) -> Path | None:
+    """The directory of the agent that a guardian, by its pid, has started before, if any."""
+    process = (guardian, scanner.started(guardian))
+    for path in root.glob(f"*/*/{LEDGER}"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if _parsed([file.readline()]).guardian == process:  # that stands in the first line
+                return path.parent
+    return None
+
+
+def _parsed(lines: Iterable[bytes]) -> Ledger:
+    plan, agent, guardian, notes, ending = "", None, None, {}, None
     for line in lines:
         # The last line may be cut off: its writer was killed, and did nothing after it.
         with contextlib.suppress(ValueError):

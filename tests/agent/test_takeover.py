@@ -216,6 +216,49 @@ def test_a_new_agent_takes_the_place_of_another_at_once_when_asked(agents, node,
     assert pids(agents, "a") == [pid]
 
 
+@pytest.mark.parametrize("now", ["plan: 1\nname: x\n", None], ids=["wrong", "gone"])
+def test_a_killed_agent_comes_back_with_the_plan_it_had_whatever_its_file_says_by_now(
+    agents, node, now
+):
+    plan = agents.plan(agents.unit("a"), agents.unit("b"))
+    agents.start(plan, program=GUARDED)
+    before = pids(agents, "a", "b")
+    kept = agents.run_dir / "plan.yaml"
+    edited = kept.read_text().replace("small", "other")
+    kept.write_text(edited)
+    plan.unlink()
+    if now is not None:
+        plan.write_text(now)
+    for _ in range(2):
+        node.kill_agent()
+    assert pids(agents, "a", "b") == before
+    assert kept.read_text() == edited
+    agents.tell("node0", "/v1/reload", {"agent": True})
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_an_edited_file_divides_no_cluster_when_an_agent_is_killed(agents, wait_for):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1", needs=["a"]), nodes=2)
+    agents.start(plan, "node0", "node1", program=GUARDED)
+    before = [agents.reaches("RUNNING", "a")["pid"], agents.reaches("RUNNING", "b", "node1")["pid"]]
+    agents.plan(agents.unit("a"), agents.unit("new"), nodes=2)
+    killed = agents.status("node1")["node1"]["agent"]["pid"]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: agents.listens("node1"))
+
+    def whole():
+        found = agents.status("node0", "?all=1")
+        return all(one["agent"]["reachable"] for one in found.values())
+
+    wait_for(whole)
+    assert agents.status("node1")["node1"]["agent"]["pid"] != killed
+    assert [agents.look("a")["pid"], agents.look("b", "node1")["pid"]] == before
+    agents.tell("node0", "/v1/shutdown", {"all": True})
+    assert agents.ended("node0", "node1") == {"node0": 0, "node1": 0}
+
+
 # -- without it -----------------------------------------------------------------------------------
 
 

@@ -101,6 +101,16 @@ def test_no_plan_that_ever_lay_there_is_lost(tmp_path):
     assert plans == [f"plan: {number}\n" for number in range(4)]
 
 
+def test_a_plan_that_was_edited_meanwhile_is_left_to_its_editor(tmp_path):
+    prepare(tmp_path, PLAN)
+    (tmp_path / "plan.yaml").write_text("edited")
+    prepare(tmp_path, PLAN, resumed=True)
+    assert (tmp_path / "plan.yaml").read_text() == "edited"
+    (tmp_path / "plan.yaml").unlink()
+    prepare(tmp_path, PLAN, resumed=True)
+    assert (tmp_path / "plan.yaml").read_bytes() == PLAN
+
+
 def test_the_same_plan_again_changes_nothing(tmp_path):
     token = prepare(tmp_path, PLAN)
     before = (tmp_path / "plan.yaml").stat()

@@ -96,6 +96,29 @@ def test_what_is_no_ledger_is_read_as_an_empty_one(text: str, tmp_path: Path) ->
     assert read(tmp_path).notes == {}
 
 
+def test_an_agent_is_found_by_the_guardian_that_started_it(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    for run, guardian in (("one", os.getpid()), ("two", sleeper.pid), ("three", None)):
+        directory = tmp_path / run / "node0"
+        directory.mkdir(parents=True)
+        Bookkeeper(str(directory), "digest", Ledger(), guardian).open()
+    assert bookkeeper.left_under(tmp_path, sleeper.pid) == tmp_path / "two" / "node0"
+    assert bookkeeper.left_under(tmp_path, os.getppid()) is None
+    assert bookkeeper.left_under(tmp_path / "missing", os.getpid()) is None
+
+
+def test_a_guardian_that_was_given_the_pid_since_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "run" / "node0"
+    directory.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(scanner, "started", lambda pid: 1)
+        Bookkeeper(str(directory), "digest", Ledger(), os.getpid()).open()
+    assert bookkeeper.left_under(tmp_path, os.getpid()) is None
+
+
 def test_a_ledger_that_has_grown_large_is_written_anew(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(bookkeeper, "LARGEST_BYTES", 2000)
     books = opened(tmp_path)
