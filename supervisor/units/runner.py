@@ -85,6 +85,7 @@ class Runner:
         self._taken_over = False
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._proving: asyncio.Task[None] | None = None
         # Nodes that share this machine share its GPUs too, most often with a stand-in for engines.
         gpus = unit.plan.gpus if unit.bind == "any" else ()
         self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports, gpus)
@@ -168,6 +169,9 @@ class Runner:
                 await self._take(await self._next_event())
         finally:
             self._given_up = True
+            for task in (self._probing, self._draining, self._proving):
+                if task is not None:
+                    task.cancel()
 
     async def _next_event(self) -> lifecycle.Event:
         until = states.deadline(self.facts.state)
@@ -272,11 +276,9 @@ class Runner:
         try:
             self._hooks.before_spawn(self.unit.name)
             process = self._process = self._start_process(run)
-        except OSError as error:
-            self.tell(lifecycle.SpawnFailed(run, cause(error)))
-            return
-        except SupervisorError as error:
-            self.tell(lifecycle.SpawnFailed(run, str(error)))
+        except (OSError, SupervisorError) as error:
+            why = cause(error) if isinstance(error, OSError) else str(error)
+            self.tell(lifecycle.SpawnFailed(run, why))
             return
         self._main, self._taken_over = (process.pid, scanner.started(process.pid) or 0), False
         self.facts = replace(self.facts, pid=process.pid, run=run, started=clock.monotonic())
@@ -374,7 +376,7 @@ class Runner:
         if self._main is None:
             raise AssertionError(f"{self.unit.name} run {run} ended before it began")
         trace = Trace(self._mark(run), self._main[0], self._tag, anywhere=self._taken_over)
-        self._host.tasks.create_task(self._prove_end(run, trace, status))
+        self._proving = self._host.tasks.create_task(self._prove_end(run, trace, status))
 
     async def _prove_end(self, run: int, trace: Trace, status: ExitStatus) -> None:
         within = SETTLE_S

@@ -216,6 +216,22 @@ def test_a_new_agent_takes_the_place_of_another_at_once_when_asked(agents, node,
     assert pids(agents, "a") == [pid]
 
 
+def test_neither_probes_nor_drains_keep_an_agent_from_making_way(agents, node, wait_for):
+    slow = {"drain": ["sleep", "1000"], "drain_timeout_s": 1000.0}
+    units = [agents.listener("ready"), agents.listener("loads", delay=1000, port=30001)]
+    agents.start(agents.plan(*units, agents.unit("drains", stop=slow)), program=GUARDED)
+    before = pids(agents, "ready", "drains")
+    agents.reaches("STARTING", "loads")
+    agents.tell("node0", "/v1/units", {"command": "stop", "units": ["drains"]})
+    agents.reaches("STOPPING", "drains")
+    old = node.agent
+    agents.tell("node0", "/v1/reload", {"agent": True})
+    wait_for(lambda: agents.listens("node0") and node.agent != old)
+    assert pids(agents, "ready") == before[:1]
+    assert agents.look("drains")["state"] == "STOPPING"
+    assert agents.look("drains")["pid"] == before[1]
+
+
 @pytest.mark.parametrize("now", ["plan: 1\nname: x\n", None], ids=["wrong", "gone"])
 def test_a_killed_agent_comes_back_with_the_plan_it_had_whatever_its_file_says_by_now(
     agents, node, now
