@@ -75,6 +75,14 @@ class Node:
                     found.setdefault((unit, int(run)), []).append(int(entry.name))
         return found
 
+    def has_family(self, run) -> bool:
+        """Whether all that FAMILY starts is there, and none of it is about to become another
+        program: for a moment that has no environment.
+        """
+        found = self.living().get(("family", run), [])
+        names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in found]
+        return sorted(names) == ["sh", "sleep", "sleep", "sleep"]
+
 
 @pytest.fixture
 def node(agents, wait_for):
@@ -92,7 +100,7 @@ def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agen
     plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
     agents.start(plan, program=GUARDED)
     before = pids(agents, "a", "family")
-    wait_for(lambda: len(node.living()["family", 1]) == 4, "the family")
+    wait_for(lambda: node.has_family(1), "the family")
     everything = node.living()
     for _ in range(3):
         node.kill_agent()
@@ -149,7 +157,7 @@ def test_what_a_unit_that_was_taken_over_leaves_behind_is_ended(agents, node, wa
         agents.plan(agents.unit("family", "sh", "-c", FAMILY, restart=AT_ONCE)), program=GUARDED
     )
     agents.reaches("RUNNING", "family")
-    wait_for(lambda: len(node.living()["family", 1]) >= 4, "the family")
+    wait_for(lambda: node.has_family(1), "the family")
     node.kill_agent()
     os.kill(agents.look("family")["pid"], signal.SIGKILL)
     wait_for(lambda: agents.look("family")["run"] == 2)
@@ -282,7 +290,7 @@ def test_what_guardian_and_agent_left_when_both_were_killed_is_taken_over(agents
     plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
     agents.start(plan, program=GUARDED)
     before = pids(agents, "a", "family")
-    wait_for(lambda: len(node.living()["family", 1]) >= 4, "the family")
+    wait_for(lambda: node.has_family(1), "the family")
     node.kill_both(plan)
     assert pids(agents, "a", "family") == before
     os.kill(before[1], signal.SIGKILL)
