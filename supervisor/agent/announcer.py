@@ -10,7 +10,7 @@ from supervisor.assignment.compile import Place
 from supervisor.units import states
 from supervisor.units.facts import Transition
 
-ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY", "ReloadFailed")
+ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY", "ReloadFailed", "GpusThrottled", "GpusLost")
 
 
 class Log(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from supervisor.agent import hardware
 from supervisor.units import notation, states
 from supervisor.units.facts import Transition
 
@@ -24,7 +25,7 @@ class Happening:
     at: float
     unit: str
     run: int
-    event: Literal["Reloaded", "ReloadFailed"]
+    event: Literal["Reloaded", "ReloadFailed"] | hardware.Event
     reason: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from supervisor.agent.ender import Ender
 from supervisor.agent.examiner import Examiner
 from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.gpuwatcher import GpuWatcher
 from supervisor.agent.listener import Listener
 from supervisor.agent.operator import Operator
 from supervisor.agent.publisher import Bell, Publisher
@@ -33,6 +34,7 @@ from supervisor.units.bookkeeper import Bookkeeper, Ledger
 from supervisor.units.collector import Collector
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Facts, Transition
+from supervisor.units.gpumeter import Gpumeter
 from supervisor.units.messenger import BEGAN, REPLACE, Messenger
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -98,6 +100,14 @@ class Agent:
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
+        self.gpus = Gpumeter()
+        self._gpuwatcher = GpuWatcher(
+            self._runners,
+            self.gpus,
+            assignment.place.state_dir,
+            tell,
+            inherited=bool(inherited.notes),
+        )
         self._bouncer = Bouncer(self.plan, self._runners, self.gates.look)
         self._repairers = [
             Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
@@ -157,6 +167,7 @@ class Agent:
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [recorder.watch([runner.recorder for runner in self._runners.values()])]
+        doers += [self._gpuwatcher.run()]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
         doers += [repairer.run() for repairer in self._repairers]
         serving = [self._tasks.create_task(doer) for doer in doers]

@@ -1,4 +1,4 @@
-"""What disturbed a cluster within a time: outages of units and of nodes, and reloads. Pure.
+"""What disturbed a cluster within a time: outages of units and nodes, reloads, bad GPUs. Pure.
 
 An outage begins when a unit stops being RUNNING and ends when it is so again. A unit that ends
 with status 0 has done its work: that is none.
@@ -12,10 +12,24 @@ from typing import Any, Literal
 
 from supervisor.api.history import Entry, exit_of, short, steps
 
-Kind = Literal["restart", "unhealthy", "down", "fatal", "node", "reload", "reload-failed"]
-# Of those that are over at once; the others last.
-_OF: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
-MOMENTS = frozenset(_OF.values())
+Kind = Literal[
+    "restart",
+    "unhealthy",
+    "down",
+    "fatal",
+    "node",
+    "reload",
+    "reload-failed",
+    "gpu-throttled",
+    "gpu-lost",
+]
+# What a unit's own steps tell; the worse the later.
+OUTAGES: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
+# What is over at once; all else lasts.
+_AT_ONCE: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
+MOMENTS = frozenset(_AT_ONCE.values())
+_BEGINS: Mapping[str, Kind] = {"GpusThrottled": "gpu-throttled", "GpusLost": "gpu-lost"}
+_ENDS: Mapping[str, Kind] = {"GpusUnthrottled": "gpu-throttled", "GpusBack": "gpu-lost"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,8 @@ class Incident:
     ``kind``: ``restart``: it ended and is back, or on the way; ``unhealthy``: it was not ready, but
     its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
     be asked; ``reload``, ``reload-failed``: nginx took another list of routers while it ran, or
-    could not. ``unit`` is empty for a node.
+    could not; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were slowed down, or not there.
+    ``unit`` is empty for a node.
     """
 
     kind: Kind
@@ -42,11 +57,7 @@ def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incide
     """
     known = list(entries)
     found = [each for own in steps(known).values() for each in _outages(own)]
-    found += (
-        Incident(_OF[one.event], one.unit, one.node, one.at, one.at, one.reason)
-        for one in known
-        if one.event in _OF
-    )
+    found += _happenings(one for one in known if one.unit and not one.to)
     return ordered(each for each in found if overlaps(each, begin, end))
 
 
@@ -79,11 +90,24 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
         yield going
 
 
+def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
+    """What else happened to units. What gets worse while it goes on is one incident."""
+    going: dict[tuple[str, Kind], Incident] = {}
+    for one in entries:
+        if one.event in _AT_ONCE:
+            kind = _AT_ONCE[one.event]
+            yield Incident(kind, one.unit, one.node, one.at, one.at, one.reason)
+        elif one.event in _BEGINS:
+            kind = _BEGINS[one.event]
+            begun = Incident(kind, one.unit, one.node, one.at, None, one.reason)
+            going.setdefault((one.unit, kind), begun)
+        elif one.event in _ENDS and (begin := going.pop((one.unit, _ENDS[one.event]), None)):
+            yield replace(begin, ended=one.at)
+    yield from going.values()
+
+
 def _well(one: Entry) -> bool:
     return one.to == "RUNNING" or (one.to == "EXITED" and exit_of(one) == "exited with status 0")
-
-
-_SEVERITY: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
 
 
 def _kind(one: Entry) -> Kind:
@@ -98,7 +122,7 @@ def _kind(one: Entry) -> Kind:
 
 
 def _worse(first: Kind, second: Kind) -> Kind:
-    return max(first, second, key=_SEVERITY.index)
+    return max(first, second, key=OUTAGES.index)
 
 
 def _what(one: Entry, last: str) -> str:

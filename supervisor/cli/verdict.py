@@ -21,6 +21,8 @@ PHRASES: Mapping[Kind, str] = {
     "node": "could not be asked for",
     "reload": "was reloaded",
     "reload-failed": "could not be reloaded",
+    "gpu-throttled": "had slow GPUs for",
+    "gpu-lost": "was without GPUs for",
 }
 
 
@@ -79,7 +81,7 @@ def unrecorded(
 
     A journal can't be written on a full disk.
     """
-    told = {one.unit for one in known if one.kind not in incidents.MOMENTS}
+    told = {one.unit for one in known if one.kind in incidents.OUTAGES}
     runs = {unit["name"]: unit["run"] for unit in units(dict(before))}
     return [
         Incident("restart", unit["name"], unit["node"], unit["since"] or now, None, _why(unit))

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from supervisor.units.gpus import Gpu, Holder
+
+T = TypeVar("T")
 
 # Of nvmlDeviceGetCurrentClocksThrottleReasons: hardware slowdown, software and hardware thermal
 # slowdown, power brake. The other reasons are no trouble: idle, or the power limit that was set.
 TROUBLE = 0x08 | 0x20 | 0x40 | 0x80
+
+
+# A driver that hangs is asked again when it has answered.
+ANSWER_S = 2.0
+
+
+class Gpumeter:
+    """Asks for everybody on this node. One thread at most waits for the driver, and it holds up no
+    end: not one of the pool, for which an agent that ends would wait.
+    """
+
+    def __init__(self) -> None:
+        self._asking: asyncio.Future[tuple[Gpu, ...]] | None = None
+
+    async def read(self) -> tuple[Gpu, ...] | None:
+        """As ``gpus``; None while the driver does not answer."""
+        if self._asking is None or self._asking.done():
+            loop = asyncio.get_running_loop()
+            self._asking = asking = loop.create_future()
+            threading.Thread(target=_ask, args=(loop, asking), daemon=True).start()
+        done, _ = await asyncio.wait([self._asking], timeout=ANSWER_S)
+        return self._asking.result() if done else None
+
+
+def _ask(loop: asyncio.AbstractEventLoop, asking: asyncio.Future[tuple[Gpu, ...]]) -> None:
+    found = gpus()
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(asking.set_result, found)
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -36,22 +70,33 @@ def look(nvml: Any) -> tuple[Gpu, ...]:
 
 
 def _gpu(nvml: Any, index: int) -> Gpu:
-    """A GPU that fell off the bus, or whose driver hangs, still counts as one."""
+    """A GPU that fell off the bus still counts as one, and one that lacks a sensor (parts of a GPU
+    have no utilization, some have no meter for power) is up.
+    """
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        return Gpu(
-            index=index,
-            up=True,
-            memory_used=memory.used,
-            memory=memory.total,
-            utilization=nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
-            celsius=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-            watts=nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            throttled=bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & TROUBLE),
-        )
     except nvml.NVMLError:
         return Gpu(index=index, up=False)
+
+    def told(ask: Callable[[], T]) -> T | None:
+        try:
+            return ask()
+        except nvml.NVMLError:
+            return None
+
+    return Gpu(
+        index=index,
+        up=True,
+        memory_used=memory.used,
+        memory=memory.total,
+        utilization=told(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
+        celsius=told(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        watts=told(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        throttled=told(
+            lambda: bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & TROUBLE)
+        ),
+    )
 
 
 def holders(indexes: tuple[int, ...]) -> tuple[Holder, ...]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU. ``up``: the driver can tell about it; without, nothing else is known."""
+    """One GPU. ``up``: the driver can tell about it; without, nothing else is known. What it has no
+    sensor for is None.
+    """
 
     index: int
     up: bool

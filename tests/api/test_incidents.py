@@ -114,6 +114,24 @@ def test_a_reload_in_the_midst_of_an_outage_ends_no_outage_and_begins_none():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "kind"),
+    [("GpusThrottled", "GpusUnthrottled", "gpu-throttled"), ("GpusLost", "GpusBack", "gpu-lost")],
+)
+def test_trouble_with_gpus_is_an_incident_from_its_begin_to_its_end(begins, ends, kind):
+    def gpus(at, event, what=""):
+        raw = {"at": at, "node": "n", "unit": "a", "run": 1, "event": {"type": event},
+               "reason": what}  # fmt: skip
+        return history.entry(json.dumps(raw))
+
+    more = [gpus(7, begins, "GPU 0"), gpus(9, begins, "GPUs 0, 1"), gpus(12, ends)]
+    assert found(*more) == [(kind, 7.0, 12.0, "GPU 0")]
+    assert found(*more[:2]) == [(kind, 7.0, None, "GPU 0")]
+    assert found(*more, gpus(15, begins)) == [(kind, 7.0, 12.0, "GPU 0"), (kind, 15.0, None, "")]
+    assert found(more[2]) == []
+    assert found(*more, begin=13) == []
+
+
 def test_outages_come_in_order_and_entries_of_nodes_are_left_out():
     other = [entry(9, "RUNNING", "BACKOFF", "x", unit="a", node="node1")]
     node = [entry(9, "", "", unit="")]

@@ -8,7 +8,7 @@ import threading
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.api import exposition, scraper
+from supervisor.api import exposition
 from supervisor.units import gpumeter
 from supervisor.units.gpus import Gpu
 
@@ -120,7 +120,7 @@ async def test_a_gpu_driver_that_hangs_holds_up_neither_metrics_nor_more_than_on
         answers.wait(30)
         return (Gpu(0, False),)
 
-    monkeypatch.setattr(scraper, "GPUS_S", 0.05)
+    monkeypatch.setattr(gpumeter, "ANSWER_S", 0.05)
     monkeypatch.setattr(gpumeter, "gpus", hang)
     async with serving() as s:
         for _ in range(3):

@@ -64,6 +64,16 @@ def test_a_gpu_that_was_lost_counts_and_the_others_are_told() -> None:
     assert found[1].memory is None
 
 
+def test_a_gpu_without_some_sensor_is_up_and_tells_the_rest() -> None:
+    package = nvml(count=1)
+
+    def lacks(_: Any) -> None:
+        raise Failure("not supported")
+
+    package.nvmlDeviceGetPowerUsage = package.nvmlDeviceGetUtilizationRates = lacks
+    assert gpumeter.look(package) == (Gpu(0, True, 5 << 30, 80 << 30, None, 60, None, False),)
+
+
 @pytest.mark.parametrize(
     ("reasons", "throttled"),
     [(0, False), (0x01, False), (0x04, False), (0x08, True), (0x20, True), (0x40, True),

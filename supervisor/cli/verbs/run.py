@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """COMMAND's status, or 128 + its signal; 3: tainted, with ``--require-clean``; 1: the cluster
     can't get ready any more; 124: not in time. The verdict is ``tainted`` when for a moment
     of the benchmark a unit was not RUNNING or a node could not be asked, or when nginx was reloaded
-    in it. ``run.json`` keeps it all.
+    or GPUs were throttled or lost in it. ``run.json`` keeps it all.
     """
     from supervisor.cli.benchmarker import Benchmarker  # late: help does not need it
 
