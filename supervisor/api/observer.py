@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from supervisor.api.scraper import Scraper
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import NOT_ASKED
 from supervisor.errors import SupervisorError
+from supervisor.units.gpus import Gpu
 
 # A first question about all nodes waits this long for those that were not asked before.
 FIRST_ANSWERS_S = 2.5
 MOST_EVENTS = 10_000
+# To ask the driver takes a tenth of a second, also when many want to know.
+GPUS_KEPT_S = 2.0
 
 
 class Observer:
@@ -49,11 +53,19 @@ class Observer:
     def _all_asked(self) -> bool:
         return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())
 
-    def status(self, *, all_nodes: bool) -> dict[str, Any]:
-        """The status JSON of this moment."""
+    async def gpus(self) -> Sequence[Gpu]:
+        """Those of this node, where units have any, some seconds old at the most; none where they
+        can't be known.
+        """
+        if not any(unit.plan.gpus for unit in self._agent.assignment.units):
+            return ()
+        return await self._agent.gpus.read(kept_s=GPUS_KEPT_S) or ()
+
+    def status(self, gpus: Sequence[Gpu], *, all_nodes: bool) -> dict[str, Any]:
+        """The status JSON of this moment; ``gpus``: see above."""
         agent = self._agent
-        own, peers = agent.publisher.report(), agent.poller.peers.values()
-        return view.status(agent.plan, own, peers, clock.monotonic(), all_nodes=all_nodes)
+        own, peers, now = agent.publisher.report(), agent.poller.peers.values(), clock.monotonic()
+        return view.status(agent.plan, own, peers, now, gpus, all_nodes=all_nodes)
 
     async def _events(self, request: web.Request) -> web.Response:
         """Read in a thread: a network file system that hangs must not hold up supervision."""
@@ -81,12 +93,13 @@ class Observer:
         if unit is None:
             raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit")
         await self.visit_all()
-        return web.json_response(self._explanation(name))
+        return web.json_response(self._explanation(name, await self.gpus()))
 
-    def _explanation(self, name: str) -> dict[str, Any]:
+    def _explanation(self, name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
         agent, gates = self._agent, self._agent.gates
         unit, facts = agent.plan.by_name[name], agent.facts(name)
-        node = next(n for n in self.status(all_nodes=True)["nodes"] if n["node"] == unit.node)
+        nodes = self.status(gpus, all_nodes=True)["nodes"]
+        node = next(one for one in nodes if one["node"] == unit.node)
         shown = next(one for one in node["units"] if one["name"] == name)
         moment = explanation.Now(clock.wall(), clock.monotonic())
         return {

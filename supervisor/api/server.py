@@ -143,7 +143,8 @@ class Server:
             await self._observer.visit_all()
         if not await self._newer(request, agent.bell, lambda: agent.version):
             return web.Response(status=304)
-        value = self._observer.status(all_nodes=every)
+        gpus = await self._observer.gpus()
+        value = self._observer.status(gpus, all_nodes=every)
         return web.json_response(value, headers={VERSION: agent.version})
 
     async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:

@@ -70,10 +70,10 @@ class Streamer:
         await self._observer.visit_all()
         while not agent.bell.closed:
             if agent.version != told or events:
+                gpus = await self._observer.gpus()
                 told = agent.version
-                await response.write(
-                    _message(self._observer.status(all_nodes=True), events[-PAST_EVENTS:])
-                )
+                status = self._observer.status(gpus, all_nodes=True)
+                await response.write(_message(status, events[-PAST_EVENTS:]))
                 alive = clock.monotonic()
             elif clock.monotonic() - alive > ALIVE_S:
                 await response.write(b":\n\n")

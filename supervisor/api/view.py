@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from supervisor.cluster import gate
 from supervisor.cluster.report import Peer, Report, UnitReport
 from supervisor.plan.model import Plan
+from supervisor.units.gpus import Gpu, use
 
 BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination")
 SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
 
 
 def status(
-    plan: Plan, own: Report, peers: Iterable[Peer], now: float, *, all_nodes: bool
+    plan: Plan,
+    own: Report,
+    peers: Iterable[Peer],
+    now: float,
+    gpus: Sequence[Gpu] = (),
+    *,
+    all_nodes: bool,
 ) -> dict[str, Any]:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
-    ``now``: monotonic seconds, the clock of ``Peer.heard``. Of a node that can't be reached the
-    last known units are shown as UNKNOWN, unless its agent has stopped them for good; of a node
-    never heard of, or with another plan, what this plan says it has.
+    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``gpus``: those of this node; what is
+    in use of others' stands in no report. Of a node that can't be reached the last known units are
+    shown as UNKNOWN, unless its agent has stopped them for good; of a node never heard of, or with
+    another plan, what this plan says it has.
     """
     known = {peer.node: peer for peer in peers}
     nodes = [
-        _own(own)
+        _own(own, gpus)
         if node.name == own.node
         else _other(plan, own.plan, known.get(node.name, Peer(node.name)), now)
         for node in plan.nodes
@@ -39,13 +47,18 @@ def ended_well(unit: UnitReport) -> bool:
     return unit.state == "EXITED" and unit.last_exit is not None and unit.last_exit.code == 0
 
 
-def _own(report: Report) -> dict[str, Any]:
+def _own(report: Report, gpus: Sequence[Gpu]) -> dict[str, Any]:
     return {
         "node": report.node,
         "address": report.address,
         "agent": {**asdict(report.agent), "reachable": True, "age_s": 0.0, "problem": None},
-        "units": [_unit(unit, report.at) for unit in report.units],
+        "units": [_unit(unit, report.at) | {"gpu_use": _use(unit, gpus)} for unit in report.units],
     }
+
+
+def _use(unit: UnitReport, gpus: Sequence[Gpu]) -> dict[str, Any] | None:
+    used = use(gpus, unit.gpus) if gpus and unit.gpus else None
+    return None if used is None else asdict(used)
 
 
 def _other(plan: Plan, digest: str, peer: Peer, now: float) -> dict[str, Any]:
@@ -85,6 +98,7 @@ def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
     values = {name: getattr(unit, name) for name in SHOWN}
     if (last := unit.last_exit) is not None:
         values["last_exit"] = {"code": last.code, "signal": last.signal, "at": last.at}
+    values["gpu_use"] = None
     values["uptime_s"] = None if unit.started is None else round(at - unit.started, 3)
     return values
 
@@ -109,4 +123,5 @@ def _planned(name: str, plan: Plan, peer: Peer) -> dict[str, Any]:
         "reason": peer.problem or "",
         "last_exit": None,
         "uptime_s": None,
+        "gpu_use": None,
     }

@@ -56,10 +56,20 @@ def _state(found: dict[str, Any], now: float) -> Iterator[str]:
     yield f"{unit['name']} ({kind} on {unit['node']}) is {unit['state']}{age}{reason}."
     if unit["pid"] is not None:
         yield f"Its process is {unit['pid']}, run {unit['run']}, up {brief(unit['uptime_s'])}."
+    if (use := unit.get("gpu_use")) is not None:
+        yield _gpus(unit["gpus"], use)
     if unit["state"] == "RUNNING" and not unit["ready"]:
         yield "It can't be used yet, so it does not count as ready."
     if not agent["reachable"]:
         yield f"The agent of {unit['node']} can't tell: {agent['problem']}."
+
+
+def _gpus(gpus: list[int], use: dict[str, Any]) -> str:
+    whose = f"GPU {gpus[0]}" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+    used, memory = use["memory_used"] / 1024**3, use["memory"] / 1024**3
+    part = use["utilization"]
+    busy = "" if part is None else f", {part:.0%} busy"
+    return f"Its {whose}: {used:.1f} of {memory:.1f} GiB in use{busy}."
 
 
 def _usual(unit: dict[str, Any], load: float | None, now: float) -> Iterator[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from supervisor.units.caller import Caller
 from supervisor.units.gpus import Gpu, Holder
 
 T = TypeVar("T")
@@ -17,33 +15,22 @@ T = TypeVar("T")
 # slowdown, power brake. The other reasons are no trouble: idle, or the power limit that was set.
 TROUBLE = 0x08 | 0x20 | 0x40 | 0x80
 
-
 # A driver that hangs is asked again when it has answered.
 ANSWER_S = 2.0
 
 
 class Gpumeter:
-    """Asks for everybody on this node. One thread at most waits for the driver, and it holds up no
-    end: not one of the pool, for which an agent that ends would wait.
-    """
+    """Asks for everybody on this node."""
 
     def __init__(self) -> None:
-        self._asking: asyncio.Future[tuple[Gpu, ...]] | None = None
+        self._caller = Caller(lambda: gpus())
 
-    async def read(self) -> tuple[Gpu, ...] | None:
-        """As ``gpus``; None while the driver does not answer."""
-        if self._asking is None or self._asking.done():
-            loop = asyncio.get_running_loop()
-            self._asking = asking = loop.create_future()
-            threading.Thread(target=_ask, args=(loop, asking), daemon=True).start()
-        done, _ = await asyncio.wait([self._asking], timeout=ANSWER_S)
-        return self._asking.result() if done else None
+    async def read(self, *, kept_s: float = 0.0) -> tuple[Gpu, ...] | None:
+        """As ``gpus``, or as it was at most ``kept_s`` ago; None while the driver does not answer.
 
-
-def _ask(loop: asyncio.AbstractEventLoop, asking: asyncio.Future[tuple[Gpu, ...]]) -> None:
-    found = gpus()
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(asking.set_result, found)
+        It has 2 s for that, once.
+        """
+        return await self._caller.ask(ANSWER_S, kept_s=kept_s)
 
 
 def gpus() -> tuple[Gpu, ...]:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import errno
 import socket
-import threading
 from collections.abc import Iterable
 from itertools import pairwise
 
 from supervisor import clock
 from supervisor.plan.model import Bind
 from supervisor.units import gpumeter
+from supervisor.units.caller import Caller
 
 # To look who holds a port is dear, so the answer serves for a while.
 HOLDER_S = 10.0
@@ -33,8 +33,7 @@ class Inspector:
         self._address = address
         self._bind = bind
         self._ports = ports
-        self._gpus = gpus
-        self._asking: asyncio.Future[str | None] | None = None
+        self._gpus = Caller(lambda: gpu_holder(gpus)) if gpus else None
         self._holder = ""
         self._held: tuple[int | None, float] = (None, 0.0)  # the port, and until when that serves
 
@@ -45,32 +44,11 @@ class Inspector:
         except OSError as error:
             return cause(error)
         if port is None:
-            return await self._look_at_gpus() if self._gpus else None
+            return await self._gpus.ask(DRIVER_S) if self._gpus else None
         if self._held[0] != port or clock.monotonic() > self._held[1]:
             self._holder = await asyncio.to_thread(holder, self._address, self._bind, port)
             self._held = (port, clock.monotonic() + HOLDER_S)
         return held(port, self._holder)
-
-    async def _look_at_gpus(self) -> str | None:
-        """None while the driver does not answer, or where there is none.
-
-        One thread at most waits for it, and it holds up no end: not one of the pool.
-        """
-        if self._asking is None or self._asking.done():
-            loop = asyncio.get_running_loop()
-            self._asking = loop.create_future()
-            words = (loop, self._asking, self._gpus)
-            threading.Thread(target=_ask, args=words, daemon=True).start()
-        done, _ = await asyncio.wait([self._asking], timeout=DRIVER_S)
-        return self._asking.result() if done else None
-
-
-def _ask(
-    loop: asyncio.AbstractEventLoop, asking: asyncio.Future[str | None], gpus: tuple[int, ...]
-) -> None:
-    found = gpu_holder(gpus)
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(asking.set_result, found)
 
 
 def gpu_holder(gpus: tuple[int, ...]) -> str | None:

@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.api import exposition
+from supervisor.api import exposition, observer, server
 from supervisor.units import gpumeter
 from supervisor.units.gpus import Gpu
 
@@ -108,6 +109,88 @@ async def test_metrics_stay_readable_and_bounded_while_much_happens(serving, uni
 
         _, *seen = await asyncio.gather(change(), *(read() for _ in range(20)))
         assert len(set().union(*seen)) == len(seen[0])
+
+
+@pytest.fixture
+def with_gpus(plan):
+    """The plan, whose decode on node3 has two GPUs."""
+    given = {"decode-1": (0, 1)}
+    units = tuple(replace(unit, gpus=given.get(unit.name, ())) for unit in plan.units)
+    return replace(plan, units=units)
+
+
+async def test_the_status_tells_what_is_in_use_of_the_gpus_of_this_node(
+    serving, with_gpus, monkeypatch
+):
+    asked = []
+
+    def found():
+        asked.append(1)
+        return (Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 1.0))
+
+    monkeypatch.setattr(gpumeter, "gpus", found)
+    monkeypatch.setattr(observer, "GPUS_KEPT_S", 1000.0)
+    used = {"memory_used": 12, "memory": 160, "utilization": 0.75}
+    async with serving(plan=with_gpus) as s:
+        for ask in (s.local, s.remote):
+            (node,) = (await ask("/v1/status")).json()["nodes"]
+            told = {unit["name"]: unit["gpu_use"] for unit in node["units"]}
+            assert told == {"decode-1": used, "benchmark": None}
+        explained = (await s.local("/v1/explain/decode-1")).json()
+        assert explained["unit"]["gpu_use"] == used
+        assert asked == [1]
+
+
+async def test_where_no_unit_has_gpus_the_status_asks_no_driver(serving, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gpumeter, "gpus", lambda: asked.append(1))
+    async with serving() as s:
+        (node,) = (await s.local("/v1/status")).json()["nodes"]
+        assert [unit["gpu_use"] for unit in node["units"]] == [None, None]
+        assert asked == []
+
+
+async def test_a_gpu_driver_that_hangs_holds_up_one_status_and_no_more(
+    serving, with_gpus, monkeypatch
+):
+    asked, answers = [], threading.Event()
+
+    def hang():
+        asked.append(1)
+        answers.wait(30)
+
+    monkeypatch.setattr(gpumeter, "ANSWER_S", 0.05)
+    monkeypatch.setattr(gpumeter, "gpus", hang)
+    async with serving(plan=with_gpus) as s:
+        for _ in range(3):
+            (node,) = (await s.local("/v1/status")).json()["nodes"]
+            assert [unit["gpu_use"] for unit in node["units"]] == [None, None]
+            monkeypatch.setattr(gpumeter, "ANSWER_S", 1000.0)
+        assert asked == [1]
+        answers.set()
+
+
+async def test_a_status_that_waited_for_the_driver_has_the_version_of_what_it_tells(
+    serving, with_gpus, unit_report, monkeypatch
+):
+    began, answers = threading.Event(), threading.Event()
+
+    def hang():
+        began.set()
+        answers.wait(30)
+        return ()
+
+    monkeypatch.setattr(gpumeter, "ANSWER_S", 30.0)
+    monkeypatch.setattr(gpumeter, "gpus", hang)
+    async with serving(plan=with_gpus) as s:
+        asking = asyncio.create_task(s.local("/v1/status"))
+        await asyncio.to_thread(began.wait, 30)
+        s.agent.publisher.publish(unit_report("decode-1", "RUNNING", run=77))
+        answers.set()
+        answer = await asking
+        (node,) = answer.json()["nodes"]
+        assert [unit["run"] for unit in node["units"]] == [77, 0]
+        assert answer.headers[server.VERSION] == s.agent.version
 
 
 async def test_a_gpu_driver_that_hangs_holds_up_neither_metrics_nor_more_than_one_thread(

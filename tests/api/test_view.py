@@ -6,6 +6,7 @@ import pytest
 
 from supervisor.api import view
 from supervisor.cluster.report import ExitReport, Peer
+from supervisor.units.gpus import Gpu
 
 NOW = 1000.0
 # The contract, and what we say beyond it.
@@ -15,7 +16,7 @@ AGENT = {"pid", "guardian_pid", "incarnation", "version", "reachable", "age_s"} 
 UNIT = {
     "name", "kind", "role", "node", "rank", "gang", "state", "ready", "pid", "run", "restarts",
     "since", "uptime_s", "ports", "gpus", "reason", "last_exit",
-}  # fmt: skip
+} | {"gpu_use"}  # fmt: skip
 
 
 @pytest.fixture
@@ -51,6 +52,19 @@ def test_it_has_exactly_the_keys_of_the_contract_and_the_problem_of_an_agent(sta
         for unit in node["units"]:
             assert unit.keys() == UNIT
             assert unit["last_exit"] is None or unit["last_exit"].keys() == {"code", "signal", "at"}
+
+
+def test_what_is_in_use_of_gpus_is_told_of_this_nodes_units_that_have_any(
+    plan, peer, report, unit_report
+):
+    has = {"prefill-0": (0, 1), "prefill-1": (2,), "etcd": ()}
+    units = tuple(unit_report(name, gpus=gpus) for name, gpus in has.items())
+    own = dataclasses.replace(report("node1"), units=units)
+    gpus = [Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 1.0), Gpu(2, False)]
+    found = view.status(plan, own, [peer()], NOW, gpus, all_nodes=True)
+    used = {"memory_used": 12, "memory": 160, "utilization": 0.75}
+    assert [unit["gpu_use"] for unit in on("node1", found)["units"]] == [used, None, None]
+    assert [unit["gpu_use"] for unit in on("node2", found)["units"]] == [None]
 
 
 def test_it_shows_this_node_alone_unless_all_are_asked_for(status, peer):

@@ -88,7 +88,7 @@ def unit():
             "name": name, "kind": "worker", "role": "decode", "node": "node2", "rank": 0,
             "gang": None, "state": state, "ready": state == "RUNNING", "pid": None, "run": 1,
             "restarts": 0, "since": None, "uptime_s": None, "ports": {}, "gpus": [], "reason": "",
-            "last_exit": None,
+            "last_exit": None, "gpu_use": None,
         }  # fmt: skip
         return {**given, **changes}
 

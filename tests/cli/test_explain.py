@@ -117,6 +117,26 @@ def test_of_a_unit_that_has_none_like_it_no_estimate_is_told(found, unit):
     assert not any("sual" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "busy", "told"),
+    [
+        ([3], 0.07, "Its GPU 3: 60.5 of 80.0 GiB in use, 7% busy."),
+        ([0, 1], 1.0, "Its 2 GPUs: 60.5 of 80.0 GiB in use, 100% busy."),
+        ([3], None, "Its GPU 3: 60.5 of 80.0 GiB in use."),
+    ],
+)
+def test_what_is_in_use_of_its_gpus_is_told_where_it_is_known(found, unit, gpus, busy, told):
+    use = {"memory_used": 60.5 * 2**30, "memory": 80 * 2**30, "utilization": busy}
+    assert told in story(found(unit(gpus=gpus, gpu_use=use)), NOW)
+    assert not any("GPU" in line for line in story(found(unit(gpus=gpus)), NOW))
+
+
+def test_an_agent_of_an_earlier_version_says_nothing_of_gpus(found, unit):
+    earlier = unit()
+    del earlier["gpu_use"]
+    assert story(found(earlier), NOW)
+
+
 def test_an_earlier_run_of_the_same_plan_tells_when_a_unit_is_ready(agents, earlier_run, pdsup):
     earlier_run("worker", 6000)
     agents.start(agents.plan(agents.listener("worker", delay=1000.0), agents.unit("other")))
