@@ -24,8 +24,9 @@ from typing import Any
 from supervisor import clock
 from supervisor.agent.counts import Counts, Reloads
 from supervisor.api import metrics
+from supervisor.cli import manual
 from supervisor.cli.catalogue import VERBS
-from supervisor.cli.main import ALIASES
+from supervisor.cli.main import ALIASES, parser_of
 from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
 from supervisor.plan import defaults, explain, model, roles, script
 from supervisor.plan import recipe as layout1
@@ -95,11 +96,9 @@ def commands() -> str:
 
 def _verb(name: str) -> str:
     module = importlib.import_module(f"supervisor.cli.verbs.{name}")
-    parser = argparse.ArgumentParser(add_help=False)
-    module.arguments(parser)
-    actions = sorted(parser._actions, key=_place)
-    command = ["[-- COMMAND...]"] if getattr(module, "TAKES_COMMAND", False) else []
-    usage = " ".join(["pdsup", name, *map(_usage, actions), *command])
+    parser = parser_of(name)
+    actions = manual.arguments(parser)
+    usage = " ".join(manual.usage(parser))
     summary = f"{VERBS[name][0].upper()}{VERBS[name][1:]}."
     parts = [f"## {name}\n\n{summary}\n", f"```text\n{usage}\n```\n"]
     if actions:
@@ -110,35 +109,11 @@ def _verb(name: str) -> str:
     return "\n".join(parts)
 
 
-def _place(action: argparse.Action) -> int:
-    """What must be given first, then options, then what may be many."""
-    if action.option_strings:
-        return 1
-    return 2 if action.nargs in ("*", "+") else 0
-
-
-def _value(action: argparse.Action) -> str:
-    if action.nargs == 0:
-        return ""
-    if action.choices and not action.metavar:
-        return "|".join(map(str, action.choices))
-    return str(action.metavar or action.dest.upper())
-
-
-def _usage(action: argparse.Action) -> str:
-    if not action.option_strings:
-        value = _value(action)
-        unlike_one = {"*": f"[{value}...]", "+": f"{value}...", "?": f"[{value}]"}
-        return unlike_one.get(str(action.nargs), value)
-    word = f"[{f'{action.option_strings[0]} {_value(action)}'.strip()}]"
-    return f"{word}..." if isinstance(action.default, list) else word
-
-
 def _spelling(action: argparse.Action) -> str:
-    names = action.option_strings or [_value(action)]
+    names = action.option_strings or [manual.value(action)]
     if not action.option_strings or action.nargs == 0:
         return ", ".join(f"`{name}`" for name in names)
-    values = _value(action).split("|")
+    values = manual.value(action).split("|")
     if len(values) == 1:
         return ", ".join(f"`{name} {values[0]}`" for name in names)
     return f"`{names[0]}` and one of {', '.join(f'`{value}`' for value in values)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from supervisor.cli.fold import folded
 from supervisor.plan.model import Plan, PlanUnit
 
 Verdict = Literal["ok", "note", "bad"]
@@ -88,17 +89,27 @@ def _is_engine(unit: PlanUnit) -> bool:
     return program(unit.command) == "module sglang"
 
 
-def lines(findings: Iterable[Finding], colours: Mapping[Verdict, str] | None = None) -> list[str]:
-    """A line for each, what is bad last, where one looks first."""
+def lines(
+    findings: Iterable[Finding],
+    colours: Mapping[Verdict, str] | None = None,
+    width: int | None = None,
+) -> list[str]:
+    """A line for each, what is bad last, where one looks first; folded to ``width``."""
     order: tuple[Verdict, ...] = ("ok", "note", "bad")
     found = sorted(findings, key=lambda one: order.index(one.verdict))
-    width = max((len(one.what) for one in found), default=0)
-    return [f"{_word(one, colours)}  {one.what:{width}}  {one.detail}" for one in found]
+    names = max((len(one.what) for one in found), default=0)
+    shown = []
+    for one in found:
+        line = f"{one.verdict:4}  {one.what:{names}}  {one.detail}"
+        first, *rest = folded([line], width, " " * (names + 8))
+        shown += [_painted(first, one.verdict, colours), *rest]
+    return shown
 
 
-def _word(one: Finding, colours: Mapping[Verdict, str] | None) -> str:
-    word = f"{one.verdict:4}"
-    return f"\x1b[{colours[one.verdict]}m{word}\x1b[0m" if colours else word
+def _painted(line: str, verdict: Verdict, colours: Mapping[Verdict, str] | None) -> str:
+    if not colours:
+        return line
+    return f"\x1b[{colours[verdict]}m{verdict}\x1b[0m{line.removeprefix(verdict)}"
 
 
 def _count(number: float) -> str:

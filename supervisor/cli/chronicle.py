@@ -7,6 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from supervisor.api.history import Entry
+from supervisor.cli.fold import INDENT, folded
 from supervisor.cli.table import painted
 
 WIDEST_NAME = 24
@@ -23,27 +24,27 @@ def widths(entries: Iterable[Entry], least: Widths = (0, 0)) -> Widths:
     return max(least[0], min(WIDEST_NAME, nodes)), max(least[1], min(WIDEST_NAME, units))
 
 
-def lines(entries: Iterable[Entry], columns: Widths, *, colour: bool = False) -> list[str]:
-    """Time, node, unit, what became of it, its run, and why."""
-    return [_line(one, columns, colour) for one in entries]
+def lines(
+    entries: Iterable[Entry], columns: Widths, *, colour: bool = False, width: int | None = None
+) -> list[str]:
+    """Time, node, unit, what became of it, its run, and why; folded on a terminal of ``width``."""
+    return [line for one in entries for line in _lines(one, columns, colour, width)]
 
 
-def _line(one: Entry, columns: Widths, colour: bool) -> str:
+def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list[str]:
     nodes, units = columns
     run = "" if one.run is None else f"run {one.run}"
-    names = f"{one.node:{nodes}}  {one.unit:{units}}"
+    names = f"{stamp(one.at)}  {one.node:{nodes}}  {one.unit:{units}}  "
+    change = f"{one.before} -> {one.to}" if one.changes else one.to or one.event
     why = "  ".join(part for part in (run, one.reason) if part)
-    return f"{stamp(one.at)}  {names}  {_change(one, colour)}  {why}".rstrip()
-
-
-def _change(one: Entry, colour: bool) -> str:
-    if not one.to:
-        return one.event.ljust(CHANGE)
-    text = f"{one.before} -> {one.to}" if one.changes else one.to
-    padding = " " * (CHANGE - len(text))
-    return (
-        text.removesuffix(one.to) + painted(one.to, one.to) + padding if colour else text + padding
-    )
+    line, rest = f"{names}{change:{CHANGE}}  {why}".rstrip(), list[str]()
+    if width is not None and len(line) > width:  # its reason has lines of its own
+        line = f"{names}{change:{CHANGE}}  {run}".rstrip()
+        rest = folded([f"{INDENT}{one.reason}"], width, "")
+    if colour and one.to:
+        before = f"{names}{change.removesuffix(one.to)}"
+        line = f"{before}{painted(one.to, one.to)}{line[len(before) + len(one.to) :]}"
+    return [line, *rest]
 
 
 def stamp(at: float) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from supervisor import clock
-from supervisor.cli import client, orders, progress
+from supervisor.cli import client, fitter, orders, progress
+from supervisor.cli.fold import folded
 from supervisor.cli.orders import Result, Verb
 from supervisor.cli.progress import Unit
+from supervisor.cli.teller import say
 
 POLL_S = 1.0
 TIMED_OUT = 124
@@ -71,10 +73,9 @@ def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[l
     status = client.status(cluster, every=True)
     chosen = orders.choose(verb, status, args.units, cluster.sockets.keys())
     for unit in chosen.elsewhere:
-        print(
+        say(
             f"pdsup: {unit['name']} belongs to the same gang and runs on {unit['node']}, whose "
-            f"agent is not on this machine; run pdsup {verb} there too",
-            file=sys.stderr,
+            f"agent is not on this machine; run pdsup {verb} there too"
         )
     return cluster, orders.waves(verb, chosen.units)
 
@@ -127,7 +128,7 @@ def _names(units: Iterable[Unit]) -> list[str]:
 def _shown(result: Result, args: argparse.Namespace) -> Result:
     """At once, because the next one may take a while."""
     if not args.json:
-        print(result.line(), flush=True)
+        print("\n".join(folded([result.line()], fitter.width(sys.stdout))), flush=True)
     return result
 
 

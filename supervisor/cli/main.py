@@ -62,15 +62,14 @@ def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one verb's arguments."""
     verb, summary = _verb(name), VERBS[name]
+    about = (verb.run.__doc__ or "").replace("`", "")
     parser = _Parser(
         prog=f"pdsup {name}",
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example: {verb.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{about}",
+        epilog=verb.EXAMPLE,
     )
     verb.arguments(parser)
-    if _takes_command(name):
-        parser.usage = f"{parser.format_usage().removeprefix('usage: ').rstrip()} [-- COMMAND ...]"
+    parser.set_defaults(takes_command=_takes_command(name))
     return parser
 
 
@@ -89,7 +88,13 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose complaints are told as all others are."""
+    """One whose complaints are told as all others are, and whose help is that of the reference."""
+
+    def format_help(self) -> str:
+        from supervisor.cli import fitter, manual
+
+        width = fitter.width(sys.stdout) or manual.MOST
+        return "\n".join([*manual.page(self, str(self.description), str(self.epilog), width), ""])
 
     def error(self, message: str) -> NoReturn:
         from supervisor.cli import usage
@@ -117,12 +122,13 @@ def reported(run: Callable[[], int]) -> int:
 
 def _told(error: Exception) -> int:
     """The exit status of what a user can act on; a defect goes on its way."""
-    from supervisor.errors import InvalidDocument, SupervisorError  # late: mostly there are none
+    from supervisor.cli.teller import say  # late: mostly there are none
+    from supervisor.errors import InvalidDocument, SupervisorError
 
     if not isinstance(error, SupervisorError):
         raise error
     if isinstance(error, InvalidDocument):
         for problem in error.problems:
             print(problem.at(error.file), file=sys.stderr)
-    print(f"pdsup: {error}", file=sys.stderr)
+    say(f"pdsup: {error}")
     return error.exit_status

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from supervisor.api.history import short
 from supervisor.cli import progress
-from supervisor.cli.table import brief
+from supervisor.cli.fold import COLOURS, INDENT, folded
+from supervisor.cli.table import brief, cut
 
-INDENT = "    "
 MOST_HELD = 3
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def story(found: dict[str, Any], now: float, width: int | None = None) -> list[str]:
@@ -36,15 +33,9 @@ def story(found: dict[str, Any], now: float, width: int | None = None) -> list[s
 
 
 def _folded(sentence: str, width: int | None) -> list[str]:
-    if width is None or len(sentence) <= width:
-        return [sentence]
-    body = sentence.lstrip()
-    lead = sentence[: len(sentence) - len(body)]
-    if body.startswith("| "):  # output is cut, not folded
-        return [f"{sentence[: width - 1]}…"]
-    inner = f"{lead}{INDENT}"
-    return textwrap.wrap(body, width, initial_indent=lead, subsequent_indent=inner,
-                         break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    if width is not None and sentence.lstrip().startswith("| "):  # output is cut, not folded
+        return [cut(sentence, width)]
+    return folded([sentence], width)
 
 
 def _state(found: dict[str, Any], now: float) -> Iterator[str]:
@@ -153,5 +144,5 @@ def moment(at: float, now: float) -> str:
 
 def _harmless(line: str) -> str:
     """Output may hold anything; control sequences would play with the reader's terminal."""
-    plain = _COLOURS.sub("", line)
+    plain = COLOURS.sub("", line)
     return "".join(char if char.isprintable() else " " for char in plain).rstrip()

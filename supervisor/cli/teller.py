@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from supervisor import clock
-from supervisor.cli import progress
+from supervisor.cli import fitter, progress
+from supervisor.cli.fold import folded
 from supervisor.cli.progress import Unit
 
 # How often a wait in which nothing changes says that it still waits.
@@ -71,11 +72,12 @@ def bars() -> Iterator[Teller]:
         yield BarTeller()
 
 
-def say(line: str) -> None:
-    """A line for people: stdout is for answers.
+def say(text: str) -> None:
+    """Lines for people, folded on a terminal: stdout is for answers.
 
     Where nobody reads any more, or it can't be written, what goes on must be brought to its end
     all the same.
     """
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        shown = folded(text.split("\n"), fitter.width(sys.stderr))
+        print("\n".join(shown), file=sys.stderr, flush=True)

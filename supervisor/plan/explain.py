@@ -1,4 +1,4 @@
-"""A plan told to a person, node by node: what runs there and why, in lines of 100 characters."""
+"""A plan told to a person, node by node: what runs there and why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from supervisor.plan.explanation import (
 from supervisor.plan.model import Check, Need, Plan, Probe, Probes, Restart
 from supervisor.plan.notes import Notes
 
-WIDTH = 100
+# Where it goes into a file; longer lines than MOST are hard to read on any terminal.
+WIDTH, MOST = 100, 120
+# A line before it is folded, and the indent of what goes on.
+Line = tuple[str, str]
+EMPTY: Line = ("", "")
 # Of one flag given again and again, and of many values of one flag, so many are shown.
 SHOWN_FLAGS, SHOWN_VALUES = 1, 4
 
@@ -30,42 +34,45 @@ def explain(plan: Plan, notes: Notes) -> list[str]:
     return list(lines(explanation(plan, notes)))
 
 
-def lines(told: Explanation) -> Iterator[str]:
-    """The same from the values."""
-    yield f"{told.name}: {_count(told.nodes, 'node')}, {_count(told.units, 'unit')}"
-    yield f"Clients talk to {told.front}." if told.front else "Nothing here is for clients."
+def lines(told: Explanation, width: int = WIDTH) -> Iterator[str]:
+    """The same from the values, in lines of ``width`` characters, at most 120."""
+    for text, indent in _told(told):
+        yield from _wrapped(text, indent, min(width, MOST))
+
+
+def _told(told: Explanation) -> Iterator[Line]:
+    yield f"{told.name}: {_count(told.nodes, 'node')}, {_count(told.units, 'unit')}", ""
+    yield f"Clients talk to {told.front}." if told.front else "Nothing here is for clients.", ""
     where = "all addresses of their node" if told.bind == "any" else "their node's address only"
-    yield from _wrapped(
-        f"Units listen on {where}; agents answer one another on port {told.control_port}.", ""
-    )
+    yield f"Units listen on {where}; agents answer one another on port {told.control_port}.", ""
     known: dict[str, str] = {}
     for group in told.groups:
-        yield from ("", *_node(group, known))
-    yield from ("", *_routers(told.routers))
-    yield "Watched, started again and stopped:"
+        yield from (EMPTY, *_node(group, known))
+    yield from (EMPTY, *_routers(told.routers))
+    yield "Watched, started again and stopped:", ""
     for care in told.care:
         yield from _care(care)
     if told.unused:
-        yield from ("", "Lines of the recipe that the plan does not use:")
+        yield from (EMPTY, ("Lines of the recipe that the plan does not use:", ""))
         for line in told.unused:
-            yield from _wrapped(f"  line {line.line}, {line.path}: {line.reason}", "    ")
+            yield f"  line {line.line}, {line.path}: {line.reason}", "    "
     if told.warnings:
-        yield from ("", "Warnings:")
+        yield from (EMPTY, ("Warnings:", ""))
         for warning in told.warnings:
-            yield from _wrapped(f"  {warning}", "    ")
+            yield f"  {warning}", "    "
 
 
-def _node(group: NodeGroup, known: dict[str, str]) -> Iterator[str]:
+def _node(group: NodeGroup, known: dict[str, str]) -> Iterator[Line]:
     """``known``: what was told already, and of which unit."""
     address = "" if group.addresses == group.nodes else f", address {group.addresses}"
     alike = f" ({group.count} nodes alike)" if group.count > 1 else ""
-    yield from _wrapped(f"{group.nodes}{address}{alike}", "  ")
+    yield f"{group.nodes}{address}{alike}", "  "
     if not group.units:
-        yield "  runs nothing"
+        yield "  runs nothing", ""
     for unit in group.units:
         what = f"{unit.role} {unit.kind}" if unit.role else unit.kind
         member = ", rank of a gang" if unit.gang else ""
-        yield from _wrapped(f"  {unit.units}: {what}{member}{_gpus(unit)}", "    ")
+        yield f"  {unit.units}: {what}{member}{_gpus(unit)}", "    "
         shape = replace(unit, units="", role=None, gpus=(), log="")
         first = known.setdefault(repr(shape), unit.units)
         yield from _unit(unit) if first == unit.units else _row("all else", f"as {first}")
@@ -76,7 +83,7 @@ def _gpus(unit: UnitGroup) -> str:
     return f", GPU{'s' if len(unit.gpus) > 1 else ''} {_ranges(unit.gpus)}" if unit.gpus else ""
 
 
-def _unit(unit: UnitGroup) -> Iterator[str]:
+def _unit(unit: UnitGroup) -> Iterator[Line]:
     ports = [f"{purpose} {port}" for purpose, port in unit.ports.items()]
     if unit.listens:
         ports.append(f"attention {_ranges(unit.listens)} (no flag says so)")
@@ -89,9 +96,9 @@ def _unit(unit: UnitGroup) -> Iterator[str]:
         yield from _row("", f"with another {', '.join(unit.env_varies)} on each node")
 
 
-def _row(head: str, text: str) -> Iterator[str]:
+def _row(head: str, text: str) -> Iterator[Line]:
     """``head`` and its text behind it; nothing for no text."""
-    return _wrapped(f"    {head + ' ':12}{text}", " " * 16) if text else iter(())
+    return iter([(f"    {head + ' ':12}{text}", " " * 16)] if text else [])
 
 
 def _waiting(unit: UnitGroup) -> str:
@@ -133,7 +140,7 @@ def _folded(command: Sequence[str]) -> Iterator[str]:
             yield f"... {len(given) - len(shown)} more {flag}"
 
 
-def _routers(routers: Routers) -> Iterator[str]:
+def _routers(routers: Routers) -> Iterator[Line]:
     if not routers.count:
         return
     text = f"Routers: {routers.count} on {routers.nodes}."
@@ -143,16 +150,16 @@ def _routers(routers: Routers) -> Iterator[str]:
         text += f": from the second node on, every {_nth(routers.step)}." if routers.step else "."
         if routers.count < routers.additional + 1:
             text += f" That gives {routers.count}, not {routers.additional + 1}."
-    yield from _wrapped(text, "  ")
-    yield ""
+    yield text, "  "
+    yield EMPTY
 
 
 def _nth(step: int) -> str:
     return "node" if step == 1 else f"{step} nodes"
 
 
-def _care(care: Care) -> Iterator[str]:
-    yield from _wrapped(f"  {care.units}", "  ")
+def _care(care: Care) -> Iterator[Line]:
+    yield f"  {care.units}", "  "
     probes = care.probes
     yield from _row("ready when", told(probes.startup) if probes.startup else "its process lives")
     if probes.readiness:
@@ -236,12 +243,12 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _wrapped(text: str, indent: str) -> Iterator[str]:
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
     wrapped = textwrap.wrap(
         text.replace("\n", "\\n"),
-        WIDTH,
+        width,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return iter(wrapped)
+    return wrapped or [""]

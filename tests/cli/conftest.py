@@ -1,12 +1,18 @@
 """The command line as users run it, and real agents for it to talk to."""
 
+import contextlib
+import fcntl
 import functools
 import json
 import os
+import pty
 import runpy
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -16,6 +22,7 @@ values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py")
 agents, shared_agents, wait_for = (
     values[name] for name in ("agents", "shared_agents", "_wait_for")
 )
+ROWS = 20
 
 
 def run(agents, *words, text=True, cwd=None):
@@ -79,6 +86,68 @@ def earlier_run(agents):
     return leave
 
 
+class Terminal:
+    """A command on a terminal of its own; ``seen`` is every byte that it wrote there."""
+
+    def __init__(self, words, environ, columns, cwd):
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor", *words],
+            env={**environ, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True, cwd=cwd,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = b""
+
+    def shows(self, text):
+        """Reads what is there; whether ``text`` has been shown."""
+        while select.select([self.ours], [], [], 0)[0]:
+            with contextlib.suppress(OSError):  # the other end is closed
+                if chunk := os.read(self.ours, 1 << 16):
+                    self.seen += chunk
+                    continue
+            break
+        return text.encode() in self.seen
+
+    def ended(self):
+        """Whether it has ended; then all of it was read."""
+        over = self.process.poll() is not None
+        self.shows("")
+        return over
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(10)
+        os.close(self.ours)
+
+
+@pytest.fixture
+def terminal(agents):
+    """Runs a command on a terminal of its own."""
+    made = []
+
+    def run(*words, columns=100, cwd=None, **environ):
+        made.append(Terminal(words, {**agents.environ, **environ}, columns, cwd))
+        return made[-1]
+
+    yield run
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def screen(terminal, wait_for):
+    """The lines that a command leaves on a terminal of some width, without colours."""
+
+    def run(*words, columns, cwd=None):
+        view = terminal(*words, columns=columns, cwd=cwd, NO_COLOR="1")
+        wait_for(lambda: view.ended())
+        return view.seen.decode().replace("\r\n", "\n").splitlines()
+
+    return run
+
+
 @pytest.fixture
 def unit():
     """A unit of the status JSON."""
@@ -114,6 +183,7 @@ def golden():
         text = "".join(f"{line}\n" for line in lines)
         if os.environ.get("PDSUP_GOLDEN") == "write":
             path.write_text(text)
-        assert path.read_text() == text
+        how = "look at it, and take it with PDSUP_GOLDEN=write"
+        assert (path.read_text() if path.exists() else "") == text, how
 
     return compare

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from supervisor.cli.main import main
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
@@ -46,6 +48,15 @@ def test_problems_as_json_have_path_message_line_and_column(capfd):
     assert problem["path"] == "resources.gpus_per_node"
     assert problem["line"] == 15
     assert problem.keys() == {"path", "message", "line", "column"}
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_problems_look_as_they_were_looked_at_on_any_terminal(screen, golden, tmp_path, width):
+    """One a line, however long, as editors and terminals make links of them."""
+    text = DEMO.read_text().replace("prefill_workers: 2", "prefill_workers: 3")
+    (tmp_path / "recipe.yaml").write_text(text.replace("name: demo", "nam: demo"))
+    good = screen("check", "demo.yaml", columns=width, cwd=DEMO.parent)
+    golden("check", [*good, *screen("check", "recipe.yaml", columns=width, cwd=tmp_path)])
 
 
 def test_too_few_nodes_are_a_problem(capfd):

@@ -65,6 +65,19 @@ def test_all_means_every_unit_of_the_agents_here_in_order(two, pdsup):
     assert pdsup("start", "all").returncode == 0
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_what_is_told_of_commands_looks_as_it_was_looked_at(two, screen, golden, width):
+    said = []
+    for words in (
+        "stop router-0 behind", "stop router-0", "start behind --timeout 0.1", "start router-0",
+        "restart router-*", "signal CONT router-1", "stop nono", "stop",
+        "shutdown --node node2", "shutdown --all",
+    ):  # fmt: skip
+        said += [f"$ pdsup {words}", *screen(*words.split(), columns=width)]
+    golden(f"commands-{width}", said)
+    assert max(map(len, said)) <= width
+
+
 def test_a_start_behind_a_closed_gate_ends_in_time_and_says_what_it_waits_for(two, pdsup):
     pdsup("stop", "behind", "router-0")
     done = pdsup("start", "behind", "--timeout", "0.3")

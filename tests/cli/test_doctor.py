@@ -65,13 +65,19 @@ def test_a_stand_in_needs_no_gpus():
     assert checkup.gpus(plan(unit("a", mock, gpus=(0, 1))), "node0", None) is None
 
 
-def test_what_is_bad_comes_last_where_one_looks(golden):
+@pytest.mark.parametrize("width", [80, 160])
+def test_what_is_bad_comes_last_where_one_looks(golden, width):
     findings = [
         Finding("nginx", "bad", "not found; nginx can't start"),
+        Finding("addresses", "bad", "node3's address node3-ib0 is not known here: [Errno -2] "
+                "Name or service not known"),
         Finding("open files", "note", "1024, at most 1024; a busy router needs more"),
         Finding("/dev/shm", "ok", "24 GiB free"),
-    ]
-    golden("doctor", checkup.lines(findings))
+    ]  # fmt: skip
+    golden(f"doctor-{width}", lines := checkup.lines(findings, width=width))
+    assert max(map(len, lines)) <= width
+    coloured = checkup.lines(findings, {"ok": "1", "note": "2", "bad": "3"}, width=width)
+    assert [line.partition("m")[2].replace("\x1b[0m", "") or line for line in coloured] == lines
 
 
 def test_a_node_that_is_fit_is_told_so(agents, pdsup):

@@ -9,6 +9,10 @@ import pytest
 from supervisor.api import history
 from supervisor.cli import chronicle
 
+OUT_OF_MEMORY = (
+    "gave up after 3 failures: CUDA out of memory. Tried to allocate 2.00 GiB; see "
+    "evidence/decode-0-1"
+)
 NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
 
 
@@ -19,20 +23,24 @@ def entry(at, unit, before, to, run=None, reason="", node="node0", event="Tick")
 
 
 @pytest.mark.usefixtures("utc")
-def test_the_journal_looks_as_it_was_looked_at(golden):
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_journal_looks_as_it_was_looked_at(golden, width):
     entries = [
         entry(0.25, "prefill-0", "STOPPED", "STARTING", 1),
         entry(0.5, "router-0", "STOPPED", "WAITING", reason="waits for prefill-0"),
         entry(0.75, "router-0", "WAITING", "WAITING", reason="waits for decode-0", node="node10"),
         entry(3, "prefill-0", "STARTING", "RUNNING", 1),
         entry(9000, "prefill-0", "RUNNING", "BACKOFF", 1, "killed by SIGKILL"),
+        entry(9001, "decode-0", "RUNNING", "FATAL", 1, OUT_OF_MEMORY, node="node2"),
         entry(43200, "", "", "", node="node1", event="AgentStarted"),
     ]
     raw = {"at": NOON + 43201, "node": "node0", "unit": "nginx", "run": 2,
            "event": {"type": "Reloaded", "left": ["router-1"]},
            "reason": "1 router, router-1 out"}  # fmt: skip
     entries.append(history.entry(json.dumps(raw)))
-    golden("events", chronicle.lines(entries, chronicle.widths(entries)))
+    lines = chronicle.lines(entries, chronicle.widths(entries), width=width)
+    golden(f"events-{width}", lines)
+    assert max(map(len, lines)) <= width
 
 
 def test_columns_never_get_narrower_while_one_follows():
@@ -41,10 +49,13 @@ def test_columns_never_get_narrower_while_one_follows():
 
 
 def test_a_colour_changes_no_widths():
-    entries = [entry(0, "a", "RUNNING", "FATAL", reason="why")]
-    (plain,) = chronicle.lines(entries, (1, 1))
-    (coloured,) = chronicle.lines(entries, (1, 1), colour=True)
-    assert coloured.replace("\x1b[31;1m", "").replace("\x1b[0m", "") == plain
+    entries = [entry(0, "a", "RUNNING", "FATAL", reason="why " * 30)]
+    for width in (None, 80, 160):
+        plain = chronicle.lines(entries, (1, 1), width=width)
+        coloured = chronicle.lines(entries, (1, 1), width=width, colour=True)
+        bare = [line.replace("\x1b[31;1m", "").replace("\x1b[0m", "") for line in coloured]
+        assert bare == plain
+        assert coloured[0] != plain[0]
 
 
 @pytest.fixture

@@ -27,6 +27,13 @@ def test_a_recipe_is_explained_also_before_there_are_nodes(capfd):
     assert explained(capfd, DEMO) == explained(capfd, DEMO, *NODES)
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_explanation_looks_as_it_was_looked_at(screen, golden, width):
+    lines = screen("plan", "demo.yaml", "--explain", columns=width, cwd=DEMO.parent)
+    golden(f"plan-explain-{width}", lines)
+    assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
+
+
 def test_a_plan_file_is_explained_without_what_only_its_recipe_knew(tmp_path, capfd):
     file = tmp_path / "plan.yaml"
     file.write_bytes(loader.load(DEMO, nodes=loader.parse_nodes("node[0-3]")).text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,14 @@ def test_logs_show_the_output_of_a_unit(pdsup, verb):
     done = pdsup(verb, "worker")
     assert done.stdout.splitlines()[1:] == [f"line {i}" for i in range(1, 6)]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("talking")
+@pytest.mark.parametrize("width", [80, 160])
+def test_logs_look_as_they_were_looked_at_on_any_terminal(screen, golden, width):
+    """What a unit wrote is shown as it is."""
+    lines = screen("logs", "worker", "-n", "6", columns=width)
+    golden("logs", [re.sub(r"[-0-9]+T[0-9:]+Z", "2026-11-23T12:00:00Z", line) for line in lines])
 
 
 @pytest.mark.usefixtures("talking")

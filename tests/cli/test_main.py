@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor import __version__
-from supervisor.cli import verbs
+from supervisor.cli import manual, verbs
 from supervisor.cli.catalogue import VERBS
 from supervisor.cli.main import main, parser_of, reported
 from supervisor.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
@@ -42,6 +42,29 @@ def test_every_verb_tells_its_arguments_and_an_example(verb, capsys):
     assert capsys.readouterr() == (told, "")
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_help_of_all_verbs_looks_as_it_was_looked_at(golden, width):
+    lines = []
+    for verb in VERBS:
+        parser = parser_of(verb)
+        page = manual.page(parser, parser.description, parser.epilog, width)
+        lines += [f"$ pdsup help {verb}", *page, ""]
+    golden(f"help-{width}", lines)
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_list_of_verbs_looks_as_it_was_looked_at(screen, golden, width):
+    golden(f"verbs-{width}", lines := screen("help", columns=width))
+    assert max(map(len, lines)) <= width
+
+
+def test_help_fits_the_terminal_that_it_is_on(screen):
+    narrow, wide = (screen("help", "up", columns=columns) for columns in (40, 160))
+    assert max(map(len, narrow)) <= 40
+    assert 80 < max(map(len, wide)) <= 100
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_that_prints_facts_prints_them_as_json_too(verb):
     options = {one for action in parser_of(verb)._actions for one in action.option_strings}
@@ -54,9 +77,9 @@ def test_help_as_json_is_one_value(capsys):
     assert {one["name"]: one["summary"] for one in found} == VERBS
     assert main(["help", "wait", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["usage"].startswith("pdsup wait [-h] [--for {running,stopped}]")
+    assert found["usage"].startswith("pdsup wait [--for running|stopped] [--timeout S]")
     (goal,) = (one for one in found["arguments"] if one["options"] == ["--for"])
-    assert (goal["choices"], goal["value"]) == (["running", "stopped"], "goal")
+    assert (goal["choices"], goal["value"]) == (["running", "stopped"], "running|stopped")
     assert found["example"].startswith("pdsup wait --timeout")
 
 
@@ -77,8 +100,8 @@ def test_the_list_of_verbs_imports_none_of_them(words):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     ).stdout.splitlines()[-1]
     assert said == (
-        "imported: supervisor.cli supervisor.cli.catalogue supervisor.cli.main "
-        "supervisor.cli.verbs supervisor.cli.verbs.help"
+        "imported: supervisor.cli supervisor.cli.catalogue supervisor.cli.fitter "
+        "supervisor.cli.fold supervisor.cli.main supervisor.cli.verbs supervisor.cli.verbs.help"
     )
 
 

@@ -1,66 +1,13 @@
 """What is painted on a real terminal: the live view and the bars of a wait."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
-import subprocess
-import sys
-import termios
 
 import pytest
 
-ROWS, COLUMNS = 20, 100
 GREEN = re.compile(rb"\x1b\[[0-9;]*32m")
 ENTERS_SCREEN, LEAVES_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
-
-
-class Terminal:
-    """A command on a terminal of its own; ``seen`` is every byte that it wrote there."""
-
-    def __init__(self, words, environ):
-        self.ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor", *words],
-            env={**environ, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(theirs)
-        self.seen = b""
-
-    def shows(self, text):
-        """Reads what is there; whether ``text`` has been shown."""
-        while select.select([self.ours], [], [], 0)[0]:
-            with contextlib.suppress(OSError):  # the other end is closed
-                if chunk := os.read(self.ours, 1 << 16):
-                    self.seen += chunk
-                    continue
-            break
-        return text.encode() in self.seen
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(10)
-        os.close(self.ours)
-
-
-@pytest.fixture
-def terminal(agents):
-    """Runs a command on a terminal of its own."""
-    made = []
-
-    def run(*words, **environ):
-        made.append(Terminal(words, {**agents.environ, **environ}))
-        return made[-1]
-
-    yield run
-    for one in made:
-        one.end()
 
 
 def test_the_live_view_follows_what_happens_and_leaves_the_terminal_as_it_was(

@@ -4,6 +4,7 @@ import pytest
 
 from supervisor.api.incidents import Incident
 from supervisor.cli import verdict
+from supervisor.cli.fold import folded
 from supervisor.cli.verdict import Benchmark
 
 NOW = 1795435200.0  # 2026-11-23 12:00:00 UTC
@@ -23,8 +24,11 @@ LOST = Incident("node", "", "node3", NOW - 9, None, "its agent can't be asked: t
 
 
 @pytest.mark.usefixtures("utc")
-def test_a_tainted_verdict_looks_as_it_was_looked_at(golden):
-    golden("verdict", verdict.told(benchmark(KILLED, RELOAD, REFUSED, LOST)))
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_tainted_verdict_looks_as_it_was_looked_at(golden, width):
+    golden(
+        f"verdict-{width}", folded(verdict.told(benchmark(KILLED, RELOAD, REFUSED, LOST)), width)
+    )
 
 
 def test_a_clean_verdict_is_one_line():

@@ -6,6 +6,11 @@ import socket
 
 import pytest
 
+from supervisor.cli.fold import folded
+from supervisor.cli.progress import is_up, missing
+from supervisor.cli.teller import LineTeller
+from supervisor.cli.watcher import Outcome, Watcher
+
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
 
 
@@ -81,6 +86,26 @@ def test_a_wait_that_takes_too_long_ends_with_124_and_names_what_is_missing(agen
     done = pdsup("wait", "--timeout", seconds)
     assert (done.returncode, done.stdout) == (124, "")
     assert "worker (node0) STARTING for 0:00:0" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_what_a_wait_says_looks_as_it_was_looked_at(unit, golden, width):
+    """To a file a line for each change, however long; at the end it is told on the terminal."""
+    now = 10_000.0
+    units = [
+        unit("prefill-0", role="prefill"),
+        unit("decode-0", "BACKOFF", since=now - 61, reason="killed by SIGKILL", restarts=2),
+        unit("decode-1", "STARTING", node="node3", since=now - 750,
+             reason="not ready yet: 10.128.64.103:30000/health: HTTP 503 Service Unavailable"),
+        unit("router-0", "WAITING", kind="router", role=None, reason="waits for decode-0"),
+    ]  # fmt: skip
+    said = []
+    watcher = Watcher(None, (), "running", LineTeller(said.append, is_up))
+    watcher.missing = missing(units, is_up, now, 8, {"decode": 900.0})
+    LineTeller(said.append, is_up).tell((), ["no agent answers yet"])
+    LineTeller(said.append, is_up).tell(units, watcher.missing)
+    end = f"pdsup: cannot wait for running: {watcher.why(Outcome.TIMED_OUT)}".split("\n")
+    golden(f"wait-{width}", [*"\n".join(said).split("\n"), *folded(end, width)])
 
 
 def test_a_wait_that_has_no_time_says_everything_once(pdsup):

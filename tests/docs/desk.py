@@ -40,7 +40,8 @@ class Desk:
         self.work = self.home / "work"
         self.work.mkdir()
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PDSUP_", "SLURM"))}
-        self.env["XDG_RUNTIME_DIR"] = str(self.home)
+        # Agents are looked for in both.
+        self.env |= {"XDG_RUNTIME_DIR": str(self.home), "TMPDIR": str(self.home)}
 
     def check_out(self) -> None:
         """Puts a copy of the repository here, with everything ``make setup`` installs in place.

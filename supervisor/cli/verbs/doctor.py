@@ -35,5 +35,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
     else:
-        print("\n".join(checkup.lines(found, COLOURS if fitter.is_coloured(sys.stdout) else None)))
+        colours = COLOURS if fitter.is_coloured(sys.stdout) else None
+        print("\n".join(checkup.lines(found, colours, fitter.width(sys.stdout))))
     return 1 if any(one.verdict == "bad" for one in found) else 0

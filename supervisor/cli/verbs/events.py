@@ -53,6 +53,7 @@ def _print(entries: Sequence[Entry], columns: chronicle.Widths, args: argparse.N
     if args.json:
         found = [json.dumps(dict(one.raw)) for one in entries]
     else:
-        found = chronicle.lines(entries, columns, colour=fitter.is_coloured(sys.stdout))
+        colour, width = fitter.is_coloured(sys.stdout), fitter.width(sys.stdout)
+        found = chronicle.lines(entries, columns, colour=colour, width=width)
     if found:
         print("\n".join(found))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
+from supervisor.cli import fitter
 from supervisor.cli.catalogue import VERBS
+from supervisor.cli.fold import folded
 
 EXAMPLE = "pdsup help status"
 
@@ -35,25 +38,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _list() -> None:
     print("usage: pdsup VERB [ARGS]     (pdsup help VERB tells the arguments)\n")
+    width = fitter.width(sys.stdout)
     for name, summary in VERBS.items():
-        print(f"  {name:10} {summary}")
+        print("\n".join(folded([f"  {name:10}  {summary}"], width, " " * 12)))
 
 
 def _verb(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    from supervisor.cli import manual
+
     return {
-        "usage": " ".join(parser.format_usage().removeprefix("usage: ").split()),
-        "about": parser.description,
-        "arguments": [_argument(one) for one in parser._actions],
-        "example": str(parser.epilog).removeprefix("example: "),
+        "usage": " ".join(manual.usage(parser)),
+        "about": " ".join(str(parser.description).split()),
+        "arguments": [_argument(one, manual.value(one)) for one in manual.arguments(parser)],
+        "example": parser.epilog,
     }
 
 
-def _argument(action: argparse.Action) -> dict[str, Any]:
+def _argument(action: argparse.Action, value: str) -> dict[str, Any]:
     """``value``: what stands for it, null where an option takes none."""
-    value = None if action.nargs == 0 else action.metavar or action.dest
     return {
         "options": list(action.option_strings),
-        "value": value,
+        "value": value or None,
         "choices": list(action.choices or ()),
         "required": action.required,
         "help": action.help,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor.assignment import reader
+from supervisor.cli import fitter
 from supervisor.errors import SupervisorError, WrongUsage
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _explained(args: argparse.Namespace, loaded: Loaded) -> bytes:
     told = explanation.explanation(loaded.plan, found)
     if args.json:
         return _json(explanation.as_json(told))
-    return "".join(f"{line}\n" for line in explain.lines(told)).encode()
+    width = None if args.output else fitter.width(sys.stdout)
+    return "".join(f"{line}\n" for line in explain.lines(told, width or explain.WIDTH)).encode()
 
 
 def _json(value: object) -> bytes:

@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import os
 import select
-import sys
 
 from supervisor import clock
 from supervisor.assignment import reader
 from supervisor.cli import client
+from supervisor.cli.teller import say
 from supervisor.errors import SupervisorError, WrongUsage
 
 EXAMPLE = "pdsup shutdown --all"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.all:
         _clean_up_after(cluster)
-    print(f"stopped: {', '.join(ending)}", file=sys.stderr)
+    say(f"stopped: {', '.join(ending)}")
     return 0
 
 
@@ -69,7 +69,7 @@ def _clean_up_after(cluster: client.Cluster) -> None:
         if left := bookkeeper.clean_up(directory / node):
             raise SupervisorError(f"cannot end what the agent of {node} left: pid {left}")
         reader.remove_cluster(directory)
-        print(f"ended what the killed agent of {node} left", file=sys.stderr)
+        say(f"ended what the killed agent of {node} left")
 
 
 def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:

@@ -1,0 +1,34 @@
+"""Long sentences on a terminal: folded between words, and indented where they go on. Pure."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+
+INDENT = "    "
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def folded(lines: Iterable[str], width: int | None, indent: str = INDENT) -> list[str]:
+    """Lines of at most ``width`` characters, unless a word is longer; None: each as it is.
+
+    What goes on is indented by ``indent`` more than its line began. Only lines without colours can
+    be folded; those that have some must fit.
+    """
+    return [part for line in lines for part in _folded(line, width, indent)]
+
+
+def _folded(line: str, width: int | None, indent: str) -> list[str]:
+    if width is None or len(COLOURS.sub("", line)) <= width:
+        return [line]
+    body = line.lstrip()
+    lead = line[: len(line) - len(body)]
+    return textwrap.wrap(
+        body,
+        width,
+        initial_indent=lead,
+        subsequent_indent=f"{lead}{indent}",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
