@@ -79,7 +79,7 @@ class Agent:
         self._reaper = Reaper(self._spawner, messenger)
         host = Host(
             self._spawner, self._reaper, Prober(self._spawner), Coroner(), self._bookkeeper,
-            messenger, tasks, self.plan.name,
+            messenger, tasks, assignment.run_name,
         )  # fmt: skip
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:

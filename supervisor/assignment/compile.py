@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from supervisor.assignment.directories import PIPES
+from supervisor.assignment.directories import PIPES, cluster_id
 from supervisor.errors import SupervisorError
 from supervisor.plan.model import Bind, Plan, PlanUnit
 
@@ -55,6 +55,11 @@ class Assignment:
     digest: str
     place: Place
     units: tuple[AssignedUnit, ...]
+
+    @property
+    def run_name(self) -> str:
+        """Tells this run from all others on a machine, also of the same plan."""
+        return f"{self.plan.name}-{cluster_id(self.place.run_dir)}"
 
     @property
     def address(self) -> str:
