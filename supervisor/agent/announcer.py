@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+from supervisor import clock
+from supervisor.agent import journal, notices
 from supervisor.agent.chronicler import Chronicler
 from supervisor.agent.journal import Happening
 from supervisor.assignment.compile import Place
+from supervisor.plan.model import HookEvent
 from supervisor.units import states
 from supervisor.units.facts import Transition
 
-ALARMING = ("FATAL", "BACKOFF", "UNHEALTHY", "ReloadFailed", "GpusThrottled", "GpusLost")
+ALARMING = (
+    "FATAL",
+    "BACKOFF",
+    "UNHEALTHY",
+    "ReloadFailed",
+    "GpusThrottled",
+    "GpusLost",
+    "NodeLost",
+)
+
+Notify = Callable[[HookEvent, Mapping[str, Any]], None]
 
 
 class Log(Protocol):
@@ -26,8 +40,11 @@ class Log(Protocol):
 class Announcer:
     """One voice for all units of a node."""
 
-    def __init__(self, place: Place, log: Log) -> None:
+    def __init__(self, place: Place, log: Log, notify: Notify) -> None:
+        """``notify`` hears what hooks may want to know, with its entry in the journal."""
+        self._node = place.node
         self._log = log
+        self._notify = notify
         self._chronicler = Chronicler(place)
         self._log_problems: dict[str, str] = {}
 
@@ -44,9 +61,12 @@ class Announcer:
                 if state != states.public(before):
                     say = self._log.warning if state in ALARMING else self._log.info
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
-        if (problem := self._chronicler.write(news)) is not None:
+        wall = clock.wall()
+        if (problem := self._chronicler.write(news, wall)) is not None:
             path = str(self._chronicler.path)
             self._log.warning("cannot write the journal", path=path, cause=problem)
+        if (event := notices.event(news)) is not None:
+            self._notify(event, journal.entry(news, self._node, wall))
 
     def tell_of_log(self, unit: str, problem: str) -> None:
         """What is wrong with the output of a unit, once; "" when nothing is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervisor import clock
 from supervisor.agent import journal
 from supervisor.agent.journal import Happening
 from supervisor.assignment.compile import Place
@@ -18,13 +17,12 @@ class Chronicler:
         self._node = place.node
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
 
-    def write(self, news: Transition | Happening) -> str | None:
-        """Why the line could not be written, if so: a full disk does not stop supervision."""
-        wall = clock.wall()
-        if isinstance(news, Transition):
-            line = journal.line(news, self._node, wall)
-        else:
-            line = journal.happened(news, self._node, wall)
+    def write(self, news: Transition | Happening, wall: float) -> str | None:
+        """Why the line could not be written, if so: a full disk does not stop supervision.
+
+        ``wall``: seconds since the epoch.
+        """
+        line = journal.line(news, self._node, wall)
         try:
             with self.path.open("a") as file:
                 file.write(line)

@@ -21,7 +21,9 @@ from supervisor.agent.ganger import Ganger
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.gpuwatcher import GpuWatcher
 from supervisor.agent.listener import Listener
+from supervisor.agent.notifier import Notifier
 from supervisor.agent.operator import Operator
+from supervisor.agent.overseer import Overseer
 from supervisor.agent.publisher import Bell, Publisher
 from supervisor.agent.repairer import Repairer
 from supervisor.assignment.compile import Assignment
@@ -72,11 +74,13 @@ class Agent:
         self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
-        self._announcer = Announcer(assignment.place, log)
         self._bookkeeper = Bookkeeper(
             assignment.place.state_dir, assignment.digest, inherited, messenger.pid
         )
         self._reaper = Reaper(self._spawner, messenger)
+        self._notifier = Notifier(assignment, self._spawner, self._reaper, session, log)
+        self._announcer = Announcer(assignment.place, log, self._notifier.tell)
+        self._overseer = Overseer(self.plan, self.node, self._announcer.tell)
         host = Host(
             self._spawner, self._reaper, Prober(self._spawner), Coroner(), self._bookkeeper,
             messenger, tasks, assignment.run_name,
@@ -167,7 +171,7 @@ class Agent:
         self.poller.follow(gate.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [recorder.watch([runner.recorder for runner in self._runners.values()])]
-        doers += [self._gpuwatcher.run()]
+        doers += [self._gpuwatcher.run(), self._notifier.run()]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
         doers += [repairer.run() for repairer in self._repairers]
         serving = [self._tasks.create_task(doer) for doer in doers]
@@ -176,10 +180,12 @@ class Agent:
             await self._end.wait()
             if not self.leaves_units:
                 await self._ender.end()
-                await self._ender.linger()
+                await asyncio.gather(self._ender.linger(), self._notifier.finish())
                 for task in serving:
                     task.cancel()
                 await self._leave_nothing()
+            else:
+                await self._notifier.finish()
         finally:
             for task in serving:
                 task.cancel()
@@ -299,6 +305,7 @@ class Agent:
         self._news += 1
         self.bell.ring()
         self._react_soon()
+        self._overseer.follow(self.poller.peers[node])
         self._obey(self.poller.peers[node])
 
     def _react_soon(self) -> None:

@@ -80,16 +80,18 @@ def log_path(run_dir: str, unit: PlanUnit) -> str:
     return f"{run_dir}/logs/{unit.log_file}"
 
 
-def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
-    def fill(text: str) -> str:
-        # Only these two words: engine flags carry JSON, so braces are not a template language.
-        return text.replace("{run_dir}", place.run_dir).replace("{state_dir}", place.state_dir)
+def filled(text: str, place: Place) -> str:
+    """With this node's directories."""
+    # Only these two words: engine flags carry JSON, so braces are not a template language.
+    return text.replace("{run_dir}", place.run_dir).replace("{state_dir}", place.state_dir)
 
-    command = tuple(fill(word) for word in unit.command)
+
+def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
+    command = tuple(filled(word, place) for word in unit.command)
     return AssignedUnit(
         plan=unit,
         command=_with_interpreter(command, place),
-        env=dict(place.environ) | {key: fill(value) for key, value in unit.env.items()},
+        env=dict(place.environ) | {key: filled(value, place) for key, value in unit.env.items()},
         log_path=log_path(place.run_dir, unit),
         pipe_path=f"{place.state_dir}/{PIPES}/{unit.name}",
         address=plan.address[unit.node],

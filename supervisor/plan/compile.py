@@ -37,6 +37,7 @@ def compile_plan(
         bind=bind,
         on_fatal=deployment.on_fatal,
         bounce_decodes=deployment.bounce_decodes,
+        hooks=deployment.hooks,
     )
     found = graph.check(plan)
     in_recipe = [_in_recipe(problem, plan, deployment) for problem in found]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from supervisor.plan.model import BounceDecodes, OnFatal, Restart, Role
+from supervisor.plan.model import BounceDecodes, Hook, OnFatal, Restart, Role
 from supervisor.plan.recipe import Launcher
 
 Engine = Literal["sglang", "mock"]
@@ -101,6 +101,7 @@ class Deployment:
     benchmark: tuple[str, ...] = ()
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def nodes(self) -> int:

@@ -52,6 +52,10 @@ def _told(told: Explanation) -> Iterator[Line]:
     yield "Watched, started again and stopped:", ""
     for care in told.care:
         yield from _care(care)
+    if told.hooks:
+        yield from (EMPTY, ("Told of what happens:", ""))
+    for hook in told.hooks:
+        yield f"  {', '.join(hook.events)}: {hook.way}, {hook.timeout_s:g} s at most", "    "
     if told.unused:
         yield from (EMPTY, ("Lines of the recipe that the plan does not use:", ""))
         for line in told.unused:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import hostlist
 
-from supervisor.plan import sglang
+from supervisor.plan import hooks, sglang
 from supervisor.plan.model import (
     Bind,
+    HookEvent,
     Kind,
     Log,
     Need,
@@ -90,6 +91,15 @@ class Routers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What somebody is told of, and by which way, without secrets."""
+
+    events: tuple[HookEvent, ...]
+    way: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """All there is to say about a plan. Names of several nodes or units are host lists."""
 
@@ -102,6 +112,7 @@ class Explanation:
     groups: tuple[NodeGroup, ...]
     care: tuple[Care, ...]
     routers: Routers
+    hooks: tuple[Told, ...]
     unused: tuple[Unused, ...]
     warnings: tuple[str, ...]
 
@@ -118,6 +129,10 @@ def explanation(plan: Plan, notes: Notes) -> Explanation:
         groups=tuple(_groups(plan)),
         care=tuple(_care(plan)),
         routers=_routers(plan, notes),
+        hooks=tuple(
+            Told(events=hook.events, way=hooks.shown(hook), timeout_s=hook.timeout_s)
+            for hook in plan.hooks
+        ),
         unused=notes.unused,
         warnings=tuple(_warnings(plan)),
     )

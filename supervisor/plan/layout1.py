@@ -42,6 +42,7 @@ def deployment(recipe: Recipe, engine: Engine | None, problems: list[Problem]) -
         benchmark=settings.benchmark(recipe.benchmark, problems),
         on_fatal=recipe.on_fatal or "continue",
         bounce_decodes=recipe.bounce_decodes or "never",
+        hooks=recipe.hooks,
     )
 
 

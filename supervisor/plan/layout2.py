@@ -50,6 +50,7 @@ def deployment(recipe: RolesRecipe, engine: Engine | None, problems: list[Proble
         benchmark=settings.benchmark(recipe.benchmark, problems),
         on_fatal=recipe.on_fatal or "continue",
         bounce_decodes=recipe.bounce_decodes or "never",
+        hooks=recipe.hooks,
     )
 
 

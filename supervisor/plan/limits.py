@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from supervisor.errors import Problem
-from supervisor.plan import questions
+from supervisor.plan import hooks, questions
 from supervisor.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
 from supervisor.plan.numbers import positive
 
@@ -44,6 +44,7 @@ def check(plan: Plan) -> Iterator[Problem]:
         if not ADDRESS.fullmatch(node.address):
             message = f"{node.address!r} is neither a host name nor an IP address"
             yield Problem(f"nodes.{index}.address", message)
+    yield from hooks.check(plan.hooks)
     for index, unit in enumerate(plan.units):
         yield from _unit(f"units.{index}", unit)
 

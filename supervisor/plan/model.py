@@ -16,6 +16,21 @@ Role = Literal["prefill", "decode", "agg"]
 Bind = Literal["any", "address"]
 OnFatal = Literal["continue", "stop-cluster"]
 BounceDecodes = Literal["never", "on-prefill-restart"]
+HookEvent = Literal[
+    "ready",
+    "unhealthy",
+    "down",
+    "restart",
+    "fatal",
+    "exited",
+    "reload",
+    "reload-failed",
+    "gpu-throttled",
+    "gpu-lost",
+    "gpu-back",
+    "node-lost",
+    "node-back",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,12 +292,35 @@ class PlanUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hook:
+    """Who is told of ``events``, by the agent of the node that they happen on; one of three ways.
+
+    Of units: ``ready`` (RUNNING), ``unhealthy``, ``down`` (it failed, and is tried again),
+    ``restart`` (another run of it begins), ``fatal``, ``exited``. Of nginx: ``reload``,
+    ``reload-failed``. Of the GPUs of a unit: ``gpu-throttled``, ``gpu-lost``, ``gpu-back`` (at full
+    speed, or there, again). Of a node, as the first node sees it: ``node-lost``, ``node-back``.
+
+    ``command`` is run with the event on its stdin, in the agent's environment; ``{run_dir}`` and
+    ``{state_dir}`` as in units. To ``url``, or to the one that the agent's environment has in the
+    variable ``url_env``, it is posted. An event is one JSON value: the journal's line, with the
+    ``cluster`` and, as ``hook``, its name in ``events``. Each may take ``timeout_s``.
+    """
+
+    events: tuple[HookEvent, ...]
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    url_env: str | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole cluster.
 
     ``bind``: the units listen on all addresses of their node (and are asked over loopback), or
     only on the node's own. ``on_fatal``: whether the run goes on without a unit that is FATAL.
     ``bounce_decodes``: whether all decodes begin anew when a prefill is back after a restart.
+    ``hooks``: who is told of what happens.
     """
 
     plan: Literal[1]
@@ -291,6 +329,7 @@ class Plan:
     control_port: int = 9440
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
+    hooks: tuple[Hook, ...] = ()
     nodes: tuple[Node, ...]
     units: tuple[PlanUnit, ...]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from supervisor.plan.model import BounceDecodes, OnFatal
+from supervisor.plan.model import BounceDecodes, Hook, OnFatal
 
 # How a router is started: as a Python module, or its successor as a program.
 Launcher = Literal["sglang_router.launch_router", "smg launch"]
@@ -165,3 +165,4 @@ class Recipe:
     benchmark: Any = None
     on_fatal: OnFatal | None = None
     bounce_decodes: BounceDecodes | None = None
+    hooks: tuple[Hook, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from supervisor.plan import recipe
-from supervisor.plan.model import BounceDecodes, OnFatal
+from supervisor.plan.model import BounceDecodes, Hook, OnFatal
 from supervisor.plan.recipe import HealthCheck, Launcher, Model, Network
 
 _ROLE = frozenset({"container", "critical", "engine", "model", "placement", "sidecar"})
@@ -113,3 +113,4 @@ class RolesRecipe:
     benchmark: Any = None
     on_fatal: OnFatal | None = None
     bounce_decodes: BounceDecodes | None = None
+    hooks: tuple[Hook, ...] = ()

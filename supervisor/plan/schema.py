@@ -25,7 +25,9 @@ TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRec
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A plan without its wrong units; ``units`` are the places of the others in the file."""
+    """A plan without its wrong units, and without hooks when one is wrong; ``units`` are the places
+    of the others in the file.
+    """
 
     plan: Plan
     units: tuple[int, ...]
@@ -85,7 +87,10 @@ def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
     if not isinstance(units, tuple):
         return None
     kept = tuple(index for index in range(len(units)) if ("units", index) not in wrong)
-    found, _ = read(Plan, {**values, "units": [units[index] for index in kept]})
+    sound = {**values, "units": [units[index] for index in kept]}
+    if any(path[:1] == ("hooks",) for path in wrong):
+        sound["hooks"] = []
+    found, _ = read(Plan, sound)
     return Partial(found, kept) if found else None
 
 

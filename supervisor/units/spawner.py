@@ -1,8 +1,9 @@
 """Starts processes and tells when they end: the only place that does.
 
-A child gets its own session, stdin from /dev/null, default signal dispositions, an empty signal
-mask and no descriptor but 0, 1 and 2. Its end arrives through a pidfd on the event loop; asyncio's
-own subprocess support waits for pipes to close too, which a grandchild can keep open for ever.
+A child gets its own session, stdin from /dev/null unless it is to read something, default signal
+dispositions, an empty signal mask and no descriptor but 0, 1 and 2. Its end arrives through a pidfd
+on the event loop; asyncio's own subprocess support waits for pipes to close too, which a grandchild
+can keep open for ever.
 
 A child and all its descendants carry a tag, by which they are known whatever they do.
 """
@@ -71,15 +72,17 @@ class Spawner:
         output: int,
         on_exit: Callable[[ExitStatus], None],
         tag: int | None = None,
+        stdin: int | None = None,
     ) -> Process:
-        """Starts ``command`` with stdout and stderr on the descriptor ``output``.
+        """Starts ``command`` with stdout and stderr on the descriptor ``output``, and with stdin on
+        the descriptor ``stdin`` if one is given.
 
         ``tag``: one of ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError,
         naming the program, when the program can't be found or executed.
         """
         program = _find(command[0], env)
         with _tagged(tag or self.next_tag()) as carried:
-            pid = _spawn(program, command, env, output)
+            pid = _spawn(program, command, env, output, stdin)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # out of descriptors: what can't be watched must not live
@@ -158,7 +161,14 @@ def _find(name: str, env: Mapping[str, str]) -> str:
     return program
 
 
-def _spawn(program: str, command: tuple[str, ...], env: Mapping[str, str], output: int) -> int:
+def _spawn(
+    program: str,
+    command: tuple[str, ...],
+    env: Mapping[str, str],
+    output: int,
+    stdin: int | None,
+) -> int:
+    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     try:
         return os.posix_spawn(
             program,
@@ -168,7 +178,7 @@ def _spawn(program: str, command: tuple[str, ...], env: Mapping[str, str], outpu
                 # In this order: an agent that was started without stdin may have ``output`` at 0.
                 (os.POSIX_SPAWN_DUP2, output, 1),
                 (os.POSIX_SPAWN_DUP2, output, 2),
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                nothing if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
             ],
             setsid=True,
             setsigmask=[],

@@ -68,7 +68,7 @@ def test_an_exit_is_told_with_its_status():
 def test_a_line_of_what_changes_no_state_names_it_and_has_no_states():
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
     reload = Happening(12.5, "nginx", 3, "Reloaded", "1 router, router-1 out", facts)
-    text = journal.happened(reload, "node0", 1.7e9)
+    text = journal.line(reload, "node0", 1.7e9)
     assert text.endswith("\n")
     assert json.loads(text) == {
         "at": 1.7e9, "monotonic": 12.5, "node": "node0", "unit": "nginx", "run": 3,

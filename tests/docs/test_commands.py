@@ -20,6 +20,7 @@ BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
 README = ROOT / "README.md"
 FIND_OUT = DOCS / "how-to" / "find-out.md"
 WATCH = DOCS / "how-to" / "watch-and-scrape.md"
+BE_TOLD = DOCS / "how-to" / "be-told.md"
 BENCHMARK = DOCS / "how-to" / "benchmark.md"
 SLURM = DOCS / "how-to" / "slurm.md"
 FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
@@ -70,6 +71,15 @@ def test_a_benchmark_that_kills_a_worker_is_tainted_as_the_page_says(desk: Desk)
     assert done.returncode == 0, done.stdout
     assert "tainted: 1 incident in" in done.stdout
     assert "decode-0 (node2) was restarted, away for" in done.stdout
+
+
+def test_a_hook_is_told_what_the_page_says(desk: Desk) -> None:
+    desk.install()
+    desk.bring("configs")
+    done = desk.type(typed(BE_TOLD))
+    assert done.returncode == 0, done.stdout
+    for event in ("down", "restart"):
+        assert f'{{"hook":"{event}","cluster":"demo","at":' in done.stdout
 
 
 def test_the_plan_written_by_hand_runs_with_the_commands_beside_it(desk: Desk) -> None:

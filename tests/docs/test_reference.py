@@ -66,7 +66,7 @@ def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
 
 def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> None:
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
-    line = journal.happened(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
+    line = journal.line(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
     assert shape(json.loads(block(FILES, "happening"))) == shape(json.loads(line))
 
 

@@ -41,7 +41,7 @@ class Child:
         self.ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self.spawner: Spawner = how.pop("spawner", None) or Spawner()
         env = how.pop("env", ENV)
-        self.process = self.spawner.spawn(command, env, output, self.ended.set_result)
+        self.process = self.spawner.spawn(command, env, output, self.ended.set_result, **how)
 
     async def end(self) -> ExitStatus:
         async with asyncio.timeout(LIMIT):
@@ -179,6 +179,12 @@ async def test_a_program_is_found_on_the_path_of_the_unit(output: int, tmp_path:
     program.write_text("#!/bin/sh\necho found\n")
     program.chmod(0o755)
     assert await said_by(("engine",), output, env={"PATH": str(tmp_path)}) == "found\n"
+
+
+async def test_stdin_may_be_something_to_read(output: int, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("for you\n")
+    with (tmp_path / "in").open() as given:
+        assert await said_by(("cat",), output, stdin=given.fileno()) == "for you\n"
 
 
 async def test_the_output_may_be_any_descriptor_also_the_one_of_stdin(tmp_path: Path) -> None:
