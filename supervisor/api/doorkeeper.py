@@ -15,7 +15,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # What a browser or Prometheus may ask for without a signature.
 VIEWS = frozenset({"/", "/v1/stream", "/metrics"})
-COOKIE = "pdsup-view"
 # A link is good for one visit within this time; so many may be open at once.
 LINK_S = 600.0
 MOST_LINKS = 64
@@ -57,14 +56,14 @@ class Doorkeeper:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return viewing.is_view_token(self._token, bearer.strip())
-        return viewing.is_good(self._token, request.cookies.get(COOKIE, ""), clock.wall())
+        return viewing.is_good(self._token, request.cookies.get(viewing.COOKIE, ""), clock.wall())
 
     def _enter(self, key: str) -> web.StreamResponse:
         if self._links.pop(key, 0.0) <= clock.monotonic():
             raise web.HTTPUnauthorized(text=f"This link was used, or is too old.\n{HINT}")
         response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(
-            COOKIE,
+            viewing.COOKIE,
             viewing.ticket(self._token, clock.wall()),
             max_age=int(viewing.TICKET_S),
             httponly=True,

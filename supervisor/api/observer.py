@@ -12,6 +12,7 @@ from aiohttp import web
 from supervisor import clock
 from supervisor.agent.main import Agent
 from supervisor.api import chronicler, explanation, exposition, view
+from supervisor.api.openapi import MOST_EVENTS
 from supervisor.api.scraper import Scraper
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import NOT_ASKED
@@ -20,7 +21,6 @@ from supervisor.units.gpus import Gpu
 
 # A first question about all nodes waits this long for those that were not asked before.
 FIRST_ANSWERS_S = 2.5
-MOST_EVENTS = 10_000
 # To ask the driver takes a tenth of a second, also when many want to know.
 GPUS_KEPT_S = 2.0
 

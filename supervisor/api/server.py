@@ -18,16 +18,16 @@ from supervisor import clock
 from supervisor.agent.main import Agent
 from supervisor.agent.operator import COMMANDS
 from supervisor.agent.publisher import Bell
-from supervisor.api import view
+from supervisor.api import openapi, view
 from supervisor.api.doorkeeper import LINK_S, Doorkeeper
 from supervisor.api.observer import Observer
+from supervisor.api.openapi import LONGEST_WAIT_S
 from supervisor.api.streamer import Streamer
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import UnitReport, to_json
 from supervisor.errors import NothingThere, SupervisorError
 from supervisor.units.inspector import holder
 
-LONGEST_WAIT_S = 60.0
 # How long an agent that ends stays for followers that have not shown to have its last report.
 LAST_REPORT_S = 0.5
 # Nothing tells when a follower hangs up, so while one is waited for it is looked at this often.
@@ -55,8 +55,8 @@ class Server:
 
         Raises SupervisorError when one of them can't be listened on.
         """
-        local = web.AppRunner(self._local(), access_log=None, shutdown_timeout=CLOSE_S)
-        remote = web.AppRunner(self._remote(), access_log=None, shutdown_timeout=CLOSE_S)
+        local = web.AppRunner(self.local(), access_log=None, shutdown_timeout=CLOSE_S)
+        remote = web.AppRunner(self.remote(), access_log=None, shutdown_timeout=CLOSE_S)
         try:
             await remote.setup()
             await self._listen_to_nodes(remote)
@@ -85,13 +85,15 @@ class Server:
         return [
             web.get("/v1/report", self._report),
             web.get("/v1/status", self._status),
+            web.get("/v1/openapi.json", self._describe),
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
             *self._observer.routes(),
             *self._streamer.routes(),
         ]
 
-    def _local(self) -> web.Application:
+    def local(self) -> web.Application:
+        """Everything, for whoever may open the control socket."""
         app = web.Application()
         app.add_routes(self._readable())
         app.add_routes(
@@ -105,7 +107,8 @@ class Server:
         )
         return app
 
-    def _remote(self) -> web.Application:
+    def remote(self) -> web.Application:
+        """What others may ask, if they sign it or may look."""
         app = web.Application(middlewares=[self._doorkeeper.check])
         app.add_routes(self._readable())
         return app
@@ -157,6 +160,9 @@ class Server:
         if not 0 <= wait <= LONGEST_WAIT_S:
             raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
         return await bell.wait_until(lambda: version() != since, wait)
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        return web.json_response(openapi.document(COMMANDS))
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+COOKIE = "pdsup-view"
 # A shift: then one asks for another link.
 TICKET_S = 12 * 3600.0
 
