@@ -81,8 +81,10 @@ class Agent:
         self._notifier = Notifier(assignment, self._spawner, self._reaper, session, log)
         self._announcer = Announcer(assignment.place, log, self._notifier.tell)
         self._overseer = Overseer(self.plan, self.node, self._announcer.tell)
+        self.gpus = Gpumeter()
+        prober = Prober(self._spawner, self.gpus)
         host = Host(
-            self._spawner, self._reaper, Prober(self._spawner), Coroner(), self._bookkeeper,
+            self._spawner, self._reaper, prober, Coroner(), self._bookkeeper,
             messenger, tasks, assignment.run_name,
         )  # fmt: skip
         self._units_of: dict[str, list[str]] = {}
@@ -104,7 +106,6 @@ class Agent:
             for name, runner in self._runners.items()
             if runner.unit.plan.kind == "nginx"
         }
-        self.gpus = Gpumeter()
         self._gpuwatcher = GpuWatcher(
             self._runners,
             self.gpus,

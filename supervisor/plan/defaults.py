@@ -71,7 +71,7 @@ BOOTSTRAP_ROUTE = Check(
 ENGINE_PROCESSES = Check(tree="sglang::")
 WORKER_STARTUP_PERIOD_S = 0.25  # a refused connect costs nothing while the model loads
 # Loading from a cold file system may take twice as long as ever before, but it shows: a line of
-# output or CPU time in every five minutes.
+# output, CPU time or memory on its GPUs in every five minutes.
 LOAD_LIMIT_FACTOR = 2.0
 LOAD_QUIET_S = 300.0
 # Seldom, as every question costs the engine a token; three, as a long prefill fails one wrongly.

@@ -133,7 +133,7 @@ class Progress:
     ``counters``: names of Prometheus metrics at ``GET path`` on ``port``; where they can be read,
     they decide. Else it is the unit's output, without lines that match a regular expression of
     ``noise``: those it writes about questions and about being stuck. A unit that starts also moves
-    by the CPU time of its processes.
+    by the CPU time of its processes and by the memory they get on its GPUs, where NVML tells.
     """
 
     port: str | None = None

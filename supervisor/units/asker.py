@@ -33,6 +33,7 @@ class Subject:
     env: Mapping[str, str]
     log_path: str
     log_start: int
+    gpus: tuple[int, ...] = ()
 
 
 class Asker:

@@ -23,14 +23,19 @@ class Gpumeter:
     """Asks for everybody on this node."""
 
     def __init__(self) -> None:
-        self._caller = Caller(lambda: gpus())
+        self._gpus = Caller(lambda: gpus())
+        self._holders = Caller(lambda: holders())
 
     async def read(self, *, kept_s: float = 0.0) -> tuple[Gpu, ...] | None:
         """As ``gpus``, or as it was at most ``kept_s`` ago; None while the driver does not answer.
 
         It has 2 s for that, once.
         """
-        return await self._caller.ask(ANSWER_S, kept_s=kept_s)
+        return await self._gpus.ask(ANSWER_S, kept_s=kept_s)
+
+    async def holders(self, *, kept_s: float = 0.0) -> tuple[Holder, ...] | None:
+        """As ``holders`` of all GPUs, in the same way."""
+        return await self._holders.ask(ANSWER_S, kept_s=kept_s)
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -86,8 +91,10 @@ def _gpu(nvml: Any, index: int) -> Gpu:
     )
 
 
-def holders(indexes: tuple[int, ...]) -> tuple[Holder, ...]:
-    """Every process with memory on one of these GPUs, as far as it can be known, as ``gpus``."""
+def holders(indexes: tuple[int, ...] | None = None) -> tuple[Holder, ...]:
+    """Every process with memory on one of these GPUs, or on any, as far as it can be known, as
+    ``gpus``.
+    """
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
@@ -95,14 +102,17 @@ def holders(indexes: tuple[int, ...]) -> tuple[Holder, ...]:
     return look_for_holders(nvml, indexes)
 
 
-def look_for_holders(nvml: Any, indexes: tuple[int, ...]) -> tuple[Holder, ...]:
+def look_for_holders(nvml: Any, indexes: tuple[int, ...] | None) -> tuple[Holder, ...]:
     """By the package, as ``look``."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:  # no driver
         return ()
     try:
-        return tuple(found for index in indexes for found in _holders(nvml, index))
+        asked = range(nvml.nvmlDeviceGetCount()) if indexes is None else indexes
+        return tuple(found for index in asked for found in _holders(nvml, index))
+    except nvml.NVMLError:
+        return ()
     finally:
         nvml.nvmlShutdown()
 

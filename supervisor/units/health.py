@@ -107,12 +107,14 @@ class Signs:
 
     ``counters``: the sum of its counters, None when they can't be read. ``lines``: how many lines
     of output that mean something were seen so far. ``cpu_s``: CPU time of its processes.
+    ``gpu_bytes``: the most memory its processes had on its GPUs, None when that can't be known.
     """
 
     at: float
     lines: int
     counters: float | None = None
     cpu_s: float = 0.0
+    gpu_bytes: int | None = None
 
 
 def works(before: Signs, after: Signs) -> bool:
@@ -128,7 +130,8 @@ def works(before: Signs, after: Signs) -> bool:
 def loads(before: Signs, after: Signs) -> bool:
     """Whether a unit that starts got on."""
     busy = after.cpu_s - before.cpu_s >= LEAST_CPU * (after.at - before.at) > 0
-    return busy or after.lines > before.lines
+    fills = before.gpu_bytes is not None and (after.gpu_bytes or 0) > before.gpu_bytes
+    return busy or fills or after.lines > before.lines
 
 
 # -- when to ask ------------------------------------------------------------------------------

@@ -1,30 +1,36 @@
-"""Looks for signs that a unit works or loads: its counters, its output, its CPU time."""
+"""Looks for signs that a unit works or loads: its counters, its output, its CPU time, its GPUs."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 from supervisor import clock
 from supervisor.plan.model import Progress
 from supervisor.units import gauges, requester, scanner
 from supervisor.units.asker import Subject
 from supervisor.units.follower import Follower
+from supervisor.units.gpumeter import Gpumeter
 from supervisor.units.health import Signs
 
 # Of an engine that hangs in its HTTP too the counters can't be read; its output decides then.
 METRICS_S = 5.0
+# Units that start together share one look at the GPUs.
+HOLDERS_KEPT_S = 1.0
 
 
 class Observer:
     """Of one run, from the moment it is made."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, meter: Gpumeter) -> None:
         self._subject = subject
+        self._meter = meter
         self._progress = subject.probes.progress
         self._noise = re.compile("|".join(f"(?:{one})" for one in self._progress.noise) or "(?!)")
         self._follower = Follower(subject.log_path, subject.log_start)
         self._lines = 0
+        self._gpu_bytes: int | None = None
 
     async def at_work(self) -> Signs:
         """Signs of a unit that serves."""
@@ -33,11 +39,22 @@ class Observer:
 
     async def at_load(self) -> Signs:
         """Signs of a unit that starts."""
-        return await asyncio.to_thread(self._look)
+        tree, signs = await asyncio.to_thread(self._look)
+        return replace(signs, gpu_bytes=await self._most_memory(tree))
 
-    def _look(self) -> Signs:
-        tree = [pid for pid, _ in scanner.tree(self._subject.pid)]
-        return Signs(clock.monotonic(), self._read(), cpu_s=scanner.cpu_seconds(tree))
+    def _look(self) -> tuple[frozenset[int], Signs]:
+        tree = frozenset(pid for pid, _ in scanner.tree(self._subject.pid))
+        signs = Signs(clock.monotonic(), self._read(), cpu_s=scanner.cpu_seconds(tree))
+        return tree, signs
+
+    async def _most_memory(self, tree: frozenset[int]) -> int | None:
+        """So far: a driver that forgets a process for a moment shows no growth when it is back."""
+        gpus = self._subject.gpus
+        holders = await self._meter.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
+        if holders is not None:
+            now = sum(one.memory for one in holders if one.gpu in gpus and one.pid in tree)
+            self._gpu_bytes = max(now, self._gpu_bytes or 0)
+        return self._gpu_bytes
 
     def _read(self) -> int:
         try:

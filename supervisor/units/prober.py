@@ -12,6 +12,7 @@ from supervisor import clock
 from supervisor.plan.model import Check, Probe
 from supervisor.units import health
 from supervisor.units.asker import Asker, Subject
+from supervisor.units.gpumeter import Gpumeter
 from supervisor.units.health import Answer, No, Tally, Unasked, Yes
 from supervisor.units.observer import Observer
 from supervisor.units.spawner import Spawner
@@ -51,26 +52,34 @@ class Asked:
 class Prober:
     """Starts watches; what they share."""
 
-    def __init__(self, spawner: Spawner) -> None:
+    def __init__(self, spawner: Spawner, meter: Gpumeter) -> None:
         self._spawner = spawner
+        self._meter = meter
 
     def watch(self, subject: Subject, listener: Listener, *, ready: bool | None = None) -> Watch:
         """A watch of one run; its ``run`` does it.
 
         ``ready``: what is known of a run that was watched before, by another agent; None: nothing.
         """
-        return Watch(subject, Asker(subject, self._spawner), listener, ready)
+        asker = Asker(subject, self._spawner)
+        return Watch(subject, asker, self._meter, listener, ready)
 
 
 class Watch:
     """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends."""
 
     def __init__(
-        self, subject: Subject, asker: Asker, listener: Listener, ready: bool | None
+        self,
+        subject: Subject,
+        asker: Asker,
+        meter: Gpumeter,
+        listener: Listener,
+        ready: bool | None,
     ) -> None:
         self._ready = ready
         self._subject = subject
         self._asker = asker
+        self._meter = meter
         self._listener = listener
         self._known: list[_Known] = []
         self.asked: deque[Asked] = deque(maxlen=KEPT)
@@ -104,7 +113,7 @@ class Watch:
     async def _look_for_life(self, probe: Probe) -> None:
         if probe.quiet_s is None:
             return
-        observer = Observer(self._subject)
+        observer = Observer(self._subject, self._meter)
         signs = await observer.at_load()
         while True:
             await asyncio.sleep(min(LOOK_S, probe.quiet_s / 10))
@@ -127,7 +136,7 @@ class Watch:
     async def _keep_watch(self, probe: Probe) -> None:
         tally = Tally(passing=True)
         asked = moved = clock.monotonic()
-        observer = Observer(self._subject)
+        observer = Observer(self._subject, self._meter)
         signs = await observer.at_work()
         for check in probe.checks:
             if check.tree is not None:  # so that it is known who is there before anybody can die

@@ -337,6 +337,7 @@ class Runner:
             env={**unit.env, RUN_VARIABLE: self._mark(run)},
             log_path=unit.log_path,
             log_start=self.recorder.start,
+            gpus=unit.plan.gpus,
         )
         patron = Patron(
             tell=self.tell,

@@ -23,6 +23,7 @@ from supervisor.units import lifecycle, states
 from supervisor.units.bookkeeper import Bookkeeper, Ledger
 from supervisor.units.coroner import Coroner
 from supervisor.units.facts import Transition
+from supervisor.units.gpumeter import Gpumeter
 from supervisor.units.messenger import Messenger
 from supervisor.units.prober import Prober
 from supervisor.units.reaper import Reaper, become_subreaper
@@ -151,7 +152,14 @@ async def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
         host = Host(
-            spawner, reaper, Prober(spawner), Coroner(), bookkeeper, messenger, tasks, "test"
+            spawner,
+            reaper,
+            Prober(spawner, Gpumeter()),
+            Coroner(),
+            bookkeeper,
+            messenger,
+            tasks,
+            "test",
         )
         agent = Agent(host, tasks)
         try:

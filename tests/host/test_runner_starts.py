@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from supervisor.plan.model import Restart
+from supervisor.plan.model import Check, Probe, Probes, Restart
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
 PORT = 8000
@@ -100,8 +100,12 @@ import json, os, types
 class NVMLError(Exception): pass
 nvmlInit = nvmlShutdown = lambda: None
 nvmlDeviceGetHandleByIndex = int
+nvmlDeviceGetCount = lambda: 2
+here = os.path.dirname(__file__)
 def nvmlDeviceGetComputeRunningProcesses(gpu):
-    with open(os.path.join(os.path.dirname(__file__), "held")) as held:
+    with open(os.path.join(here, "asked"), "a") as asked:
+        asked.write(f"{gpu} ")
+    with open(os.path.join(here, "held")) as held:
         found = json.load(held)
     return [types.SimpleNamespace(pid=p, usedGpuMemory=m) for g, p, m in found if g == gpu]
 """
@@ -128,3 +132,21 @@ def test_memory_on_its_gpus_is_waited_for_and_who_holds_it_is_named(
     hold()
     unit.until("RUNNING")
     assert unit.states == ["WAITING", "STARTING", "RUNNING"]
+
+
+def test_memory_on_its_gpus_is_looked_at_while_a_unit_starts(
+    begin_supervising, make_in, until, tmp_path, monkeypatch
+):
+    (tmp_path / "pynvml.py").write_text(DRIVER)
+    (tmp_path / "held").write_text("[]")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    asked, ready = tmp_path / "asked", tmp_path / "ready"
+    startup = Probe(
+        checks=(Check(command=("test", "-e", str(ready))),),
+        period_s=0.05, timeout_s=10.0, deadline_s=1000.0, limit_s=2000.0, quiet_s=0.5,
+    )  # fmt: skip
+    make = make_in(begin_supervising())
+    unit = make("sleep", gpus=(0, 1), probes=Probes(startup=startup)).start()
+    until(lambda: asked.exists() and asked.read_text().startswith("0 1 0 1 "))
+    ready.touch()
+    unit.until("RUNNING")

@@ -102,5 +102,37 @@ def test_processes_are_told_of_the_gpus_that_were_asked_for_and_can_tell() -> No
     assert package.open == 0
 
 
+def test_processes_are_told_of_all_gpus_when_none_are_named() -> None:
+    found = gpumeter.look_for_holders(nvml(count=2), None)
+    assert [(one.gpu, one.pid) for one in found] == [(0, 100), (0, 200), (1, 101), (1, 201)]
+
+
 def test_without_a_driver_no_process_is_told() -> None:
     assert gpumeter.look_for_holders(nvml(driver=False), (0,)) == ()
+
+
+def test_a_driver_that_cannot_count_its_gpus_tells_no_process() -> None:
+    package = nvml()
+
+    def fail() -> int:
+        raise Failure("unknown error")
+
+    package.nvmlDeviceGetCount = fail
+    assert gpumeter.look_for_holders(package, None) == ()
+    assert package.open == 0
+
+
+async def test_one_question_about_processes_serves_all_who_start_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def found() -> tuple[Holder, ...]:
+        asked.append(1)
+        return (Holder(0, 7, 5),)
+
+    monkeypatch.setattr(gpumeter, "holders", found)
+    meter = gpumeter.Gpumeter()
+    for _ in range(2):
+        assert await meter.holders(kept_s=1000.0) == (Holder(0, 7, 5),)
+    assert asked == [1]

@@ -111,6 +111,15 @@ def test_a_unit_loads_while_lines_or_cpu_time_grow(change, moved):
     assert health.loads(Signs(0.0, 0), after) == moved
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [(0, 1, True), (5, 6, True), (5, 5, False), (5, 4, False), (None, 5, False), (5, None, False)],
+)
+def test_a_unit_loads_while_its_memory_on_gpus_grows(before, after, moved):
+    signs = Signs(0.0, 0, gpu_bytes=before), Signs(5.0, 0, gpu_bytes=after)
+    assert health.loads(*signs) == moved
+
+
 # -- processes ---------------------------------------------------------------------------------
 
 

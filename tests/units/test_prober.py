@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from aiohttp import web
 
 from supervisor.plan.model import Check, Probe, Probes, Progress
 from supervisor.units.asker import Subject
+from supervisor.units.gpumeter import Gpumeter
+from supervisor.units.gpus import Holder
 from supervisor.units.prober import Prober
 from supervisor.units.spawner import Spawner
 from tests.units.servers import always, serving
@@ -41,10 +45,10 @@ class Scripted:
         self.done = asyncio.Event()
         self.log = how.pop("log", Path("/nowhere"))
         subject = Subject(
-            probes=probes, address=address, ports=PORTS, pid=os.getpid(), env={},
-            log_path=str(self.log), log_start=0,
+            probes=probes, address=address, ports=PORTS, pid=how.pop("pid", os.getpid()), env={},
+            log_path=str(self.log), log_start=0, gpus=how.pop("gpus", ()),
         )  # fmt: skip
-        self.watch = Prober(Spawner()).watch(subject, self)
+        self.watch = Prober(Spawner(), how.pop("meter", Gpumeter())).watch(subject, self)
 
     def ready(self) -> None:
         self.said.append("ready")
@@ -205,3 +209,46 @@ async def test_a_unit_that_starts_tells_its_signs_of_life(address: str, tmp_path
     startup = probe(deadline_s=1.0, limit_s=10.0, quiet_s=0.05)
     scripted = Loading(address, Probes(startup=startup), [503] * 10_000, log=log)
     assert "progressed" in await scripted.run()
+
+
+class Filling(Gpumeter):
+    """The GPU of one process, whose memory grows at each look."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pid, self.looks = pid, 0
+
+    async def holders(self, *, kept_s: float = 0.0) -> tuple[Holder, ...]:
+        self.looks += 1
+        return (Holder(3, self.pid, self.looks << 20),)
+
+
+@pytest.fixture
+def idle() -> Iterator[int]:
+    """The pid of a process that does nothing."""
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+async def test_a_unit_that_fills_its_gpus_in_silence_gets_on_until_it_is_ready(
+    address: str, idle: int
+) -> None:
+    meter, looks = Filling(idle), 0
+
+    class Loading(Scripted):
+        def progressed(self) -> None:
+            super().progressed()
+            self.script = iter([200, 503, 503, 503])
+
+        def ready(self) -> None:
+            nonlocal looks
+            looks = meter.looks
+            super().ready()
+
+    startup = probe(deadline_s=1000.0, limit_s=2000.0, quiet_s=0.05)
+    probes, given = Probes(startup=startup, readiness=probe()), {"meter": meter, "gpus": (3,)}
+    said = await Loading(address, probes, [503] * 10_000, pid=idle, **given).run()
+    assert said.index("progressed") < said.index("ready")
+    assert meter.looks == looks
