@@ -32,6 +32,8 @@ class Courier:
     def take(self, event: bytes) -> None:
         """Never waits: where too much waits already, the event is counted as missed."""
         if len(self._waiting) >= MOST_WAITING:
+            if not self._missed:
+                self._log.warning("hook is too slow: it misses events", hook=self._name)
             self._missed += 1
             return
         self._waiting.append(event)
@@ -70,5 +72,5 @@ class Courier:
 
     def _tell_missed(self) -> None:
         if self._missed:
-            self._log.warning("hook was too slow", hook=self._name, missed=self._missed)
+            self._log.warning("hook missed events", hook=self._name, missed=self._missed)
             self._missed = 0

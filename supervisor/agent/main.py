@@ -78,7 +78,9 @@ class Agent:
             assignment.place.state_dir, assignment.digest, inherited, messenger.pid
         )
         self._reaper = Reaper(self._spawner, messenger)
-        self._notifier = Notifier(assignment, self._spawner, self._reaper, session, log)
+        self._notifier = Notifier(
+            assignment, self._spawner, self._reaper, session, log, inherited=bool(inherited.notes)
+        )
         self._announcer = Announcer(assignment.place, log, self._notifier.tell)
         self._overseer = Overseer(self.plan, self.node, self._announcer.tell)
         self.gpus = Gpumeter()

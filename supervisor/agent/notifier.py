@@ -29,6 +29,7 @@ from supervisor.units.tree import Trace
 END_S = 2.0
 # Of the output of a command; who writes more gets an error for it.
 MOST_OUTPUT = 1 << 16
+NO_SESSION = -1
 
 
 class Notifier:
@@ -41,9 +42,13 @@ class Notifier:
         reaper: Reaper,
         session: aiohttp.ClientSession,
         log: Log,
+        *,
+        inherited: bool,
     ) -> None:
+        """``inherited``: what an earlier agent ran may be left."""
         self._cluster = assignment.plan.name
-        self._mark = f"{assignment.run_name}/hooks"
+        self._mark = f"{assignment.run_name}/{assignment.place.node}.hooks"
+        self._inherited = inherited
         self._place = assignment.place
         self._spawner = spawner
         self._reaper = reaper
@@ -66,9 +71,17 @@ class Notifier:
 
     async def run(self) -> None:
         """Until cancelled; then nothing of a command is left."""
+        if self._inherited:
+            await self._end_inherited()
         async with asyncio.TaskGroup() as tasks:
             for _, courier in self._hooks:
                 tasks.create_task(courier.run())
+
+    async def _end_inherited(self) -> None:
+        """Nobody bounds any more what an agent that was killed has run."""
+        for index, _ in enumerate(self._hooks):
+            trace = Trace(f"{self._mark}.{index}/0", NO_SESSION, None, anywhere=True)
+            await self._reaper.end(trace, KILLED_S)
 
     async def finish(self) -> None:
         """Returns when everything was brought, at the latest ``END_S`` later."""
