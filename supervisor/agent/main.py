@@ -82,7 +82,7 @@ class Agent:
             assignment, self._spawner, self._reaper, session, log, inherited=bool(inherited.notes)
         )
         self._announcer = Announcer(assignment.place, log, self._notifier.tell)
-        self._overseer = Overseer(self.plan, self.node, self._announcer.tell)
+        self._overseer = Overseer(assignment, self._announcer.tell, inherited=bool(inherited.notes))
         self.gpus = Gpumeter()
         prober = Prober(self._spawner, self.gpus)
         host = Host(

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from supervisor import clock
 from supervisor.agent.journal import Happening
+from supervisor.assignment.compile import Assignment
+from supervisor.assignment.reader import write_atomically
 from supervisor.cluster.report import Peer
-from supervisor.plan.model import Plan
+
+# The nodes that are lost: the agent that takes over tells when they are back.
+NOTES = "lost.json"
 
 
 class Overseer:
-    """What one agent saw of the others. A node that was never there is not lost."""
+    """What one agent saw of the others. A node that was never there is not lost. ``inherited``: the
+    notes of an earlier agent count.
+    """
 
-    def __init__(self, plan: Plan, node: str, tell: Callable[[Happening], None]) -> None:
-        self._oversees = plan.nodes[0].name == node
+    def __init__(
+        self, assignment: Assignment, tell: Callable[[Happening], None], *, inherited: bool
+    ) -> None:
+        self._oversees = assignment.plan.nodes[0].name == assignment.place.node
+        self._path = Path(assignment.place.state_dir, NOTES)
         self._tell = tell
         self._there: set[str] = set()
-        self._lost: set[str] = set()
+        self._lost = self._read() if inherited else set()
 
     def follow(self, peer: Peer) -> None:
         """Takes in what is known of another node. One that said that it ends is not lost, and one
@@ -41,4 +53,12 @@ class Overseer:
         return peer.node in self._there and peer.failing is not None and not ended
 
     def _happened(self, event: Literal["NodeLost", "NodeBack"], node: str, reason: str) -> None:
+        with contextlib.suppress(OSError):  # then nobody tells after a takeover
+            write_atomically(self._path, json.dumps(sorted(self._lost)).encode(), 0o600)
         self._tell(Happening(clock.monotonic(), None, None, event, reason, {"node": node}))
+
+    def _read(self) -> set[str]:
+        try:
+            return {str(node) for node in json.loads(self._path.read_text())}
+        except (OSError, ValueError, TypeError):
+            return set()

@@ -28,8 +28,16 @@ OUTAGES: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
 # What is over at once; all else lasts.
 _AT_ONCE: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
 MOMENTS = frozenset(_AT_ONCE.values())
-_BEGINS: Mapping[str, Kind] = {"GpusThrottled": "gpu-throttled", "GpusLost": "gpu-lost"}
-_ENDS: Mapping[str, Kind] = {"GpusUnthrottled": "gpu-throttled", "GpusBack": "gpu-lost"}
+_BEGINS: Mapping[str, Kind] = {
+    "GpusThrottled": "gpu-throttled",
+    "GpusLost": "gpu-lost",
+    "NodeLost": "node",
+}
+_ENDS: Mapping[str, Kind] = {
+    "GpusUnthrottled": "gpu-throttled",
+    "GpusBack": "gpu-lost",
+    "NodeBack": "node",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incide
     """
     known = list(entries)
     found = [each for own in steps(known).values() for each in _outages(own)]
-    found += _happenings(one for one in known if one.unit and not one.to)
+    found += _happenings(one for one in known if not one.to)
     return ordered(each for each in found if overlaps(each, begin, end))
 
 
@@ -91,19 +99,28 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
 
 
 def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
-    """What else happened to units. What gets worse while it goes on is one incident."""
-    going: dict[tuple[str, Kind], Incident] = {}
+    """What else happened to units and nodes. What gets worse while it goes on is one incident."""
+    going: dict[tuple[str, str, Kind], Incident] = {}
     for one in entries:
         if one.event in _AT_ONCE:
             kind = _AT_ONCE[one.event]
             yield Incident(kind, one.unit, one.node, one.at, one.at, one.reason)
         elif one.event in _BEGINS:
-            kind = _BEGINS[one.event]
-            begun = Incident(kind, one.unit, one.node, one.at, None, one.reason)
-            going.setdefault((one.unit, kind), begun)
-        elif one.event in _ENDS and (begin := going.pop((one.unit, _ENDS[one.event]), None)):
-            yield replace(begin, ended=one.at)
+            kind, node = _BEGINS[one.event], _concerned(one)
+            what = one.reason.removeprefix(f"{node}: ")
+            begun = Incident(kind, one.unit, node, one.at, None, what)
+            going.setdefault((one.unit, node, kind), begun)
+        elif one.event in _ENDS:
+            begin = going.pop((one.unit, _concerned(one), _ENDS[one.event]), None)
+            if begin is not None:
+                yield replace(begin, ended=one.at)
     yield from going.values()
+
+
+def _concerned(one: Entry) -> str:
+    """The node that it is about, which need not be the one that tells."""
+    event = one.raw.get("event")
+    return str(event.get("node", one.node)) if isinstance(event, dict) else one.node
 
 
 def _well(one: Entry) -> bool:

@@ -43,7 +43,8 @@ class Benchmarker:
         status = self._wait(self._start(command, before, stdout))
         ended = clock.wall()
         after = self._look()
-        found = [*incidents(Chronicler(self._run_dir).news(), began, ended), *self._lost]
+        told = incidents(Chronicler(self._run_dir).news(), began, ended)
+        found = [*told, *verdict.untold(self._lost, told)]
         if after is not None:
             found += verdict.unrecorded(before, after, found, ended)
         benchmark = Benchmark(

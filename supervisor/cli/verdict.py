@@ -70,6 +70,14 @@ def lost_nodes(
     return [*ended, *new]
 
 
+def untold(lost: Iterable[Incident], told: Iterable[Incident]) -> list[Incident]:
+    """Those of ``lost`` of which the journal of the first node does not tell, as it does not when
+    that node itself is away.
+    """
+    known = {one.node for one in told if one.kind == "node"}
+    return [one for one in lost if one.node not in known]
+
+
 def _unreachable(status: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
     return () if status is None else (n for n in status["nodes"] if not n["agent"]["reachable"])
 

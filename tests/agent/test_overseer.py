@@ -9,11 +9,22 @@ from supervisor.cluster.report import Peer
 
 
 @pytest.fixture
-def overseer(plan):
+def overseers(assignment, tmp_path):
+    """Makes overseers, one after the other on the same node; ``told`` is what they all told."""
+    (tmp_path / "state").mkdir()
     told = []
-    made = Overseer(plan, plan.nodes[0].name, told.append)
-    made.told = told
-    return made
+
+    def make(node="node0", inherited=False):
+        made = Overseer(assignment(node), told.append, inherited=inherited)
+        made.told = told
+        return made
+
+    return make
+
+
+@pytest.fixture
+def overseer(overseers):
+    return overseers()
 
 
 @pytest.fixture
@@ -61,9 +72,26 @@ def test_a_node_that_was_never_there_is_not_lost(overseer, peer):
     assert events(overseer) == []
 
 
-def test_other_nodes_than_the_first_leave_it_to_that_one(plan, peer):
-    told = []
-    other = Overseer(plan, plan.nodes[1].name, told.append)
+def test_other_nodes_than_the_first_leave_it_to_that_one(overseers, peer):
+    other = overseers("node1")
     other.follow(peer())
     other.follow(peer("its agent can't be asked", 5.0))
-    assert told == []
+    assert events(other) == []
+
+
+@pytest.mark.parametrize(("inherited", "count"), [(True, 2), (False, 1)])
+def test_an_agent_that_takes_over_tells_that_a_node_is_back(overseers, peer, inherited, count):
+    first = overseers()
+    first.follow(peer())
+    first.follow(peer("its agent can't be asked", 5.0))
+    second = overseers(inherited=inherited)
+    second.follow(peer())
+    assert [event for event, _, _ in events(second)] == ["NodeLost", "NodeBack"][:count]
+
+
+def test_notes_that_can_not_be_read_or_written_are_none(overseers, peer, tmp_path):
+    (tmp_path / "state" / "lost.json").mkdir()
+    for seen in (peer(), peer("its agent can't be asked", 5.0)):
+        (made := overseers(inherited=True)).follow(seen)
+    made.follow(peer())
+    assert events(made) == []

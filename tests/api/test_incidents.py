@@ -132,6 +132,18 @@ def test_trouble_with_gpus_is_an_incident_from_its_begin_to_its_end(begins, ends
     assert found(*more, begin=13) == []
 
 
+def test_a_node_that_was_lost_is_an_incident_of_that_node_whoever_tells():
+    def node(at, event, of):
+        raw = {"at": at, "node": "node0", "unit": None, "run": None,
+               "event": {"type": event, "node": of}, "reason": f"{of}: why"}  # fmt: skip
+        return history.entry(json.dumps(raw))
+
+    entries = [node(7, "NodeLost", "node2"), node(8, "NodeLost", "node3"),
+               node(9, "NodeBack", "node2")]  # fmt: skip
+    told = [(one.kind, one.node, one.ended, one.what) for one in incidents(entries, 5, 20)]
+    assert told == [("node", "node2", 9.0, "why"), ("node", "node3", None, "why")]
+
+
 def test_outages_come_in_order_and_entries_of_nodes_are_left_out():
     other = [entry(9, "RUNNING", "BACKOFF", "x", unit="a", node="node1")]
     node = [entry(9, "", "", unit="")]

@@ -67,6 +67,12 @@ def test_a_node_that_can_not_be_asked_is_an_incident_until_it_can():
     assert [(one.began, one.ended) for one in again] == [(5.0, 7.0), (8.0, None)]
 
 
+def test_a_lost_node_that_the_journal_tells_of_counts_once():
+    seen = [Incident("node", "", node, 5.0, None, "timed out") for node in ("node1", "node2", "")]
+    told = [Incident("node", "", "node1", 4.5, 9.0, "node1: why"), KILLED]
+    assert [one.node for one in verdict.untold(seen, told)] == ["node2", ""]
+
+
 def test_no_agent_at_all_is_an_incident_of_the_cluster():
     (lost,) = verdict.lost_nodes([], None, 5.0)
     assert lost.what == "no agent answers on this machine"
