@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,7 +40,10 @@ class Benchmarker:
         if before is None:
             raise NothingThere(f"cannot run {command[0]}: no agent answers for {self._run_dir}")
         began = clock.wall()
-        status = self._wait(self._start(command, before, stdout))
+        with _signals() as pass_on_to:
+            process = self._start(command, before, stdout)
+            pass_on_to(process)
+            status = self._wait(process)
         ended = clock.wall()
         after = self._look()
         told = incidents(Chronicler(self._run_dir).news(), began, ended)
@@ -69,14 +72,13 @@ class Benchmarker:
             raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
-        with _signals_for(process):
-            pidfd = os.pidfd_open(process.pid)
-            try:
-                while not select.select([pidfd], [], [], LOOK_S)[0]:
-                    self._look()
-            finally:
-                os.close(pidfd)
-            status = process.wait()
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            while not select.select([pidfd], [], [], LOOK_S)[0]:
+                self._look()
+        finally:
+            os.close(pidfd)
+        status = process.wait()
         return status if status >= 0 else 128 - status
 
     def _look(self) -> dict[str, Any] | None:
@@ -106,17 +108,35 @@ class Benchmarker:
 
 
 @contextlib.contextmanager
-def _signals_for(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C reaches the command by itself, on the same terminal; other signals are passed on."""
+def _signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Ctrl-C reaches the command by itself, on the same terminal; other signals are passed on, also
+    those that come before there is a command.
+
+    The command inherits what is ignored: that stays so (nohup), and nothing else becomes so.
+    """
+    early: list[int] = []
+    command: list[subprocess.Popen[bytes]] = []
+
+    def nothing(number: int, _: FrameType | None) -> None:
+        pass
 
     def pass_on(number: int, _: FrameType | None) -> None:
-        process.send_signal(number)
+        if command:
+            command[0].send_signal(number)
+        else:
+            early.append(number)
 
-    handlers = {signal.SIGINT: signal.SIG_IGN, signal.SIGQUIT: signal.SIG_IGN}
-    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    former |= {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def pass_on_to(process: subprocess.Popen[bytes]) -> None:
+        command.append(process)
+        for number in early:
+            process.send_signal(number)
+
+    handlers = {signal.SIGINT: nothing, signal.SIGQUIT: nothing}
+    handlers |= {signal.SIGTERM: pass_on, signal.SIGHUP: pass_on}
+    heard = {n: handler for n, handler in handlers.items() if signal.getsignal(n) != signal.SIG_IGN}
+    former = {number: signal.signal(number, handler) for number, handler in heard.items()}
     try:
-        yield
+        yield pass_on_to
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

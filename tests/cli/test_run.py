@@ -116,6 +116,13 @@ def test_a_signal_is_passed_on_to_the_benchmark_and_the_verdict_still_comes(
     assert record(cluster)["status"] == 128 + signal.SIGTERM
 
 
+def test_a_benchmark_hears_ctrl_c_as_it_would_without_pdsup(cluster, pdsup_goes_on):
+    script = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    benchmark = pdsup_goes_on("run", "--", sys.executable, "-c", script)
+    assert benchmark.wait(20) == 0
+    assert benchmark.said.read_text().startswith("True\n")
+
+
 @pytest.mark.parametrize("words", [[], ["--"]])
 def test_a_run_of_nothing_is_wrong_usage(pdsup, words):
     done = pdsup("run", *words)
