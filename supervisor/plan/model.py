@@ -347,7 +347,7 @@ class Plan:
         """Where clients talk to: nginx, else the first router, else the only aggregated worker."""
         for kind in ("nginx", "router"):
             for unit in self.units:
-                if unit.kind == kind:
+                if unit.kind == kind and "http" in unit.ports:
                     return f"http://{self.address[unit.node]}:{unit.ports['http']}"
         match [unit for unit in self.units if unit.role == "agg" and not unit.rank]:
             case [only] if "http" in only.ports:

@@ -36,7 +36,7 @@ DYNAMO = Probes(
     liveness=defaults.DYNAMO_LIVENESS,
 )
 OTHER_RANK = Probes(liveness=defaults.RANK_LIVENESS)
-_ANY = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 (compared)
+_ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (compared)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 _ENDPOINTS = "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"
 # Whoever moves what is asked elsewhere knows best how to ask.

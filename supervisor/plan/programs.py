@@ -93,7 +93,7 @@ def _etcd(unit: PlanUnit) -> Iterator[Listener]:
         for scheme, _, place in urls:
             host, _, port = place.rstrip("/").rpartition(":")
             if scheme == wanted:
-                yield Listener("client", host, port, plain=scheme == "http")
+                yield Listener("client", host.strip("[]"), port, plain=scheme == "http")
 
 
 def _nats(unit: PlanUnit) -> Iterator[Listener]:

@@ -278,3 +278,17 @@ def test_what_is_enough_for_routers_is_told_and_that_ranks_start_together(told):
     shown = " ".join(" ".join(lines(told(text))).split())
     assert "; one of each role, 2 of decode is enough; after a failure one of each role" in shown
     assert "waits for the other ranks: they start together" in shown
+
+
+def test_a_router_without_a_port_for_clients_is_nobodys_front(desk):
+    text = """
+plan: 1
+name: p
+nodes: [{name: n, address: 10.0.0.7}]
+units:
+- {name: mute, kind: router, node: n, command: [route]}
+- {name: other, kind: router, node: n, command: [route], ports: {http: 8001}}
+"""
+    assert desk.plan(text).front() == "http://10.0.0.7:8001"
+    alone = "\n".join(text.splitlines()[:-1])
+    assert "Nothing here is for clients." in explain.explain(desk.plan(alone), Notes())
