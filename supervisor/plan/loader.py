@@ -133,9 +133,9 @@ def _plan(file: Source) -> Plan:
 
 def _renumbered(problem: Problem, partial: schema.Partial) -> Problem:
     match problem.path.split("."):
-        case ["units", index, *rest]:
-            place = str(partial.units[int(index)])
-            return replace(problem, path=".".join(("units", place, *rest)))
+        case ["units" | "hooks" as key, index, *rest]:
+            places = partial.units if key == "units" else partial.hooks
+            return replace(problem, path=".".join((key, str(places[int(index)]), *rest)))
         case _:
             return problem
 

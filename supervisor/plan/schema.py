@@ -6,7 +6,7 @@ Adds to ``plan/typed.py`` what is known of our files. What settings mean togethe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -25,12 +25,13 @@ TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRec
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A plan without its wrong units, and without hooks when one is wrong; ``units`` are the places
-    of the others in the file.
+    """A plan without its wrong units and hooks. ``units``, ``hooks``: the places of the others
+    in the file.
     """
 
     plan: Plan
     units: tuple[int, ...]
+    hooks: tuple[int, ...]
 
 
 def plan(values: Any) -> tuple[Plan | None, Partial | None, tuple[Problem, ...]]:
@@ -83,15 +84,18 @@ def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
         if fault.unknown:
             _drop(values, fault.path)
     wrong = {fault.path[:2] for fault in faults if not fault.unknown}
-    units = values.get("units") if isinstance(values, dict) else None
-    if not isinstance(units, tuple):
+    if not isinstance(values, dict) or not isinstance(values.get("units"), tuple):
         return None
-    kept = tuple(index for index in range(len(units)) if ("units", index) not in wrong)
-    sound = {**values, "units": [units[index] for index in kept]}
-    if any(path[:1] == ("hooks",) for path in wrong):
-        sound["hooks"] = []
-    found, _ = read(Plan, sound)
-    return Partial(found, kept) if found else None
+    kept = {key: _sound_places(values, key, wrong) for key in ("units", "hooks")}
+    sound = {key: [values[key][index] for index in places] for key, places in kept.items()}
+    found, _ = read(Plan, {**values, **sound})
+    return Partial(found, kept["units"], kept["hooks"]) if found else None
+
+
+def _sound_places(values: Mapping[str, Any], key: str, wrong: Container[Path]) -> tuple[int, ...]:
+    entries = values.get(key)
+    count = len(entries) if isinstance(entries, tuple) else 0
+    return tuple(index for index in range(count) if (key, index) not in wrong)
 
 
 def _drop(values: Any, path: Path) -> None:

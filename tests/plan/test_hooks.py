@@ -76,6 +76,24 @@ def test_a_wrong_hook_hides_no_problem_of_a_unit(desk):
     ]  # fmt: skip
 
 
+def test_a_wrong_hook_hides_no_problem_of_another(desk):
+    hooks = [{"events": ["x"], "command": ["b"]}, {"events": [], "command": ["b"]},
+             {"event": ["fatal"]}, {"events": ["down"], "url": "b", "colour": "red"}]  # fmt: skip
+    text = yaml.safe_dump({**PLAN, "hooks": hooks}, sort_keys=False)
+    assert {problem.path for problem in desk.problems(text)} == {
+        "hooks.0.events.0", "hooks.1.events", "hooks.2.events", "hooks.2.event", "hooks.3.url",
+        "hooks.3.colour",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("hooks", [None, "x", {"events": ["fatal"]}, [3]])
+def test_hooks_that_are_no_list_of_tables_are_refused(desk, hooks):
+    text = yaml.safe_dump({**PLAN, "hooks": hooks}, sort_keys=False)
+    (problem,) = desk.problems(text.replace("name: x", "name: no/good"))[-1:]
+    assert problem.path.startswith("hooks")
+    assert "must be a" in problem.message
+
+
 def test_a_recipe_has_hooks_as_its_plan_has_them_and_a_wrong_one_is_found_there(desk):
     recipe = {**yaml.safe_load(GOOD), "hooks": [{"events": ["fatal"], "command": ["b"]}]}
     assert desk.load(yaml.safe_dump(recipe)).plan.hooks == (
