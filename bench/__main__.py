@@ -21,6 +21,7 @@ from bench.peers.supervisord import Supervisord
 from bench.runner import compile_child
 
 PEERS: Sequence[Peer] = (Pdsup(), Runit(), S6(), Supervisord(), Circus())
+PARTS = ("life", "probes", "crowd", "commands", "log")
 NUMBERS = ROOT / "docs" / "explanation" / "numbers.md"
 BEGIN, END = "<!-- measured: made by python -m bench --write -->\n", "<!-- end of measured -->\n"
 
@@ -37,7 +38,7 @@ def main() -> None:
         for peer in chosen:
             print(f"round {number} of {args.rounds}: {peer.name}", file=sys.stderr)
             try:
-                _round(peer, measurers[peer.name], args.log_mib << 20)
+                _round(peer, measurers[peer.name], args.parts, args.log_mib << 20)
             except (RuntimeError, TimeoutError) as error:
                 if isinstance(peer, Pdsup):
                     raise
@@ -52,18 +53,22 @@ def main() -> None:
         NUMBERS.write_text(f"{before}{BEGIN}\n{found}\n{END}{after}", "utf-8")
 
 
-def _round(peer: Peer, measurer: Measurer, log_size: int) -> None:
-    measurer.life()
-    measurer.probes()
-    measurer.crowd()
-    for piped in sorted(peer.pipes()):
-        measurer.log(log_size, piped=piped)
+def _round(peer: Peer, measurer: Measurer, parts: Sequence[str], log_size: int) -> None:
+    def logs() -> None:
+        for piped in sorted(peer.pipes()):
+            measurer.log(log_size, piped=piped)
+
+    steps = (measurer.life, measurer.probes, measurer.crowd, measurer.commands, logs)
+    for part, step in zip(PARTS, steps, strict=True):
+        if part in parts:
+            step()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--few", type=int, default=100, help="units of most figures")
     parser.add_argument("--many", type=int, default=500, help="units of the large start")

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench import processes
@@ -65,6 +66,16 @@ class Measurer:
             own = run.overseers([stamp.pid for stamp in stamps])
             time.sleep(SETTLED_S)
             self.samples["asking"].append(_use(own, ASKED * self._rest_s))
+
+    def commands(self) -> None:
+        """What one types, with a small number of units, on several nodes if that can be."""
+        peer = self._peer.spread()
+        with running(peer, self._few) as run:
+            run.stamps(self._few)
+            time.sleep(min(SETTLED_S, self._rest_s))
+            self.samples["status of all"] += timed(run.status, COMMANDS)
+            for kind, words in peer.commands(run.home).items():
+                self.samples[kind] += timed(partial(run.command, words), COMMANDS)
 
     def log(self, size: int, *, piped: bool) -> None:
         """One unit that writes ``size`` bytes as fast as it can."""

@@ -70,8 +70,11 @@ class Running:
 
     def status(self) -> None:
         """Runs its status command."""
-        command = self.peer.status(self.home)
-        subprocess.run(command, env=self._environ, stdout=subprocess.DEVNULL, check=False)
+        self.command(self.peer.status(self.home))
+
+    def command(self, words: Sequence[str]) -> None:
+        """Runs a command to its end."""
+        subprocess.run(words, env=self._environ, stdout=subprocess.DEVNULL, check=False)
 
     def stop(self, units: Iterable[int]) -> tuple[float, float]:
         """Asks it to end: seconds until all units are gone, and until it is gone itself."""

@@ -16,17 +16,22 @@ from bench.peers.peer import LocalConnection, Unit, timed
 
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
 # Of this process alone, so that two benchmarks may run at once.
-ADDRESS = f"127.119.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+ADDRESSES = [
+    f"127.{119 + node}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}" for node in range(10)
+]
 PROBE = {"checks": [{"port": "http", "path": "/health"}], "period_s": 1, "timeout_s": 5}
 AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
 
 
 class Pdsup:
-    """Its agent."""
+    """Its agent, or with more than one node ``pdsup up`` with an agent for each."""
 
     name = "pdsup"
     stop_signal = signal.SIGTERM
-    asks_at: str | None = ADDRESS
+    asks_at: str | None = ADDRESSES[0]
+
+    def __init__(self, nodes: int = 1) -> None:
+        self._nodes = nodes
 
     def absent(self) -> bool:
         """Never: this is its repository."""
@@ -36,19 +41,22 @@ class Pdsup:
         """Files directly, and pipes when this version has them."""
         unit = Unit("unit", ("true",), Path("unit.out"), piped=True)
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-            json.dump(_plan([unit]), file)
+            json.dump(_plan([unit], 1), file)
             file.flush()
             done = subprocess.run([PDSUP, "check", file.name], capture_output=True, check=False)
         return frozenset({False} if done.returncode else {False, True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
         """A plan; JSON is YAML."""
-        (home / "plan.yaml").write_text(json.dumps(_plan(units)))
+        (home / "plan.yaml").write_text(json.dumps(_plan(units, self._nodes)))
         (home / "xdg").mkdir(mode=0o700)
 
     def daemon(self, home: Path) -> list[str]:
-        """The agent of the only node."""
-        return [PDSUP, "agent", str(home / "plan.yaml"), "--node", "node0", *self._run(home)]
+        """The agent of the only node, or all agents."""
+        plan = str(home / "plan.yaml")
+        if self._nodes > 1:
+            return [PDSUP, "up", plan, *self._run(home)]
+        return [PDSUP, "agent", plan, "--node", "node0", *self._run(home)]
 
     def environ(self, home: Path) -> Mapping[str, str]:
         """A state directory apart from all others."""
@@ -57,6 +65,14 @@ class Pdsup:
     def status(self, home: Path) -> list[str]:
         """As a user asks."""
         return [PDSUP, "status", *self._run(home)]
+
+    def spread(self) -> Pdsup:
+        """On ten nodes."""
+        return Pdsup(len(ADDRESSES))
+
+    def commands(self, home: Path) -> Mapping[str, list[str]]:
+        """The status for programs, and the help."""
+        return {"status json": [*self.status(home), "--json"], "help": [PDSUP, "--help"]}
 
     def ask(self, home: Path, times: int) -> list[float]:
         """Over the control socket."""
@@ -68,21 +84,21 @@ class Pdsup:
         return ["--run-dir", str(home / "run")]
 
 
-def _plan(units: Sequence[Unit]) -> dict[str, Any]:
+def _plan(units: Sequence[Unit], nodes: int) -> dict[str, Any]:
     return {
         "plan": 1,
         "name": "bench",
         "bind": "address",
-        "nodes": [{"name": "node0", "address": ADDRESS}],
-        "units": [_unit(unit) for unit in units],
+        "nodes": [{"name": f"node{i}", "address": ADDRESSES[i]} for i in range(nodes)],
+        "units": [_unit(unit, f"node{i % nodes}") for i, unit in enumerate(units)],
     }
 
 
-def _unit(unit: Unit) -> dict[str, Any]:
+def _unit(unit: Unit, node: str) -> dict[str, Any]:
     return {
         "name": unit.name,
         "kind": "service",
-        "node": "node0",
+        "node": node,
         "command": unit.command,
         "restart": AT_ONCE,
         "log": {"file": unit.log.name} | ({"mode": "pipe"} if unit.piped else {}),

@@ -60,6 +60,12 @@ class Peer(Protocol):
     def status(self, home: Path) -> list[str]:
         """The command that shows the state of every unit."""
 
+    def spread(self) -> Peer:
+        """The same with its units on several nodes, if it knows any."""
+
+    def commands(self, home: Path) -> Mapping[str, list[str]]:
+        """More commands that are measured, by their kind of samples."""
+
     def ask(self, home: Path, times: int) -> list[float]:
         """Seconds that each question for all states took over its API; none without one."""
 

@@ -50,6 +50,14 @@ class Runit:
         """As a user asks."""
         return ["sv", "status", *map(str, (home / "services").iterdir())]
 
+    def spread(self) -> Runit:
+        """It knows one machine."""
+        return self
+
+    def commands(self, home: Path) -> Mapping[str, list[str]]:
+        """None."""
+        return {}
+
     def ask(self, home: Path, times: int) -> list[float]:
         """There is nobody to ask."""
         return []

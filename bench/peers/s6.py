@@ -49,6 +49,14 @@ class S6:
         show = 'for unit in "$1"/*/; do s6-svstat "$unit"; done'
         return ["/bin/sh", "-c", show, "status", str(home / "services")]
 
+    def spread(self) -> S6:
+        """It knows one machine."""
+        return self
+
+    def commands(self, home: Path) -> Mapping[str, list[str]]:
+        """None."""
+        return {}
+
     def ask(self, home: Path, times: int) -> list[float]:
         """There is nobody to ask."""
         return []

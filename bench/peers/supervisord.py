@@ -69,6 +69,14 @@ class Supervisord:
         """As a user asks."""
         return [str(BIN / "supervisorctl"), "-c", str(home / "supervisord.conf"), "status"]
 
+    def spread(self) -> Supervisord:
+        """It knows one machine."""
+        return self
+
+    def commands(self, home: Path) -> Mapping[str, list[str]]:
+        """Its help."""
+        return {"help": [str(BIN / "supervisorctl"), "--help"]}
+
     def ask(self, home: Path, times: int) -> list[float]:
         """XML-RPC."""
         connection = LocalConnection(home / "sock")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TextIO
 
 
@@ -14,4 +13,8 @@ def is_coloured(stream: TextIO) -> bool:
 
 def width(stream: TextIO) -> int | None:
     """Characters in a line of the terminal; None where it is none, and nothing need be cut."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil  # late: a pipe has no width
+
+    return shutil.get_terminal_size().columns

@@ -6,8 +6,6 @@ import io
 import os
 import sys
 
-from supervisor.errors import SupervisorError
-
 STDOUT, STDERR = 1, 2
 
 
@@ -46,5 +44,7 @@ class _Answers(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
+            from supervisor.errors import SupervisorError  # late: every command pays for it
+
             _lead_nowhere(STDOUT)  # what is still buffered would fail again, at the exit
             raise SupervisorError(f"cannot write to stdout: {error.strerror}") from None

@@ -105,6 +105,21 @@ def test_the_list_of_verbs_imports_none_of_them(words):
     )
 
 
+def test_help_as_a_process_pays_for_no_classes():
+    """They take longer to import than all else of it."""
+    script = (
+        "import atexit, sys; from supervisor.cli.main import entry\n"
+        "atexit.register(lambda: print('imported:', *sys.modules, file=sys.stderr))\n"
+        "sys.argv = ['pdsup', '--help']; entry()"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    ).stderr
+    first, *modules = said.split()
+    assert first == "imported:"
+    assert {"dataclasses", "inspect", "supervisor.errors"} & set(modules) == set()
+
+
 @pytest.mark.parametrize(
     ("word", "hint"), [("statsu", "did you mean status?"), ("xyzzy", "see pdsup help"), ("", "")]
 )
