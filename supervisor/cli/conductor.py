@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         if args.command:
             return _run_command(args, run_dir)
         detached = args.detach
+        if detached:
+            say("pdsup status shows what it does, pdsup shutdown --all ends it")
         return 0 if detached else _stay(agents)
     except _NotUp as error:
         say(f"pdsup: cannot bring up {args.file}: {error}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from supervisor.api.history import short
 from supervisor.cli import progress
 from supervisor.cli.progress import Unit
 from supervisor.cli.table import cut, duration
@@ -130,7 +131,7 @@ def _row(unit: Unit, now: float) -> tuple[str, ...]:
         "" if unit["pid"] is None else str(unit["pid"]),
         str(unit["restarts"] or ""),
         unit["node"],
-        unit["reason"],
+        short(unit["reason"]),
     )
 
 

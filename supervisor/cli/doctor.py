@@ -36,10 +36,9 @@ def examine(file: Path | None, node: str | None) -> list[Finding]:
     units = [unit for unit in plan.units if own in (None, unit.node)]
     found += [_program(name, users) for name, users in checkup.programs(units).items()]
     if own is None:
-        nodes = ", ".join(node.name for node in plan.nodes[:4])
-        detail = (
-            f"this is none of {plan.name}'s ({nodes} ...); ports and addresses were not looked at"
-        )
+        names = [node.name for node in plan.nodes]
+        nodes = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        detail = f"this is none of {plan.name}'s ({nodes}); ports and addresses were not looked at"
         return [*found, Finding("node", "note", detail)]
     gpus = checkup.gpus(plan, own, _gpus())
     return [*found, *_ports(plan, own), *_addresses(plan, own), *([gpus] if gpus else [])]

@@ -30,18 +30,22 @@ def table(
     ``nodes``: as in the status JSON. On a terminal of ``width`` characters the third column is cut
     so that the last one fits; without a width nothing is cut.
     """
-    rows = [
-        (unit["name"], unit["state"], details(unit), node["node"])
-        for node in nodes
-        for unit in node["units"]
-    ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-    if width is not None:
-        others = sum(widths) + max((len(row[3]) for row in rows), default=0) + 6
-        most = max(LEAST_DETAILS, width - others)
-        rows = [(name, state, cut(text, most), node) for name, state, text, node in rows]
+    units = [(unit, node["node"]) for node in nodes for unit in node["units"]]
+    widths = [max((len(unit[key]) for unit, _ in units), default=0) for key in ("name", "state")]
+    others = sum(widths) + max((len(node) for _, node in units), default=0) + 6
+    most = None if width is None else max(LEAST_DETAILS, width - others)
+    rows = [(unit["name"], unit["state"], _fitting(unit, most), node) for unit, node in units]
     widths.append(max((len(row[2]) for row in rows if len(row[2]) <= MOST_DETAILS), default=0))
     return [_line(row, widths, colour) for row in rows]
+
+
+def _fitting(unit: dict[str, Any], most: int | None) -> str:
+    text = details(unit)
+    if most is None or len(text) <= most:
+        return text
+    from supervisor.api.history import short  # late: mostly all fits
+
+    return cut(details({**unit, "reason": short(unit["reason"])}), most)
 
 
 def details(unit: dict[str, Any]) -> str:

@@ -50,6 +50,13 @@ def test_one_long_reason_moves_no_other_node_away(unit):
     assert short == "decode-0  RUNNING  pid 1  node2"
 
 
+def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit):
+    dead = unit(state="BACKOFF", reason="killed by SIGKILL: cause unknown; its last words: a b c")
+    assert table([node(dead)], width=80) == ["decode-0  BACKOFF  killed by SIGKILL  node2"]
+    assert "its last words: a b c" in table([node(dead)], width=160)[0]
+    assert "its last words: a b c" in table([node(dead)])[0]
+
+
 def test_lines_end_without_spaces(unit):
     assert all(line == line.rstrip() for line in table([node(unit(), name="")]))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from supervisor.cli import client
+from supervisor.cli.teller import say
 
 EXAMPLE = "pdsup web"
 
@@ -27,10 +27,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0
     print(found["url"])
-    print(
+    say(
         f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
         f"not reach {found['address']}: ssh -L {found['port']}:{found['address']}:{found['port']} "
-        "HOST, and localhost instead of the address",
-        file=sys.stderr,
+        "HOST, and localhost instead of the address"
     )
     return 0
