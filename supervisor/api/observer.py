@@ -17,6 +17,7 @@ from supervisor.api.scraper import Scraper
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import NOT_ASKED
 from supervisor.errors import SupervisorError
+from supervisor.plan import typed
 from supervisor.units.gpus import Gpu
 
 # A first question about all nodes waits this long for those that were not asked before.
@@ -91,7 +92,8 @@ class Observer:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit")
+            hint = typed.suggestion(name, self._agent.plan.by_name)
+            raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit{hint}")
         await self.visit_all()
         return web.json_response(self._explanation(name, await self.gpus()))
 

@@ -26,6 +26,7 @@ from supervisor.api.streamer import Streamer
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import UnitReport, to_json
 from supervisor.errors import NothingThere, SupervisorError
+from supervisor.plan import typed
 from supervisor.units.inspector import holder
 
 # How long an agent that ends stays for followers that have not shown to have its last report.
@@ -177,7 +178,8 @@ class Server:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit")
+            hint = typed.suggestion(name, self._agent.plan.by_name)
+            raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
         return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
 
     async def _reload(self, request: web.Request) -> web.Response:

@@ -6,9 +6,14 @@ import os
 from typing import TextIO
 
 
+def can_paint(stream: TextIO) -> bool:
+    """Whether it is a terminal on which something can be painted again and again."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
 def is_coloured(stream: TextIO) -> bool:
     """Whether colours are shown, and wanted: ``NO_COLOR`` says that they are not."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return can_paint(stream) and not os.environ.get("NO_COLOR")
 
 
 def width(stream: TextIO) -> int | None:

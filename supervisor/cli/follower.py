@@ -64,7 +64,7 @@ class Follower:
         nodes = [n for n in answer.value["nodes"] if self._every or n["node"] in here]
         shown, unnamed = progress.chosen({**answer.value, "nodes": nodes}, self._patterns)
         if unnamed:
-            raise NothingThere(f"cannot show {', '.join(unnamed)}: no such unit")
+            raise NothingThere(progress.no_such("show", unnamed, answer.value))
         self._version, self._status = answer.version or "", shown
         return Look(shown, new=True)
 

@@ -45,7 +45,7 @@ def choose(
         found = [unit for unit in units if pattern == "all" or progress.is_named(unit, pattern)]
         own = [unit["name"] for unit in found if unit["node"] in here]
         if not own:
-            raise NothingThere(_nothing(verb, pattern, found))
+            raise NothingThere(_nothing(verb, pattern, found, status))
         named.update(own)
     gangs = {unit["gang"] for unit in units if unit["name"] in named} - {None}
     wanted = [unit for unit in units if unit["name"] in named or unit["gang"] in gangs]
@@ -55,9 +55,9 @@ def choose(
     )
 
 
-def _nothing(verb: str, pattern: str, found: list[Unit]) -> str:
+def _nothing(verb: str, pattern: str, found: list[Unit], status: dict[str, Any]) -> str:
     if not found:
-        return f"cannot {verb} {pattern}: no such unit"
+        return progress.no_such(verb, [pattern], status)
     nodes = ", ".join(dict.fromkeys(unit["node"] for unit in found))
     return (
         f"cannot {verb} {pattern}: it runs on {nodes}, and no agent of that is on this machine; "

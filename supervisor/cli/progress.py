@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from supervisor.cli.table import duration
 
 Unit = dict[str, Any]
+# How much two names have in common when one may be meant by the other.
+ALIKE = 0.7
 
 
 def units(status: dict[str, Any]) -> list[Unit]:
@@ -30,6 +32,16 @@ def chosen(status: dict[str, Any], patterns: Iterable[str]) -> tuple[dict[str, A
     ]
     names_none = [p for p in wanted if not any(is_named(u, p) for u in units(status))]
     return {**status, "nodes": [node for node in nodes if node["units"]]}, names_none
+
+
+def no_such(verb: str, unnamed: Sequence[str], status: dict[str, Any]) -> str:
+    """The sentence about patterns that name no unit, with the one that was meant perhaps."""
+    import difflib  # late: mostly all of them name some
+
+    names = [name for unit in units(status) for name in (unit["name"], unit["gang"]) if name]
+    near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
+    hint = f"; did you mean {near[0]}?" if near and len(unnamed) == 1 else ""
+    return f"cannot {verb} {', '.join(unnamed)}: no such unit{hint}"
 
 
 def is_named(unit: Unit, pattern: str) -> bool:

@@ -51,7 +51,7 @@ class LineTeller:
 @contextlib.contextmanager
 def on_stderr(reached: Callable[[Unit], bool]) -> Iterator[Teller]:
     """The teller that suits where stderr goes."""
-    if sys.stderr.isatty() and reached is progress.is_up:
+    if fitter.can_paint(sys.stderr) and reached is progress.is_up:
         with bars() as teller:
             yield teller
     else:

@@ -115,7 +115,7 @@ class Watcher:
             return None
         self.status, unnamed = progress.chosen(status, self._patterns)
         if unnamed:
-            raise NothingThere(f"cannot wait for {', '.join(unnamed)}: no such unit")
+            raise NothingThere(progress.no_such("wait for", unnamed, status))
         self._seen = True
         units = progress.units(self.status)
         self.missing = self._what_is_missing(units)

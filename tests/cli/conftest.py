@@ -94,7 +94,7 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "supervisor", *words],
-            env={**environ, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
+            env=environ, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True, cwd=cwd,
         )  # fmt: skip
         os.close(theirs)
@@ -128,7 +128,8 @@ def terminal(agents):
     made = []
 
     def run(*words, columns=100, cwd=None, **environ):
-        made.append(Terminal(words, {**agents.environ, **environ}, columns, cwd))
+        given = {**agents.environ, "TERM": "xterm-256color", **environ}
+        made.append(Terminal(words, given, columns, cwd))
         return made[-1]
 
     yield run

@@ -72,6 +72,23 @@ def test_a_unit_that_does_not_exist_is_named(status):
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["status", "god"], "cannot show god: no such unit; did you mean good?"),
+        (["wait", "god"], "cannot wait for god: no such unit; did you mean good?"),
+        (["stop", "god"], "cannot stop god: no such unit; did you mean good?"),
+        (["explain", "god"], "cannot explain god: no such unit; did you mean good?"),
+        (["logs", "god"], "cannot show logs of god: no such unit; did you mean good?"),
+        (["status", "god", "broke"], "cannot show god, broke: no such unit"),
+    ],
+    ids=str,
+)
+def test_a_unit_that_was_meant_perhaps_is_named(cluster, pdsup_shared, words, told):
+    done = pdsup_shared(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", f"pdsup: {told}\n")
+
+
+@pytest.mark.parametrize(
     "words",
     [["status", "--all"], ["status", "--json"], ["wait", "good"], ["logs", "good"]],
     ids=str,

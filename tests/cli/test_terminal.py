@@ -59,6 +59,15 @@ def test_colours_are_shown_unless_they_are_not_wanted(agents, terminal, wait_for
     assert (GREEN.search(view.seen) is not None) is wanted
 
 
+@pytest.mark.parametrize("words", [["wait"], ["status", "--watch"]])
+def test_a_terminal_that_can_not_be_painted_on_gets_lines(agents, terminal, wait_for, words):
+    agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
+    agents.reaches("STARTING", "worker")
+    view = terminal(*words, TERM="dumb")
+    wait_for(lambda: view.shows("STARTING"))
+    assert b"\x1b" not in view.seen
+
+
 def test_a_live_view_that_is_no_terminal_lists_each_change(agents, pdsup_goes_on, wait_for):
     slow = {"first_delay_s": 1000.0, "delay_s": 1000.0}
     agents.start(agents.plan(agents.unit("a", restart=slow)))

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     found = client.status(client.cluster(args.run_dir, "show the status"), every=args.all)
     shown, unnamed = progress.chosen(found, args.units)
     if unnamed:
-        raise NothingThere(f"cannot show {', '.join(unnamed)}: no such unit")
+        raise NothingThere(progress.no_such("show", unnamed, found))
     if args.json:
         import json
 
@@ -50,7 +50,7 @@ def _watch(args: argparse.Namespace) -> int:
     from supervisor.cli import follower  # late: a single look needs no library to paint with
 
     following = follower.Follower(args.run_dir, args.units, every=args.all)
-    if sys.stdout.isatty() and not args.json:
+    if fitter.can_paint(sys.stdout) and not args.json:
         follower.paint(following)
     else:
         follower.list_changes(following, as_json=args.json)
