@@ -16,7 +16,7 @@ import resource
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TextIO, cast
@@ -29,6 +29,7 @@ from supervisor.agent.main import Agent
 from supervisor.api.server import Server
 from supervisor.assignment import archiver, directories, identity, reader
 from supervisor.assignment.compile import Assignment, Place, assign
+from supervisor.assignment.origin import Origin
 from supervisor.cli.main import reported
 from supervisor.cli.verbs import agent as verb
 from supervisor.cluster import dialer
@@ -57,10 +58,10 @@ def _run(args: argparse.Namespace) -> int:
     root = reader.state_root(environ)
     part = (_resumed(root) if guardian else None) or _begun(args, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
-    token = reader.prepare(run_dir, part.loaded.text, resumed=part.resumed)
+    token = reader.prepare(run_dir, part.loaded.text, part.origin, resumed=part.resumed)
     held = reader.claim(root, state_dir, run_dir)
     try:
-        inherited = _inherited(node, state_dir, part.loaded.digest)
+        inherited = _inherited(node, state_dir, part.loaded)
     except SupervisorError:
         os.close(held)
         raise
@@ -76,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
         )
-        assignment = assign(part.loaded.plan, part.loaded.digest, place)
+        assignment = assign(part.loaded.plan, part.loaded.digest, place, inherited.former)
         above = Messenger(guardian, mains)
         status = uvloop.run(_serve(assignment, token, above, inherited, life))
         if not life.units:
@@ -94,13 +95,17 @@ def _run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Which node of which run an agent is for. ``resumed``: another one was before it."""
+    """Which node of which run an agent is for; no ``origin``: it goes on after another agent."""
 
     loaded: Loaded
     node: str
     run_dir: Path
     state_dir: Path
-    resumed: bool
+    origin: Origin | None = None
+
+    @property
+    def resumed(self) -> bool:
+        return self.origin is None
 
 
 def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> _Part:
@@ -110,7 +115,7 @@ def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> 
     default = reader.default_run_dir(loaded.plan.name, environ)
     run_dir = Path(args.run_dir or default).resolve()
     state_dir = Path(directories.node_dir(root, str(run_dir), node))
-    return _Part(loaded, node, run_dir, state_dir, resumed=False)
+    return _Part(loaded, node, run_dir, state_dir, Origin(file=str(Path(args.file).absolute())))
 
 
 def _resumed(root: Path) -> _Part | None:
@@ -126,7 +131,7 @@ def _resumed(root: Path) -> _Part | None:
     if loaded is None:
         return None
     run_dir = reader.run_dir_of(state_dir)
-    return _Part(loaded, state_dir.name, run_dir, state_dir, resumed=True)
+    return _Part(loaded, state_dir.name, run_dir, state_dir)
 
 
 @dataclass(slots=True)
@@ -136,7 +141,7 @@ class _Life:
     units: bool
 
 
-def _inherited(node: str, state_dir: Path, digest: str) -> Ledger:
+def _inherited(node: str, state_dir: Path, loaded: Loaded) -> Ledger:
     """What an agent that is gone left running of the same plan; of another one it is ended."""
     found = bookkeeper.read(state_dir)
     above = found.guardian
@@ -145,13 +150,14 @@ def _inherited(node: str, state_dir: Path, digest: str) -> Ledger:
             f"cannot start an agent for {node}: one has just ended, and its guardian "
             f"(pid {above[0]}) starts it again"
         )
-    if found.plan == digest:
-        return found
-    if left := bookkeeper.end(found.notes.values()):
+    same = found.plan == loaded.digest
+    known = {unit.name for unit in loaded.plan.units if unit.node == node} if same else set()
+    notes = {name: note for name, note in found.notes.items() if name in known}
+    if left := bookkeeper.end(note for name, note in found.notes.items() if name not in known):
         raise SupervisorError(
             f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
         )
-    return Ledger()
+    return replace(found, notes=notes) if same else Ledger()
 
 
 async def _serve(

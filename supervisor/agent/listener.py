@@ -7,8 +7,6 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
-from supervisor.agent.announcer import Log
-
 
 class End(Protocol):
     """Begins the end of this node's units, and of all nodes' if wanted."""
@@ -21,13 +19,19 @@ class Listener:
     """The signals of one agent, from ``listen`` to ``close``."""
 
     def __init__(
-        self, end: End, hurry: Callable[[], None], sweep: Callable[[], None], log: Log
+        self,
+        end: End,
+        hurry: Callable[[], None],
+        reload: Callable[[], None],
+        sweep: Callable[[], None],
     ) -> None:
-        """``hurry``: for whoever says it twice; ``sweep``: reaps children that have ended."""
+        """``hurry``: for whoever says it twice; ``reload``: reads the plan again; ``sweep``: reaps
+        children that have ended.
+        """
         self._end = end
         self._hurry = hurry
+        self._reload = reload
         self._sweep = sweep
-        self._log = log
         self._terminations = 0
 
     def listen(self) -> None:
@@ -37,7 +41,7 @@ class Listener:
             loop.add_signal_handler(number, self._terminate, number.name)
         reason = "SIGUSR1 (wall time is near)"
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._end(reason, of_cluster=False))
-        loop.add_signal_handler(signal.SIGHUP, self._log.info, "SIGHUP ignored: nothing to reload")
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         # uvloop refuses a handler of its own for this one, though it starts no children here.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
 

@@ -25,7 +25,9 @@ from supervisor.agent.notifier import Notifier
 from supervisor.agent.operator import Operator
 from supervisor.agent.overseer import Overseer
 from supervisor.agent.publisher import Bell, Publisher
+from supervisor.agent.renewer import Renewer
 from supervisor.agent.repairer import Repairer
+from supervisor.agent.replanner import Hands, Replanner
 from supervisor.assignment.compile import Assignment
 from supervisor.cluster import finish, gate
 from supervisor.cluster.poller import Poller
@@ -68,8 +70,9 @@ class Agent:
         self.bell = Bell()
         self.publisher = Publisher(assignment, self.bell, messenger.pid)
         self.poller = Poller(
-            self.plan, assignment.digest, token, session, tasks, self._peer_changed
-        )
+            self.plan, assignment.digest, assignment.former, token, session, tasks,
+            self._peer_changed,
+        )  # fmt: skip
         self.gates = Gatekeeper(assignment, self.publisher, self.poller, tasks, self._react_soon)
         self._log = log
         self._spawner = Spawner()
@@ -115,6 +118,7 @@ class Agent:
             tell,
             inherited=bool(inherited.notes),
         )
+        self._renewer = Renewer(assignment, self._runners, self.publisher, self.poller, self.gates)
         self._bouncer = Bouncer(self.plan, self._runners, self.gates.look)
         self._repairers = [
             Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
@@ -126,6 +130,12 @@ class Agent:
             self.plan, self._runners, collector, tasks, self.gates.look, self._publish
         )
         self.operator = Operator(self._runners, self.publisher)
+        hands = Hands(
+            self._check_way, self._make_way, self.operator, self._bookkeeper, self.gates.look
+        )
+        self.replanner = Replanner(
+            assignment, self.publisher, self.poller, hands, self.bell, tasks, log
+        )
         found = {name: runner.facts.state for name, runner in self._runners.items()}
         self.counter = Counter(found, clock.monotonic())
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
@@ -166,7 +176,7 @@ class Agent:
         """
         close_inherited()
         become_subreaper()
-        ears = Listener(self.end, self._ender.hurry, self._reaper.sweep, log=self._log)
+        ears = Listener(self.end, self._ender.hurry, self.replanner.hear, self._reaper.sweep)
         ears.listen()
         self._bookkeeper.open()
         self._messenger.on_gone = self._lose_guardian
@@ -207,12 +217,18 @@ class Agent:
 
         Raises SupervisorError where there is no guardian, or the code can't be loaded any more.
         """
+        await self._check_way()
+        self._make_way()
+
+    async def _check_way(self) -> None:
         if self._messenger.pid is None:
             raise SupervisorError(f"cannot reload the agent of {self.node}: it has no guardian")
-        if self._end.is_set():
-            raise SupervisorError(f"cannot reload the agent of {self.node}: it ends its units")
         if (complaint := await self._spawner.complaint(TRIAL, TRIAL_S)) is not None:
             raise SupervisorError(f"cannot reload the agent of {self.node}: {complaint}")
+
+    def _make_way(self) -> None:
+        if self._end.is_set():
+            raise SupervisorError(f"cannot reload the agent of {self.node}: it ends its units")
         self._log.info("making way for a new agent")
         self.leaves_units = True
         self._messenger.say(REPLACE)
@@ -245,7 +261,8 @@ class Agent:
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
-        return self.gates.reason(unit, first=first) or self._ganger.reason(unit)
+        reason = self._renewer.reason or self.gates.reason(unit, first=first)
+        return reason or self._ganger.reason(unit)
 
     def before_spawn(self, unit: str) -> None:
         """nginx finds its configuration and directories ready."""
@@ -281,7 +298,10 @@ class Agent:
         balancer = self._balancers.get(name)
         unusable = balancer.unusable() if balancer else self._drainer.unlisted(name)
         upstreams = balancer.upstreams() if balancer else None
-        report = picture.unit_report(runner.unit.plan, runner.facts, unusable, upstreams)
+        report = picture.unit_report(
+            runner.unit.plan, runner.facts, unusable, upstreams, runner.made,
+            outdated=runner.outdated,
+        )  # fmt: skip
         self.publisher.publish(self._examiner.stamped(self._ganger.stamped(report)))
 
     def _balance(self) -> None:
@@ -310,6 +330,7 @@ class Agent:
         self._react_soon()
         self._overseer.follow(self.poller.peers[node])
         self._obey(self.poller.peers[node])
+        self.replanner.consider(self.poller.peers[node])
 
     def _react_soon(self) -> None:
         self._reaction_due.set()
@@ -322,10 +343,12 @@ class Agent:
             self._look_around()
 
     def _own_gate(self, unit: str) -> str | None:
-        return self.gates.reason(unit, first=self._runners[unit].facts.run == 0)
+        first = self._runners[unit].facts.run == 0
+        return self._renewer.reason or self.gates.reason(unit, first=first)
 
     def _look_around(self) -> None:
         self._balance()
+        self._renewer.follow()
         for name in self._ganger.units:
             self._publish(name)
         self._examiner.follow()

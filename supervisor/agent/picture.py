@@ -7,19 +7,28 @@ from supervisor.plan.model import PlanUnit
 from supervisor.units import states
 from supervisor.units.facts import Facts
 
+OUTDATED = "its plan has changed; it begins anew when its turn comes"
+
 
 def unit_report(
     unit: PlanUnit,
     facts: Facts,
     unusable: str | None = None,
     upstreams: tuple[str, ...] | None = None,
+    made: str = "",
+    *,
+    outdated: bool = False,
 ) -> UnitReport:
     """``unusable``: why the unit can't be used although it is RUNNING, if so. ``upstreams``: the
-    routers that an nginx passes requests to, if that is known.
+    routers that an nginx passes requests to, if that is known. ``made``: the fingerprint of what
+    its last run was started as; ``outdated``: that is another thing by now.
     """
     state = states.public(facts.state)
     last = facts.last_exit
-    reasons = (states.reason_of(facts.state) or facts.detail or unusable, facts.log_problem)
+    settled = facts.run == 0 or state in ("STOPPED", "EXITED")
+    waits = "" if not outdated or settled else OUTDATED
+    why = states.reason_of(facts.state) or facts.detail or unusable
+    reasons = (why, waits, facts.log_problem)
     reason = "; ".join(filter(None, reasons))
     return UnitReport(
         name=unit.name,
@@ -43,4 +52,5 @@ def unit_report(
         if last
         else None,
         upstreams=upstreams,
+        made=made,
     )

@@ -60,6 +60,7 @@ class Publisher:
         self._sequence = 0
         self._ending: str | None = None
         self.ends_cluster = False
+        self._level, self._turn = True, None  # type: tuple[bool, str | None]
         self._agent = AgentReport(
             pid=os.getpid(),
             guardian_pid=guardian_pid,
@@ -95,6 +96,12 @@ class Publisher:
         self.ends_cluster |= of_cluster
         self._changed()
 
+    def publish_renewal(self, *, level: bool, turn: str | None) -> None:
+        """Tells whether every node has the plan, and which router may begin anew by it."""
+        if (level, turn) != (self._level, self._turn):
+            self._level, self._turn = level, turn
+            self._changed()
+
     def report(self) -> Report:
         """What is known right now."""
         return Report(
@@ -108,6 +115,9 @@ class Publisher:
             ends_cluster=self.ends_cluster,
             agent=self._agent,
             units=tuple(self.units.values()),
+            former=self._assignment.former,
+            level=self._level,
+            turn=self._turn,
         )
 
     def _changed(self) -> None:

@@ -18,6 +18,7 @@ from supervisor import clock
 from supervisor.agent.main import Agent
 from supervisor.agent.operator import COMMANDS
 from supervisor.agent.publisher import Bell
+from supervisor.agent.replanner import complaint
 from supervisor.api import openapi, view
 from supervisor.api.doorkeeper import LINK_S, Doorkeeper
 from supervisor.api.observer import Observer
@@ -26,7 +27,7 @@ from supervisor.api.streamer import Streamer
 from supervisor.assignment.compile import log_path
 from supervisor.cluster.report import UnitReport, to_json
 from supervisor.errors import NothingThere, SupervisorError
-from supervisor.plan import typed
+from supervisor.plan import changes, typed
 from supervisor.units.inspector import holder
 
 # How long an agent that ends stays for followers that have not shown to have its last report.
@@ -190,7 +191,17 @@ class Server:
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=str(error)) from None
                 return web.json_response({"replaced": self._agent.publisher.incarnation})
-        raise web.HTTPBadRequest(text='the body must be {"agent": true}')
+            case {"plan": None | str() as file, "dry_run": bool(dry)}:
+                planner = self._agent.replanner
+                try:
+                    loaded, found = await (planner.preview if dry else planner.change)(file)
+                except SupervisorError as error:
+                    raise web.HTTPConflict(text=complaint(error)) from None
+                return web.json_response({"plan": loaded.digest, **changes.to_json(found)})
+        raise web.HTTPBadRequest(
+            text='the body must be {"agent": true} or {"plan": FILE or null, "dry_run": true or '
+            "false}"
+        )
 
     async def _link(self, _: web.Request) -> web.Response:
         address, port = self._agent.assignment.address, self._agent.plan.control_port

@@ -7,11 +7,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from supervisor.cluster import gate
-from supervisor.cluster.report import Peer, Report, UnitReport
+from supervisor.cluster.report import Peer, Report, UnitReport, akin
 from supervisor.plan.model import Plan
 from supervisor.units.gpus import Gpu, use
 
-BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination")
+BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination", "made")
 SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
 
 
@@ -35,7 +35,7 @@ def status(
     nodes = [
         _own(own, gpus)
         if node.name == own.node
-        else _other(plan, own.plan, known.get(node.name, Peer(node.name)), now)
+        else _other(plan, own, known.get(node.name, Peer(node.name)), now)
         for node in plan.nodes
         if all_nodes or node.name == own.node
     ]
@@ -61,10 +61,11 @@ def _use(unit: UnitReport, gpus: Sequence[Gpu]) -> dict[str, Any] | None:
     return None if used is None else asdict(used)
 
 
-def _other(plan: Plan, digest: str, peer: Peer, now: float) -> dict[str, Any]:
+def _other(plan: Plan, own: Report, peer: Peer, now: float) -> dict[str, Any]:
     report = peer.report
     agent = {"pid": None, "guardian_pid": None, "incarnation": None, "version": None}
-    if report is None or (report.plan, report.node) != (digest, peer.node):
+    related = report is not None and akin(report, own.plan, own.former)
+    if report is None or not related or report.node != peer.node:
         units = [_planned(unit.name, plan, peer) for unit in plan.units if unit.node == peer.node]
     else:
         agent = asdict(report.agent)

@@ -49,12 +49,16 @@ class AssignedUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """Everything one agent has to run, and the plan it is part of (``digest``: its SHA-256)."""
+    """Everything one agent has to run, and the plan it is part of (``digest``: its SHA-256).
+
+    ``former``: the digests of the plans that the run had before, the latest first.
+    """
 
     plan: Plan
     digest: str
     place: Place
     units: tuple[AssignedUnit, ...]
+    former: tuple[str, ...] = ()
 
     @property
     def run_name(self) -> str:
@@ -67,12 +71,12 @@ class Assignment:
         return self.plan.address[self.place.node]
 
 
-def assign(plan: Plan, digest: str, place: Place) -> Assignment:
+def assign(plan: Plan, digest: str, place: Place, former: tuple[str, ...] = ()) -> Assignment:
     """The assignment of ``place.node``; raises SupervisorError when the plan lacks that node."""
     if place.node not in plan.address:
         raise SupervisorError(f"cannot assign units to {place.node}: the plan has no such node")
     units = tuple(_resolve(plan, unit, place) for unit in plan.units if unit.node == place.node)
-    return Assignment(plan=plan, digest=digest, place=place, units=units)
+    return Assignment(plan=plan, digest=digest, place=place, units=units, former=former)
 
 
 def log_path(run_dir: str, unit: PlanUnit) -> str:

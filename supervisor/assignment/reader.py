@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from supervisor.assignment import directories, viewing
+from supervisor.assignment import origin as origins
+from supervisor.assignment.origin import Origin
 from supervisor.errors import SupervisorError
 
 PLAN_FILE = "plan.yaml"
@@ -29,23 +31,48 @@ def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
     return Path("runs") / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
 
 
-def prepare(run_dir: Path, text: bytes, *, resumed: bool = False) -> str:
+def prepare(
+    run_dir: Path, text: bytes, origin: Origin | None = None, *, resumed: bool = False
+) -> str:
     """Makes the run directory with the plan's bytes in ``plan.yaml``; returns the run's token.
 
     Every agent of a run calls it, in any order and at once. A different plan that lies there is
     kept beside the new one, never lost; in a run that is ``resumed`` it stays, since somebody has
-    edited it meanwhile. Raises SupervisorError when the directory can't be used.
+    edited it meanwhile. ``origin``: what a reload reads again; without one, the plan itself. Raises
+    SupervisorError when the directory can't be used.
     """
     try:
         for name in ("logs", "events", "nginx"):
             (run_dir / name).mkdir(parents=True, exist_ok=True)
         if not (resumed and (run_dir / PLAN_FILE).exists()):
             _place_plan(run_dir, text)
+        if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
+            write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
         token = _token(run_dir)
         write_atomically(run_dir / VIEW_FILE, viewing.view_token(token).encode(), 0o600)
         return token
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
+
+
+def origin_of(run_dir: Path) -> Origin:
+    """What the plan of a run was made of: its own plan file where nothing else is known."""
+    with contextlib.suppress(OSError):
+        if found := origins.read((run_dir / origins.FILE).read_bytes()):
+            return found
+    return Origin(file=str(run_dir / PLAN_FILE))
+
+
+def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
+    """Makes another plan that of the run, also for agents that are still to hear of it.
+
+    The one that lies there is kept beside it. Raises SupervisorError when it can't be written.
+    """
+    try:
+        write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
+        _place_plan(run_dir, text)
+    except OSError as error:
+        raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None
 
 
 def state_root(environ: Mapping[str, str]) -> Path:

@@ -27,7 +27,7 @@ VERBS: Mapping[str, str] = {
     "stop": "stop units and wait until nothing of them is left; routers leave nginx first",
     "restart": "stop units and start them again, routers one at a time so that the others serve",
     "signal": "send a signal to the main processes of units",
-    "reload": "put newly started agents in the place of those of this machine; their units run on",
+    "reload": "read the recipe or plan again and apply only what differs; all else runs on",
     "shutdown": "stop this node's agent and its units, or the whole cluster's",
     "completion": "print a script with which a shell completes verbs, options and names of units",
     "version": "print the version",

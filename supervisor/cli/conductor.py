@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from supervisor.assignment import reader
+from supervisor.assignment.origin import Origin
 from supervisor.cli import fitter, verdict
 from supervisor.cli.benchmarker import Benchmarker
 from supervisor.cli.starter import Agents, alone, loopback_nodes, refuse_busy_ports
@@ -63,7 +64,7 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         refuse_busy_ports(plan)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
-        reader.prepare(run_dir, loaded.text)
+        reader.prepare(run_dir, loaded.text, _origin(args))
         say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
         agents.start(plan, run_dir)
         return plan, run_dir
@@ -77,6 +78,15 @@ def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
         engine=args.engine,
         overrides=tuple(args.set),
         variant=args.variant,
+    )
+
+
+def _origin(args: argparse.Namespace) -> Origin:
+    return Origin(
+        file=str(Path(args.file).absolute()),
+        variant=args.variant,
+        overrides=tuple(args.set),
+        engine=args.engine,
     )
 
 

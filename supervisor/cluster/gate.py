@@ -63,6 +63,8 @@ def _lack(need: Need, look: Look, connects: Mapping[Path, str | None]) -> str | 
         why = f": {report.reason}" if report.state == "RUNNING" and report.reason else ""
         return f"{need.unit} ({report.state} on {report.node}{why})"
     for port in need.ports:
+        if port not in report.ports:
+            return f"{need.unit} (its node has no port {port} for it yet)"
         where = f"{report.node}:{report.ports[port]}"
         if (need.unit, port) not in connects:
             return f"{need.unit} (connecting to {where})"

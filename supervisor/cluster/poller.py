@@ -6,14 +6,14 @@ import asyncio
 import errno
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import aiohttp
 
 from supervisor import clock
 from supervisor.cluster import signature
-from supervisor.cluster.report import NOT_ASKED, Peer, Report, from_json
+from supervisor.cluster.report import NOT_ASKED, Peer, Report, akin, from_json
 from supervisor.plan.model import Plan
 from supervisor.units.requester import cause
 
@@ -33,12 +33,16 @@ VISIT_S = 90.0
 
 
 class Poller:
-    """Peers that somebody here needs. ``on_change(node)`` is called when what is known changes."""
+    """Peers that somebody here needs. ``on_change(node)`` is called when what is known changes.
+
+    ``digest``: of the plan; ``former``: of those that the run had before.
+    """
 
     def __init__(
         self,
         plan: Plan,
         digest: str,
+        former: Collection[str],
         token: str,
         session: aiohttp.ClientSession,
         tasks: asyncio.TaskGroup,
@@ -46,6 +50,7 @@ class Poller:
     ) -> None:
         self._plan = plan
         self._digest = digest
+        self._former = former
         self._token = token
         self._session = session
         self._group = tasks
@@ -134,7 +139,7 @@ class Poller:
                 return NOT_ASKED
             case Report(cluster=cluster) if cluster != self._plan.name:
                 return f"its agent belongs to cluster {cluster}"
-            case Report(plan=plan) if plan != self._digest:
+            case Report(plan=plan) if not akin(report, self._digest, self._former):
                 return f"its agent runs another plan ({plan[:12]}, here {self._digest[:12]})"
             case Report(node=other) if other != node:
                 return f"its address leads to the agent of {other}"

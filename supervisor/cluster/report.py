@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,8 @@ class UnitReport:
     is ready). ``upstreams``: of an nginx, the routers it is known to pass requests to; None: not
     known, or no nginx.
     ``since``: start of the state, seconds since the epoch. ``started``: start of the process, in
-    seconds of the reporting node's monotonic clock, as ``Report.at`` is.
+    seconds of the reporting node's monotonic clock, as ``Report.at`` is. ``made``: the
+    fingerprint (``plan/changes.py``) of what its last run was started as; "": not known.
     """
 
     name: str
@@ -82,6 +83,7 @@ class UnitReport:
     standing: Standing | None = None
     order: Order | None = None
     examination: Examination | None = None
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,9 @@ class Report:
     """One node. ``sequence`` grows with every change; ``at``: monotonic seconds of the sender.
 
     ``ending`` tells why the node stops its units; ``ends_cluster``: all nodes are to do so.
+    ``former``: the digests of the plans that the run had before, the latest first. The first node
+    says of a changed plan whether every node has it (``level``), and which router may begin anew
+    (``turn``); see ``cluster/renewal.py``.
     """
 
     cluster: str
@@ -111,6 +116,9 @@ class Report:
     ends_cluster: bool
     agent: AgentReport
     units: tuple[UnitReport, ...]
+    former: tuple[str, ...] = ()
+    level: bool = True
+    turn: str | None = None
 
     @property
     def version(self) -> str:
@@ -120,6 +128,11 @@ class Report:
     def unit(self, name: str) -> UnitReport | None:
         """The unit of that name, if this node has it."""
         return next((unit for unit in self.units if unit.name == name), None)
+
+
+def akin(report: Report, digest: str, former: Collection[str]) -> bool:
+    """Whether a node has the plan with this digest, or one before or after it in the same run."""
+    return report.plan == digest or report.plan in former or digest in report.former
 
 
 NOT_ASKED = "not asked yet"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor import clock
+from supervisor.errors import SupervisorError
 from supervisor.units import note, scanner
 from supervisor.units.note import Note
 from supervisor.units.tree import Identity
@@ -26,6 +27,8 @@ from supervisor.units.tree import Identity
 LEDGER = "ledger"
 # Then it is written anew: a day of restarts every second stays below that.
 LARGEST_BYTES = 16 << 20
+# A node that missed more changes of the plan than that has to be started again.
+MOST_FORMER = 16
 # SIGKILL acts at once except on a process in an uninterruptible wait (state D).
 PROOF_S = 5.0
 LOOK_S = 0.01
@@ -33,7 +36,8 @@ LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What an agent that is gone left. ``plan``: the digest of what it ran.
+    """What an agent that is gone left. ``plan``: the digest of what it ran, or of what the next
+    one is to run; ``former``: those of the plans before it, the latest first.
 
     ``agent``: itself; ``guardian``: what would start the next one. ``ending``: why the units were
     being ended, if they were, and whether those of every node were to.
@@ -44,6 +48,7 @@ class Ledger:
     guardian: Identity | None = None
     notes: Mapping[str, Note] = field(default_factory=dict)
     ending: tuple[str, bool] | None = None
+    former: tuple[str, ...] = ()
 
 
 class Bookkeeper:
@@ -54,39 +59,49 @@ class Bookkeeper:
     ) -> None:
         """``plan``: its digest. ``guardian``: the pid of this agent's, if it has one."""
         self._path = Path(state_dir, LEDGER)
-        self._head = json.dumps(
-            {
-                "boot": _boot(),
-                "plan": plan,
-                "agent": _identity(os.getpid()),
-                "guardian": _identity(guardian),
-            }
-        )
+        self._plan, self._former = plan, inherited.former
+        self._agent, self._guardian = _identity(os.getpid()), _identity(guardian)
         self._notes = dict(inherited.notes)
         self._ending = inherited.ending
         self._file = -1
         self._size = 0
 
-    def open(self) -> None:
-        """Begins a ledger with what is known. A full disk is no reason not to run anything."""
-        lines = [self._head, *map(note.write, self._notes.values())]
+    def open(self) -> bool:
+        """Begins a ledger with what is known. A full disk is no reason not to run anything, and
+        makes it False.
+        """
+        lines = [self._head(), *map(note.write, self._notes.values())]
         if self._ending is not None:
             lines.append(_end_line(*self._ending))
         text = "".join(f"{line}\n" for line in lines).encode()
         aside = self._path.with_name(f"{LEDGER}.new")
         self.close()
+        self._size = len(text)
         with contextlib.suppress(OSError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
             self._file = os.open(aside, flags, 0o600)
             os.write(self._file, text)
             aside.replace(self._path)
-        self._size = len(text)
+            return True
+        return False
 
     def close(self) -> None:
         """Lets go of the file, which stays."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def adopt(self, plan: str) -> None:
+        """The next agent is to run another plan: that is so from one moment to the next.
+
+        Raises SupervisorError where it can't be noted; then nothing has changed.
+        """
+        before = (self._plan, self._former)
+        former = tuple(one for one in (self._plan, *self._former) if one != plan)
+        self._plan, self._former = plan, former[:MOST_FORMER]
+        if not self.open():
+            self._plan, self._former = before
+            raise SupervisorError(f"cannot write {self._path}")
 
     def note(self, new: Note) -> None:
         """From now on this is what is known of its unit."""
@@ -97,6 +112,17 @@ class Bookkeeper:
         """The units are being ended, which another agent has to go on with."""
         self._ending = (reason, of_cluster)
         self._append(_end_line(reason, of_cluster))
+
+    def _head(self) -> str:
+        return json.dumps(
+            {
+                "boot": _boot(),
+                "plan": self._plan,
+                "former": self._former,
+                "agent": self._agent,
+                "guardian": self._guardian,
+            }
+        )
 
     def _append(self, line: str) -> None:
         if self._size > LARGEST_BYTES:
@@ -127,20 +153,21 @@ def left_under(root: Path, guardian: int) -> Path | None:
 
 
 def _parsed(lines: Iterable[bytes]) -> Ledger:
-    plan, agent, guardian, notes, ending = "", None, None, {}, None
+    plan, agent, guardian, notes, ending, former = "", None, None, {}, None, ()
     for line in lines:
         # The last line may be cut off: its writer was killed, and did nothing after it.
         with contextlib.suppress(ValueError):
             match json.loads(line):
-                case {"boot": boot, "plan": str(plan), "agent": below, "guardian": above}:
+                case {"boot": boot, "plan": str(plan), "agent": below, "guardian": above} as head:
                     if boot != _boot():
                         return Ledger()
+                    former = tuple(head.get("former", ()))
                     agent, guardian = _read_identity(below), _read_identity(above)
                 case {"ending": str(reason), "of_cluster": bool(everywhere)}:
                     ending = (reason, everywhere)
                 case {"unit": str(unit)} as values:
                     notes[unit] = note.read(values)
-    return Ledger(plan, agent, guardian, notes, ending)
+    return Ledger(plan, agent, guardian, notes, ending, former)
 
 
 def end(notes: Iterable[Note]) -> list[int]:

@@ -65,6 +65,8 @@ class Stop:
 class Restart:
     """It is wanted up afresh: whatever runs is ended first, and past failures are forgotten."""
 
+    reason: str = "restart requested"
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -235,8 +237,8 @@ def step(state: State, event: Event, ctx: Context) -> Step:
             return _on_start(state, ctx)
         case Stop():
             return _on_stop(state, ctx)
-        case Restart():
-            return _on_restart(state, ctx)
+        case Restart(reason=reason):
+            return _on_restart(state, reason, ctx)
         case Tick():
             return _on_tick(state, ctx)
         case GateChanged():
@@ -296,10 +298,10 @@ def _on_stop(state: State, ctx: Context) -> Step:
     assert_never(state)
 
 
-def _on_restart(state: State, ctx: Context) -> Step:
+def _on_restart(state: State, reason: str, ctx: Context) -> Step:
     match state:
         case Starting() | Running() | Unhealthy():
-            return _end(state, Then.RESTART, "restart requested", ctx)
+            return _end(state, Then.RESTART, reason, ctx)
         case Waiting():
             return _attempt((), ctx)
         case _:

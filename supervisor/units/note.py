@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor.units import notation
-from supervisor.units.facts import LastExit, Place
+from supervisor.units.facts import Facts, LastExit, Place
 from supervisor.units.states import ExitStatus, State
 from supervisor.units.tree import Identity
 
@@ -21,6 +21,7 @@ class Note:
     ``main``: its main process, None while that is not known; ``tag``: what all of the run carry,
     noted before the process is there. ``log``: where the run's output begins. ``ended``: the main
     process is gone, not yet all of its tree. ``was_ready``: it has been RUNNING, in whatever run.
+    ``made``: the fingerprint (``plan/changes.py``) of what the run was started as; "": not known.
     """
 
     unit: str
@@ -34,6 +35,21 @@ class Note:
     ended: bool
     was_ready: bool
     last_exit: LastExit | None
+    made: str = ""
+
+    @property
+    def facts(self) -> Facts:
+        """What an agent that takes the unit over knows of it."""
+        alive = self.main is not None and not self.ended
+        return Facts(
+            state=self.state,
+            pid=self.main[0] if self.main and alive else None,
+            run=self.run,
+            since=self.since,
+            started=self.spawned if alive else None,
+            detail="",
+            last_exit=self.last_exit,
+        )
 
 
 def write(note: Note) -> str:
@@ -51,6 +67,7 @@ def write(note: Note) -> str:
         "ended": note.ended,
         "was_ready": note.was_ready,
         "last": [last.status.code, last.status.signal, last.at] if last else None,
+        "made": note.made,
     }
     return json.dumps(values, separators=(",", ":"), allow_nan=False)
 
@@ -71,6 +88,7 @@ def read(values: Mapping[str, Any]) -> Note:
             ended=values["ended"],
             was_ready=values["was_ready"],
             last_exit=LastExit(ExitStatus(last[0], last[1]), last[2]) if last else None,
+            made=values.get("made", ""),
         )
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"no note of this version: {values!r}") from error

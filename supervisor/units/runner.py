@@ -12,6 +12,7 @@ from typing import Protocol
 from supervisor import clock
 from supervisor.assignment.compile import RUN_VARIABLE, AssignedUnit
 from supervisor.errors import SupervisorError
+from supervisor.plan import changes
 from supervisor.units import lifecycle, reaper, scanner, states
 from supervisor.units.asker import Subject
 from supervisor.units.bookkeeper import Bookkeeper
@@ -90,25 +91,17 @@ class Runner:
         gpus = unit.plan.gpus if unit.bind == "any" else ()
         self._inspector = Inspector(unit.address, unit.bind, unit.plan.ports, gpus)
         self._oom_kills = 0
-        self._was_ready = False
+        self._fingerprint = changes.fingerprint(unit.plan)
+        self._was_ready, self.made = False, ""
         self._log: Place | None = None
         self.recorder = Recorder(unit, self._log_told)
         self._given_up = False
 
     def restore(self, note: Note) -> None:
         """Takes in what an agent that is gone knew; ``resume`` goes on with it."""
-        alive = note.main is not None and not note.ended
-        self.facts = Facts(
-            state=note.state,
-            pid=note.main[0] if note.main and alive else None,
-            run=note.run,
-            since=note.since,
-            started=note.spawned if alive else None,
-            detail="",
-            last_exit=note.last_exit,
-        )
+        self.facts = note.facts
         self._main, self._tag, self._taken_over = note.main, note.tag, True
-        self._log, self._was_ready = note.log, note.was_ready
+        self._log, self._was_ready, self.made = note.log, note.was_ready, note.made
 
     def resume(self) -> None:
         """Goes on where ``restore`` left it: watches what runs, and does what was left undone."""
@@ -154,6 +147,11 @@ class Runner:
             case states.Stopping(kills=kills):
                 self._perform(lifecycle.Kill(run) if kills else lifecycle.Terminate(run))
 
+    @property
+    def outdated(self) -> bool:
+        """Whether its last run was started by an earlier plan that made it otherwise."""
+        return self.made not in ("", self._fingerprint)
+
     def tell(self, event: lifecycle.Event) -> None:
         """Puts an event into the inbox; it is dealt with after those before it."""
         self._inbox.put_nowait(event)
@@ -197,6 +195,7 @@ class Runner:
                 after, effects = lifecycle.step(before, event, context)
         if any(isinstance(effect, lifecycle.Spawn) for effect in effects):
             self._main, self._tag = None, self._host.spawner.next_tag()
+            self.made = self._fingerprint
         if after != before:
             self._remember(Transition(self.unit.name, event, before, after, context))
         for effect in effects:
@@ -229,12 +228,8 @@ class Runner:
             self.facts = replace(self.facts, state=transition.after)
             return
         same_word = states.public(transition.before) == states.public(transition.after)
-        self.facts = replace(
-            self.facts,
-            state=transition.after,
-            since=self.facts.since if same_word else clock.wall(),
-            detail="",
-        )
+        since = self.facts.since if same_word else clock.wall()
+        self.facts = replace(self.facts, state=transition.after, since=since, detail="")
         self._write()
         self._hooks.changed(self.unit.name, transition)
 
@@ -253,6 +248,7 @@ class Runner:
             ended=self._main is not None and facts.pid is None,
             was_ready=self._was_ready,
             last_exit=facts.last_exit,
+            made=self.made,
         )
         self._host.bookkeeper.note(note)
 
@@ -353,15 +349,15 @@ class Runner:
 
     def _say(self, detail: str) -> None:
         """Shows how a unit that starts gets on."""
-        if detail != self.facts.detail:
-            self.facts = replace(self.facts, detail=detail)
-            self._hooks.changed(self.unit.name, None)
+        self._show(replace(self.facts, detail=detail))
 
     def _log_told(self, problem: str) -> None:
-        if problem == self.facts.log_problem:
-            return
-        self.facts = replace(self.facts, log_problem=problem)
-        self._hooks.changed(self.unit.name, None)
+        self._show(replace(self.facts, log_problem=problem))
+
+    def _show(self, facts: Facts) -> None:
+        if facts != self.facts:
+            self.facts = facts
+            self._hooks.changed(self.unit.name, None)
 
     def _main_ended(self, run: int, status: ExitStatus) -> None:
         self._process = None

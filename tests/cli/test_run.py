@@ -60,7 +60,9 @@ def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):
     done = pdsup("run", "--", "sh", "-c", script)
     assert done.returncode == 0
     assert "node1 could not be asked for " in done.stderr
-    assert {one["kind"] for one in record(cluster)["incidents"]} == {"node"}
+    incidents = record(cluster)["incidents"]
+    assert [one for one in incidents if one["kind"] != "node"] == []
+    assert incidents
 
 
 def test_a_benchmark_during_which_nginx_lost_a_router_is_tainted_by_its_reloads(agents, pdsup):

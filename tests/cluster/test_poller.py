@@ -84,7 +84,7 @@ def cluster(plan, digest, report):
             await peer.start()
         try:
             async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-                poller = Poller(plan, digest, TOKEN, session, tasks, news.append)
+                poller = Poller(plan, digest, (), TOKEN, session, tasks, news.append)
                 try:
                     yield SimpleNamespace(
                         poller=poller, peer=peer, news=news, look=lambda: poller.peers["node1"]

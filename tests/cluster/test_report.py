@@ -98,7 +98,7 @@ def test_the_refusal_is_one_short_printable_line_whatever_the_report_holds(wire,
 
 def test_a_report_that_lacks_something_is_refused(wire):
     whole = json.loads(wire())
-    for key in whole:
+    for key in whole.keys() - {"former", "level", "turn"}:  # which only a changed plan needs
         with pytest.raises(ValueError, match=f"version: {key}"):
             from_json(json.dumps({k: v for k, v in whole.items() if k != key}))
 

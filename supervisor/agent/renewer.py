@@ -1,0 +1,83 @@
+"""Lets the units of one node begin anew that the plan has changed while they ran.
+
+What it decides is in ``cluster/renewal.py``. Which runs are outdated stands in the notes about
+them, so an agent that is killed meanwhile is followed by one that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supervisor.agent.gatekeeper import Gatekeeper
+from supervisor.agent.publisher import Publisher
+from supervisor.assignment.compile import Assignment
+from supervisor.cluster import renewal
+from supervisor.cluster.poller import Poller
+from supervisor.plan import changes
+from supervisor.units import lifecycle, states
+from supervisor.units.runner import Runner
+
+ANEW = lifecycle.Restart("the plan has changed")
+
+
+class Renewer:
+    """The outdated units of one node. It does nothing in a run whose plan was never changed."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        runners: Mapping[str, Runner],
+        publisher: Publisher,
+        poller: Poller,
+        gates: Gatekeeper,
+    ) -> None:
+        self._plan = assignment.plan
+        self._digest = assignment.digest
+        self._changed = bool(assignment.former)
+        self._node = assignment.place.node
+        self._runners = runners
+        self._publisher = publisher
+        self._poller = poller
+        self._gates = gates
+        self._told: dict[str, int] = {}
+        routers = [unit for unit in self._plan.units if self._changed and unit.kind == "router"]
+        self._routers = {unit.name: changes.fingerprint(unit) for unit in routers}
+        self.reason = renewal.WAITS if self._changed else None
+        if self._changed:  # before anybody reads this agent's first report
+            publisher.publish_renewal(level=False, turn=None)
+
+    def follow(self) -> None:
+        """Takes in what the nodes report; ``reason``: why nothing may start by the plan yet."""
+        if not self._changed:
+            return
+        self.reason = renewal.behind(self._plan, self._digest, self._node, self._poller.peers)
+        first = self._plan.nodes[0].name
+        if self._node == first:
+            turn = None if self.reason else renewal.turn(self._routers, self._gates.look)
+            self._publisher.publish_renewal(level=self.reason is None, turn=turn)
+        else:
+            leader = self._poller.peers.get(first)
+            turn = leader.usable.turn if leader and leader.usable else None
+        if self.reason is None:
+            for name, runner in self._runners.items():
+                if runner.outdated:
+                    self._renew(name, runner, turn)
+
+    def _renew(self, name: str, runner: Runner, turn: str | None) -> None:
+        state = runner.facts.state
+        if isinstance(state, states.Stopped | states.Ended | states.Waiting):
+            return
+        if self._told.get(name) == runner.facts.run:
+            return
+        serves = runner.unit.plan.kind == "router" and states.run_of(state) is not None
+        if serves and not self._may(name, turn):
+            return
+        self._told[name] = runner.facts.run
+        runner.tell(ANEW)
+
+    def _may(self, router: str, turn: str | None) -> bool:
+        """It is its turn, and it would not have to wait for a worker that is new."""
+        if router != turn:
+            return False
+        self._gates.inquire([(router, False)])
+        return self._gates.reason(router, first=False) is None

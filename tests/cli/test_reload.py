@@ -1,0 +1,166 @@
+"""``pdsup reload``: another plan, or other agents, under units that run on."""
+
+import json
+
+import pytest
+
+from supervisor.cli import renewal
+
+GUARDED = ("-m", "supervisor", "agent")
+
+
+@pytest.fixture
+def running(agents):
+    """A cluster of one node with the units ``a`` and ``b``."""
+    agents.start(agents.plan(agents.unit("a"), agents.unit("b")), program=GUARDED)
+    for unit in ("a", "b"):
+        agents.reaches("RUNNING", unit)
+    return agents
+
+
+def test_only_what_differs_begins_anew_and_that_is_told(running, pdsup):
+    b = running.look("b")["pid"]
+    running.plan(running.unit("a", env={"A": "1"}), running.unit("b"), running.unit("c"))
+    told = ["restart  a  node0  env", "add      c  node0", "1 unit unchanged"]
+    done = pdsup("reload", "--dry-run")
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, told, "")
+    done = pdsup("reload")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:3] == told
+    assert sorted(lines[3:]) == ["a: restarted", "c: added"]
+    assert (running.look("a")["run"], running.look("b")["pid"]) == (2, b)
+    assert pdsup("reload").stdout == "the plan has not changed\n"
+
+
+def test_as_json_it_is_one_value(running, pdsup):
+    running.plan(running.unit("a", env={"A": "1"}))
+    planned = json.loads(pdsup("reload", "--dry-run", "--json").stdout)
+    done = pdsup("reload", "--json")
+    assert done.returncode == 0
+    value = json.loads(done.stdout)
+    assert value["plan"] == planned["plan"] == json.loads(pdsup("status", "--json").stdout)["plan"]
+    units = {one["unit"]: one for one in value["units"]}
+    assert {name: (one["outcome"], one["ok"]) for name, one in units.items()} == {
+        "a": ("restarted", True),
+        "b": ("removed", True),
+    }
+    assert (units["a"]["run"], units["a"]["state"]) == (2, "RUNNING")
+    assert (value["unchanged"], value["settings"]) == (0, [])
+
+
+def test_what_does_not_work_by_the_new_plan_is_an_error(running, pdsup):
+    never = {"policy": "on-failure", "max_failures": 0}
+    running.plan(running.unit("a", "false", restart=never), running.unit("b"))
+    done = pdsup("reload")
+    assert done.returncode == 1
+    assert "a: ERROR (failed: FATAL, gave up after 1 failures" in done.stdout
+
+
+def test_what_takes_too_long_is_told_and_goes_on(running, pdsup):
+    running.plan(running.listener("a", delay=1000), running.unit("b"))
+    done = pdsup("reload", "--timeout", "5")
+    assert done.returncode == 124
+    assert "a: ERROR (not restarted in time: STARTING" in done.stdout
+
+
+def test_a_wrong_plan_is_refused_with_its_places(running, pdsup):
+    path = running.plan(running.unit("a", comand=["x"]))
+    done = pdsup("reload")
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert first == f"pdsup: cannot use {path}: 1 problem"
+    assert second.startswith(f"{path}:1:")
+    assert "did you mean command?" in second
+    assert pdsup("reload", "nowhere.yaml").returncode == 1
+
+
+def test_code_and_plan_are_not_reloaded_at_once(running, pdsup):
+    done = pdsup("reload", "--agent", "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leave --agent out" in done.stderr
+
+
+def test_new_agents_take_the_places_of_those_that_are_here(running, pdsup):
+    pid = running.look("a")["pid"]
+    before = running.status()["node0"]["agent"]["incarnation"]
+    done = pdsup("reload", "--agent", "--json")
+    assert (done.returncode, done.stderr) == (0, "node0: a new agent has taken over\n")
+    now = running.status()["node0"]["agent"]["incarnation"]
+    assert now != before
+    assert json.loads(done.stdout) == {
+        "agents": [{"node": "node0", "replaced": before, "incarnation": now}]
+    }
+    assert running.reaches("RUNNING", "a")["pid"] == pid
+
+
+def test_what_was_taken_over_and_ends_takes_nothing_of_another_run_of_the_same_name_with_it(
+    agents, pdsup, tmp_path
+):
+    """Its orphans are anywhere, so they are looked for among all processes."""
+    first, second = tmp_path / "run-1", tmp_path / "run-2"
+    plan = agents.plan(agents.unit("a"))
+    agents.run_dir = second
+    agents.start(agents.plan(agents.unit("a", node="node1"), nodes=2, name="other.yaml"), "node1")
+    other = agents.reaches("RUNNING", "a", "node1")["pid"]
+    agents.run_dir = first
+    agents.start(plan, program=GUARDED)
+    agents.reaches("RUNNING", "a")
+    assert pdsup("reload", "--agent", "--run-dir", str(first)).returncode == 0
+    assert pdsup("stop", "a", "--run-dir", str(first)).stdout == "a: stopped\n"
+    assert agents.reaches("RUNNING", "a", "node1")["pid"] == other
+
+
+def change(unit="a", what="restarted", node="node0", fields=("env",)):
+    return {"unit": unit, "kind": "service", "node": node, "what": what, "fields": list(fields)}
+
+
+def test_the_changes_are_a_table():
+    changes = [
+        change("prefill-0", fields=("command", "env")),
+        change("decode-0.0", node="node12", fields=("gang",)),
+        change("router-0", fields=[f"a-long-name-{index}" for index in range(9)]),
+        change("nginx", "updated", fields=("nginx",)),
+        change("decode-9", "added", "node1", ()),
+        change("decode-1", "removed", "node2", ()),
+    ]
+    assert renewal.table({"units": changes, "unchanged": 3, "settings": ["on_fatal"]}) == [
+        "restart  prefill-0   node0   command, env",
+        "restart  decode-0.0  node12  gang",
+        "restart  router-0    node0   a-long-name-0, a-long-name-1, a-long-na…",
+        "update   nginx       node0   nginx",
+        "add      decode-9    node1",
+        "remove   decode-1    node2",
+        "settings of the plan: on_fatal",
+        "3 units unchanged",
+    ]
+
+
+def unit(state="RUNNING", run=2, node="node0", **changes):
+    usual = {"name": "a", "ready": state == "RUNNING", "last_exit": None, "reason": ""}
+    return {**usual, "state": state, "run": run, "node": node, **changes}
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "now", "outcome"),
+    [
+        ("restarted", unit(run=1), unit(run=1), None),
+        ("restarted", unit(run=1), unit("STARTING"), None),
+        ("restarted", unit(run=1), unit(), "restarted"),
+        ("restarted", unit(run=1), unit("FATAL"), "failed"),
+        ("restarted", unit("FATAL", run=1), unit("FATAL", run=1), None),
+        ("restarted", unit("STOPPED", run=1), unit("STOPPED", run=1), "left STOPPED"),
+        ("restarted", unit(run=5, node="node1"), unit(run=1), "restarted"),
+        ("restarted", unit("UNKNOWN"), unit("UNKNOWN"), "left: its node can't be asked"),
+        ("restarted", unit(), unit("UNKNOWN"), None),
+        ("restarted", unit(), None, None),
+        ("updated", unit(), unit(), "updated"),
+        ("added", None, None, None),
+        ("added", None, unit("WAITING", 0), None),
+        ("added", None, unit(run=1), "added"),
+        ("removed", unit(), unit("STOPPING"), None),
+        ("removed", unit(), None, "removed"),
+    ],
+)
+def test_what_became_of_a_unit_is_told_when_it_is_so(what, before, now, outcome):
+    assert renewal.outcome(change(what=what), before, now) == outcome
