@@ -118,7 +118,9 @@ class Agent:
             tell,
             inherited=bool(inherited.notes),
         )
-        self._renewer = Renewer(assignment, self._runners, self.publisher, self.poller, self.gates)
+        self._renewer = Renewer(
+            assignment, self._runners, self.publisher, self.poller, self.gates, self._react_soon
+        )
         self._bouncer = Bouncer(self.plan, self._runners, self.gates.look)
         self._repairers = [
             Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
@@ -261,7 +263,7 @@ class Agent:
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
-        reason = self._renewer.reason or self.gates.reason(unit, first=first)
+        reason = self._renewer.reason(unit) or self.gates.reason(unit, first=first)
         return reason or self._ganger.reason(unit)
 
     def before_spawn(self, unit: str) -> None:
@@ -344,7 +346,7 @@ class Agent:
 
     def _own_gate(self, unit: str) -> str | None:
         first = self._runners[unit].facts.run == 0
-        return self._renewer.reason or self.gates.reason(unit, first=first)
+        return self._renewer.reason(unit) or self.gates.reason(unit, first=first)
 
     def _look_around(self) -> None:
         self._balance()

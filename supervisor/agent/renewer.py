@@ -6,8 +6,10 @@ them, so an agent that is killed meanwhile is followed by one that goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 
+from supervisor import clock
 from supervisor.agent.gatekeeper import Gatekeeper
 from supervisor.agent.publisher import Publisher
 from supervisor.assignment.compile import Assignment
@@ -17,6 +19,9 @@ from supervisor.plan import changes
 from supervisor.units import lifecycle, states
 from supervisor.units.runner import Runner
 
+# A node that can be asked and does not take the plan in does not keep the others for ever: its
+# agent tells why, and what is in the way there is a matter of each unit's own start.
+PATIENCE_S = 120.0
 ANEW = lifecycle.Restart("the plan has changed")
 
 
@@ -30,7 +35,9 @@ class Renewer:
         publisher: Publisher,
         poller: Poller,
         gates: Gatekeeper,
+        on_change: Callable[[], None],
     ) -> None:
+        """``on_change`` is called when time makes a difference, as what is told does."""
         self._plan = assignment.plan
         self._digest = assignment.digest
         self._changed = bool(assignment.former)
@@ -42,23 +49,31 @@ class Renewer:
         self._told: dict[str, int] = {}
         routers = [unit for unit in self._plan.units if self._changed and unit.kind == "router"]
         self._routers = {unit.name: changes.fingerprint(unit) for unit in routers}
-        self.reason = renewal.WAITS if self._changed else None
+        self._behind = renewal.WAITS if self._changed else None
+        self._until = clock.monotonic() + PATIENCE_S
         if self._changed:  # before anybody reads this agent's first report
             publisher.publish_renewal(level=False, turn=None)
+            asyncio.get_running_loop().call_later(PATIENCE_S, on_change)
+
+    def reason(self, unit: str) -> str | None:
+        """Why a unit may not start yet that the plan makes otherwise than it was, or at all."""
+        return self._behind if self._behind and not self._runners[unit].is_as_planned else None
 
     def follow(self) -> None:
-        """Takes in what the nodes report; ``reason``: why nothing may start by the plan yet."""
+        """Takes in what the nodes report, and does what follows."""
         if not self._changed:
             return
-        self.reason = renewal.behind(self._plan, self._digest, self._node, self._poller.peers)
+        self._behind = None
+        if clock.monotonic() < self._until:
+            self._behind = renewal.behind(self._plan, self._digest, self._node, self._poller.peers)
         first = self._plan.nodes[0].name
         if self._node == first:
-            turn = None if self.reason else renewal.turn(self._routers, self._gates.look)
-            self._publisher.publish_renewal(level=self.reason is None, turn=turn)
+            turn = None if self._behind else renewal.turn(self._routers, self._gates.look)
+            self._publisher.publish_renewal(level=self._behind is None, turn=turn)
         else:
             leader = self._poller.peers.get(first)
             turn = leader.usable.turn if leader and leader.usable else None
-        if self.reason is None:
+        if self._behind is None:
             for name, runner in self._runners.items():
                 if runner.outdated:
                     self._renew(name, runner, turn)

@@ -148,6 +148,11 @@ class Runner:
                 self._perform(lifecycle.Kill(run) if kills else lifecycle.Terminate(run))
 
     @property
+    def is_as_planned(self) -> bool:
+        """Whether its last run was started as the plan has it now."""
+        return self.made == self._fingerprint
+
+    @property
     def outdated(self) -> bool:
         """Whether its last run was started by an earlier plan that made it otherwise."""
         return self.made not in ("", self._fingerprint)
