@@ -96,6 +96,8 @@ class Terminal:
             [sys.executable, "-m", "supervisor", *words],
             env=environ, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True, cwd=cwd,
+            # Ignored here when these tests run in the background of a shell.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         os.close(theirs)
         self.seen = b""

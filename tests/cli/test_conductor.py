@@ -69,7 +69,7 @@ def up(monkeypatch, unit, capsys):
         monkeypatch.setattr(conductor, "Watcher", Watched)
         monkeypatch.setattr(conductor, "loopback_nodes", lambda draft: ADDRESSES)
         monkeypatch.setattr(conductor, "refuse_busy_ports", lambda plan: None)
-        monkeypatch.setattr(conductor.reader, "prepare", lambda run_dir, text: None)
+        monkeypatch.setattr(conductor.reader, "prepare", lambda run_dir, text, origin: None)
         monkeypatch.setattr(fitter, "width", lambda stream: width)
         monkeypatch.chdir(CONFIGS)
         code = main(["up", "demo.yaml", "--run-dir", "/runs/demo-20261123-120000"])

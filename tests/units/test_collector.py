@@ -48,6 +48,9 @@ def victim(address: str) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout.readline() == "up\n"
         os.killpg(process.pid, signal.SIGSTOP)
+        whole = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        while any(one.status() != psutil.STATUS_STOPPED for one in whole):
+            time.sleep(0.01)  # it takes effect when they are next given a processor
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
