@@ -6,13 +6,15 @@ It is written beside the code that answers; a test asks every question in it and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from supervisor import __version__
 from supervisor.api import schemas
 from supervisor.api.schemas import INTEGER, NUMBER, TEXT, TRUTH, Schema, by_name, maybe, ref, table
 from supervisor.assignment import viewing
 from supervisor.cluster import signature
+from supervisor.plan.changes import What
+from supervisor.plan.model import Kind
 
 JSON, PLAIN = "application/json", "text/plain"
 PATH = "/v1/openapi.json"
@@ -159,14 +161,13 @@ def _for_local(commands: list[str]) -> _Values:
     del log["responses"]["401"]
     log["security"] = []
     link = table(url=TEXT, address=TEXT, port=INTEGER, seconds=NUMBER)
-    reload = table(agent={"const": True})
     ending = table(ending={"const": True})
     return {
         "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
         "/v1/units": _post("command", "Tells units something. What comes of it is in the status.",
                            _told(), _orders(commands), {**missing, **refused}),
-        "/v1/reload": _post("reload", "Puts a new agent in the place of this one; units run on.",
-                            table(replaced=TEXT), reload, refused),
+        "/v1/reload": _post("reload", "Another agent, or another plan, while units run on.",
+                            _reloaded(), _reload(), refused),
         "/v1/link": _post("link", "A link to the live page, good for one visit.", link),
         "/v1/shutdown": _post("shutdown", "Begins the end of this node, or of the cluster.",
                               ending, table(all=TRUTH), {"400": refused["400"]}),
@@ -181,6 +182,20 @@ def _orders(commands: list[str]) -> Schema:
             table(command={"const": "signal"}, signal=INTEGER, units=units),
         ]
     }
+
+
+def _reload() -> Schema:
+    return {"oneOf": [table(agent={"const": True}), table(plan=maybe(TEXT), dry_run=TRUTH)]}
+
+
+def _reloaded() -> Schema:
+    """The incarnation of the agent that goes; or what differs in the plan with this digest."""
+    what = {"enum": list(get_args(What))}
+    kind = {"enum": list(get_args(Kind))}
+    unit = table(unit=TEXT, kind=kind, node=TEXT, what=what, fields=schemas.rows(TEXT))
+    units, settings = schemas.rows(unit), schemas.rows(TEXT)
+    changed = table(plan=TEXT, units=units, unchanged=INTEGER, settings=settings)
+    return {"anyOf": [table(replaced=TEXT), changed]}
 
 
 def _told() -> Schema:

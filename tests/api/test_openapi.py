@@ -1,7 +1,9 @@
 """The OpenAPI document says what the API really answers."""
 
+import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ from supervisor.agent.operator import COMMANDS
 from supervisor.api import observer, openapi
 from supervisor.api import server as server_module
 from supervisor.api.server import Server
+from supervisor.plan import writer
 
 DOCUMENT = openapi.document(COMMANDS)
 OPERATIONS = {
@@ -146,7 +149,11 @@ REFUSED = {
         ("/v1/units", {"command": "fly", "units": []}, 400),
         ("/v1/units", {"command": "stop", "units": ["nothing"]}, 404),
     ],
-    "reload": [("/v1/reload", {"agent": True}, 409), ("/v1/reload", {}, 400)],
+    "reload": [
+        ("/v1/reload", {"agent": True}, 409),
+        ("/v1/reload", {"plan": "/nowhere", "dry_run": True}, 409),
+        ("/v1/reload", {"plan": None}, 400),
+    ],
     "shutdown": [("/v1/shutdown", {}, 400)],
 }
 
@@ -192,6 +199,20 @@ async def test_a_command_and_its_answer_are_as_they_are_described(serving, name,
         answer = await s.local(path, method, data=json.dumps(body))
         assert answer.status == 200, answer.body
         fits_answer(name, answer)
+
+
+async def test_what_a_changed_plan_would_bring_is_as_it_is_described(serving):
+    body = {"plan": None, "dry_run": True}
+    fits(OPERATIONS["reload"][2]["requestBody"]["content"][openapi.JSON]["schema"], body)
+    async with serving() as s:
+        first, *others = s.agent.plan.units
+        units = (dataclasses.replace(first, env={"A": "1"}), *others[:-1])
+        changed = dataclasses.replace(s.agent.plan, units=units, on_fatal="stop-cluster")
+        Path(s.agent.assignment.place.run_dir, "plan.yaml").write_bytes(writer.write(changed))
+        answer = await s.local("/v1/reload", "POST", data=json.dumps(body))
+        assert answer.status == 200, answer.body
+        fits_answer("reload", answer)
+        assert {one["what"] for one in json.loads(answer.body)["units"]} == {"restarted", "removed"}
 
 
 @pytest.mark.parametrize(
