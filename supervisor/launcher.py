@@ -24,6 +24,7 @@ from typing import TextIO, cast
 import aiohttp
 import uvloop
 
+from supervisor.agent import listener
 from supervisor.agent.announcer import Log
 from supervisor.agent.main import Agent
 from supervisor.api.server import Server
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    listener.hold()
     _raise_descriptor_limit()
     guardian = os.environ.pop(messenger.VARIABLE, None)  # it is not the units'
     environ = dict(os.environ)

@@ -66,6 +66,7 @@ class Replanner:
         self._group = tasks
         self._log = log
         self._task: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
 
     async def preview(self, file: str | None) -> tuple[Loaded, Difference]:
@@ -106,13 +107,15 @@ class Replanner:
             return loaded, found
         self._refuse_if_alone()
         await self._keep(loaded)
+        self._refuse_if_under_way()
         reader.replace_plan(self._run_dir, loaded.text, origin)
         self._begin(self._go_over(loaded))
         return loaded, found
 
     def hear(self) -> None:
         """Somebody sent SIGHUP: whatever comes of it stands in the log."""
-        self._group.create_task(self._reported(self._change_if_needed()))
+        if self._hearing is None or self._hearing.done():  # the guardian passes it on, too
+            self._hearing = self._group.create_task(self._reported(self._change_if_needed()))
 
     async def _change_if_needed(self) -> None:
         loaded, _ = await self.change(None)
@@ -141,10 +144,13 @@ class Replanner:
         except SupervisorError as error:
             self._log.warning("cannot take in the changed plan", cause=complaint(error))
 
-    def _refuse_if_alone(self) -> None:
-        """An agent that nobody starts again can't follow."""
+    def _refuse_if_under_way(self) -> None:
         if self._task is not None and not self._task.done():
             raise SupervisorError("cannot reload the plan: a change of it is under way")
+
+    def _refuse_if_alone(self) -> None:
+        """An agent that nobody starts again can't follow."""
+        self._refuse_if_under_way()
         for peer in self._poller.peers.values():
             report = peer.usable
             if report is not None and not report.ending and report.agent.guardian_pid is None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from supervisor.assignment.directories import PIPES, cluster_id
 from supervisor.errors import SupervisorError
+from supervisor.plan import programs
 from supervisor.plan.model import Bind, Plan, PlanUnit
 
+FOR_AGENTS = frozenset({"HUP", "USR1"})
 RUN_VARIABLE = "PDSUP_RUN"
 
 
@@ -40,6 +42,15 @@ class AssignedUnit:
     def asked_at(self) -> str:
         """Where this node's agent asks the unit: over loopback where it listens there too."""
         return self.address if self.bind == "address" else "127.0.0.1"
+
+    @property
+    def spared(self) -> frozenset[str]:
+        """Signals that only mean the agent: Slurm sends them to every process of a job's step.
+
+        A unit that is none of the known programs may be meant as well.
+        """
+        known = self.plan.kind in ("worker", "router", "nginx") or programs.program(self.plan)
+        return FOR_AGENTS - {self.plan.stop.signal} if known else frozenset()
 
     @property
     def name(self) -> str:

@@ -303,6 +303,7 @@ class Runner:
                 output,
                 lambda status: self._main_ended(run, status),
                 self._tag,
+                spared=self.unit.spared,
             )
         except OSError:
             self.recorder.end()

@@ -1,9 +1,9 @@
 """Starts processes and tells when they end: the only place that does.
 
 A child gets its own session, stdin from /dev/null unless it is to read something, default signal
-dispositions, an empty signal mask and no descriptor but 0, 1 and 2. Its end arrives through a pidfd
-on the event loop; asyncio's own subprocess support waits for pipes to close too, which a grandchild
-can keep open for ever.
+dispositions but for those it is spared, an empty signal mask and no descriptor but 0, 1 and 2. Its
+end arrives through a pidfd on the event loop; asyncio's own subprocess support waits for pipes to
+close too, which a grandchild can keep open for ever.
 
 A child and all its descendants carry a tag, by which they are known whatever they do.
 """
@@ -19,7 +19,7 @@ import resource
 import secrets
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +73,19 @@ class Spawner:
         on_exit: Callable[[ExitStatus], None],
         tag: int | None = None,
         stdin: int | None = None,
+        spared: Collection[str] = (),
     ) -> Process:
         """Starts ``command`` with stdout and stderr on the descriptor ``output``, and with stdin on
         the descriptor ``stdin`` if one is given.
+
+        ``spared``: signals (HUP ...) that it ignores where this process does.
 
         ``tag``: one of ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError,
         naming the program, when the program can't be found or executed.
         """
         program = _find(command[0], env)
         with _tagged(tag or self.next_tag()) as carried:
-            pid = _spawn(program, command, env, output, stdin)
+            pid = _spawn(program, command, env, output, stdin, spared)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # out of descriptors: what can't be watched must not live
@@ -167,6 +170,7 @@ def _spawn(
     env: Mapping[str, str],
     output: int,
     stdin: int | None,
+    spared: Collection[str],
 ) -> int:
     nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     try:
@@ -182,7 +186,7 @@ def _spawn(
             ],
             setsid=True,
             setsigmask=[],
-            setsigdef=_DEFAULTS,
+            setsigdef=_DEFAULTS - {signal.Signals[f"SIG{name}"] for name in spared},
         )
     except ValueError as error:  # text that no program can be given, such as half a surrogate
         raise OSError(errno.EINVAL, str(error), program) from None

@@ -239,6 +239,27 @@ def test_an_interrupt_and_the_near_end_of_the_wall_time_end_the_node(agents, num
     assert agents.ended() == {"node0": 0}
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_that_reaches_every_process_means_the_agent_alone(agents, wait_for, number):
+    """As Slurm sends them. What is no known program may have been meant, and gets it."""
+    units = [agents.unit("worker", kind="worker", role="agg", rank=0), agents.unit("service")]
+    units += [agents.unit("choosy", kind="worker", role="agg", rank=0, stop={"signal": "HUP"})]
+    agents.start(agents.plan(*units))
+    pids = [agents.reaches("RUNNING", unit["name"])["pid"] for unit in units]
+    for pid in (*pids, agents.processes["node0"].pid):
+        os.kill(pid, number)
+    if number == signal.SIGUSR1:
+        assert agents.ended() == {"node0": 0}
+        last = {line["unit"]: line for line in agents.journal() if line["to"] == "STOPPED"}
+        assert last["worker"]["event"]["status"]["signal"] == "SIGTERM"
+        assert agents.processes_left() == []
+        return
+    wait_for(lambda: agents.look("service")["run"] == agents.look("choosy")["run"] == 2)
+    assert agents.look("worker")["pid"] == pids[0]
+    assert agents.look("service")["last_exit"]["signal"] == "SIGHUP"
+    wait_for(lambda: "the plan has not changed" in agents.errors())
+
+
 def test_a_hangup_changes_nothing(agents):
     agents.start(agents.plan(agents.unit("worker")))
     before = agents.reaches("RUNNING", "worker")

@@ -92,7 +92,7 @@ class Job:
 
     def load(self, seconds: float, clients: int = 8) -> Path:
         """Starts clients on the head; the file where each request gets a line."""
-        log = self.directory / "load.jsonl"
+        log = self.directory / f"load-{self.number}.jsonl"
         url = f"http://{self.node.name}:8000"
         self.bed.head.start(sys.executable, CLIENT, url, str(clients), f"{seconds:g}", log=log)
         until(lambda: log.exists() and bool(requests(log)), "clients ask")

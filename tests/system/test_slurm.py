@@ -6,8 +6,10 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.bed.machines import until
 from tests.bed.slurm import Slurm, lacking
@@ -80,6 +82,44 @@ def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(
     after = job.units()
     assert {name: unit["pid"] for name, unit in after.items()} == {
         name: unit["pid"] for name, unit in before.items()
+    }
+    slurm.do("scancel", str(job.number))
+    until(lambda: left(slurm.bed) == [], "nothing is left", within=KILL_WAIT_S)
+
+
+def heard(log: Path) -> set[str]:
+    """The nodes whose agents were told to read the plan again, and found it as it was."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return {line["node"] for line in lines if line["event"] == "the plan has not changed"}
+
+
+def test_a_recipe_that_is_edited_is_taken_in_by_every_node_while_requests_go_on(
+    slurm: Slurm,
+) -> None:
+    job = Job(slurm)
+    job.ready()
+    before = job.units()
+    log = job.load(25)
+    recipe = job.directory / "recipe.yaml"
+    edited = yaml.safe_load(recipe.read_text())
+    edited["frontend"]["args"] = {"log-level": "debug"}
+    recipe.write_text(yaml.safe_dump(edited))
+    done = job.pdsup("reload", "--json", "--timeout", "60", node="node2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["unit"]: one["outcome"] for one in json.loads(done.stdout)["units"]}
+    assert found == {f"router-{index}": "restarted" for index in range(4)}
+    after = job.units()
+    same = {name for name in UNITS if after[name]["pid"] == before[name]["pid"]}
+    assert same == UNITS - found.keys()
+    ended = time.monotonic()
+    until(lambda: newest(log) > ended, "requests go on")
+    assert [one for one in requests(log) if one["failure"]] == []
+    slurm.do("scancel", "--signal=HUP", str(job.number))
+    logs = job.directory / f"slurm-{job.number}.out"
+    nodes = {node.name for node in slurm.bed}
+    until(lambda: heard(logs) == nodes, "all have heard it")
+    assert {name: unit["pid"] for name, unit in job.units().items()} == {
+        name: unit["pid"] for name, unit in after.items()
     }
     slurm.do("scancel", str(job.number))
     until(lambda: left(slurm.bed) == [], "nothing is left", within=KILL_WAIT_S)

@@ -168,6 +168,21 @@ async def test_a_child_has_default_dispositions_and_no_blocked_signal(output: in
     assert masks["SigIgn:"] & ~LIBC_SIGNALS == 0
 
 
+async def test_a_child_that_is_spared_a_signal_ignores_it_as_this_process_does(output: int) -> None:
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+    command = ("grep", "^SigIgn", "/proc/self/status")
+    try:
+        Spawner().spawn(command, os.environ, output, ended.set_result, spared=("USR1", "HUP"))
+        await ended
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    os.lseek(output, 0, os.SEEK_SET)
+    mask = int(os.read(output, 1000).split()[1], 16)
+    assert mask & (1 << signal.SIGUSR1 - 1)
+    assert not mask & (1 << signal.SIGHUP - 1)
+
+
 async def test_a_child_has_exactly_the_environment_it_is_given(output: int) -> None:
     env = {"PATH": os.environ["PATH"], "A": "b=c", "EMPTY": ""}
     said = await said_by(("env",), output, env=env)
