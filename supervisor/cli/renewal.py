@@ -64,7 +64,8 @@ def outcome(change: Change, before: Unit | None, now: Unit | None) -> str | None
     afresh = before is None or moved or now["run"] > before["run"]
     if afresh and progress.is_up(now):
         return str(what)
-    return "failed" if afresh and progress.is_lost(now) else None
+    tried = afresh or before is None or before["since"] != now["since"]
+    return "failed" if tried and progress.is_lost(now) else None
 
 
 def is_good(outcome: str) -> bool:

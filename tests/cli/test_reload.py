@@ -51,10 +51,11 @@ def test_as_json_it_is_one_value(running, pdsup):
 
 def test_what_does_not_work_by_the_new_plan_is_an_error(running, pdsup):
     never = {"policy": "on-failure", "max_failures": 0}
-    running.plan(running.unit("a", "false", restart=never), running.unit("b"))
+    running.plan(running.unit("a", "/no/such/program", restart=never), running.unit("b"))
     done = pdsup("reload")
     assert done.returncode == 1
     assert "a: ERROR (failed: FATAL, gave up after 1 failures" in done.stdout
+    assert "/no/such/program" in done.stdout
 
 
 def test_what_takes_too_long_is_told_and_goes_on(running, pdsup):
@@ -137,7 +138,13 @@ def test_the_changes_are_a_table():
 
 
 def unit(state="RUNNING", run=2, node="node0", **changes):
-    usual = {"name": "a", "ready": state == "RUNNING", "last_exit": None, "reason": ""}
+    usual = {
+        "since": float(run),
+        "name": "a",
+        "ready": state == "RUNNING",
+        "last_exit": None,
+        "reason": "",
+    }
     return {**usual, "state": state, "run": run, "node": node, **changes}
 
 
