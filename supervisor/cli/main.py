@@ -38,8 +38,10 @@ def _run(name: str, words: Sequence[str]) -> int:
     try:
         args = parsed(name, words)
     except SystemExit:  # argparse has printed the help that was asked for
-        return 0
-    status: int = _verb(name).run(args)
+        status = 0
+    else:
+        status = _verb(name).run(args)
+    sys.stdout.flush()  # what can't be written is told now; at the exit it could not be
     return status
 
 
@@ -107,9 +109,7 @@ class _Parser(argparse.ArgumentParser):
 def reported(run: Callable[[], int]) -> int:
     """``run()``, with every error a user can act on told in one line on stderr."""
     try:
-        status = run()
-        sys.stdout.flush()  # what can't be written is told here; at the exit it could not be
-        return status
+        return run()
     except BrokenPipeError:
         # Whoever read our output has enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -152,6 +152,17 @@ def test_an_agent_that_can_not_write_its_journal_goes_on(agents):
     assert agents.ended() == {"node0": 0}
 
 
+def test_an_agent_whose_stdout_is_closed_ends_as_any_other(agents):
+    closed = (
+        "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    agents.start(agents.plan(agents.unit("a")), program=("-c", closed, *PROGRAM))
+    agents.reaches("RUNNING", "a")
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert "Traceback" not in agents.errors()
+
+
 def test_an_agent_that_can_not_write_its_own_log_goes_on(agents, wait_for):
     (agents.directory / "node0.err").symlink_to("/dev/full")
     agents.start(agents.plan(agents.unit("worker")), program=PROGRAM)
