@@ -174,6 +174,15 @@ class Agents:
         found = client.ask(self.socket(node), f"/v1/status{query}").value
         return {one["node"]: one for one in found["nodes"]}
 
+    def agent(self, node="node0") -> int | None:
+        """The pid of a node's agent; None while none answers, because one follows another."""
+        path = self.socket(node)
+        with contextlib.suppress(NothingThere):
+            if path is not None:
+                nodes = client.ask(path, "/v1/status").value["nodes"]
+                return next(one["agent"]["pid"] for one in nodes if one["node"] == node)
+        return None
+
     def look(self, unit, node="node0") -> dict:
         """What an agent says of one of its units."""
         return next(u for u in self.status(node)[node]["units"] if u["name"] == unit)

@@ -52,15 +52,11 @@ def test_an_nginx_that_was_started_again_was_not_reloaded(front, wait_for):
 def test_an_agent_that_takes_a_running_nginx_over_tells_of_no_reload(agents, wait_for):
     agents.start(agents.plan(*agents.front()), program=("-m", "supervisor", "agent"))
     wait_for(lambda: agents.look("nginx")["ready"])
-    nginx, agent = agents.look("nginx")["pid"], pid_of_agent(agents)
+    nginx, agent = agents.look("nginx")["pid"], agents.agent()
     os.kill(agent, signal.SIGKILL)
-    wait_for(lambda: agents.listens("node0") and pid_of_agent(agents) != agent)
+    wait_for(lambda: agents.agent() not in (None, agent))
     wait_for(lambda: agents.look("nginx")["ready"])
     command(agents, "stop", "router-1")
     wait_for(lambda: reloads(agents))
     assert [line["reason"] for line in reloads(agents)] == ["1 router, router-1 out"]
     assert agents.look("nginx")["pid"] == nginx
-
-
-def pid_of_agent(agents):
-    return agents.status()["node0"]["agent"]["pid"]

@@ -88,6 +88,22 @@ def test_an_agent_that_takes_over_tells_nothing_again(agents, started, wait_for)
     assert [one["hook"] for one in told(agents)] == ["ready", "down", "restart", "ready"]
 
 
+def test_a_plan_that_is_changed_while_it_runs_changes_who_is_told(agents, started, wait_for):
+    program = ("-m", "supervisor", "agent")
+    plan = started(agents.unit("a"), hooks=[keeping(agents, "ready")], program=program)
+    wait_for(lambda: told(agents))
+    before = agents.look("a")["pid"]
+    hooks = [keeping(agents, "down")]
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "hooks": hooks}))
+    first = agents.agent()
+    agents.tell("node0", "/v1/reload", {"plan": None, "dry_run": False})
+    wait_for(lambda: agents.agent() not in (None, first))
+    assert agents.look("a")["pid"] == before
+    kill(agents, "a")
+    wait_for(lambda: len(told(agents)) == 2)
+    assert [one["hook"] for one in told(agents)] == ["ready", "down"]
+
+
 def test_an_agent_that_takes_over_ends_what_the_last_one_told_with(agents, started, wait_for):
     script = f"touch {agents.directory}/begun; {HANGS}"
     hook = {"events": ["ready"], "command": ["sh", "-c", script], "timeout_s": 600.0}
