@@ -77,71 +77,46 @@ class Agent:
         self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
+        self._tasks = tasks
+        self._inherited = inherited
+        took_over = bool(inherited.notes)
         self._bookkeeper = Bookkeeper(
             assignment.place.state_dir, assignment.digest, inherited, messenger.pid
         )
         self._reaper = Reaper(self._spawner, messenger)
         self._notifier = Notifier(
-            assignment, self._spawner, self._reaper, session, log, inherited=bool(inherited.notes)
+            assignment, self._spawner, self._reaper, session, log, inherited=took_over
         )
         self._announcer = Announcer(assignment.place, log, self._notifier.tell)
-        self._overseer = Overseer(assignment, self._announcer.tell, inherited=bool(inherited.notes))
+        tell = self._announcer.tell
+        self._overseer = Overseer(assignment, tell, inherited=took_over)
         self.gpus = Gpumeter()
-        prober = Prober(self._spawner, self.gpus)
-        host = Host(
-            self._spawner, self._reaper, prober, Coroner(), self._bookkeeper,
-            messenger, tasks, assignment.run_name,
-        )  # fmt: skip
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
         self._drainer = Drainer(assignment, self.gates.look)
-        self._runners = {unit.name: Runner(unit, host, self) for unit in assignment.units}
+        self._runners = self._make_runners()
         self._ganger = Ganger(
             self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
         )
-        self._inherited = inherited
-        for name, note in inherited.notes.items():
-            self._runners[name].restore(note)
-        tell = self._announcer.tell
-        self._balancers = {
-            name: Balancer(
-                assignment, runner, self.gates, self._spawner, session, self._react_soon, tell
-            )
-            for name, runner in self._runners.items()
-            if runner.unit.plan.kind == "nginx"
-        }
+        self._balancers = self._make_balancers(session)
+        self._repairers = self._make_repairers(session)
         self._gpuwatcher = GpuWatcher(
-            self._runners,
-            self.gpus,
-            assignment.place.state_dir,
-            tell,
-            inherited=bool(inherited.notes),
+            self._runners, self.gpus, assignment.place.state_dir, tell, inherited=took_over
         )
         self._renewer = Renewer(
             assignment, self._runners, self.publisher, self.poller, self.gates, self._react_soon
         )
         self._bouncer = Bouncer(self.plan, self._runners, self.gates.look)
-        self._repairers = [
-            Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
-            for runner in self._runners.values()
-            if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
-        ]
         collector = Collector(assignment.place.run_dir, self._spawner)
         self._examiner = Examiner(
             self.plan, self._runners, collector, tasks, self.gates.look, self._publish
         )
         self.operator = Operator(self._runners, self.publisher)
-        hands = Hands(
-            self._check_way, self._make_way, self.operator, self._bookkeeper, self.gates.look
-        )
-        self.replanner = Replanner(
-            assignment, self.publisher, self.poller, hands, self.bell, tasks, log
-        )
+        self.replanner = self._make_replanner()
         found = {name: runner.facts.state for name, runner in self._runners.items()}
         self.counter = Counter(found, clock.monotonic())
         self._ender = Ender(self.plan, self._runners, self.publisher, self.poller, self.bell)
-        self._tasks = tasks
         self._end = asyncio.Event()
         self._fatal = {
             name for name, note in inherited.notes.items() if isinstance(note.state, states.Fatal)
@@ -151,6 +126,42 @@ class Agent:
         self._news = 0
         for name in self._runners:
             self._publish(name)
+
+    def _make_runners(self) -> dict[str, Runner]:
+        """One for each unit; they know what an agent that is gone knew."""
+        host = Host(
+            self._spawner, self._reaper, Prober(self._spawner, self.gpus), Coroner(),
+            self._bookkeeper, self._messenger, self._tasks, self.assignment.run_name,
+        )  # fmt: skip
+        made = {unit.name: Runner(unit, host, self) for unit in self.assignment.units}
+        for name, note in self._inherited.notes.items():
+            made[name].restore(note)
+        return made
+
+    def _make_balancers(self, session: aiohttp.ClientSession) -> dict[str, Balancer]:
+        return {
+            name: Balancer(
+                self.assignment, runner, self.gates, self._spawner, session, self._react_soon,
+                self._announcer.tell,
+            )
+            for name, runner in self._runners.items()
+            if runner.unit.plan.kind == "nginx"
+        }  # fmt: skip
+
+    def _make_repairers(self, session: aiohttp.ClientSession) -> list[Repairer]:
+        return [
+            Repairer(self.plan, runner.unit, self.gates.look, session, self._log)
+            for runner in self._runners.values()
+            if runner.unit.plan.kind == "router" and "http" in runner.unit.plan.ports
+        ]
+
+    def _make_replanner(self) -> Replanner:
+        hands = Hands(
+            self._check_way, self._make_way, self.operator, self._bookkeeper, self.gates.look
+        )
+        return Replanner(
+            self.assignment, self.publisher, self.poller, hands, self.bell, self._tasks, self._log
+        )
 
     @property
     def version(self) -> str:
