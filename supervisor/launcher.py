@@ -60,17 +60,18 @@ def _run(args: argparse.Namespace) -> int:
     root = reader.state_root(environ)
     part = (_resumed(root) if guardian else None) or _begun(args, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
-    token = reader.prepare(run_dir, part.loaded.text, part.origin, resumed=part.resumed)
     held = reader.claim(root, state_dir, run_dir)
     try:
         inherited = _inherited(node, state_dir, part.loaded)
     except SupervisorError:
         os.close(held)
         raise
-    archiver.keep(state_dir, part.loaded)
     mains = [note.main for note in inherited.notes.values() if note.main]
     life = _Life(bool(mains))
     try:
+        before = "" if part.resumed else reader.plan_digest(run_dir)
+        token = reader.prepare(run_dir, part.loaded.text, part.origin, resumed=part.resumed)
+        archiver.keep(state_dir, part.loaded)
         place = Place(
             node=node,
             run_dir=str(run_dir),
@@ -79,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
         )
-        assignment = assign(part.loaded.plan, part.loaded.digest, place, inherited.former)
+        assignment = assign(part.loaded.plan, part.loaded.digest, place, inherited.former, before)
         above = Messenger(guardian, mains)
         status = uvloop.run(_serve(assignment, token, above, inherited, life))
         if not life.units:
@@ -111,12 +112,16 @@ class _Part:
 
 
 def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> _Part:
-    """The part that the command line names."""
+    """The part that the command line names; where units run on by a later plan, by that."""
     loaded = loader.load(Path(args.file), nodes=loader.slurm_nodes(environ))
     node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
     default = reader.default_run_dir(loaded.plan.name, environ)
     run_dir = Path(args.run_dir or default).resolve()
     state_dir = Path(directories.node_dir(root, str(run_dir), node))
+    left = bookkeeper.read(state_dir)
+    later = archiver.kept(state_dir, left.plan) if loaded.digest in left.former else None
+    if later is not None and bookkeeper.lives(left):
+        return _Part(later, node, run_dir, state_dir)
     return _Part(loaded, node, run_dir, state_dir, Origin(file=str(Path(args.file).absolute())))
 
 

@@ -215,6 +215,7 @@ class Agent:
         finally:
             for task in serving:
                 task.cancel()
+            await self.replanner.close()
             await self._examiner.close()
             await self.gates.close()
             await self.poller.close()
@@ -256,6 +257,7 @@ class Agent:
                 self._publish(name)
             else:
                 runner.tell(lifecycle.Start())
+        self.replanner.resume(self._inherited.next)
         if self._inherited.ending is not None:
             reason, of_cluster = self._inherited.ending
             self.end(reason, of_cluster=of_cluster)

@@ -7,7 +7,7 @@ left to the next one: see ``agent/renewer.py``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,8 @@ class Replanner:
         self._bell = bell
         self._group = tasks
         self._log = log
-        self._task: asyncio.Task[None] | None = None
+        self._going: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
 
@@ -104,13 +105,37 @@ class Replanner:
         """
         loaded, found, origin = await self._read(file)
         if loaded.digest == self._assignment.digest:
+            self._refuse_if_under_way()
+            reader.replace_plan(self._run_dir, loaded.text, origin)  # it may have been edited
             return loaded, found
         self._refuse_if_alone()
         await self._keep(loaded)
         self._refuse_if_under_way()
-        reader.replace_plan(self._run_dir, loaded.text, origin)
+        self._hands.bookkeeper.note_next(loaded.digest)
+        try:
+            reader.replace_plan(self._run_dir, loaded.text, origin)
+        except SupervisorError:
+            self._hands.bookkeeper.note_next("")
+            raise
         self._begin(self._go_over(loaded))
         return loaded, found
+
+    def resume(self, plan: str) -> None:
+        """Goes on with what the agent before this one was asked for, by its digest; "": nothing."""
+        if plan:
+            self._begin(self._resume(plan))
+
+    async def _resume(self, plan: str) -> None:
+        """Unless somebody has put yet another plan into the run directory meanwhile."""
+        lies = await asyncio.to_thread(reader.plan_digest, self._run_dir)
+        state_dir = Path(self._assignment.place.state_dir)
+        loaded = await asyncio.to_thread(archiver.kept, state_dir, plan)
+        if loaded is None or lies not in (self._assignment.digest, plan):
+            self._hands.bookkeeper.note_next("")
+            return
+        reader.replace_plan(self._run_dir, loaded.text, reader.origin_of(self._run_dir))
+        await self._keep(loaded)
+        await self._go_over(loaded)
 
     def hear(self) -> None:
         """Somebody sent SIGHUP: whatever comes of it stands in the log."""
@@ -124,19 +149,30 @@ class Replanner:
 
     def consider(self, peer: Peer) -> None:
         """Follows a node that has the next plan."""
-        if (plan := self._next(peer)) and (self._task is None or self._task.done()):
-            self._begin(self._follow(peer.node, plan))
+        if self._is_ahead(peer) and (self._following is None or self._following.done()):
+            self._following = self._group.create_task(self._follow())
 
-    def _next(self, peer: Peer | None) -> str | None:
-        """The digest of the plan that a node has taken in, and this one has not."""
-        report = peer.usable if peer else None
-        own = self._assignment.digest
-        if report is None or report.plan == own or own not in report.former:
-            return None
-        return report.plan if report.plan not in self._refused else None
+    def _is_ahead(self, peer: Peer) -> bool:
+        """Whether a node may have taken in a plan that this one has not.
+
+        Two that were asked at once for different plans are ahead of each other: the plan that lies
+        in the run directory is the one that counts.
+        """
+        report = peer.usable
+        if report is None or report.plan in (self._assignment.digest, *self._refused):
+            return False
+        own = {self._assignment.digest, *self._assignment.former}
+        return not own.isdisjoint(report.former)
+
+    async def close(self) -> None:
+        """Ends whatever is under way, for good."""
+        tasks = [task for task in (self._going, self._hearing, self._following) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, work: Awaitable[None]) -> None:
-        self._task = self._group.create_task(self._reported(work))
+        self._going = self._group.create_task(self._reported(work))
 
     async def _reported(self, work: Awaitable[None]) -> None:
         try:
@@ -144,8 +180,12 @@ class Replanner:
         except SupervisorError as error:
             self._log.warning("cannot take in the changed plan", cause=complaint(error))
 
+    @property
+    def _is_under_way(self) -> bool:
+        return self._going is not None and not self._going.done()
+
     def _refuse_if_under_way(self) -> None:
-        if self._task is not None and not self._task.done():
+        if self._is_under_way:
             raise SupervisorError("cannot reload the plan: a change of it is under way")
 
     def _refuse_if_alone(self) -> None:
@@ -159,15 +199,30 @@ class Replanner:
                     "would start its successor"
                 )
 
-    async def _follow(self, node: str, plan: str) -> None:
-        while self._next(self._poller.peers.get(node)) == plan:
-            loaded = await asyncio.to_thread(archiver.shared, self._run_dir, plan)
-            if loaded is not None:
-                self._refused.add(plan)  # once: what keeps this agent from it would do so again
-                await self._keep(loaded)
-                await self._go_over(loaded)
-                return
+    async def _follow(self) -> None:
+        """As long as a node is ahead, and nothing is under way here."""
+        while ahead := {p.report.plan for p in self._peers() if p.report and self._is_ahead(p)}:
+            if not self._is_under_way:
+                self._begin(self._catch_up(ahead))
             await asyncio.sleep(LOOK_S)
+
+    def _peers(self) -> list[Peer]:
+        return list(self._poller.peers.values())
+
+    async def _catch_up(self, ahead: Collection[str]) -> None:
+        # An agent that was started late, by an earlier file, put that over the plan of the run.
+        displaced = self._assignment.displaced
+        lies = await asyncio.to_thread(reader.plan_digest, self._run_dir)
+        if displaced in ahead and lies == self._assignment.digest:
+            reader.put_back(self._run_dir, displaced)
+            lies = displaced
+        loaded = None
+        if lies in ahead:
+            loaded = await asyncio.to_thread(archiver.shared, self._run_dir, lies)
+        if loaded is not None:
+            self._refused.add(lies)  # once: what keeps this agent from it would do so again
+            await self._keep(loaded)
+            await self._go_over(loaded)
 
     async def _keep(self, loaded: Loaded) -> None:
         """For the next agent. Raises SupervisorError where there can be none."""
@@ -186,6 +241,7 @@ class Replanner:
             return all(gate.settled(self._publisher.units[name]) for name in names)
 
         if not await self._bell.wait_until(gone, LEAVE_S):
+            self._hands.bookkeeper.note_next("")
             left = ", ".join(n for n in names if not gate.settled(self._publisher.units[n]))
             raise SupervisorError(f"cannot end {left}, which the changed plan has not any more")
         self._hands.bookkeeper.adopt(loaded.digest)

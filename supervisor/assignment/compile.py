@@ -62,7 +62,8 @@ class AssignedUnit:
 class Assignment:
     """Everything one agent has to run, and the plan it is part of (``digest``: its SHA-256).
 
-    ``former``: the digests of the plans that the run had before, the latest first.
+    ``former``: the digests of the plans that the run had before, the latest first. ``displaced``:
+    that of the plan in whose place its own was put in the run directory, if in any.
     """
 
     plan: Plan
@@ -70,6 +71,7 @@ class Assignment:
     place: Place
     units: tuple[AssignedUnit, ...]
     former: tuple[str, ...] = ()
+    displaced: str = ""
 
     @property
     def run_name(self) -> str:
@@ -82,12 +84,16 @@ class Assignment:
         return self.plan.address[self.place.node]
 
 
-def assign(plan: Plan, digest: str, place: Place, former: tuple[str, ...] = ()) -> Assignment:
+def assign(
+    plan: Plan, digest: str, place: Place, former: tuple[str, ...] = (), displaced: str = ""
+) -> Assignment:
     """The assignment of ``place.node``; raises SupervisorError when the plan lacks that node."""
     if place.node not in plan.address:
         raise SupervisorError(f"cannot assign units to {place.node}: the plan has no such node")
     units = tuple(_resolve(plan, unit, place) for unit in plan.units if unit.node == place.node)
-    return Assignment(plan=plan, digest=digest, place=place, units=units, former=former)
+    return Assignment(
+        plan=plan, digest=digest, place=place, units=units, former=former, displaced=displaced
+    )
 
 
 def log_path(run_dir: str, unit: PlanUnit) -> str:

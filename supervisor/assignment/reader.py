@@ -69,10 +69,31 @@ def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
     The one that lies there is kept beside it. Raises SupervisorError when it can't be written.
     """
     try:
+        _set_aside(run_dir, text)
         write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
         _place_plan(run_dir, text)
     except OSError as error:
         raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None
+
+
+def plan_digest(run_dir: Path) -> str:
+    """Of the plan that lies in a run directory; "" without one."""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256((run_dir / PLAN_FILE).read_bytes()).hexdigest()
+    return ""
+
+
+def put_back(run_dir: Path, digest: str) -> None:
+    """Makes the plan with this digest that of the run again, if it was kept beside another one.
+
+    Raises SupervisorError when it can't be written.
+    """
+    kept, origin = _beside(run_dir, digest)
+    with contextlib.suppress(OSError):
+        text = kept.read_bytes()
+        if hashlib.sha256(text).hexdigest() == digest:
+            found = origins.read(origin.read_bytes()) if origin.exists() else None
+            replace_plan(run_dir, text, found or Origin(file=str(run_dir / PLAN_FILE)))
 
 
 def state_root(environ: Mapping[str, str]) -> Path:
@@ -179,15 +200,27 @@ def _is_same_file(path: Path, descriptor: int) -> bool:
 
 
 def _place_plan(run_dir: Path, text: bytes) -> None:
+    _set_aside(run_dir, text)
     plan = run_dir / PLAN_FILE
+    if not (plan.exists() and plan.read_bytes() == text):
+        write_atomically(plan, text, 0o644)
+
+
+def _set_aside(run_dir: Path, text: bytes) -> None:
+    """Keeps the plan that lies there, if it is not the one with ``text``, and what it was made of.
+
+    Named for what is in it, so that many agents that do this at once do the same.
+    """
     with contextlib.suppress(FileNotFoundError):
-        old = plan.read_bytes()
-        if old == text:
-            return
-        # Named for what is in it, so that many agents that do this at once do the same.
-        digest = hashlib.sha256(old).hexdigest()[:10]
-        write_atomically(run_dir / f"plan.{digest}.yaml", old, 0o644)
-    write_atomically(plan, text, 0o644)
+        old = (run_dir / PLAN_FILE).read_bytes()
+        if old != text:
+            plan, origin = _beside(run_dir, hashlib.sha256(old).hexdigest())
+            write_atomically(plan, old, 0o644)
+            write_atomically(origin, (run_dir / origins.FILE).read_bytes(), 0o644)
+
+
+def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
+    return run_dir / f"plan.{digest[:10]}.yaml", run_dir / f"origin.{digest[:10]}.json"
 
 
 def _token(run_dir: Path) -> str:

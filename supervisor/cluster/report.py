@@ -131,8 +131,11 @@ class Report:
 
 
 def akin(report: Report, digest: str, former: Collection[str]) -> bool:
-    """Whether a node has the plan with this digest, or one before or after it in the same run."""
-    return report.plan == digest or report.plan in former or digest in report.former
+    """Whether a node has the plan with this digest, or one that the same run had before or after.
+
+    Where two nodes were asked at once for different plans, both came from the same one.
+    """
+    return not {digest, *former}.isdisjoint((report.plan, *report.former))
 
 
 NOT_ASKED = "not asked yet"

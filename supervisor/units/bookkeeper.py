@@ -9,6 +9,7 @@ processes by pid and start time, so a stranger who was given the pid since is ne
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -40,7 +41,8 @@ class Ledger:
     one is to run; ``former``: those of the plans before it, the latest first.
 
     ``agent``: itself; ``guardian``: what would start the next one. ``ending``: why the units were
-    being ended, if they were, and whether those of every node were to.
+    being ended, if they were, and whether those of every node were to. ``next``: the digest of the
+    plan that somebody asked the agent to go over to, while it had not yet.
     """
 
     plan: str = ""
@@ -49,6 +51,7 @@ class Ledger:
     notes: Mapping[str, Note] = field(default_factory=dict)
     ending: tuple[str, bool] | None = None
     former: tuple[str, ...] = ()
+    next: str = ""
 
 
 class Bookkeeper:
@@ -63,27 +66,35 @@ class Bookkeeper:
         self._agent, self._guardian = _identity(os.getpid()), _identity(guardian)
         self._notes = dict(inherited.notes)
         self._ending = inherited.ending
+        self._next = inherited.next
         self._file = -1
         self._size = 0
+        self._torn = False
 
     def open(self) -> bool:
         """Begins a ledger with what is known. A full disk is no reason not to run anything, and
-        makes it False.
+        makes it False; the ledger that there was is gone on with then.
         """
         lines = [self._head(), *map(note.write, self._notes.values())]
         if self._ending is not None:
             lines.append(_end_line(*self._ending))
+        if self._next:
+            lines.append(_next_line(self._next))
         text = "".join(f"{line}\n" for line in lines).encode()
         aside = self._path.with_name(f"{LEDGER}.new")
-        self.close()
-        self._size = len(text)
-        with contextlib.suppress(OSError):
+        file = -1
+        try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-            self._file = os.open(aside, flags, 0o600)
-            os.write(self._file, text)
+            file = os.open(aside, flags, 0o600)
+            _write(file, text)
             aside.replace(self._path)
-            return True
-        return False
+        except OSError:
+            if file >= 0:
+                os.close(file)
+            return False
+        self.close()
+        self._file, self._size, self._torn = file, len(text), False
+        return True
 
     def close(self) -> None:
         """Lets go of the file, which stays."""
@@ -96,11 +107,11 @@ class Bookkeeper:
 
         Raises SupervisorError where it can't be noted; then nothing has changed.
         """
-        before = (self._plan, self._former)
+        before = (self._plan, self._former, self._next)
         former = tuple(one for one in (self._plan, *self._former) if one != plan)
-        self._plan, self._former = plan, former[:MOST_FORMER]
+        self._plan, self._former, self._next = plan, former[:MOST_FORMER], ""
         if not self.open():
-            self._plan, self._former = before
+            self._plan, self._former, self._next = before
             raise SupervisorError(f"cannot write {self._path}")
 
     def note(self, new: Note) -> None:
@@ -112,6 +123,11 @@ class Bookkeeper:
         """The units are being ended, which another agent has to go on with."""
         self._ending = (reason, of_cluster)
         self._append(_end_line(reason, of_cluster))
+
+    def note_next(self, plan: str) -> None:
+        """Somebody asked for the plan with this digest; "": it is not gone over to after all."""
+        self._next = plan
+        self._append(_next_line(plan))
 
     def _head(self) -> str:
         return json.dumps(
@@ -125,13 +141,16 @@ class Bookkeeper:
         )
 
     def _append(self, line: str) -> None:
-        if self._size > LARGEST_BYTES:
-            self.open()
+        # What a full disk has cut off would spoil the line behind it.
+        anew = self._file < 0 or self._torn or self._size > LARGEST_BYTES
+        if anew and self.open():
             return
         data = f"{line}\n".encode()
         self._size += len(data)
-        with contextlib.suppress(OSError):
-            os.write(self._file, data)
+        try:
+            _write(self._file, data)
+        except OSError:
+            self._torn = True
 
 
 def read(state_dir: Path) -> Ledger:
@@ -153,7 +172,7 @@ def left_under(root: Path, guardian: int) -> Path | None:
 
 
 def _parsed(lines: Iterable[bytes]) -> Ledger:
-    plan, agent, guardian, notes, ending, former = "", None, None, {}, None, ()
+    plan, agent, guardian, notes, ending, former, later = "", None, None, {}, None, (), ""
     for line in lines:
         # The last line may be cut off: its writer was killed, and did nothing after it.
         with contextlib.suppress(ValueError):
@@ -165,9 +184,16 @@ def _parsed(lines: Iterable[bytes]) -> Ledger:
                     agent, guardian = _read_identity(below), _read_identity(above)
                 case {"ending": str(reason), "of_cluster": bool(everywhere)}:
                     ending = (reason, everywhere)
+                case {"next": str(later)}:
+                    pass
                 case {"unit": str(unit)} as values:
                     notes[unit] = note.read(values)
-    return Ledger(plan, agent, guardian, notes, ending, former)
+    return Ledger(plan, agent, guardian, notes, ending, former, later)
+
+
+def lives(ledger: Ledger) -> bool:
+    """Whether anything of the noted runs is left."""
+    return bool(_living(list(ledger.notes.values())))
 
 
 def end(notes: Iterable[Note]) -> list[int]:
@@ -219,6 +245,16 @@ def _read_identity(value: list[int] | None) -> Identity | None:
 
 def _end_line(reason: str, of_cluster: bool) -> str:
     return json.dumps({"ending": reason, "of_cluster": of_cluster})
+
+
+def _next_line(plan: str) -> str:
+    return json.dumps({"next": plan})
+
+
+def _write(file: int, data: bytes) -> None:
+    """All of it; raises OSError when less was written."""
+    if os.write(file, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _boot() -> str:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from supervisor.errors import NothingThere, SupervisorError
 
 GUARDED = ("-m", "supervisor", "agent")
 WAITS = "waits for node1 to take in the changed plan"
+STUBBORN = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.05; done')
 
 
 @pytest.fixture
@@ -172,9 +174,8 @@ def test_another_file_can_become_that_of_the_run(agents, run, wait_for):
 
 
 def test_nothing_begins_by_a_plan_that_another_node_has_not_yet(agents, run, wait_for):
-    stubborn = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.05; done')
     u = agents.unit
-    slow = u("slow", *stubborn, node="node1", stop={"timeout_s": 3.0})
+    slow = u("slow", *STUBBORN, node="node1", stop={"timeout_s": 3.0})
     run.begin(u("a"), u("b", node="node1"), slow)
     old = run.pid("a")
     run.write(u("a", env={"A": "1"}), u("b", node="node1"), u("new"))
@@ -268,3 +269,73 @@ def test_routers_begin_anew_one_after_another(agents, run, wait_for):
     steps = [one for one in lines if one[1:] in ((1, "STOPPING"), (2, "RUNNING"))]
     names = [router["name"] for router in routers]
     assert steps == [(n, *step) for n in names for step in ((1, "STOPPING"), (2, "RUNNING"))]
+
+
+def test_an_agent_killed_while_it_ends_units_is_followed_by_one_that_goes_on(agents, run):
+    u = agents.unit
+    slow = u("slow", *STUBBORN, stop={"timeout_s": 2.0})
+    run.begin(u("a"), slow, u("b", node="node1"))
+    run.write(u("a", env={"A": "1"}), u("b", node="node1", env={"A": "1"}))
+    run.tell()
+    run.reaches("STOPPING", "slow")
+    os.kill(run.report("node0")["agent"]["pid"], signal.SIGKILL)
+    run.reaches("RUNNING", "a", run=2)
+    run.reaches("RUNNING", "b", "node1", run=2)
+    assert run.unit("slow") == {}
+
+
+def test_an_agent_that_comes_late_with_the_earlier_file_takes_the_changed_plan_in(agents, run):
+    u = agents.unit
+    early = run.write(u("a"), u("b", node="node1")).rename(agents.directory / "early.yaml")
+    agents.start(early, "node0", program=GUARDED)
+    changed = run.write(u("a"), u("b", node="node1", env={"A": "1"}))
+    plan = run.tell(file=str(changed))["plan"]
+    run.spreads(plan, "node0")
+    agents.start(early, "node1", program=GUARDED)
+    run.wait_for(lambda: (found := run.unit("b", "node1")) and found["run"] == 2, "b again")
+    assert "A=1" in environ(run.pid("b", "node1"))
+    assert (agents.run_dir / "plan.yaml").read_bytes() == changed.read_bytes()
+    assert json.loads((agents.run_dir / "origin.json").read_text())["file"] == str(changed)
+
+
+def test_two_nodes_that_are_told_different_plans_at_once_agree(agents, run, wait_for):
+    u = agents.unit
+    run.begin(u("a"), u("b", node="node1"))
+    files = {}
+    for value, node in enumerate(("node0", "node1")):
+        path = run.write(u("a", env={"A": str(value)}), u("b", node="node1"))
+        files[node] = path.rename(agents.directory / f"{node}.yaml")
+    with ThreadPoolExecutor() as pool:
+        told = list(pool.map(lambda node: run.tell(node, str(files[node])), files))
+
+    def agreed():
+        plans = {run.plan_of(node) for node in files}
+        return len(plans) == 1 and plans < {one["plan"] for one in told}
+
+    wait_for(agreed, "the same plan on both nodes")
+
+
+def test_units_live_on_above_which_all_else_is_killed_and_begun_with_the_earlier_file(agents, run):
+    u = agents.unit
+    early = run.write(u("a"), u("b"), nodes=1).rename(agents.directory / "early.yaml")
+    agents.start(early, program=GUARDED)
+    changed = run.write(u("a"), u("b", env={"A": "1"}), nodes=1)
+    run.spreads(run.tell(file=str(changed))["plan"], "node0")
+    pids = [run.pid("a"), run.pid("b", run=2)]
+    for pid in (agents.processes["node0"].pid, run.report("node0")["agent"]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    agents.processes["node0"].wait(20)
+    agents.start(early, program=GUARDED)
+    assert [run.pid("a"), run.pid("b")] == pids
+    assert (agents.run_dir / "plan.yaml").read_bytes() == changed.read_bytes()
+
+
+def test_an_agent_that_is_one_too_many_leaves_the_plan_of_the_run_alone(agents, run):
+    run.begin(agents.unit("a"), nodes=1)
+    before = (agents.run_dir / "plan.yaml").read_bytes()
+    other = agents.plan(agents.unit("other"), name="other.yaml")
+    first = agents.processes["node0"]
+    agents.start(other, program=("-m", "supervisor", "agent"), wait=False)
+    assert agents.processes["node0"].wait(20) != 0
+    agents.processes["node0"] = first
+    assert (agents.run_dir / "plan.yaml").read_bytes() == before

@@ -11,7 +11,17 @@ import pytest
 
 from supervisor.assignment import reader
 from supervisor.assignment.directories import RUN_LINK, SOCKET
-from supervisor.assignment.reader import claim, default_run_dir, prepare, release, state_root
+from supervisor.assignment.origin import Origin
+from supervisor.assignment.reader import (
+    claim,
+    default_run_dir,
+    origin_of,
+    plan_digest,
+    prepare,
+    put_back,
+    release,
+    state_root,
+)
 from supervisor.errors import SupervisorError
 
 LIMIT = 30.0  # seconds, for anything that is going to happen
@@ -317,3 +327,15 @@ def test_a_path_too_long_for_a_socket_is_refused_with_what_to_do(tmp_path):
         release(root / "a" / name, claim(root, root / "a" / name, tmp_path))
         with pytest.raises(SupervisorError, match="set XDG_RUNTIME_DIR to a shorter one"):
             claim(root, root / "a" / (name + letter), tmp_path)
+
+
+def test_a_plan_that_was_displaced_can_be_put_back_with_what_it_was_made_of(tmp_path):
+    first = Origin(file="/a.yaml", variant="fast")
+    prepare(tmp_path, b"plan: 1\n", first)
+    digest = plan_digest(tmp_path)
+    prepare(tmp_path, b"plan: 2\n", Origin(file="/b.yaml"))
+    put_back(tmp_path, digest)
+    assert (tmp_path / "plan.yaml").read_bytes() == b"plan: 1\n"
+    assert origin_of(tmp_path) == first
+    put_back(tmp_path, "f" * 64)
+    assert plan_digest(tmp_path) == digest

@@ -109,4 +109,5 @@ def test_plans_of_one_run_know_each_other(report, digest):
     assert akin(report(), digest, ())
     assert akin(report(plan=OLD), digest, (OLD,))
     assert akin(report(plan=OLD, former=(digest,)), digest, ())
+    assert akin(report(plan=OLD, former=("a" * 64,)), digest, ("a" * 64,))
     assert not akin(report(plan=OLD, former=("f" * 64,)), digest, ("a" * 64,))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.errors import SupervisorError
 from supervisor.units import bookkeeper, scanner, states
 from supervisor.units.bookkeeper import Bookkeeper, Ledger, clean_up, end, read
 from supervisor.units.facts import LastExit
@@ -158,3 +159,43 @@ def test_a_process_that_was_given_the_pid_since_is_left_alone(
 ) -> None:
     assert end([note((sleeper.pid, 1))]) == []
     assert sleeper.poll() is None
+
+
+def fill_disk(directory: Path) -> Path:
+    """From now on no ledger can be begun there, until the file that is returned is gone."""
+    aside = directory / f"{bookkeeper.LEDGER}.new"
+    aside.symlink_to("/dev/full")
+    return aside
+
+
+def test_a_plan_that_a_full_disk_keeps_from_being_noted_is_not_adopted(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note_next("later")
+    fill_disk(tmp_path)
+    with pytest.raises(SupervisorError, match="cannot write"):
+        books.adopt("later")
+    books.note(note(run=3))
+    found = read(tmp_path)
+    assert (found.plan, found.former, found.next) == ("digest", (), "later")
+    assert found.notes["worker"].run == 3
+
+
+def test_what_a_full_disk_has_kept_out_is_noted_when_there_is_room(tmp_path: Path) -> None:
+    aside = fill_disk(tmp_path)
+    books = opened(tmp_path)
+    books.note(note())
+    assert read(tmp_path) == Ledger()
+    aside.unlink()
+    books.note(note(unit="other"))
+    assert list(read(tmp_path).notes) == ["worker", "other"]
+
+
+def test_a_plan_that_was_asked_for_is_known_until_it_is_adopted(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note_next("later")
+    assert opened(tmp_path, read(tmp_path)) and read(tmp_path).next == "later"
+    books.adopt("later")
+    assert (read(tmp_path).plan, read(tmp_path).next) == ("later", "")
+    books.note_next("other")
+    books.note_next("")
+    assert read(tmp_path).next == ""
