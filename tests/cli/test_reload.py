@@ -1,10 +1,12 @@
 """``pdsup reload``: another plan, or other agents, under units that run on."""
 
+import contextlib
 import json
 
 import pytest
 
 from supervisor.cli import renewal
+from supervisor.errors import NothingThere
 
 GUARDED = ("-m", "supervisor", "agent")
 
@@ -63,6 +65,21 @@ def test_what_takes_too_long_is_told_and_goes_on(running, pdsup):
     done = pdsup("reload", "--timeout", "5")
     assert done.returncode == 124
     assert "a: ERROR (not restarted in time: STARTING" in done.stdout
+
+
+def test_a_cluster_that_ends_meanwhile_is_not_waited_for(running, pdsup_goes_on, wait_for):
+    running.plan(running.listener("a", delay=1000), running.unit("b"))
+    waiting = pdsup_goes_on("reload")
+
+    def begun():
+        with contextlib.suppress(NothingThere, AttributeError):  # between two agents
+            return running.look("a")["run"] == 2
+        return False
+
+    wait_for(begun)
+    running.tell("node0", "/v1/shutdown", {"all": True})
+    assert waiting.wait(20) == 4
+    assert "cannot see the plan change: no agent answers" in waiting.said.read_text()
 
 
 def test_a_wrong_plan_is_refused_with_its_places(running, pdsup):

@@ -63,7 +63,7 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
             print(json.dumps(answer, indent=2))
         return 0
     until = clock.monotonic() + (TIMEOUT_S if args.timeout is None else args.timeout)
-    wait = _Wait(client.first_agent(cluster), before, answer, quiet=args.json)
+    wait = _Wait(cluster, before, answer, quiet=args.json)
     in_time = wait.until(until)
     if args.json:
         print(json.dumps({**answer, "units": wait.results}, indent=2))
@@ -77,13 +77,13 @@ class _Wait:
 
     def __init__(
         self,
-        socket: Path,
+        cluster: client.Cluster,
         before: dict[str, Any],
         answer: dict[str, Any],
         *,
         quiet: bool,
     ) -> None:
-        self._socket = socket
+        self._cluster = cluster
         self._before = before
         self._answer = answer
         self._quiet = quiet
@@ -91,15 +91,19 @@ class _Wait:
         self._done: dict[str, dict[str, Any]] = {}
 
     def until(self, when: float) -> bool:
-        """Whether all came in time; what became of each unit is told as soon as it is known."""
+        """Whether all came in time; what became of each unit is told as soon as it is known.
+
+        Raises NothingThere when the agents that are here have ended meanwhile.
+        """
         version, status = "", self._before
         while clock.monotonic() < when:
             wait = max(0.0, min(POLL_S, when - clock.monotonic()))
             query = f"/v1/status?all=1&since={version}&wait={wait:.3f}"
             try:
-                answer = client.ask(self._socket, query, wait=wait)
-            except NothingThere:  # it makes way for another one
+                answer = client.ask(client.first_agent(self._cluster), query, wait=wait)
+            except NothingThere:  # it makes way for another one, or for none
                 time.sleep(LOOK_S)
+                self._cluster = client.cluster(self._cluster.run_dir, "see the plan change")
                 continue
             version, status = answer.version or version, answer.value or status
             if status["plan"] != self._answer["plan"]:
