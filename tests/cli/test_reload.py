@@ -62,7 +62,7 @@ def test_what_does_not_work_by_the_new_plan_is_an_error(running, pdsup):
 
 def test_what_takes_too_long_is_told_and_goes_on(running, pdsup):
     running.plan(running.listener("a", delay=1000), running.unit("b"))
-    done = pdsup("reload", "--timeout", "5")
+    done = pdsup("reload", "--timeout", "3")
     assert done.returncode == 124
     assert "a: ERROR (not restarted in time: STARTING" in done.stdout
 
