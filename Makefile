@@ -18,7 +18,7 @@ setup:
 check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict supervisor bench
+	.venv/bin/mypy --strict -p pdsup -p bench
 
 test: check
 	.venv/bin/pytest
@@ -31,4 +31,4 @@ bench: setup
 	@.venv/bin/python -m bench $(BENCH)
 
 clean:
-	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info
+	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info supervisor/*.egg-info

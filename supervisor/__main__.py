@@ -1,5 +1,8 @@
-"""``python -m supervisor`` is ``pdsup``."""
+"""``python -m supervisor``, in a checkout, is ``pdsup``; an installation has ``python -m pdsup``.
 
-from supervisor.cli.main import entry
+The PyPI distribution ``supervisor`` owns that import name.
+"""
+
+from pdsup.cli.main import entry
 
 entry()

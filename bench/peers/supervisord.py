@@ -18,7 +18,7 @@ pidfile={home}/supervisord.pid
 [unix_http_server]
 file={home}/sock
 [rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+pdsup.rpcinterface_factory=pdsup.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=unix://{home}/sock
 """
@@ -80,5 +80,5 @@ class Supervisord:
     def ask(self, home: Path, times: int) -> list[float]:
         """XML-RPC."""
         connection = LocalConnection(home / "sock")
-        body = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo").encode()
+        body = xmlrpc.client.dumps((), "pdsup.getAllProcessInfo").encode()
         return timed(lambda: connection.exchange("POST", "/RPC2", body), times)

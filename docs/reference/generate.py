@@ -21,19 +21,23 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from supervisor import clock
-from supervisor.agent.counts import Counts, Reloads
-from supervisor.api import metrics
-from supervisor.cli import manual
-from supervisor.cli.catalogue import VERBS
-from supervisor.cli.main import ALIASES, parser_of
-from supervisor.cluster.report import AgentReport, Order, Report, UnitReport
-from supervisor.plan import defaults, explain, model, roles, script
-from supervisor.plan import recipe as layout1
-from supervisor.units import lifecycle, states
-from supervisor.units.gpus import Gpu
-from supervisor.units.states import ExitStatus, Then
-from supervisor.units.tree import Usage
+from pdsup.agent.counters import Counts
+from pdsup.api import metrics
+from pdsup.cli.main import ALIASES, parser_of
+from pdsup.cli.screens import help
+from pdsup.cli.screens.catalogue import VERBS
+from pdsup.cli.screens.plan import question
+from pdsup.cluster.report import AgentReport, Order, Report, UnitReport
+from pdsup.front.upstreams import Reloads
+from pdsup.plan import defaults, model
+from pdsup.plan.recipe import sbatch, schema2
+from pdsup.plan.recipe import schema1 as layout1
+from pdsup.units import lifecycle, states
+from pdsup.units.events import Event, SpawnFailed
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.gpu import Gpu
+from pdsup.units.process.tree import Usage
+from pdsup.units.states import FOREVER, Then
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
@@ -83,7 +87,7 @@ def commands() -> str:
     aliases = ", ".join(f"`{name}` is `{verb}`" for name, verb in ALIASES.items())
     head = (
         f"{NOTE}# Commands\n\n"
-        "`pdsup VERB [ARGUMENTS]`, or `python -m supervisor VERB [ARGUMENTS]`. "
+        "`pdsup VERB [ARGUMENTS]`, or `python -m pdsup VERB [ARGUMENTS]`. "
         f"Other names: {aliases}.\n\n"
         "Errors are one line on stderr, `pdsup: cannot VERB THING: CAUSE`. The exit statuses of "
         "all commands are [in one table](files-and-signals.md#exit-statuses).\n\n"
@@ -95,10 +99,10 @@ def commands() -> str:
 
 
 def _verb(name: str) -> str:
-    module = importlib.import_module(f"supervisor.cli.verbs.{name}")
+    module = importlib.import_module(f"pdsup.cli.verbs.{name}")
     parser = parser_of(name)
-    actions = manual.arguments(parser)
-    usage = " ".join(manual.usage(parser))
+    actions = help.arguments(parser)
+    usage = " ".join(help.usage(parser))
     summary = f"{VERBS[name][0].upper()}{VERBS[name][1:]}."
     parts = [f"## {name}\n\n{summary}\n", f"```text\n{usage}\n```\n"]
     if actions:
@@ -110,10 +114,10 @@ def _verb(name: str) -> str:
 
 
 def _spelling(action: argparse.Action) -> str:
-    names = action.option_strings or [manual.value(action)]
+    names = action.option_strings or [help.value(action)]
     if not action.option_strings or action.nargs == 0:
         return ", ".join(f"`{name}`" for name in names)
-    values = manual.value(action).split("|")
+    values = help.value(action).split("|")
     if len(values) == 1:
         return ", ".join(f"`{name} {values[0]}`" for name in names)
     return f"`{names[0]}` and one of {', '.join(f'`{value}`' for value in values)}"
@@ -150,7 +154,7 @@ def states_page() -> str:
     meanings = [(f"`{word}`", MEANINGS[word]) for word in typing.get_args(states.Public)]
     events = [
         (f"`{kind.__name__}`", prose(kind).partition("\n")[0].partition(";")[0].rstrip(".") + ".")
-        for kind in typing.get_args(lifecycle.Event)
+        for kind in typing.get_args(Event)
     ]
     return "\n".join(
         (
@@ -174,7 +178,7 @@ def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
     """Pairs of different public states with the events that lead from one to the other."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     every = [state for kind in typing.get_args(states.State) for state in _each(kind)]
-    events = [event for kind in typing.get_args(lifecycle.Event) for event in _each(kind)]
+    events = [event for kind in typing.get_args(Event) for event in _each(kind)]
     for state, event, context in product(every, events, _contexts()):
         if _can_happen(state, event):
             after, _ = lifecycle.step(state, event, context)
@@ -186,16 +190,16 @@ def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
             yield edge, sorted(found[edge])
 
 
-def _can_happen(state: states.State, event: lifecycle.Event) -> bool:
+def _can_happen(state: states.State, event: Event) -> bool:
     """A run that was never spawned has not been ready."""
     spawned = not isinstance(state, states.Starting | states.Stopping)
-    return not (spawned and isinstance(event, lifecycle.SpawnFailed))
+    return not (spawned and isinstance(event, SpawnFailed))
 
 
 # 1.0 is a deadline that has passed, FOREVER one that has not: ``_contexts`` has now = 1.0.
 VALUES: Mapping[Any, tuple[Any, ...]] = {
     int: (RUN,),
-    float: (1.0, clock.FOREVER),
+    float: (1.0, FOREVER),
     str: (WHY,),
     ExitStatus: (ExitStatus(0), ExitStatus(1)),
     Then: tuple(Then),
@@ -415,7 +419,7 @@ def _rows(entries: Iterable[Entry], lines: Sequence[str]) -> str:
 def _shown(value: object) -> str:
     match value:
         case model.Check():
-            return explain.question(value)
+            return question(value)
         case tuple():
             return " and ".join(map(_shown, value))
         case float() if value.is_integer():
@@ -449,7 +453,7 @@ SIMPLE: Mapping[Any, dict[str, Any]] = {
     types.NoneType: {"type": "null"},
     Any: {},
 }
-SLURM = {"type": "object", "properties": dict.fromkeys(script.SLURM, TEXT)}
+SLURM = {"type": "object", "properties": dict.fromkeys(sbatch.SLURM, TEXT)}
 
 
 def plan_schema() -> str:
@@ -460,12 +464,12 @@ def plan_schema() -> str:
 
 def recipe_schema(page: str) -> str:
     """What an editor needs to know of a recipe, with what the page says of its settings."""
-    made = _definitions(layout1.Recipe, roles.RolesRecipe)
+    made = _definitions(layout1.Recipe, schema2.RolesRecipe)
     first, second = ({"$ref": f"{DEFINED}{name}"} for name in ("Recipe", "RolesRecipe"))
     earlier, _, later = page.partition("\n## Schema 2\n")
     meanings = _meanings(earlier)
     both = meanings | _meanings(later)
-    for ref, layout, told in ((first, layout1, meanings), (second, roles, both)):
+    for ref, layout, told in ((first, layout1, meanings), (second, schema2, both)):
         top = _referred(made, ref)
         for table, keys in layout.IGNORED.items():
             inside = _at(made, top, table)["properties"]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from supervisor.plan.model import Plan
-from supervisor.units import lifecycle, notation, states
+from pdsup.plan.model import Plan
+from pdsup.units import codec, lifecycle, states
 
 
 def replay(lines: list[dict[str, Any]], plan: Plan, *, missing: int = 0) -> int:
@@ -15,10 +15,10 @@ def replay(lines: list[dict[str, Any]], plan: Plan, *, missing: int = 0) -> int:
     now: dict[str, states.State] = {}
     for line in lines:
         unit = plan.by_name[line["unit"]]
-        context = notation.read_context(line["context"], line["monotonic"], unit.restart)
+        context = codec.read_context(line["context"], line["monotonic"], unit.restart)
         before = now.get(unit.name, states.Stopped())
-        told = notation.state(line["state"])
-        after, _ = lifecycle.step(before, notation.event(line["event"]), context)
+        told = codec.state(line["state"])
+        after, _ = lifecycle.step(before, codec.event(line["event"]), context)
         if (states.public(before), after) != (line["from"], told) and missing > 0:
             missing -= 1
             after = told

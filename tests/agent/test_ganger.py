@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from supervisor import clock
-from supervisor.agent.ganger import NOTES, Ganger
-from supervisor.cluster import gang
-from supervisor.cluster.report import Order, Standing
-from supervisor.plan.model import Node, Plan, PlanUnit
-from supervisor.units import lifecycle, states
+from pdsup import clock
+from pdsup.cluster import gang_rules
+from pdsup.cluster.gang import NOTES, Gangs
+from pdsup.cluster.report import Order, Standing
+from pdsup.plan.model import Node, Plan, PlanUnit
+from pdsup.units import events, states
 from tests.cluster.gang_world import report
 
 
@@ -47,7 +47,7 @@ def node(tmp_path):
             ),
         )  # fmt: skip
         runner, peers, gates = FakeRunner(), {}, {}
-        ganger = Ganger(plan, str(tmp_path), {unit: runner}, peers.get, gates.get)
+        ganger = Gangs(plan, str(tmp_path), {unit: runner}, peers.get, gates.get)
         state = {"WAITING": WAITING, "RUNNING": RUNNING}
 
         def become(new):
@@ -73,7 +73,7 @@ def node(tmp_path):
 
 
 def standing(**values):
-    return Standing(**{**dataclasses.asdict(gang.FRESH), **values})
+    return Standing(**{**dataclasses.asdict(gang_rules.FRESH), **values})
 
 
 def order(epoch, go=False):
@@ -132,7 +132,7 @@ def test_a_rank_of_an_epoch_that_is_over_is_told_to_begin_anew_once(node):
     assert n.runner.told == []
     n.hear(READY, Order(epoch=2, go=False, reason="w.0 is BACKOFF"))
     n.look()
-    assert n.runner.told == [lifecycle.Recycle(1, "w.0 is BACKOFF")]
+    assert n.runner.told == [events.Recycle(1, "w.0 is BACKOFF")]
     assert n.become(WAITING).standing == standing(cleared=2, spent=1, poised=True)
 
 
@@ -172,7 +172,7 @@ def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node, tmp_path, 
     n = node(1)
     n.hear(READY, order(1, go=True))
     assert n.become(RUNNING).standing == standing(alive=True)
-    assert n.runner.told == [lifecycle.Recycle(1, "its gang begins anew")]
+    assert n.runner.told == [events.Recycle(1, "its gang begins anew")]
     assert n.become(WAITING).standing == standing(spent=1, poised=True)  # it missed that one
 
 

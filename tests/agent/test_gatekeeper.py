@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from supervisor.agent.gatekeeper import Gatekeeper
-from supervisor.agent.publisher import Bell, Publisher
-from supervisor.cluster import connector as connector_module
-from supervisor.cluster.report import Peer
+from pdsup.bell import Bell
+from pdsup.cluster import gate as connector_module
+from pdsup.cluster.gate import Gates
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.report import Peer
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,10 @@ def quick(monkeypatch):
 def keeping(assignment, unit_report):
     @contextlib.asynccontextmanager
     async def made(node="node3"):
-        publisher = Publisher(assignment(node), Bell())
+        publisher = OwnReport(assignment(node), Bell())
         peers, news = {}, []
         async with asyncio.TaskGroup() as tasks:
-            keeper = Gatekeeper(
+            keeper = Gates(
                 assignment(node), publisher, SimpleNamespace(peers=peers), tasks,
                 lambda: news.append(1),
             )  # fmt: skip

@@ -23,7 +23,7 @@ def wakings(pid: int) -> int:
 
 def test_an_agent_with_100_units_and_nothing_to_do_wakes_at_most_once_a_second(agents, wait_for):
     units = [agents.unit(f"unit-{index}") for index in range(100)]
-    agents.start(agents.plan(*units), program=("-m", "supervisor", "agent"))
+    agents.start(agents.plan(*units), program=("-m", "pdsup", "agent"))
     wait_for(lambda: all(u["state"] == "RUNNING" for u in agents.status()["node0"]["units"]))
     found = agents.status()["node0"]["agent"]
     pids = (found["pid"], found["guardian_pid"])

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.units import logfiles
+from pdsup.units.logs import files
 from tests.agent.test_takeover import EAGER, Node
 
 # Half of them write to their log themselves, the others through a pipe; the figures to prove are
 # 50 units and 10 kills.
 UNITS = int(os.environ.get("PDSUP_TEST_LOG_UNITS", "10"))
 KILLS = int(os.environ.get("PDSUP_TEST_LOG_KILLS", "4"))
-WRITES = Path(__file__).parents[1] / "units" / "writes.py"
+WRITES = Path(__file__).parents[1] / "units" / "logs" / "writes.py"
 MODES = [
     {"mode": "direct"},
     {"mode": "pipe"},
@@ -49,8 +49,8 @@ def guard(agents):
 def log_of(agents, unit) -> bytes:
     """All parts of a unit's log, the oldest first."""
     path = agents.run_dir / "logs" / f"node0_{unit}.out"
-    ages = logfiles.ages(path.name, (entry.name for entry in path.parent.iterdir()))
-    parts = [Path(logfiles.aged(str(path), age)) for age in sorted(ages, reverse=True)]
+    ages = files.ages(path.name, (entry.name for entry in path.parent.iterdir()))
+    parts = [Path(files.aged(str(path), age)) for age in sorted(ages, reverse=True)]
     return b"".join(part.read_bytes() for part in parts)
 
 

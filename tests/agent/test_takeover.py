@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.plan import loader
+from pdsup.plan.compile import load
 from tests.agent.replay import replay
 
-GUARDED = ("-m", "supervisor", "agent")
+GUARDED = ("-m", "pdsup", "agent")
 # A guardian that does not wait longer from restart to restart of an agent that is killed often.
 EAGER = """
 import sys
-from supervisor.agent import guardian
+from pdsup.units.process import guardian
 guardian.LONGEST_DELAY_S = 0.0
-sys.exit(guardian.main([sys.executable, "-m", "supervisor.launcher", *sys.argv[1:]]))
+sys.exit(guardian.main([sys.executable, "-m", "pdsup.launch", *sys.argv[1:]]))
 """
 # How many things happen in the random history; each takes about half a second.
 HAPPENINGS = int(os.environ.get("PDSUP_TEST_HAPPENINGS", "8"))
@@ -395,7 +395,7 @@ def test_whatever_is_killed_when_nothing_is_doubled_orphaned_lost_or_restarted_f
     assert {unit: agents.look(unit)["restarts"] for unit in names} == {u: killed[u] for u in names}
     lines = agents.journal()
     few = 1 + HAPPENINGS // 100
-    assert replay(lines, loader.load(plan, nodes=None).plan, missing=few) == len(lines)
+    assert replay(lines, load.load(plan, nodes=None).plan, missing=few) == len(lines)
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []

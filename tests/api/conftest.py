@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import runpy
 import secrets
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,17 +10,14 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
-from supervisor import clock
-from supervisor.agent.main import Agent
-from supervisor.api.server import Server
-from supervisor.cluster import signature
-from supervisor.units.bookkeeper import Ledger
-from supervisor.units.messenger import Messenger
-
-values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
-assignment, digest, plan, report, unit_report, until = (
-    values[name] for name in ("assignment", "digest", "plan", "report", "unit_report", "until")
-)
+from pdsup import clock
+from pdsup.agent.agent import Agent
+from pdsup.api.server import Server
+from pdsup.node import tokens
+from pdsup.units.ledger import Ledger
+from pdsup.units.process.guardian_link import GuardianLink
+from tests.bed.agents import _wait_for, agents, assignment, shared_agents
+from tests.bed.reports import digest, plan, report, unit_report, until
 
 TOKEN = "t" * 64
 
@@ -45,7 +41,7 @@ class Asking:
     async def __call__(self, path, method="GET", headers=None, **options) -> Answer:
         given = {}
         if self.signs:
-            given = signature.headers(TOKEN, method, path, clock.wall(), secrets.token_hex(4))
+            given = tokens.headers(TOKEN, method, path, clock.wall(), secrets.token_hex(4))
         given |= headers or {}
         url = f"{self.base}{path}"
         async with self.session.request(method, url, headers=given, **options) as response:
@@ -72,7 +68,7 @@ def serving(plan, assignment, tmp_path):
                 TOKEN,
                 session,
                 tasks,
-                Messenger(None),
+                GuardianLink(None),
                 Ledger(),
                 SILENT,
             )

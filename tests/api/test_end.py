@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from supervisor.agent import ender
+from pdsup.cluster import ending
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ async def test_an_agent_that_ends_for_itself_does_not_know_of_the_end_of_the_clu
 
 
 async def test_a_node_that_never_ends_is_waited_for_only_so_long(lingering, monkeypatch):
-    monkeypatch.setattr(ender, "MEET_S", 0.01)
-    monkeypatch.setattr(ender, "LINGER_S", 0.01)
+    monkeypatch.setattr(ending, "MEET_S", 0.01)
+    monkeypatch.setattr(ending, "LINGER_S", 0.01)
     async with lingering():
         pass
 
@@ -58,7 +58,7 @@ async def test_a_node_that_never_ends_is_waited_for_only_so_long(lingering, monk
 async def test_a_node_that_was_not_met_yet_is_given_a_moment_to_come(
     lingering, serving, monkeypatch
 ):
-    monkeypatch.setattr(ender, "LINGER_S", 0.0)
+    monkeypatch.setattr(ending, "LINGER_S", 0.0)
     async with lingering("node2") as (task, peer):
         peer.end("told too", of_cluster=True)
         for _ in range(20):
@@ -71,7 +71,7 @@ async def test_a_node_that_was_not_met_yet_is_given_a_moment_to_come(
 
 
 async def test_a_node_that_can_not_be_met_is_waited_for_only_a_moment(lingering, monkeypatch):
-    monkeypatch.setattr(ender, "MEET_S", 0.05)
-    monkeypatch.setattr(ender, "LINGER_S", 60.0)
+    monkeypatch.setattr(ending, "MEET_S", 0.05)
+    monkeypatch.setattr(ending, "LINGER_S", 60.0)
     async with lingering("node2") as (_, peer):
         peer.end("told too", of_cluster=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.agent.counts import Counts, Reloads
-from supervisor.api import exposition, metrics
-from supervisor.api.exposition import Family
-from supervisor.api.metrics import AGENT, Scrape
-from supervisor.cluster.report import Order
-from supervisor.units.gpus import Gpu
-from supervisor.units.tree import Usage
+from pdsup.agent.counters import Counts
+from pdsup.api import metrics
+from pdsup.api import metrics as metrics_module
+from pdsup.api.metrics import AGENT, Family, Scrape
+from pdsup.cluster.report import Order
+from pdsup.front.upstreams import Reloads
+from pdsup.units.process.gpu import Gpu
+from pdsup.units.process.tree import Usage
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +43,7 @@ def scrape(report, unit_report):
 
 def parsed(seen):
     """All samples of a scrape, as a real parser reads them: values by name and labels."""
-    text = exposition.text(metrics.families(seen))
+    text = metrics_module.text(metrics.families(seen))
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -130,7 +131,9 @@ def test_names_follow_the_conventions(scrape):
 
 @pytest.mark.parametrize("word", ['a"b', "a\\b", "a\nb", "推論", "\\n", "a\\"])
 def test_any_word_survives_as_a_label(word):
-    text = exposition.text([Family("pdsup_x", "gauge", 'Help\\ "with"\nall.', (({"l": word}, 1),))])
+    text = metrics_module.text(
+        [Family("pdsup_x", "gauge", 'Help\\ "with"\nall.', (({"l": word}, 1),))]
+    )
     (family,) = text_string_to_metric_families(text)
     assert family.samples[0].labels == {"l": word}
     assert family.documentation == 'Help\\ "with"\nall.'
@@ -138,13 +141,13 @@ def test_any_word_survives_as_a_label(word):
 
 @pytest.mark.parametrize("value", [0, 1, True, 0.1, 1e-9, 1.7e9 + 0.25, 2**53, float("inf")])
 def test_any_number_survives(value):
-    text = exposition.text([Family("pdsup_x", "gauge", "X.", (({}, value),))])
+    text = metrics_module.text([Family("pdsup_x", "gauge", "X.", (({}, value),))])
     (family,) = text_string_to_metric_families(text)
     assert family.samples[0].value == float(value)
 
 
 def test_a_family_without_a_sample_is_left_out():
-    assert exposition.text([Family("pdsup_x", "gauge", "X.", ())]) == ""
+    assert metrics_module.text([Family("pdsup_x", "gauge", "X.", ())]) == ""
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(scrape):

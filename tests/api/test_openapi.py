@@ -10,11 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from supervisor.agent.operator import COMMANDS
-from supervisor.api import observer, openapi
-from supervisor.api import server as server_module
-from supervisor.api.server import Server
-from supervisor.plan import writer
+from pdsup.agent.commands import COMMANDS
+from pdsup.api import answers, openapi
+from pdsup.api import server as server_module
+from pdsup.api.server import Server
+from pdsup.plan import yaml
 
 DOCUMENT = openapi.document(COMMANDS)
 OPERATIONS = {
@@ -33,7 +33,7 @@ LINE = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(server_module, "LAST_REPORT_S", 0.05)
-    monkeypatch.setattr(observer, "FIRST_ANSWERS_S", 0.05)
+    monkeypatch.setattr(answers, "FIRST_ANSWERS_S", 0.05)
 
 
 # Lines of a journal may be another version's; no schema is there of the document itself.
@@ -112,7 +112,7 @@ def bounds(name, parameter) -> tuple[float, float]:
 
 
 def test_bounds_are_those_that_the_server_keeps() -> None:
-    assert bounds("events", "n") == (1, observer.MOST_EVENTS)
+    assert bounds("events", "n") == (1, answers.MOST_EVENTS)
     for name in ("report", "status"):
         assert bounds(name, "wait") == (0, server_module.LONGEST_WAIT_S)
 
@@ -208,7 +208,7 @@ async def test_what_a_changed_plan_would_bring_is_as_it_is_described(serving):
         first, *others = s.agent.plan.units
         units = (dataclasses.replace(first, env={"A": "1"}), *others[:-1])
         changed = dataclasses.replace(s.agent.plan, units=units, on_fatal="stop-cluster")
-        Path(s.agent.assignment.place.run_dir, "plan.yaml").write_bytes(writer.write(changed))
+        Path(s.agent.assignment.place.run_dir, "plan.yaml").write_bytes(yaml.write(changed))
         answer = await s.local("/v1/reload", "POST", data=json.dumps(body))
         assert answer.status == 200, answer.body
         fits_answer("reload", answer)

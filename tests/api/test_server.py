@@ -9,11 +9,11 @@ import stat
 
 import pytest
 
-from supervisor.api import observer
-from supervisor.api import server as server_module
-from supervisor.cluster import signature
-from supervisor.cluster.report import from_json
-from supervisor.errors import SupervisorError
+from pdsup.api import answers as answers_module
+from pdsup.api import server as server_module
+from pdsup.cluster.report import from_json
+from pdsup.errors import SupervisorError
+from pdsup.node import tokens
 
 SOCKET = "node3.sock"
 READ = ["/v1/report", "/v1/status", "/livez", "/readyz"]
@@ -42,7 +42,7 @@ async def test_a_signed_request_over_the_network_is_answered(serving, path):
 
 async def test_a_signature_for_another_question_is_refused(serving):
     async with serving() as s:
-        headers = signature.headers("t" * 64, "GET", "/livez", 1.7e9, "nonce")
+        headers = tokens.headers("t" * 64, "GET", "/livez", 1.7e9, "nonce")
         assert (await s.unsigned("/v1/status", headers=headers)).status == 401
 
 
@@ -50,7 +50,7 @@ async def test_headers_that_are_no_text_are_refused_and_break_nothing(serving, p
     async with serving() as s:
         reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
         head = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        names = (signature.TIME, signature.NONCE, signature.SIGNATURE)
+        names = (tokens.TIME, tokens.NONCE, tokens.SIGNATURE)
         head += b"".join(name.encode() + b": \xff\xfe\r\n" for name in names)
         writer.write(head + b"\r\n")
         assert (await reader.readline()).split()[1] == b"401"
@@ -160,7 +160,7 @@ async def test_the_status_of_all_nodes_waits_for_their_first_answers(serving):
 async def test_the_status_of_all_nodes_is_not_held_up_by_one_that_never_answers(
     serving, plan, monkeypatch
 ):
-    monkeypatch.setattr(observer, "FIRST_ANSWERS_S", 0.2)
+    monkeypatch.setattr(answers_module, "FIRST_ANSWERS_S", 0.2)
     async with serving() as s:
         with socket.create_server((plan.address["node1"], plan.control_port)):
             found = (await s.local("/v1/status?all=1")).json()

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import pty
-import runpy
 import select
 import signal
 import struct
@@ -18,16 +17,14 @@ from pathlib import Path
 
 import pytest
 
-values = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
-agents, shared_agents, wait_for = (
-    values[name] for name in ("agents", "shared_agents", "_wait_for")
-)
+from tests.bed.agents import _wait_for, agents, shared_agents, wait_for
+
 ROWS = 20
 
 
 def run(agents, *words, text=True, cwd=None):
     return subprocess.run(
-        [sys.executable, "-m", "supervisor", *words],
+        [sys.executable, "-m", "pdsup", *words],
         env=agents.environ, capture_output=True, text=text, timeout=30, check=False,
         stdin=subprocess.DEVNULL, cwd=cwd,
     )  # fmt: skip
@@ -54,7 +51,7 @@ def pdsup_goes_on(agents, tmp_path):
         path = tmp_path / f"said-{len(running)}"
         with path.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor", *words],
+                [sys.executable, "-m", "pdsup", *words],
                 env=agents.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                 # Ignored here when these tests run in the background of a shell.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -93,7 +90,7 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor", *words],
+            [sys.executable, "-m", "pdsup", *words],
             env=environ, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True, cwd=cwd,
             # Ignored here when these tests run in the background of a shell.

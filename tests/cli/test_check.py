@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import main
+from pdsup.cli.main import main
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
@@ -75,7 +75,7 @@ def test_a_check_loads_nothing_heavy_that_it_does_not_need():
     """It is to take less than a quarter of a second; these would take as much by themselves."""
     program = f"""
 import sys
-from supervisor.cli.main import main
+from pdsup.cli.main import main
 main(["check", {str(DEMO)!r}])
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """

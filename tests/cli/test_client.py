@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from supervisor.assignment import directories
-from supervisor.cli import client
-from supervisor.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.cli import client
+from pdsup.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.node import paths
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def agent(home):
 
         def make(node="node0", run="run", says=b"", listens=True):
             run_dir = home.parent / run
-            directory = home / directories.cluster_id(str(run_dir)) / node
+            directory = home / paths.cluster_id(str(run_dir)) / node
             directory.mkdir(parents=True)
             run_dir.mkdir(exist_ok=True)
             with contextlib.suppress(FileExistsError):
-                (directory.parent / directories.RUN_LINK).symlink_to(run_dir)
+                (directory.parent / paths.RUN_LINK).symlink_to(run_dir)
             server = stack.enter_context(socket.socket(socket.AF_UNIX))
-            path = directory.relative_to(home.parent) / directories.SOCKET
+            path = directory.relative_to(home.parent) / paths.SOCKET
             server.bind(str(path))
             if listens:
                 server.listen()
@@ -169,7 +169,7 @@ def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, hom
     real = client._answers
 
     def answers_and_vanishes(found):
-        (path.parent.parent / directories.RUN_LINK).unlink(missing_ok=True)
+        (path.parent.parent / paths.RUN_LINK).unlink(missing_ok=True)
         return real(found)
 
     monkeypatch.setattr(client, "_answers", answers_and_vanishes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.catalogue import VERBS
+from pdsup.cli.screens.catalogue import VERBS
 
 BIN = Path(sys.executable).parent
 BASH = """

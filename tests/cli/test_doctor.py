@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from supervisor.cli import checkup
-from supervisor.cli.checkup import Finding
-from supervisor.plan.model import Node, Plan, PlanUnit
+from pdsup.cli import doctor_rules
+from pdsup.cli.doctor_rules import Finding
+from pdsup.plan.model import Node, Plan, PlanUnit
 
 GIB = 1 << 30
 ENGINE = ("python3", "-m", "sglang.launch_server")
@@ -23,33 +23,33 @@ def plan(*units):
 
 def test_the_programs_of_units_are_looked_for_once_each():
     units = [unit("a"), unit("b"), unit("c", ("nginx", "-g", "x")), unit("d", ("/opt/x/etcd",))]
-    assert checkup.programs(units) == {
+    assert doctor_rules.programs(units) == {
         "module sglang": ["a", "b"], "nginx": ["c"], "/opt/x/etcd": ["d"],
     }  # fmt: skip
 
 
 def test_a_program_that_is_missing_is_bad_and_names_who_needs_it():
     users = [f"decode-{i}" for i in range(5)]
-    assert checkup.needed("etcd", None, users) == Finding(
+    assert doctor_rules.needed("etcd", None, users) == Finding(
         "etcd", "bad", "not found; decode-0, decode-1, decode-2 and 2 more can't start"
     )
-    assert checkup.needed("etcd", "/usr/bin/etcd", users).verdict == "ok"
+    assert doctor_rules.needed("etcd", "/usr/bin/etcd", users).verdict == "ok"
 
 
 @pytest.mark.parametrize(
     ("hard", "verdict"), [(1024, "note"), (65535, "note"), (65536, "ok"), (float("inf"), "ok")]
 )
 def test_few_open_files_are_worth_a_note(hard, verdict):
-    assert checkup.files(1024, hard).verdict == verdict
+    assert doctor_rules.files(1024, hard).verdict == verdict
 
 
 def test_limits_and_space_are_told_in_words():
-    assert checkup.locked(float("inf")).detail == "unlimited"
-    assert checkup.locked(8 << 20) == Finding(
+    assert doctor_rules.locked(float("inf")).detail == "unlimited"
+    assert doctor_rules.locked(8 << 20) == Finding(
         "locked memory", "note", "at most 8 MiB; RDMA needs it unlimited"
     )
-    assert checkup.space("/x", 5 * GIB, GIB, "why") == Finding("/x", "ok", "5 GiB free")
-    assert checkup.space("/x", GIB // 2, GIB, "why").detail == "only 512 MiB free; why"
+    assert doctor_rules.space("/x", 5 * GIB, GIB, "why") == Finding("/x", "ok", "5 GiB free")
+    assert doctor_rules.space("/x", GIB // 2, GIB, "why").detail == "only 512 MiB free; why"
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_limits_and_space_are_told_in_words():
 )
 def test_the_gpus_of_the_plan_must_be_there(found, verdict):
     units = [unit("a", gpus=(0, 1, 2, 3)), unit("b", gpus=(4, 5, 6, 7)), unit("c", node="x")]
-    assert checkup.gpus(plan(*units), "node0", found).verdict == verdict
+    assert doctor_rules.gpus(plan(*units), "node0", found).verdict == verdict
 
 
 def test_a_stand_in_needs_no_gpus():
-    mock = ("python3", "-m", "supervisor.mock.worker")
-    assert checkup.gpus(plan(unit("a", mock, gpus=(0, 1))), "node0", None) is None
+    mock = ("python3", "-m", "pdsup.mock.worker")
+    assert doctor_rules.gpus(plan(unit("a", mock, gpus=(0, 1))), "node0", None) is None
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -74,9 +74,9 @@ def test_what_is_bad_comes_last_where_one_looks(golden, width):
         Finding("open files", "note", "1024, at most 1024; a busy router needs more"),
         Finding("/dev/shm", "ok", "24 GiB free"),
     ]  # fmt: skip
-    golden(f"doctor-{width}", lines := checkup.lines(findings, width=width))
+    golden(f"doctor-{width}", lines := doctor_rules.lines(findings, width=width))
     assert max(map(len, lines)) <= width
-    coloured = checkup.lines(findings, {"ok": "1", "note": "2", "bad": "3"}, width=width)
+    coloured = doctor_rules.lines(findings, {"ok": "1", "note": "2", "bad": "3"}, width=width)
     assert [line.partition("m")[2].replace("\x1b[0m", "") or line for line in coloured] == lines
 
 

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from supervisor.api import history
-from supervisor.cli import chronicle
+from pdsup.cli.screens import events
+from pdsup.journal.entry import parse
 
 OUT_OF_MEMORY = (
     "gave up after 3 failures: CUDA out of memory. Tried to allocate 2.00 GiB; see "
@@ -19,7 +19,7 @@ NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
 def entry(at, unit, before, to, run=None, reason="", node="node0", event="Tick"):
     raw = {"at": NOON + at, "node": node, "unit": unit, "run": run, "event": {"type": event},
            "from": before, "to": to, "reason": reason}  # fmt: skip
-    return history.entry(json.dumps(raw))
+    return parse(json.dumps(raw))
 
 
 @pytest.mark.usefixtures("utc")
@@ -37,22 +37,22 @@ def test_the_journal_looks_as_it_was_looked_at(golden, width):
     raw = {"at": NOON + 43201, "node": "node0", "unit": "nginx", "run": 2,
            "event": {"type": "Reloaded", "left": ["router-1"]},
            "reason": "1 router, router-1 out"}  # fmt: skip
-    entries.append(history.entry(json.dumps(raw)))
-    lines = chronicle.lines(entries, chronicle.widths(entries), width=width)
+    entries.append(parse(json.dumps(raw)))
+    lines = events.lines(entries, events.widths(entries), width=width)
     golden(f"events-{width}", lines)
     assert max(map(len, lines)) <= width
 
 
 def test_columns_never_get_narrower_while_one_follows():
-    wide = chronicle.widths([entry(0, "a-long-name", "A", "B")])
-    assert chronicle.widths([entry(0, "x", "A", "B", node="n")], wide) == wide
+    wide = events.widths([entry(0, "a-long-name", "A", "B")])
+    assert events.widths([entry(0, "x", "A", "B", node="n")], wide) == wide
 
 
 def test_a_colour_changes_no_widths():
     entries = [entry(0, "a", "RUNNING", "FATAL", reason="why " * 30)]
     for width in (None, 80, 160):
-        plain = chronicle.lines(entries, (1, 1), width=width)
-        coloured = chronicle.lines(entries, (1, 1), width=width, colour=True)
+        plain = events.lines(entries, (1, 1), width=width)
+        coloured = events.lines(entries, (1, 1), width=width, colour=True)
         bare = [line.replace("\x1b[31;1m", "").replace("\x1b[0m", "") for line in coloured]
         assert bare == plain
         assert coloured[0] != plain[0]

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from supervisor.cli.story import story
+from pdsup.cli.screens.explain import story
 
 NOW = 1795435200.0  # 2026-11-23 12:00:00 UTC
 FOR_EVER = ("sh", "-c", "echo it works; exec sleep 1000")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import main
-from supervisor.plan import loader
+from pdsup.cli.main import main
+from pdsup.plan.compile import load
+from pdsup.plan.compile.nodes import parse_nodes
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 NODES = ("--nodes", "node[0-3]")
@@ -36,7 +37,7 @@ def test_the_explanation_looks_as_it_was_looked_at(screen, golden, width):
 
 def test_a_plan_file_is_explained_without_what_only_its_recipe_knew(tmp_path, capfd):
     file = tmp_path / "plan.yaml"
-    file.write_bytes(loader.load(DEMO, nodes=loader.parse_nodes("node[0-3]")).text)
+    file.write_bytes(load.load(DEMO, nodes=parse_nodes("node[0-3]")).text)
     of_plan, of_recipe = explained(capfd, file), explained(capfd, DEMO)
     assert of_plan.splitlines()[:20] == of_recipe.splitlines()[:20]
     assert "does not use" in of_recipe

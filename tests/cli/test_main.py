@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import __version__
-from supervisor.cli import manual, verbs
-from supervisor.cli.catalogue import VERBS
-from supervisor.cli.main import main, parser_of, reported
-from supervisor.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
+import pdsup.cli.verbs
+from pdsup import __version__
+from pdsup.cli.main import main, parser_of, reported
+from pdsup.cli.screens import help
+from pdsup.cli.screens.catalogue import VERBS
+from pdsup.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])
@@ -47,7 +48,7 @@ def test_the_help_of_all_verbs_looks_as_it_was_looked_at(golden, width):
     lines = []
     for verb in VERBS:
         parser = parser_of(verb)
-        page = manual.page(parser, parser.description, parser.epilog, width)
+        page = help.page(parser, parser.description, parser.epilog, width)
         lines += [f"$ pdsup help {verb}", *page, ""]
     golden(f"help-{width}", lines)
     assert max(map(len, lines)) <= width
@@ -84,31 +85,32 @@ def test_help_as_json_is_one_value(capsys):
 
 
 def test_every_file_of_a_verb_is_in_the_list_of_verbs():
-    files = Path(verbs.__file__).parent.glob("*.py")
+    files = Path(pdsup.cli.verbs.__file__).parent.glob("*.py")
     assert {path.stem for path in files} - {"__init__"} == set(VERBS)
 
 
 @pytest.mark.parametrize("words", [["help"], ["--help"], []])
 def test_the_list_of_verbs_imports_none_of_them(words):
     script = (
-        "import sys; from supervisor.cli.main import main\n"
+        "import sys; from pdsup.cli.main import main\n"
         f"main({words!r})\n"
-        "ours = {m for m in sys.modules if m.startswith('supervisor.')}\n"
+        "ours = {m for m in sys.modules if m.startswith('pdsup.')}\n"
         "print('imported:', *sorted(ours))"
     )
     said = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     ).stdout.splitlines()[-1]
     assert said == (
-        "imported: supervisor.cli supervisor.cli.catalogue supervisor.cli.fitter "
-        "supervisor.cli.fold supervisor.cli.main supervisor.cli.verbs supervisor.cli.verbs.help"
+        "imported: pdsup.cli pdsup.cli.main pdsup.cli.screens pdsup.cli.screens.catalogue "
+        "pdsup.cli.terminal pdsup.cli.terminal.fit pdsup.cli.terminal.fold pdsup.cli.verbs "
+        "pdsup.cli.verbs.help"
     )
 
 
 def test_help_as_a_process_pays_for_no_classes():
     """They take longer to import than all else of it."""
     script = (
-        "import atexit, sys; from supervisor.cli.main import entry\n"
+        "import atexit, sys; from pdsup.cli.main import entry\n"
         "atexit.register(lambda: print('imported:', *sys.modules, file=sys.stderr))\n"
         "sys.argv = ['pdsup', '--help']; entry()"
     )
@@ -117,7 +119,7 @@ def test_help_as_a_process_pays_for_no_classes():
     ).stderr
     first, *modules = said.split()
     assert first == "imported:"
-    assert {"dataclasses", "inspect", "supervisor.errors"} & set(modules) == set()
+    assert {"dataclasses", "inspect", "pdsup.errors"} & set(modules) == set()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_a_reader_that_has_enough_is_no_error(agents, words):
     agents.start(agents.plan(agents.unit("worker", "sh", "-c", "seq 9999; exec sleep 1000")))
     agents.reaches("RUNNING", "worker")
     with subprocess.Popen(
-        [sys.executable, "-m", "supervisor", *words],
+        [sys.executable, "-m", "pdsup", *words],
         env=agents.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         process.stdout.close()

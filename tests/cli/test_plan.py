@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supervisor.cli.main import main
-from supervisor.plan import loader
+from pdsup.cli.main import main
+from pdsup.plan.compile import load
+from pdsup.plan.compile.nodes import parse_nodes
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 NODES = ("--nodes", "node[0-3]")
@@ -22,7 +23,7 @@ def outside_of_slurm(monkeypatch):
 
 
 def expected():
-    return loader.load(DEMO, nodes=loader.parse_nodes("node[0-3]")).text
+    return load.load(DEMO, nodes=parse_nodes("node[0-3]")).text
 
 
 def test_it_prints_the_plan(capfdbinary):

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from supervisor.cli import renewal
-from supervisor.errors import NothingThere
+from pdsup.cli.screens import reload
+from pdsup.errors import NothingThere
 
-GUARDED = ("-m", "supervisor", "agent")
+GUARDED = ("-m", "pdsup", "agent")
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_the_changes_are_a_table():
         change("decode-9", "added", "node1", ()),
         change("decode-1", "removed", "node2", ()),
     ]
-    assert renewal.table({"units": changes, "unchanged": 3, "settings": ["on_fatal"]}) == [
+    assert reload.table({"units": changes, "unchanged": 3, "settings": ["on_fatal"]}) == [
         "restart  prefill-0   node0   command, env",
         "restart  decode-0.0  node12  gang",
         "restart  router-0    node0   a-long-name-0, a-long-name-1, a-long-na…",
@@ -187,4 +187,4 @@ def unit(state="RUNNING", run=2, node="node0", **changes):
     ],
 )
 def test_what_became_of_a_unit_is_told_when_it_is_so(what, before, now, outcome):
-    assert renewal.outcome(change(what=what), before, now) == outcome
+    assert reload.outcome(change(what=what), before, now) == outcome

@@ -8,9 +8,10 @@ import signal
 
 import pytest
 
-from supervisor.api import history
-from supervisor.cli import page, reporter
-from supervisor.cli.page import Source
+from pdsup.cli import report
+from pdsup.cli.screens import report as screen
+from pdsup.cli.screens.report import Source
+from pdsup.journal.entry import parse
 
 NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
 KILLED = {"type": "Exited", "run": 1, "status": {"code": None, "signal": "SIGKILL"}}
@@ -26,7 +27,7 @@ def entry(at, before, to, reason="", unit="decode-0", node="node2", run=1):
     event = KILLED if "SIGKILL" in reason else {"type": "Tick"}
     raw = {"at": NOON + at, "node": node, "unit": unit, "run": run, "event": event,
            "from": before, "to": to, "reason": reason}  # fmt: skip
-    return history.entry(json.dumps(raw))
+    return parse(json.dumps(raw))
 
 
 def benchmark(began, ended, verdict="clean", incidents=()):
@@ -40,7 +41,7 @@ def shown(utc):
 
     def of(*entries, benchmarks=(), going=False, end=201):
         given = entries or [entry(*one) for one in LIFE]
-        return page.page(Source(
+        return screen.page(Source(
             name="demo", run_dir="/runs/demo", entries=given, benchmarks=benchmarks, plan=None,
             logs={"decode-0": "logs/decode.out"}, end=NOON + end, going=going, offset=0,
         ))  # fmt: skip
@@ -70,7 +71,7 @@ def test_a_reload_of_nginx_is_an_incident_of_a_benchmark_only_and_one_that_faile
     def reload(at, event):
         raw = {"at": NOON + at, "node": "node0", "unit": "nginx", "run": 1, "reason": "why",
                "event": {"type": event}}  # fmt: skip
-        return history.entry(json.dumps(raw))
+        return parse(json.dumps(raw))
 
     nginx = [entry(0, "STOPPED", "STARTING", unit="nginx"),
              entry(1, "STARTING", "RUNNING", unit="nginx")]  # fmt: skip
@@ -166,7 +167,7 @@ def test_what_comes_from_outside_can_not_become_markup(tmp_path, utc):
         name="<i>", run_dir="/r", entries=[entry(0, "STOPPED", "BACKOFF", "<script>alert(1)")],
         benchmarks=[benchmark(0, 1)], plan=None, logs={}, end=NOON + 5, going=False, offset=0,
     )  # fmt: skip
-    reporter.write(source, tmp_path / "page.html")
+    report.write(source, tmp_path / "page.html")
     loads = Loads()
     loads.feed((tmp_path / "page.html").read_text())
     assert loads.tags & {"script", "i", "b"} == {"i"}  # of the legend

@@ -24,7 +24,7 @@ def record(agents):
 def kills(agents, unit, node):
     """A benchmark that kills a unit, and ends when that is back."""
     pid = agents.look(unit, node)["pid"]
-    again = f"{sys.executable} -m supervisor wait --timeout 20"
+    again = f"{sys.executable} -m pdsup wait --timeout 20"
     journal = agents.run_dir / "events" / f"{node}.jsonl"
     return ["sh", "-c", f"kill -9 {pid}; until grep -q SIGKILL {journal}; do :; done; {again}"]
 
@@ -53,9 +53,7 @@ def test_a_benchmark_during_which_a_unit_died_is_tainted(cluster, pdsup, words, 
 
 def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):
     agent = cluster.processes["node1"].pid
-    gone = (
-        f'until ! {sys.executable} -m supervisor status --all --json | grep -q "reachable.: false"'
-    )
+    gone = f'until ! {sys.executable} -m pdsup status --all --json | grep -q "reachable.: false"'
     script = f"kill -9 {agent}; {gone.replace('until !', 'until')}; do :; done"
     done = pdsup("run", "--", "sh", "-c", script)
     assert done.returncode == 0
@@ -67,9 +65,7 @@ def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):
 
 def test_a_benchmark_during_which_nginx_lost_a_router_is_tainted_by_its_reloads(agents, pdsup):
     agents.start(agents.plan(*agents.front()))
-    restart = (
-        f"{sys.executable} -m supervisor restart router-1; {sys.executable} -m supervisor wait"
-    )
+    restart = f"{sys.executable} -m pdsup restart router-1; {sys.executable} -m pdsup wait"
     done = pdsup("run", "--", "sh", "-c", restart)
     assert done.returncode == 0, done.stderr
     assert "nginx (node0) was reloaded: 1 router, router-1 out" in done.stderr

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.main import main
-from supervisor.plan import loader
+from pdsup.cli.main import main
+from pdsup.plan.compile import load
+from pdsup.plan.compile.nodes import parse_nodes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEMO, DEEPSEEK = str(CONFIGS / "demo.yaml"), str(CONFIGS / "deepseek-r1-sglang-router.yaml")
@@ -75,7 +76,7 @@ def test_a_wrong_setting_is_told_with_its_line(tmp_path, capfd):
 
 def test_a_plan_is_refused_as_its_nodes_are_chosen_already(tmp_path, capfd):
     file = tmp_path / "plan.yaml"
-    file.write_bytes(loader.load(Path(DEMO), nodes=loader.parse_nodes("n[0-3]")).text)
+    file.write_bytes(load.load(Path(DEMO), nodes=parse_nodes("n[0-3]")).text)
     assert main(["sbatch", str(file)]) == 2
     error = f"pdsup: cannot make a job of {file}: it is a plan for certain nodes\n"
     assert capfd.readouterr() == ("", error)

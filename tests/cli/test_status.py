@@ -97,7 +97,7 @@ def test_an_answer_needs_nothing_of_what_a_server_imports(cluster, shared_agents
     heavy = {"aiohttp", "asyncio", "http.client", "jinja2", "psutil", "pydantic", "structlog",
              "uvloop", "yaml"}  # fmt: skip
     script = (
-        "import sys; from supervisor.cli.main import main\n"
+        "import sys; from pdsup.cli.main import main\n"
         f"main({words!r})\n"
         f"print('imported:', *({heavy!r} & sys.modules.keys()))"
     )

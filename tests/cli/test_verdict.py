@@ -2,10 +2,10 @@
 
 import pytest
 
-from supervisor.api.incidents import Incident
-from supervisor.cli import verdict
-from supervisor.cli.fold import folded
-from supervisor.cli.verdict import Benchmark
+from pdsup.cli import verdict
+from pdsup.cli.terminal.fold import folded
+from pdsup.cli.verdict import Benchmark
+from pdsup.journal.incidents import Incident
 
 NOW = 1795435200.0  # 2026-11-23 12:00:00 UTC
 

@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from supervisor.cli.fold import folded
-from supervisor.cli.progress import is_up, missing
-from supervisor.cli.teller import LineTeller
-from supervisor.cli.watcher import Outcome, Watcher
+from pdsup.cli.screens.progress import is_up, missing
+from pdsup.cli.screens.waiting import LineTeller
+from pdsup.cli.terminal.fold import folded
+from pdsup.cli.wait import Outcome, Wait
 
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
 
@@ -100,7 +100,7 @@ def test_what_a_wait_says_looks_as_it_was_looked_at(unit, golden, width):
         unit("router-0", "WAITING", kind="router", role=None, reason="waits for decode-0"),
     ]  # fmt: skip
     said = []
-    watcher = Watcher(None, (), "running", LineTeller(said.append, is_up))
+    watcher = Wait(None, (), "running", LineTeller(said.append, is_up))
     watcher.missing = missing(units, is_up, now, 8, {"decode": 900.0})
     LineTeller(said.append, is_up).tell((), ["no agent answers yet"])
     LineTeller(said.append, is_up).tell(units, watcher.missing)

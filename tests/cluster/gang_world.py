@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from supervisor.cluster import gang
-from supervisor.cluster.report import Order, Standing, UnitReport
+from pdsup.cluster import gang_rules
+from pdsup.cluster.report import Order, Standing, UnitReport
 
 LEADER = 0
 
@@ -26,7 +26,7 @@ class Rank:
         self.living: int | None = None  # the epoch of the process that lives
         self.ending = False
         self.recovering = False  # in its backoff
-        self.standing = gang.FRESH
+        self.standing = gang_rules.FRESH
         self.order: Order | None = None  # the leader's last word, as far as it came
         self.starts: list[int] = []
 
@@ -41,16 +41,16 @@ class Rank:
         if not spent:
             self.living, self.ending, self.recovering = None, False, False
         self.order = None
-        self.standing = replace(gang.FRESH, spent=spent, alive=spent > 0)
+        self.standing = replace(gang_rules.FRESH, spent=spent, alive=spent > 0)
 
     def act(self) -> None:
         """Its agent looks at what it knows, and does what follows."""
         alive = self.living is not None
         poised = not alive and not self.recovering
-        self.standing = gang.obey(self.standing, self.order, alive=alive, poised=poised)
-        if gang.must_end(self.standing, self.order):
+        self.standing = gang_rules.obey(self.standing, self.order, alive=alive, poised=poised)
+        if gang_rules.must_end(self.standing, self.order):
             self.ending = True
-        if poised and gang.may_start(self.standing, self.order):
+        if poised and gang_rules.may_start(self.standing, self.order):
             assert self.order is not None
             self.living = self.order.epoch
             self.starts.append(self.living)
@@ -62,7 +62,7 @@ class World:
 
     def __init__(self, size: int) -> None:
         self.ranks = [Rank(number) for number in range(size)]
-        self.order = gang.FIRST
+        self.order = gang_rules.FIRST
         self.heard: dict[str, UnitReport | None] = {f"w.{i}": None for i in range(size)}
         self.cut: set[int] = set()
         self.up: dict[int, list[UnitReport]] = {i: [] for i in range(1, size)}
@@ -78,7 +78,7 @@ class World:
             rank.order = self.order
             rank.act()
             self.heard["w.0"] = report(0, rank.standing)
-            self.order = gang.decide(self.order, self.heard)
+            self.order = gang_rules.decide(self.order, self.heard)
         rank.order = self.order
         rank.act()
         self.heard["w.0"] = report(0, rank.standing)
@@ -111,7 +111,7 @@ class World:
         self.ranks[number].forget(survives=survives)
         if number == LEADER:
             self.heard = dict.fromkeys(self.heard)
-            self.order = gang.resumed(self.ranks[LEADER].standing)
+            self.order = gang_rules.resumed(self.ranks[LEADER].standing)
             self.ranks[LEADER].order = self.order
             self.up = {i: [] for i in self.up}
         else:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from supervisor.agent.ganger import Ganger
-from supervisor.cluster import gang, gate
-from supervisor.cluster.report import UnitReport
-from supervisor.plan.model import Need, Needs, Node, Plan, PlanUnit
-from supervisor.units import lifecycle, states
+from pdsup.cluster import gang_rules, gate_rules, peers
+from pdsup.cluster.gang import Gangs
+from pdsup.cluster.report import UnitReport
+from pdsup.plan.model import Need, Needs, Node, Plan, PlanUnit
+from pdsup.units import events, states
 
 LATENCY_S = (0.0005, 0.005)
 UNKNOWN_AFTER_S = 3.0  # as the connections between agents are watched
@@ -25,13 +25,13 @@ LOAD_S = (30.0, 90.0)
 TURN_S = 0.0002
 
 
-class Everything(dict[gate.Path, None]):
+class Everything(dict[gate_rules.Path, None]):
     """Paths that all work."""
 
     def __contains__(self, path: object) -> bool:
         return True
 
-    def __missing__(self, path: gate.Path) -> None:
+    def __missing__(self, path: gate_rules.Path) -> None:
         return None
 
 
@@ -87,9 +87,9 @@ class Unit:
         load = self._agent.load if self.planned.kind == "worker" else 0.6
         self._later(load, run, lambda: self.become(states.Running(run, self._agent.world.now, ())))
 
-    def tell(self, event: lifecycle.Event) -> None:
+    def tell(self, event: events.Event) -> None:
         """The only thing that a gang tells."""
-        assert isinstance(event, lifecycle.Recycle)
+        assert isinstance(event, events.Recycle)
         if self.lives and event.run == self.run:
             now = self._agent.world.now
             self.become(states.Stopping(self.run, now + 9, states.Then.RESTART, (), event.reason))
@@ -133,7 +133,7 @@ class Agent:
         self.units = {unit.name: Unit(self, unit) for unit in world.units_of[name]}
         directory = world.directory / f"{name}-{life}"
         directory.mkdir()
-        self._ganger = Ganger(world.plan, str(directory), self.units, self.look, lambda _: None)
+        self._ganger = Gangs(world.plan, str(directory), self.units, self.look, lambda _: None)
         self._due = False
         self._published: dict[str, UnitReport] = {}
 
@@ -182,7 +182,7 @@ class Agent:
             return True
         self.decisions += 1
         plan, first = self.world.plan, unit.run == 0
-        return gate.decide(plan, name, self.look, Everything(), first=first).reason is None
+        return gate_rules.decide(plan, name, self.look, Everything(), first=first).reason is None
 
 
 class World:
@@ -196,12 +196,12 @@ class World:
         self.units_of: dict[str, list[PlanUnit]] = {node.name: [] for node in made.nodes}
         for unit in made.units:
             self.units_of[unit.node].append(unit)
-        self.followed = {node.name: gate.followed(made, node.name) for node in made.nodes}
+        self.followed = {node.name: peers.followed(made, node.name) for node in made.nodes}
         self.followers: dict[str, list[str]] = {node.name: [] for node in made.nodes}
         for node, nodes in self.followed.items():
             for other in nodes:
                 self.followers[other].append(node)
-        self._gangs = gang.ranks(made)
+        self._gangs = gang_rules.ranks(made)
         self._lives = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from supervisor.cluster.report import NOT_ASKED, Peer, from_json, to_json
+from pdsup.cluster.report import NOT_ASKED, Peer, from_json, to_json
 
 
 @pytest.fixture

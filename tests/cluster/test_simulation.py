@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from supervisor.cluster import gate
+from pdsup.cluster import peers
 from tests.cluster.simulation import World, plan
 
 # The large one takes most of a minute: PDSUP_TEST_NODES=1000.
@@ -99,7 +99,7 @@ def test_whatever_one_agent_tells_all_know_after_two_steps(nodes):
     made = plan(nodes, 1)
     knows = {made.nodes[-1].name}
     for _ in range(2):
-        knows |= {node.name for node in made.nodes if gate.followed(made, node.name) & knows}
+        knows |= {node.name for node in made.nodes if peers.followed(made, node.name) & knows}
     assert knows == {node.name for node in made.nodes}
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.catalogue import VERBS
-from supervisor.cli.main import ALIASES, parsed
+from pdsup.cli.main import ALIASES, parsed
+from pdsup.cli.screens.catalogue import VERBS
 from tests.docs.desk import Desk
 from tests.docs.pages import DOCS, PAGES, ROOT, block, blocks, name
 
@@ -122,7 +122,7 @@ def test_every_pdsup_command_on_a_page_has_arguments_that_exist(page: Path) -> N
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
-    example = importlib.import_module(f"supervisor.cli.verbs.{verb}").EXAMPLE
+    example = importlib.import_module(f"pdsup.cli.verbs.{verb}").EXAMPLE
     (words,) = calls(example)
     assert words[0] == verb
     understood(words)

@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
-from supervisor.agent import journal, picture
-from supervisor.agent.journal import Happening
-from supervisor.api import observer, server, streamer, view
-from supervisor.cluster.report import AgentReport, Report
-from supervisor.plan.model import Node, Plan, PlanUnit, Restart
-from supervisor.plan.recipe import IGNORED, Recipe
-from supervisor.plan.roles import RolesRecipe
-from supervisor.units import lifecycle, states
-from supervisor.units.facts import Facts, Transition
+from pdsup.api import answers, live, server, status
+from pdsup.cluster import own_report
+from pdsup.cluster.report import AgentReport, Report
+from pdsup.journal import entry
+from pdsup.journal.entry import Happening
+from pdsup.plan.model import Node, Plan, PlanUnit, Restart
+from pdsup.plan.recipe.schema1 import IGNORED, Recipe
+from pdsup.plan.recipe.schema2 import RolesRecipe
+from pdsup.units import events, lifecycle, states
+from pdsup.units.facts import Facts, Transition
+from pdsup.units.process import exit
 from tests.docs.pages import DOCS, block, name
 
 GENERATOR = DOCS / "reference" / "generate.py"
@@ -56,29 +58,29 @@ def test_the_recipe_page_has_every_setting_of_schema_2_and_no_other() -> None:
 
 
 def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
-    exited = lifecycle.Exited(1, states.ExitStatus(None, "SIGKILL"))
+    exited = events.Exited(1, exit.ExitStatus(None, "SIGKILL"))
     running, backoff = states.Running(1, 0.0, ()), states.Backoff(1.0, (1.0,), "killed")
     context = lifecycle.Context(1.0, 2, None, Restart(), 1.0, 1.0)
     step = Transition("decode-0", exited, running, backoff, context)
-    line = journal.line(step, "node2", 1.0)
+    line = entry.line(step, "node2", 1.0)
     assert shape(json.loads(block(FILES, "journal"))) == shape(json.loads(line))
 
 
 def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> None:
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
-    line = journal.line(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
+    line = entry.line(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
     assert shape(json.loads(block(FILES, "happening"))) == shape(json.loads(line))
 
 
 def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
     node = Node(name="node0", address="127.0.10.1")
     plan = Plan(plan=1, name="demo", nodes=(node,), units=())
-    real = view.status(plan, report(), (), 10.0, all_nodes=False)
+    real = status.status(plan, report(), (), 10.0, all_nodes=False)
     assert shape(json.loads(block(FILES, "status"))) == shape(json.loads(json.dumps(real)))
 
 
 def test_the_http_table_has_the_routes_of_the_server() -> None:
-    code = "".join(map(inspect.getsource, (server, observer, streamer)))
+    code = "".join(map(inspect.getsource, (server, answers, live)))
     routes = re.findall(r'web\.(get|post)\("(.+?)"', code)
     table = re.findall(r"^\| `(GET|POST) (/\S*?)` \|", FILES.read_text("utf-8"), re.M)
     assert sorted(table) == sorted((method.upper(), path) for method, path in routes)
@@ -127,5 +129,5 @@ def report() -> Report:
         ending=None,
         ends_cluster=False,
         agent=AgentReport(pid=1, guardian_pid=None, incarnation="1", version="1"),
-        units=(picture.unit_report(unit, facts),),
+        units=(own_report.unit_report(unit, facts),),
     )

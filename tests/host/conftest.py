@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
-from supervisor.assignment.compile import AssignedUnit
-from supervisor.plan.model import Log, PlanUnit, Restart, Stop
+from pdsup.node.assignment import AssignedUnit
+from pdsup.plan.model import Log, PlanUnit, Restart, Stop
 
 HERE = Path(__file__).parent
 LIMIT = 15.0  # seconds, for anything that is going to happen

@@ -17,18 +17,19 @@ from typing import Any
 
 import uvloop
 
-from supervisor.assignment.compile import AssignedUnit
-from supervisor.errors import SupervisorError
-from supervisor.units import lifecycle, states
-from supervisor.units.bookkeeper import Bookkeeper, Ledger
-from supervisor.units.coroner import Coroner
-from supervisor.units.facts import Transition
-from supervisor.units.gpumeter import Gpumeter
-from supervisor.units.messenger import Messenger
-from supervisor.units.prober import Prober
-from supervisor.units.reaper import Reaper, become_subreaper
-from supervisor.units.runner import Host, Runner
-from supervisor.units.spawner import Spawner, close_inherited
+from pdsup.errors import SupervisorError
+from pdsup.node.assignment import AssignedUnit
+from pdsup.units import events, lifecycle, states
+from pdsup.units.cause import CauseSearch
+from pdsup.units.facts import Transition
+from pdsup.units.ledger import Ledger, LedgerFile
+from pdsup.units.probes.watch import Prober
+from pdsup.units.process import exit
+from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.reap import Reaper, become_subreaper
+from pdsup.units.process.spawn import Spawner, close_inherited
+from pdsup.units.runner import Host, Runner
 
 
 class Agent:
@@ -92,10 +93,10 @@ class Agent:
         self._tasks.create_task(defect())
 
     def start(self, unit: str) -> None:
-        self._runners[unit].tell(lifecycle.Start())
+        self._runners[unit].tell(events.Start())
 
     def stop(self, unit: str) -> None:
-        self._runners[unit].tell(lifecycle.Stop())
+        self._runners[unit].tell(events.Stop())
 
     def hurry(self, unit: str, seconds: float) -> None:
         self._runners[unit].stop_within = seconds
@@ -108,7 +109,7 @@ class Agent:
 
     def set_gate(self, unit: str, reason: str | None) -> None:
         self._gates[unit] = reason
-        self._runners[unit].tell(lifecycle.GateChanged())
+        self._runners[unit].tell(events.GateChanged())
 
     def refuse(self, unit: str, reason: str | None) -> None:
         self._refusals[unit] = reason
@@ -116,10 +117,10 @@ class Agent:
     def late(self, unit: str, run: int) -> None:
         """What an earlier run may still have to say."""
         for event in (
-            lifecycle.BecameReady(run),
-            lifecycle.LostReadiness(run, "late"),
-            lifecycle.Exited(run, states.ExitStatus(0)),
-            lifecycle.SpawnFailed(run, "late"),
+            events.BecameReady(run),
+            events.LostReadiness(run, "late"),
+            events.Exited(run, exit.ExitStatus(0)),
+            events.SpawnFailed(run, "late"),
         ):
             self._runners[unit].tell(event)
 
@@ -145,17 +146,17 @@ async def main() -> None:
     become_subreaper()
     loop = asyncio.get_running_loop()
     spawner = Spawner()
-    messenger = Messenger(None)
+    messenger = GuardianLink(None)
     reaper = Reaper(spawner, messenger)
-    bookkeeper = Bookkeeper(sys.argv[1], "", Ledger())
+    bookkeeper = LedgerFile(sys.argv[1], "", Ledger())
     bookkeeper.open()
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
         host = Host(
             spawner,
             reaper,
-            Prober(spawner, Gpumeter()),
-            Coroner(),
+            Prober(spawner, GpuReadings()),
+            CauseSearch(),
             bookkeeper,
             messenger,
             tasks,

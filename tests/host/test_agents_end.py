@@ -1,6 +1,6 @@
 """When a supervising process ends, however it does, nothing of its units is left."""
 
-from supervisor.plan.model import Restart
+from pdsup.plan.model import Restart
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0)
 

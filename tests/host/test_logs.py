@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.plan.model import Log, Restart, Stop
-from supervisor.units import logfiles
+from pdsup.plan.model import Log, Restart, Stop
+from pdsup.units.logs import files
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
 PIPE = Log(mode="pipe")
@@ -17,8 +17,8 @@ MODES = pytest.mark.parametrize("log", [Log(), PIPE], ids=lambda log: log.mode)
 
 def parts(path: Path) -> list[bytes]:
     """The parts of a log, the oldest first."""
-    ages = logfiles.ages(path.name, (entry.name for entry in path.parent.iterdir()))
-    return [Path(logfiles.aged(str(path), age)).read_bytes() for age in sorted(ages, reverse=True)]
+    ages = files.ages(path.name, (entry.name for entry in path.parent.iterdir()))
+    return [Path(files.aged(str(path), age)).read_bytes() for age in sorted(ages, reverse=True)]
 
 
 @pytest.fixture

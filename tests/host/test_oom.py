@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.plan.model import Restart
+from pdsup.plan.model import Restart
 
 GROUPS = Path("/sys/fs/cgroup/memory")
 ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=1)

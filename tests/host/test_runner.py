@@ -10,7 +10,7 @@ import signal
 import psutil
 import pytest
 
-from supervisor.plan.model import Restart, Stop
+from pdsup.plan.model import Restart, Stop
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from supervisor.plan.model import Check, Probe, Probes, Restart
+from pdsup.plan.model import Check, Probe, Probes, Restart
 
 PORT = 8000
-MOCK = (sys.executable, "-m", "supervisor.mock.worker", "--model-path", "/m", "--port", str(PORT))
+MOCK = (sys.executable, "-m", "pdsup.mock.worker", "--model-path", "/m", "--port", str(PORT))
 ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=1)
 ASK = Probe(checks=(Check(port="http", path="/health"),), period_s=0.02, timeout_s=5.0)
 

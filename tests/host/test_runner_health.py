@@ -17,11 +17,11 @@ import urllib.request
 import psutil
 import pytest
 
-from supervisor.plan import defaults
-from supervisor.plan.model import Check, Probe, Probes, Progress, Restart
+from pdsup.plan import defaults
+from pdsup.plan.model import Check, Probe, Probes, Progress, Restart
 
 HTTP, BOOTSTRAP = 30000, 30001
-MOCK = (sys.executable, "-m", "supervisor.mock.worker", "--model-path", "/m", "--port", str(HTTP))
+MOCK = (sys.executable, "-m", "pdsup.mock.worker", "--model-path", "/m", "--port", str(HTTP))
 PREFILL = (
     *("--disaggregation-mode", "prefill"),
     *("--disaggregation-bootstrap-port", str(BOOTSTRAP)),

@@ -8,7 +8,7 @@ import socket
 import psutil
 import pytest
 
-from supervisor.plan.model import Check, Probe, Probes, Restart
+from pdsup.plan.model import Check, Probe, Probes, Restart
 
 PORT = 8000
 ASK = Probe(checks=(Check(port="http", path="/health"),), period_s=0.02, timeout_s=5.0)

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from supervisor.plan.model import Check, Probe, Probes, Restart
+from pdsup.plan.model import Check, Probe, Probes, Restart
 
 AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
 PORT = 8000

@@ -144,7 +144,7 @@ class Crew:
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MOCK_", "SGL"))}
         log = self.directory / f"{len(self.started)}.out"
-        command = [sys.executable, "-m", "supervisor.mock.worker"]
+        command = [sys.executable, "-m", "pdsup.mock.worker"]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [*command, "--model-path", "/models/tiny", "--host", host, *flags],

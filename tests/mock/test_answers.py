@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from supervisor.mock import answers
-from supervisor.mock.answers import Api, BadRequest, Bootstrap
+from pdsup.mock import answers
+from pdsup.mock.answers import Api, BadRequest, Bootstrap
 
 HEAD = {"id": "1", "created": 0, "model": "tiny"}
 CHAT = {"messages": [{"role": "user", "content": "why is the sky blue"}], "max_tokens": 5}

@@ -8,9 +8,9 @@ import signal
 import psutil
 import pytest
 
-from supervisor.mock import injector
-from supervisor.mock.injector import Injector
-from supervisor.mock.knobs import Knobs
+from pdsup.mock import injector
+from pdsup.mock.injector import Injector
+from pdsup.mock.knobs import Knobs
 
 CHAT = "/v1/chat/completions"
 QUESTION = {"messages": [{"role": "user", "content": "why"}], "max_tokens": 4}

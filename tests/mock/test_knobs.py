@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from supervisor.mock import knobs
-from supervisor.mock.knobs import BadKnob, Knobs
+from pdsup.mock import knobs
+from pdsup.mock.knobs import BadKnob, Knobs
 
 
 @pytest.mark.parametrize(("text", "value"), [("2.5", 2.5), ("0", 0.0), ("inf", math.inf)], ids=str)

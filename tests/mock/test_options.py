@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.mock.options import Address, parse
+from pdsup.mock.options import Address, parse
 
 MODEL = ("--model-path", "/models/tiny")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from supervisor.mock import answers
+from pdsup.mock import answers
 
 pytest.importorskip("sglang_router", reason="sglang-router is not installed")
 

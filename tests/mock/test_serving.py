@@ -7,11 +7,11 @@ import socket
 import pytest
 from aiohttp import web
 
-from supervisor.mock import answers
-from supervisor.mock.connector import RUN_HEADER, KvReceiver, KvTransferFailed
-from supervisor.mock.injector import Injector
-from supervisor.mock.knobs import Knobs
-from supervisor.mock.server import open_server
+from pdsup.mock import answers
+from pdsup.mock.connector import RUN_HEADER, KvReceiver, KvTransferFailed
+from pdsup.mock.injector import Injector
+from pdsup.mock.knobs import Knobs
+from pdsup.mock.server import open_server
 
 BOOTSTRAP = 30001
 CHAT = "/v1/chat/completions"

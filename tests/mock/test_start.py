@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from supervisor.mock import connector
-from supervisor.mock.options import Address
+from pdsup.mock import connector
+from pdsup.mock.options import Address
 
 BOOTSTRAP, RENDEZVOUS = 30001, 29500
 ROUTE = "/route?prefill_dp_rank=-1&prefill_cp_rank=-1&target_tp_rank=-1&target_pp_rank=-1"

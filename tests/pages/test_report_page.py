@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli import reporter
+from pdsup.cli.report import gather, write
 from tests.pages.browser import tab
 
 NOON = 1795435200.0
@@ -31,7 +31,7 @@ def report(tmp_path):
     last = {**one, "began": NOON + 4500, "ended": NOON + 9000, "verdict": "tainted"}
     (tmp_path / "run.json").write_text(json.dumps({**last, "earlier": [one]}))
     out = tmp_path / "report.html"
-    reporter.write(reporter.gather(tmp_path, tmp_path), out)
+    write(gather(tmp_path, tmp_path), out)
     return out
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supervisor.errors import InvalidDocument, Problem
-from supervisor.plan import loader
-from supervisor.plan.model import Plan
+from pdsup.errors import InvalidDocument, Problem
+from pdsup.plan.compile import load as load_module
+from pdsup.plan.compile.load import Loaded, check, node_count
+from pdsup.plan.compile.nodes import parse_nodes
+from pdsup.plan.model import Plan
 
 GOOD = """\
 name: good
@@ -43,12 +45,12 @@ class Desk:
         self._file.write_bytes(text.encode() if isinstance(text, str) else text)
         return self._file
 
-    def load(self, text: str | bytes, *overrides: str, **options: object) -> loader.Loaded:
+    def load(self, text: str | bytes, *overrides: str, **options: object) -> Loaded:
         path = self.write(text)
         if "nodes" not in options:
-            count = loader.node_count(path, overrides, options.get("variant"))
-            options["nodes"] = loader.parse_nodes(f"n[0-{count - 1}]")
-        return loader.load(path, overrides=overrides, **options)
+            count = node_count(path, overrides, options.get("variant"))
+            options["nodes"] = parse_nodes(f"n[0-{count - 1}]")
+        return load_module.load(path, overrides=overrides, **options)
 
     def plan(self, text: str | bytes, *overrides: str, **options: object) -> Plan:
         return self.load(text, *overrides, **options).plan
@@ -56,7 +58,7 @@ class Desk:
     def problems(self, text: str | bytes, *overrides: str) -> tuple[Problem, ...]:
         path = self.write(text)
         with pytest.raises(InvalidDocument) as caught:
-            loader.check(path, nodes=None, overrides=overrides)
+            check(path, nodes=None, overrides=overrides)
         return caught.value.problems
 
     def problem(self, text: str | bytes, *overrides: str) -> Problem:

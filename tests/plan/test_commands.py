@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from supervisor.plan import defaults, sglang
-from supervisor.plan.model import Node
+from pdsup.plan import defaults, sglang_ports
+from pdsup.plan.model import Node
 from tests.plan.recipes import recipe
 
 ONE_EACH = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
@@ -183,7 +183,7 @@ def test_ports_that_data_parallel_attention_opens_unasked_are_known(desk):
     ],
 )
 def test_the_derived_ports_of_a_command(words, ports):
-    assert sglang.derived_ports(("python3", "-m", "sglang.launch_server", *words)) == ports
+    assert sglang_ports.derived_ports(("python3", "-m", "sglang.launch_server", *words)) == ports
 
 
 def test_eight_workers_with_data_parallel_attention_fit_on_a_node(desk):
@@ -359,8 +359,8 @@ def test_data_parallel_ranks_publish_on_ports_that_follow(desk):
         backend={"kv_events_config": True} | config(prefill=attention),
     )
     first, second = desk.plan(text).units[:2]
-    assert set(range(5201, 5208)) <= set(sglang.derived_ports(first.command))
-    assert sglang.derived_ports(second.command) == tuple(range(5208, 5216))
+    assert set(range(5201, 5208)) <= set(sglang_ports.derived_ports(first.command))
+    assert sglang_ports.derived_ports(second.command) == tuple(range(5208, 5216))
 
 
 @pytest.mark.parametrize("given", [3, "yes", [1]])

@@ -5,9 +5,10 @@ import json
 import pytest
 import yaml
 
-from supervisor.plan import explain, hooks
-from supervisor.plan.model import Hook
-from supervisor.plan.notes import notes
+from pdsup.cli.screens import plan
+from pdsup.plan import hooks
+from pdsup.plan.model import Hook
+from pdsup.plan.recipe.unused import notes
 from tests.plan.recipes import GOOD
 
 SECRET = "https://user:s3cret@hooks.example.com:8443/services/T0S3CRET?key=s3cret"
@@ -109,14 +110,14 @@ def test_an_explanation_tells_who_is_told_of_what_and_no_secret(desk):
             {"events": ["ready"], "url_env": "PAGER_URL"}]  # fmt: skip
     recipe = {**yaml.safe_load(GOOD), "hooks": told}
     loaded = desk.load(yaml.safe_dump(recipe))
-    lines = explain.explain(loaded.plan, notes(loaded.recipe))
+    lines = plan.explain(loaded.plan, notes(loaded.recipe))
     start = lines.index("Told of what happens:")
     assert lines[start + 1 : start + 4] == [
         "  fatal, node-lost: post to https://hooks.example.com:8443/..., 10 s at most",
         "  down: run curl -d@- https://hooks.example.com:8443/..., 3 s at most",
         "  ready: post to the URL in $PAGER_URL, 10 s at most",
     ]
-    values = explain.explanation(loaded.plan, notes(loaded.recipe))
+    values = plan.explanation(loaded.plan, notes(loaded.recipe))
     assert "3cret" not in repr(values).lower()
     assert json.dumps(lines).lower().count("s3cret") == 0
 

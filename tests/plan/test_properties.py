@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.errors import InvalidDocument, WrongUsage
-from supervisor.plan import loader
-from supervisor.plan.placement import router_nodes
+from pdsup.errors import InvalidDocument, WrongUsage
+from pdsup.plan.compile import load
+from pdsup.plan.compile.placement import router_nodes
 from tests.plan.recipes import GOOD, Desk, recipe
 
 MANY = settings(max_examples=150)
@@ -48,7 +48,7 @@ YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 def compiled(desk: Desk, text: str, variant: str | None = None):
     path = desk.write(text)
     try:
-        found = loader.check_all(path, nodes=None, variant=variant)
+        found = load.check_all(path, nodes=None, variant=variant)
         return found[0][1] if len(found) == 1 else None
     except WrongUsage:
         assert variant is not None
@@ -329,7 +329,7 @@ def written(value):
 )
 def test_any_override_gives_a_plan_or_problems(desk, setting):
     try:
-        loader.check(desk.write(GOOD), nodes=None, overrides=(setting,))
+        load.check(desk.write(GOOD), nodes=None, overrides=(setting,))
     except InvalidDocument as error:
         assert all(problem.message for problem in error.problems)
 

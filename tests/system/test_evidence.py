@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli.starter import loopback_nodes
-from supervisor.plan import loader, writer
-from supervisor.units import evidence
+from pdsup.cli.loopback import loopback_nodes
+from pdsup.plan import yaml
+from pdsup.plan.compile import load
+from pdsup.plan.compile.nodes import invented_nodes
+from pdsup.units import evidence
 from tests.system.cluster import Cluster, until
 
 RECIPE = """
@@ -33,9 +35,9 @@ def gang(cluster: Cluster) -> Cluster:
     """Up, with probes about a hundred times as impatient as those of a compiled plan."""
     recipe = cluster.home / "recipe.yaml"
     recipe.write_text(RECIPE)
-    draft = loader.load(recipe, nodes=loader.invented_nodes(2))
+    draft = load.load(recipe, nodes=invented_nodes(2))
     nodes = loopback_nodes(draft.plan)
-    plan = writer.values(loader.load(recipe, nodes=nodes, bind="address").plan)
+    plan = yaml.values(load.load(recipe, nodes=nodes, bind="address").plan)
     for unit in plan["units"]:
         if unit["kind"] == "worker":
             unit["probes"]["liveness"] |= {"period_s": 0.1, "timeout_s": 0.5, "quiet_s": 2.0}

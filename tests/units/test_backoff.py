@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.plan.model import Restart
-from supervisor.units.backoff import delay
+from pdsup.plan.model import Restart
+from pdsup.units.backoff import delay
 
 PLAIN = Restart(first_delay_s=1.0, delay_s=2.0, factor=2.0, limit_s=60.0, jitter=0.1)
 

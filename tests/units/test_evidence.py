@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from supervisor.units import evidence
-from supervisor.units.evidence import Part, Process
+from pdsup.units import evidence
+from pdsup.units.evidence import Part
+from pdsup.units.process.tree import Process
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -6,18 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.clock import FOREVER
-from supervisor.plan.model import Restart as Policy
-from supervisor.units import lifecycle as lc
-from supervisor.units import states
-from supervisor.units.lifecycle import (
-    DEAD_S,
-    KILL_AGAIN_S,
-    RECHECK_S,
+from pdsup.plan.model import Restart as Policy
+from pdsup.units import states
+from pdsup.units.events import (
     BecameReady,
-    Context,
     Drain,
     Drained,
+    Event,
     Exited,
     FoundDead,
     GateChanged,
@@ -33,12 +28,13 @@ from supervisor.units.lifecycle import (
     Stop,
     Terminate,
     Tick,
-    step,
 )
-from supervisor.units.states import (
+from pdsup.units.lifecycle import DEAD_S, KILL_AGAIN_S, RECHECK_S, Context, step
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.states import (
+    FOREVER,
     Backoff,
     Ended,
-    ExitStatus,
     Fatal,
     Running,
     Starting,
@@ -68,7 +64,7 @@ def at(now: float = 0.0, **changes) -> Context:
     return replace(usual, **changes)
 
 
-def after(state: states.State, *events: tuple[lc.Event, Context]) -> states.State:
+def after(state: states.State, *events: tuple[Event, Context]) -> states.State:
     """Where a chain of events leads."""
     for event, context in events:
         state, _ = step(state, event, context)
@@ -557,7 +553,7 @@ def test_a_stopping_unit_names_what_is_left_of_it_and_is_not_stopped() -> None:
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_a_late_event_of_an_earlier_run_does_not_touch_the_new_one(event: lc.Event) -> None:
+def test_a_late_event_of_an_earlier_run_does_not_touch_the_new_one(event: Event) -> None:
     for state in (
         Starting(2, 900.0, ()),
         Running(2, 0.0, ()),

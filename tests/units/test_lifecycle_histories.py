@@ -15,13 +15,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from supervisor.clock import FOREVER
-from supervisor.plan.model import Restart as Policy
-from supervisor.units import lifecycle as lc
-from supervisor.units import states
-from supervisor.units.lifecycle import (
+from pdsup.plan.model import Restart as Policy
+from pdsup.units import events, states
+from pdsup.units.events import (
     BecameReady,
-    Context,
     Drained,
     Exited,
     FoundDead,
@@ -38,12 +35,13 @@ from supervisor.units.lifecycle import (
     Stop,
     Terminate,
     Tick,
-    step,
 )
-from supervisor.units.states import (
+from pdsup.units.lifecycle import Context, step
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.states import (
+    FOREVER,
     Draining,
     Ended,
-    ExitStatus,
     Fatal,
     Stopped,
     Stopping,
@@ -80,7 +78,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.state: states.State = Stopped()
-        self.inbox: deque[lc.Event] = deque()
+        self.inbox: deque[events.Event] = deque()
         self.main: int | None = None  # the run whose main process lives
         self.tree: int | None = None  # the run of which anything lives
         self.runs = 0
@@ -113,14 +111,14 @@ class Histories(RuleBasedStateMachine):
             unclean=self.unclean,
         )
 
-    def take(self, event: lc.Event, stop_within: float = 15.0) -> None:
+    def take(self, event: events.Event, stop_within: float = 15.0) -> None:
         before, context = self.state, self.context(stop_within)
         self.note(event, before, context)
         self.state, effects = step(before, event, context)
         for effect in effects:
             self.perform(effect, context)
 
-    def note(self, event: lc.Event, before: states.State, context: Context) -> None:
+    def note(self, event: events.Event, before: states.State, context: Context) -> None:
         """What the world knows of wishes and rights, told apart from the code under test."""
         if isinstance(event, Start | Restart):
             self.wanted, self.rests = True, False
@@ -134,7 +132,7 @@ class Histories(RuleBasedStateMachine):
             well = self.restart.policy == "on-failure" and event.status == GOOD
             self.rests |= once or well or event.hopeless
 
-    def perform(self, effect: lc.Effect, context: Context) -> None:
+    def perform(self, effect: events.Effect, context: Context) -> None:
         if isinstance(effect, Spawn):
             assert self.tree is None, "a second process"
             assert self.wanted, "not wanted"

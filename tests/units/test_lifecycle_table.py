@@ -7,12 +7,10 @@ from typing import get_args
 
 import pytest
 
-from supervisor.plan.model import Restart as Policy
-from supervisor.units import lifecycle as lc
-from supervisor.units import states
-from supervisor.units.lifecycle import (
+from pdsup.plan.model import Restart as Policy
+from pdsup.units import events, states
+from pdsup.units.events import (
     BecameReady,
-    Context,
     Drain,
     Drained,
     Exited,
@@ -30,13 +28,13 @@ from supervisor.units.lifecycle import (
     Stop,
     Terminate,
     Tick,
-    step,
 )
-from supervisor.units.states import (
+from pdsup.units.lifecycle import Context, step
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.states import (
     Backoff,
     Draining,
     Ended,
-    ExitStatus,
     Fatal,
     Running,
     Starting,
@@ -103,7 +101,7 @@ CONTEXTS = [
 PAIRS = list(itertools.product(STATES, EVENTS))
 
 
-def possible(state: states.State, event: lc.Event) -> bool:
+def possible(state: states.State, event: events.Event) -> bool:
     """A run that became ready was spawned, so its spawn can't have been refused."""
     return not (
         isinstance(state, Running | Unhealthy | Draining) and isinstance(event, SpawnFailed)
@@ -112,20 +110,24 @@ def possible(state: states.State, event: lc.Event) -> bool:
 
 def test_the_table_covers_every_state_and_event() -> None:
     assert {type(state) for state in STATES} == set(get_args(states.State))
-    assert {type(event) for event in EVENTS} == set(get_args(lc.Event))
+    assert {type(event) for event in EVENTS} == set(get_args(events.Event))
     assert {public(state) for state in STATES} == set(get_args(states.Public))
 
 
 @pytest.mark.parametrize(
     ("state", "event"), [pair for pair in PAIRS if not possible(*pair)], ids=repr
 )
-def test_a_pair_that_can_not_happen_is_refused_loudly(state: states.State, event: lc.Event) -> None:
+def test_a_pair_that_can_not_happen_is_refused_loudly(
+    state: states.State, event: events.Event
+) -> None:
     with pytest.raises(AssertionError):
         step(state, event, CONTEXTS[0])
 
 
 @pytest.mark.parametrize(("state", "event"), [pair for pair in PAIRS if possible(*pair)], ids=repr)
-def test_every_pair_is_decided_and_keeps_the_rules(state: states.State, event: lc.Event) -> None:
+def test_every_pair_is_decided_and_keeps_the_rules(
+    state: states.State, event: events.Event
+) -> None:
     for context in CONTEXTS:
         state_after, effects = step(state, event, context)
         check_spawns(state, event, context, state_after, effects)

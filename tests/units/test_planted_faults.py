@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.units import lifecycle
+from pdsup.units import lifecycle
 
 HERE = Path(__file__).parent
 SOURCE = Path(lifecycle.__file__).read_text("utf-8")
@@ -111,12 +111,12 @@ def cases(test: Any) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def plant(monkeypatch):
     """Plants a fault, and takes it out again."""
-    import supervisor.units
+    import pdsup.units
 
     monkeypatch.setitem(sys.modules, lifecycle.__name__, lifecycle)
 
     def do(old: str, new: str) -> None:
-        monkeypatch.setattr(supervisor.units, "lifecycle", planted(old, new))
+        monkeypatch.setattr(pdsup.units, "lifecycle", planted(old, new))
 
     return do
 

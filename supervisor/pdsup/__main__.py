@@ -1,0 +1,7 @@
+"""``python -m pdsup`` is ``pdsup``."""
+
+from __future__ import annotations
+
+from pdsup.cli.main import entry
+
+entry()

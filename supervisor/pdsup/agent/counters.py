@@ -1,0 +1,54 @@
+"""Counts what happens to the units of a node, for its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdsup import clock
+from pdsup.units import states
+from pdsup.units.facts import Transition
+from pdsup.units.states import State
+
+
+class Counters:
+    """Of ``units`` with the states that they are in at ``now`` (monotonic seconds): an agent may
+    have taken them over.
+    """
+
+    def __init__(self, units: Mapping[str, State], now: float) -> None:
+        self._state = {unit: (str(states.public(state)), now) for unit, state in units.items()}
+        self._entered: dict[Counted, int] = {}
+        self._seconds: dict[Counted, float] = {}
+
+    def take(self, transition: Transition) -> None:
+        """Counts one step of a unit."""
+        unit, now = transition.unit, transition.context.now
+        before, since = self._state[unit]
+        self._spent(unit, before, now - since)
+        after = states.public(transition.after)
+        if after != before:
+            self._entered[unit, after] = self._entered.get((unit, after), 0) + 1
+        self._state[unit] = after, now
+
+    def counts(self) -> Counts:
+        """All of it up to now."""
+        now = clock.monotonic()
+        for unit, (state, since) in self._state.items():
+            self._spent(unit, state, now - since)
+            self._state[unit] = state, now
+        return Counts(dict(self._entered), dict(self._seconds))
+
+    def _spent(self, unit: str, state: str, seconds: float) -> None:
+        self._seconds[unit, state] = self._seconds.get((unit, state), 0.0) + max(0.0, seconds)
+
+
+Counted = tuple[str, str]  # a unit and a public state
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Since the agent began: how often a unit came to a state, and the seconds it spent in it."""
+
+    entered: Mapping[Counted, int]
+    seconds: Mapping[Counted, float]

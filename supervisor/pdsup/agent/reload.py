@@ -1,0 +1,257 @@
+"""Takes one node from its plan to the next: looks at what changes, and makes way.
+
+What the node does not have any more is ended by this agent, which knows how. Everything else is
+left to the next one: see ``cluster/rollout.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pdsup.agent.commands import Commands
+from pdsup.bell import Bell
+from pdsup.cluster import ending_rules
+from pdsup.cluster.gate_rules import Look
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.peers import Peers
+from pdsup.cluster.report import Peer
+from pdsup.errors import InvalidDocument, SupervisorError
+from pdsup.journal.news import Log
+from pdsup.node import kept_plans, run_dir
+from pdsup.node.assignment import Assignment
+from pdsup.node.origin import Origin
+from pdsup.plan import difference
+from pdsup.plan.compile import load
+from pdsup.plan.compile.load import Loaded
+from pdsup.plan.difference import Difference
+from pdsup.units.ledger import LedgerFile
+
+# Longer than anything takes that can be ended at all.
+LEAVE_S = 300.0
+# A shared file system may show the changed file later than the network tells of it.
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What an agent does for it. ``check`` raises SupervisorError where ``make_way`` would."""
+
+    check: Callable[[], Awaitable[None]]
+    make_way: Callable[[], None]
+    operator: Commands
+    bookkeeper: LedgerFile
+    look: Look
+
+
+class Reload:
+    """The plan of one node and what may follow it."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        publisher: OwnReport,
+        poller: Peers,
+        hands: Hands,
+        bell: Bell,
+        tasks: asyncio.TaskGroup,
+        log: Log,
+    ) -> None:
+        self._assignment = assignment
+        self._run_dir = Path(assignment.place.run_dir)
+        self._publisher = publisher
+        self._poller = poller
+        self._hands = hands
+        self._bell = bell
+        self._group = tasks
+        self._log = log
+        self._going: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
+        self._refused: set[str] = set()
+
+    async def preview(self, file: str | None) -> tuple[Loaded, Difference]:
+        """The plan that the run's file, or another one, gives by now, and what differs.
+
+        Raises SupervisorError where the run can't go on with it.
+        """
+        loaded, found, _ = await self._read(file)
+        return loaded, found
+
+    async def _read(self, file: str | None) -> tuple[Loaded, Difference, Origin]:
+        origin = run_dir.origin_of(self._run_dir)
+        if file is not None:
+            origin = replace(origin, file=file, variant=None, overrides=())
+        plan = self._assignment.plan
+        loaded = await asyncio.to_thread(
+            load.load,
+            Path(origin.file),
+            nodes=plan.nodes,
+            bind=plan.bind,
+            engine=origin.engine,
+            overrides=origin.overrides,
+            variant=origin.variant,
+        )
+        if (reason := difference.refusal(plan, loaded.plan)) is not None:
+            raise SupervisorError(f"cannot go on with {origin.file}: {reason}")
+        reports = [report for name in plan.by_name if (report := self._hands.look(name))]
+        made = {report.name: report.made for report in reports if report.made}
+        return loaded, difference.difference(plan, loaded.plan, made), origin
+
+    async def change(self, file: str | None) -> tuple[Loaded, Difference]:
+        """Begins to go over to what ``preview`` gives, with all nodes; nothing where it is equal.
+
+        Raises SupervisorError where it can't; then nothing has changed.
+        """
+        loaded, found, origin = await self._read(file)
+        if loaded.digest == self._assignment.digest:
+            self._refuse_if_under_way()
+            run_dir.replace_plan(self._run_dir, loaded.text, origin)  # it may have been edited
+            return loaded, found
+        self._refuse_if_alone()
+        await self._keep(loaded)
+        self._refuse_if_under_way()
+        self._hands.bookkeeper.note_next(loaded.digest)
+        try:
+            run_dir.replace_plan(self._run_dir, loaded.text, origin)
+        except SupervisorError:
+            self._hands.bookkeeper.note_next("")
+            raise
+        self._begin(self._go_over(loaded))
+        return loaded, found
+
+    def resume(self, plan: str) -> None:
+        """Goes on with what the agent before this one was asked for, by its digest; "": nothing."""
+        if plan:
+            self._begin(self._resume(plan))
+
+    async def _resume(self, plan: str) -> None:
+        """Unless somebody has put yet another plan into the run directory meanwhile."""
+        lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        state_dir = Path(self._assignment.place.state_dir)
+        loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
+        if loaded is None or lies not in (self._assignment.digest, plan):
+            self._hands.bookkeeper.note_next("")
+            return
+        run_dir.replace_plan(self._run_dir, loaded.text, run_dir.origin_of(self._run_dir))
+        await self._keep(loaded)
+        await self._go_over(loaded)
+
+    def hear(self) -> None:
+        """Somebody sent SIGHUP: whatever comes of it stands in the log."""
+        if self._hearing is None or self._hearing.done():  # the guardian passes it on, too
+            self._hearing = self._group.create_task(self._reported(self._change_if_needed()))
+
+    async def _change_if_needed(self) -> None:
+        loaded, _ = await self.change(None)
+        if loaded.digest == self._assignment.digest:
+            self._log.info("the plan has not changed")
+
+    def consider(self, peer: Peer) -> None:
+        """Follows a node that has the next plan."""
+        if self._is_ahead(peer) and (self._following is None or self._following.done()):
+            self._following = self._group.create_task(self._follow())
+
+    def _is_ahead(self, peer: Peer) -> bool:
+        """Whether a node may have taken in a plan that this one has not.
+
+        Two that were asked at once for different plans are ahead of each other: the plan that lies
+        in the run directory is the one that counts.
+        """
+        report = peer.usable
+        if report is None or report.plan in (self._assignment.digest, *self._refused):
+            return False
+        own = {self._assignment.digest, *self._assignment.former}
+        return not own.isdisjoint(report.former)
+
+    async def close(self) -> None:
+        """Ends whatever is under way, for good."""
+        tasks = [task for task in (self._going, self._hearing, self._following) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        self._going = self._group.create_task(self._reported(work))
+
+    async def _reported(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except SupervisorError as error:
+            self._log.warning("cannot take in the changed plan", cause=complaint(error))
+
+    @property
+    def _is_under_way(self) -> bool:
+        return self._going is not None and not self._going.done()
+
+    def _refuse_if_under_way(self) -> None:
+        if self._is_under_way:
+            raise SupervisorError("cannot reload the plan: a change of it is under way")
+
+    def _refuse_if_alone(self) -> None:
+        """An agent that nobody starts again can't follow."""
+        self._refuse_if_under_way()
+        for peer in self._poller.peers.values():
+            report = peer.usable
+            if report is not None and not report.ending and report.agent.guardian_pid is None:
+                raise SupervisorError(
+                    f"cannot reload the plan: the agent of {peer.node} has no guardian, which "
+                    "would start its successor"
+                )
+
+    async def _follow(self) -> None:
+        """As long as a node is ahead, and nothing is under way here."""
+        while ahead := {p.report.plan for p in self._peers() if p.report and self._is_ahead(p)}:
+            if not self._is_under_way:
+                self._begin(self._catch_up(ahead))
+            await asyncio.sleep(LOOK_S)
+
+    def _peers(self) -> list[Peer]:
+        return list(self._poller.peers.values())
+
+    async def _catch_up(self, ahead: Collection[str]) -> None:
+        # An agent that was started late, by an earlier file, put that over the plan of the run.
+        displaced = self._assignment.displaced
+        lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        if displaced in ahead and lies == self._assignment.digest:
+            run_dir.put_back(self._run_dir, displaced)
+            lies = displaced
+        loaded = None
+        if lies in ahead:
+            loaded = await asyncio.to_thread(kept_plans.shared, self._run_dir, lies)
+        if loaded is not None:
+            self._refused.add(lies)  # once: what keeps this agent from it would do so again
+            await self._keep(loaded)
+            await self._go_over(loaded)
+
+    async def _keep(self, loaded: Loaded) -> None:
+        """For the next agent. Raises SupervisorError where there can be none."""
+        await self._hands.check()
+        state_dir = self._assignment.place.state_dir
+        if not kept_plans.keep(Path(state_dir), loaded):
+            raise SupervisorError(f"cannot keep the changed plan in {state_dir}")
+
+    async def _go_over(self, loaded: Loaded) -> None:
+        node = self._assignment.place.node
+        names = difference.leaving(self._assignment.plan, loaded.plan, node)
+        self._log.info("taking in the changed plan", plan=loaded.digest[:12], ending=names)
+        self._hands.operator.command("stop", names)
+
+        def gone() -> bool:
+            return all(ending_rules.settled(self._publisher.units[name]) for name in names)
+
+        if not await self._bell.wait_until(gone, LEAVE_S):
+            self._hands.bookkeeper.note_next("")
+            left = ", ".join(n for n in names if not ending_rules.settled(self._publisher.units[n]))
+            raise SupervisorError(f"cannot end {left}, which the changed plan has not any more")
+        self._hands.bookkeeper.adopt(loaded.digest)
+        self._hands.make_way()
+
+
+def complaint(error: SupervisorError) -> str:
+    """All that is wrong, in lines."""
+    if not isinstance(error, InvalidDocument):
+        return str(error)
+    return "\n".join((str(error), *(problem.at(error.file) for problem in error.problems)))

@@ -1,0 +1,102 @@
+"""The live page, and the stream of server-sent events that it lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from pdsup import clock
+from pdsup.agent.agent import Agent
+from pdsup.api.answers import Answers
+from pdsup.errors import SupervisorError
+from pdsup.journal.entry import Entry
+from pdsup.journal.file import Journals
+
+# A change is sent at once, but the next one not before this; without one, at least a sign of life.
+LEAST_S = 0.2
+TICK_S = 1.0
+ALIVE_S = 10.0
+MOST_STREAMS = 32
+PAST_EVENTS = 50
+# Nothing from elsewhere is loaded, and no other page may show this one inside it.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+class LivePage:
+    """The page of one agent. It shows the whole cluster, and can change nothing."""
+
+    def __init__(self, agent: Agent, observer: Answers) -> None:
+        self._agent = agent
+        self._observer = observer
+        self._streams = 0
+        self._page = importlib.resources.files("pdsup.api").joinpath("page.html").read_bytes()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Both answer GET."""
+        return [web.get("/", self._show), web.get("/v1/stream", self._stream)]
+
+    async def _show(self, _: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+        return web.Response(body=self._page, content_type="text/html", headers=headers)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self._streams >= MOST_STREAMS:
+            raise web.HTTPServiceUnavailable(text=f"{MOST_STREAMS} pages are open already")
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            await self._feed(response)
+        except ConnectionError:  # whoever looked has gone
+            pass
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _feed(self, response: web.StreamResponse) -> None:
+        agent, told, alive = self._agent, "", clock.monotonic()
+        chronicler = Journals(Path(agent.assignment.place.run_dir))
+        events = await _news(chronicler)
+        await self._observer.visit_all()
+        while not agent.bell.closed:
+            if agent.version != told or events:
+                gpus = await self._observer.gpus()
+                told = agent.version
+                status = self._observer.status(gpus, all_nodes=True)
+                await response.write(_message(status, events[-PAST_EVENTS:]))
+                alive = clock.monotonic()
+            elif clock.monotonic() - alive > ALIVE_S:
+                await response.write(b":\n\n")
+                alive = clock.monotonic()
+            await asyncio.sleep(LEAST_S)
+            await agent.bell.wait_until(lambda: agent.version != told, TICK_S)  # noqa: B023
+            events = await _news(chronicler)
+            self._observer.prolong_visit()
+
+
+async def _news(chronicler: Journals) -> list[Entry]:
+    """What is new, save reasons that change. Read in a thread: a network file system that hangs
+    must not hold up supervision.
+    """
+    try:
+        found = await asyncio.to_thread(chronicler.news)
+        return [one for one in found if one.changes or not one.to]
+    except SupervisorError:
+        return []
+
+
+def _message(status: dict[str, Any], events: list[Entry]) -> bytes:
+    fields = ("at", "node", "unit", "run", "event", "before", "to", "reason")
+    shown = [{name: getattr(one, name) for name in fields} for one in events]
+    value = {"now": clock.wall(), "status": status, "events": shown}
+    return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()

@@ -1,0 +1,225 @@
+"""What the API answers, as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0).
+
+It is written beside the code that answers; a test asks every question in it and compares both.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pdsup import __version__
+from pdsup.api import schemas
+from pdsup.api.schemas import INTEGER, NUMBER, TEXT, TRUTH, Schema, by_name, maybe, ref, table
+from pdsup.node import tokens
+from pdsup.plan.difference import What
+from pdsup.plan.model import Kind
+
+JSON, PLAIN = "application/json", "text/plain"
+PATH = "/v1/openapi.json"
+LONGEST_WAIT_S = 60.0
+MOST_EVENTS = 10_000
+
+_Values = dict[str, Any]
+_ABOUT = (
+    "Every agent answers on its control socket, without authentication, and on its node's address, "
+    "where nothing can be changed."
+)
+_SOCKET = {
+    "url": "http://localhost",
+    "description": "the control socket, in the node-local directory of the run",
+}
+_NETWORK = {
+    "url": "http://{address}:{port}",
+    "description": "an agent, from other nodes",
+    "variables": {"address": {"default": "127.0.0.1"}, "port": {"default": "9440"}},
+}
+_SIGNED: _Values = {"signature": []}
+# Of those who may only look: Prometheus, and a browser.
+_VIEWS: tuple[_Values, ...] = ({"viewToken": []}, {"ticket": []})
+
+
+def document(commands: Iterable[str]) -> dict[str, Any]:
+    """The whole of it; ``commands``: what units can be told, beside a signal."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "pd-supervisor agent", "version": __version__, "description": _ABOUT},
+        "servers": [_SOCKET, _NETWORK],
+        "paths": {**_looking(), **_for_local(list(commands))},
+        "components": {"schemas": schemas.all_schemas(), "securitySchemes": _schemes()},
+    }
+
+
+def _schemes() -> _Values:
+    signed = (
+        f"HMAC-SHA256 with the run's token over method, path with query, `{tokens.TIME}` "
+        f"(seconds since 1970) and `{tokens.NONCE}`, one a line; in hexadecimal."
+    )
+    return {
+        "signature": _key("header", tokens.SIGNATURE, signed),
+        "viewToken": {"type": "http", "scheme": "bearer", "description": "The run's view token."},
+        "ticket": _key("cookie", tokens.COOKIE, "Given by a link of `pdsup web`."),
+    }
+
+
+def _key(where: str, name: str, about: str) -> _Values:
+    return {"type": "apiKey", "in": where, "name": name, "description": about}
+
+
+# -- looking: both listeners ----------------------------------------------------------------------
+
+
+def _looking() -> _Values:
+    poll = {"304": _plain("Nothing is new."), "400": _plain("The wait is too long.")}
+    newer = (_since(), _query("wait", NUMBER, "Seconds to wait for that.", 0, LONGEST_WAIT_S))
+    every = _query("all", {"enum": ["1"]}, "Of all nodes, not only of this one.")
+    count = _query("n", INTEGER, "How many, the newest.", 1, MOST_EVENTS)
+    only = _query("unit", TEXT, "Of this unit only.")
+    lines = {"400": _plain("`n` is wrong."), "503": _plain("The journals can't be read.")}
+    missing = {"404": _plain("There is no such unit.")}
+    ready = {"503": _plain("The names of units that are not.")}
+    entered = {"303": _plain("A link of `pdsup web` was good: the ticket is a cookie now.")}
+    many = {"503": _plain("Too many pages are open.")}
+    html, stream = "text/html", "text/event-stream"
+    return {
+        "/v1/report": _get("report", "This node, as other agents read it.", ref("Report"),
+                           newer, poll),
+        "/v1/status": _get("status", "What units do.", ref("Status"), (every, *newer), poll),
+        "/v1/events": _get("events", "What happened, on all nodes.", ref("Events"),
+                           (count, only), lines),
+        "/v1/explain/{unit}": _get("explain", "Why a unit is in its state.", ref("Explanation"),
+                                   (_unit(),), missing),
+        PATH: _get("openapi", "This document.", {"type": "object"}),
+        "/metrics": _get("metrics", "Metrics of this node for Prometheus.", kind=PLAIN,
+                         views=_VIEWS),
+        "/": _get("page", "The live page.", (), (_link_key(),), entered, kind=html, views=_VIEWS),
+        "/v1/stream": _get("stream", "Server-sent events: the status of all nodes whenever it "
+                           "changes, and what happened.", others=many, kind=stream, views=_VIEWS),
+        "/livez": _get("livez", "Whether the agent lives.", kind=PLAIN),
+        "/readyz": _get("readyz", "Whether all units of this node are ready.", others=ready,
+                        kind=PLAIN),
+    }  # fmt: skip
+
+
+def _get(
+    name: str,
+    about: str,
+    answer: Schema | tuple[()] = (),
+    parameters: Iterable[_Values] = (),
+    others: Mapping[str, _Values] | None = None,
+    *,
+    kind: str = JSON,
+    views: Iterable[_Values] = (),
+) -> _Values:
+    refused = {"401": _plain("The request is not signed, nor by one who may look.")}
+    return {
+        "get": {
+            "operationId": name,
+            "summary": about,
+            "security": [_SIGNED, *views],
+            "parameters": list(parameters),
+            "responses": {"200": _answer(about, answer or TEXT, kind), **(others or {}), **refused},
+        }
+    }
+
+
+def _answer(about: str, schema: Schema, kind: str = JSON) -> _Values:
+    return {"description": about, "content": {kind: {"schema": schema}}}
+
+
+def _plain(about: str) -> _Values:
+    return _answer(about, TEXT, PLAIN)
+
+
+def _query(
+    name: str, schema: Schema, about: str, least: float | None = None, most: float | None = None
+) -> _Values:
+    bounds = {} if least is None else {"minimum": least, "maximum": most}
+    return {"name": name, "in": "query", "description": about, "schema": {**schema, **bounds}}
+
+
+def _since() -> _Values:
+    return _query("since", TEXT, "The version that is known; answered when there is another one.")
+
+
+def _link_key() -> _Values:
+    return _query("key", TEXT, "Of a link of `pdsup web`: good for one visit.")
+
+
+def _unit() -> _Values:
+    return {"name": "unit", "in": "path", "required": True, "schema": TEXT}
+
+
+# -- the control socket ---------------------------------------------------------------------------
+
+
+def _for_local(commands: list[str]) -> _Values:
+    missing = {"404": _plain("There is no such unit.")}
+    refused = {"409": _plain("The agent will not, and says why."), "400": _plain("Wrong body.")}
+    log = _get("log", "Where a unit writes.", table(path=TEXT), (_unit(),), missing)["get"]
+    del log["responses"]["401"]
+    log["security"] = []
+    link = table(url=TEXT, address=TEXT, port=INTEGER, seconds=NUMBER)
+    ending = table(ending={"const": True})
+    return {
+        "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
+        "/v1/units": _post("command", "Tells units something. What comes of it is in the status.",
+                           _told(), _orders(commands), {**missing, **refused}),
+        "/v1/reload": _post("reload", "Another agent, or another plan, while units run on.",
+                            _reloaded(), _reload(), refused),
+        "/v1/link": _post("link", "A link to the live page, good for one visit.", link),
+        "/v1/shutdown": _post("shutdown", "Begins the end of this node, or of the cluster.",
+                              ending, table(all=TRUTH), {"400": refused["400"]}),
+    }  # fmt: skip
+
+
+def _orders(commands: list[str]) -> Schema:
+    units = schemas.rows(TEXT)
+    return {
+        "oneOf": [
+            table(command={"enum": commands}, units=units),
+            table(command={"const": "signal"}, signal=INTEGER, units=units),
+        ]
+    }
+
+
+def _reload() -> Schema:
+    return {"oneOf": [table(agent={"const": True}), table(plan=maybe(TEXT), dry_run=TRUTH)]}
+
+
+def _reloaded() -> Schema:
+    """The incarnation of the agent that goes; or what differs in the plan with this digest."""
+    what = {"enum": list(get_args(What))}
+    kind = {"enum": list(get_args(Kind))}
+    unit = table(unit=TEXT, kind=kind, node=TEXT, what=what, fields=schemas.rows(TEXT))
+    units, settings = schemas.rows(unit), schemas.rows(TEXT)
+    changed = table(plan=TEXT, units=units, unchanged=INTEGER, settings=settings)
+    return {"anyOf": [table(replaced=TEXT), changed]}
+
+
+def _told() -> Schema:
+    """As the units were, to tell what has come of it; of a signal whether a process got it."""
+    shown = schemas.all_schemas()["Unit"]["properties"]["state"]
+    before = table(state=shown, run=INTEGER, since=maybe(NUMBER))
+    return {"anyOf": [by_name(before), by_name(TRUTH)]}
+
+
+def _post(
+    name: str,
+    about: str,
+    answer: Schema,
+    body: Schema | None = None,
+    others: Mapping[str, _Values] | None = None,
+) -> _Values:
+    wanted = {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
+    return {
+        "servers": [_SOCKET],
+        "post": {
+            "operationId": name,
+            "summary": about,
+            "security": [],
+            **(wanted if body else {}),
+            "responses": {"200": _answer(about, answer), **(others or {})},
+        },
+    }

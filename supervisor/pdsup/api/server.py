@@ -1,0 +1,258 @@
+"""The agent's HTTP API: everything on the control socket, signed GET requests on TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import valid_signals
+from typing import Any
+
+from aiohttp import web
+
+from pdsup import clock, typed
+from pdsup.agent.agent import Agent
+from pdsup.agent.commands import COMMANDS
+from pdsup.agent.reload import complaint
+from pdsup.api import openapi, status
+from pdsup.api.access import LINK_S, Access
+from pdsup.api.answers import Answers
+from pdsup.api.live import LivePage
+from pdsup.api.openapi import LONGEST_WAIT_S
+from pdsup.bell import Bell
+from pdsup.cluster.report import UnitReport, to_json
+from pdsup.errors import NothingThere, SupervisorError
+from pdsup.node.assignment import log_path
+from pdsup.plan import difference
+from pdsup.units.process.holders import holder
+
+# How long an agent that ends stays for followers that have not shown to have its last report.
+LAST_REPORT_S = 0.5
+# Nothing tells when a follower hangs up, so while one is waited for it is looked at this often.
+LOOK_S = 0.02
+# Long polls of others are cut off when the agent ends; nobody else is worth a longer wait.
+CLOSE_S = 0.2
+VERSION = "X-Pdsup-Version"
+
+
+class Server:
+    """The answers of one agent."""
+
+    def __init__(self, agent: Agent, token: str) -> None:
+        self._agent = agent
+        self._doorkeeper = Access(token)
+        self._observer = Answers(agent)
+        self._streamer = LivePage(agent, self._observer)
+        # The version that each connection of a follower has for certain, as its requests say.
+        self._followers: dict[asyncio.Transport, str] = {}
+        self._asked = Bell()
+
+    @asynccontextmanager
+    async def serve(self, socket_path: Path) -> AsyncIterator[None]:
+        """Listens on the control socket and on the node's address while the body runs.
+
+        Raises SupervisorError when one of them can't be listened on.
+        """
+        local = web.AppRunner(self.local(), access_log=None, shutdown_timeout=CLOSE_S)
+        remote = web.AppRunner(self.remote(), access_log=None, shutdown_timeout=CLOSE_S)
+        try:
+            await remote.setup()
+            await self._listen_to_nodes(remote)
+            await local.setup()
+            socket_path.unlink(missing_ok=True)
+            await web.UnixSite(local, str(socket_path)).start()
+            yield
+        finally:
+            await self._tell_last_report()
+            self._agent.bell.close()
+            self._agent.publisher.bell.close()
+            await asyncio.gather(local.cleanup(), remote.cleanup())
+            socket_path.unlink(missing_ok=True)
+
+    async def _listen_to_nodes(self, runner: web.AppRunner) -> None:
+        address, port = self._agent.assignment.address, self._agent.plan.control_port
+        try:
+            await web.TCPSite(runner, address, port).start()
+        except OSError as error:
+            cause = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                cause = f"it is held by {holder(address, 'address', port)}"
+            raise SupervisorError(f"cannot listen on {address}:{port}: {cause}") from None
+
+    def _readable(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/report", self._report),
+            web.get("/v1/status", self._status),
+            web.get("/v1/openapi.json", self._describe),
+            web.get("/livez", self._livez),
+            web.get("/readyz", self._readyz),
+            *self._observer.routes(),
+            *self._streamer.routes(),
+        ]
+
+    def local(self) -> web.Application:
+        """Everything, for whoever may open the control socket."""
+        app = web.Application()
+        app.add_routes(self._readable())
+        app.add_routes(
+            [
+                web.get("/v1/logs/{unit}", self._log),
+                web.post("/v1/reload", self._reload),
+                web.post("/v1/link", self._link),
+                web.post("/v1/shutdown", self._shutdown),
+                web.post("/v1/units", self._command),
+            ]
+        )
+        return app
+
+    def remote(self) -> web.Application:
+        """What others may ask, if they sign it or may look."""
+        app = web.Application(middlewares=[self._doorkeeper.check])
+        app.add_routes(self._readable())
+        return app
+
+    async def _tell_last_report(self) -> None:
+        """Who missed it would take this node's units for running until it gives this node up."""
+        until = clock.monotonic() + LAST_REPORT_S
+        while not self._all_told() and clock.monotonic() < until:
+            await self._asked.wait_until(self._all_told, LOOK_S)
+
+    def _all_told(self) -> bool:
+        version = self._agent.publisher.version
+        return all(has == version or to.is_closing() for to, has in self._followers.items())
+
+    def _follows(self, request: web.Request) -> None:
+        to = request.transport
+        if to is None:
+            return
+        if to not in self._followers:
+            self._followers = {t: has for t, has in self._followers.items() if not t.is_closing()}
+        self._followers[to] = request.query.get("since", "")
+        self._asked.ring()
+
+    async def _report(self, request: web.Request) -> web.Response:
+        self._follows(request)
+        publisher = self._agent.publisher
+        if not await self._newer(request, publisher.bell, lambda: publisher.version):
+            return web.Response(status=304)
+        return web.Response(body=to_json(publisher.report()), content_type="application/json")
+
+    async def _status(self, request: web.Request) -> web.Response:
+        agent = self._agent
+        every = request.query.get("all") == "1"
+        if every:
+            await self._observer.visit_all()
+        if not await self._newer(request, agent.bell, lambda: agent.version):
+            return web.Response(status=304)
+        gpus = await self._observer.gpus()
+        value = self._observer.status(gpus, all_nodes=every)
+        return web.json_response(value, headers={VERSION: agent.version})
+
+    async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:
+        """Long poll: waits, as the request says, until the version is not ``since`` any more."""
+        since = request.query.get("since")
+        try:
+            wait = float(request.query.get("wait", "0"))
+        except ValueError:
+            wait = math.nan
+        if not 0 <= wait <= LONGEST_WAIT_S:
+            raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
+        return await bell.wait_until(lambda: version() != since, wait)
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        return web.json_response(openapi.document(COMMANDS))
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        units = self._agent.publisher.units.values()
+        missing = [unit.name for unit in units if not (unit.ready or status.ended_well(unit))]
+        text = f"not ready: {', '.join(missing)}\n" if missing else "ok\n"
+        return web.Response(text=text, status=503 if missing else 200)
+
+    async def _log(self, request: web.Request) -> web.Response:
+        name = request.match_info["unit"]
+        unit = self._agent.plan.by_name.get(name)
+        if unit is None:
+            hint = typed.suggestion(name, self._agent.plan.by_name)
+            raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
+        return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        match _json(await request.read()):
+            case {"agent": True}:
+                try:
+                    await self._agent.make_way()
+                except SupervisorError as error:
+                    raise web.HTTPConflict(text=str(error)) from None
+                return web.json_response({"replaced": self._agent.publisher.incarnation})
+            case {"plan": None | str() as file, "dry_run": bool(dry)}:
+                planner = self._agent.replanner
+                try:
+                    loaded, found = await (planner.preview if dry else planner.change)(file)
+                except SupervisorError as error:
+                    raise web.HTTPConflict(text=complaint(error)) from None
+                return web.json_response({"plan": loaded.digest, **difference.to_json(found)})
+        raise web.HTTPBadRequest(
+            text='the body must be {"agent": true} or {"plan": FILE or null, "dry_run": true or '
+            "false}"
+        )
+
+    async def _link(self, _: web.Request) -> web.Response:
+        address, port = self._agent.assignment.address, self._agent.plan.control_port
+        url = f"http://{address}:{port}/?key={self._doorkeeper.link()}"
+        return web.json_response({"url": url, "address": address, "port": port, "seconds": LINK_S})
+
+    async def _shutdown(self, request: web.Request) -> web.Response:
+        match _json(await request.read()):
+            case {"all": bool(everywhere)}:
+                self._agent.end("shutdown requested", of_cluster=everywhere)
+                return web.json_response({"ending": True})
+        raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
+
+    async def _command(self, request: web.Request) -> web.Response:
+        """Told, not done: whoever asked sees in the status what comes of it."""
+        match _json(await request.read()):
+            case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
+                return _obeyed(lambda: _as_json(self._agent.operator.command(verb, names)))
+            case {"command": "signal", "signal": int(number), "units": [*names]} if (
+                number is not True and number in valid_signals() and _texts(names)
+            ):
+                return _obeyed(lambda: self._agent.operator.signal(number, names))
+        verbs = ", ".join(COMMANDS)
+        raise web.HTTPBadRequest(
+            text=f'the body must be {{"command": one of {verbs}, "units": [NAME...]}} '
+            'or {"command": "signal", "signal": NUMBER, "units": [NAME...]}'
+        )
+
+
+def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:
+    try:
+        return web.json_response(command())
+    except NothingThere as error:
+        raise web.HTTPNotFound(text=str(error)) from None
+    except SupervisorError as error:
+        raise web.HTTPConflict(text=str(error)) from None
+
+
+def _as_json(units: Iterable[UnitReport]) -> dict[str, Any]:
+    """What tells whether something has come of a command since."""
+    return {
+        unit.name: {"state": unit.state, "run": unit.run, "since": unit.since} for unit in units
+    }
+
+
+def _texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

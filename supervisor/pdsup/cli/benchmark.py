@@ -1,0 +1,142 @@
+"""Runs a benchmark on a cluster that is up, looks after the cluster meanwhile, and judges."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pdsup import clock
+from pdsup.cli import client, verdict
+from pdsup.cli.verdict import Benchmark
+from pdsup.errors import NothingThere, SupervisorError
+from pdsup.files import write_atomically
+from pdsup.journal.file import Journals
+from pdsup.journal.incidents import Incident, incidents, ordered
+
+LOOK_S = 1.0
+RECORD = "run.json"
+
+
+class BenchmarkRun:
+    """One benchmark on the cluster of a run directory."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._lost: list[Incident] = []
+
+    def run(self, command: Sequence[str], *, stdout: int | None = None) -> Benchmark:
+        """Runs it with the terminal that is here, and with the front's address and the run
+        directory in its environment. Raises SupervisorError when it can't be started.
+        """
+        before = self._status()
+        if before is None:
+            raise NothingThere(f"cannot run {command[0]}: no agent answers for {self._run_dir}")
+        began = clock.wall()
+        with _signals() as pass_on_to:
+            process = self._start(command, before, stdout)
+            pass_on_to(process)
+            status = self._wait(process)
+        ended = clock.wall()
+        after = self._look()
+        told = incidents(Journals(self._run_dir).news(), began, ended)
+        found = [*told, *verdict.untold(self._lost, told)]
+        if after is not None:
+            found += verdict.unrecorded(before, after, found, ended)
+        benchmark = Benchmark(
+            command=command,
+            cluster=before["cluster"],
+            plan=before["plan"],
+            began=began,
+            ended=ended,
+            status=status,
+            incidents=ordered(found),
+        )
+        self._record(benchmark)
+        return benchmark
+
+    def _start(
+        self, command: Sequence[str], status: dict[str, Any], stdout: int | None
+    ) -> subprocess.Popen[bytes]:
+        facts = {"PDSUP_URL": verdict.front(status) or "", "PDSUP_RUN_DIR": str(self._run_dir)}
+        try:
+            return subprocess.Popen(command, env={**os.environ, **facts}, stdout=stdout)
+        except OSError as error:
+            raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            while not select.select([pidfd], [], [], LOOK_S)[0]:
+                self._look()
+        finally:
+            os.close(pidfd)
+        status = process.wait()
+        return status if status >= 0 else 128 - status
+
+    def _look(self) -> dict[str, Any] | None:
+        status = self._status()
+        self._lost = verdict.lost_nodes(self._lost, status, clock.wall())
+        return status
+
+    def _status(self) -> dict[str, Any] | None:
+        try:
+            found = client.status(client.cluster(str(self._run_dir)), every=True)
+        except NothingThere:
+            return None
+        return found
+
+    def _record(self, benchmark: Benchmark) -> None:
+        """The last one is on top; earlier ones of the same run are kept below it."""
+        path = self._run_dir / RECORD
+        earlier: list[Any] = []
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            last = json.loads(path.read_text())
+            earlier = [*last.pop("earlier", []), last]
+        text = json.dumps({**verdict.record(benchmark), "earlier": earlier}, indent=2) + "\n"
+        try:
+            write_atomically(path, text.encode(), 0o644)
+        except OSError as error:
+            raise SupervisorError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Ctrl-C reaches the command by itself, on the same terminal; other signals are passed on, also
+    those that come before there is a command.
+
+    The command inherits what is ignored: that stays so (nohup), and nothing else becomes so.
+    """
+    early: list[int] = []
+    command: list[subprocess.Popen[bytes]] = []
+
+    def nothing(number: int, _: FrameType | None) -> None:
+        pass
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if command:
+            command[0].send_signal(number)
+        else:
+            early.append(number)
+
+    def pass_on_to(process: subprocess.Popen[bytes]) -> None:
+        command.append(process)
+        for number in early:
+            process.send_signal(number)
+
+    handlers = {signal.SIGINT: nothing, signal.SIGQUIT: nothing}
+    handlers |= {signal.SIGTERM: pass_on, signal.SIGHUP: pass_on}
+    heard = {n: handler for n, handler in handlers.items() if signal.getsignal(n) != signal.SIG_IGN}
+    former = {number: signal.signal(number, handler) for number, handler in heard.items()}
+    try:
+        yield pass_on_to
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,238 @@
+"""Finds the agents of this user on this machine and talks to them over their control sockets.
+
+A query must take no longer than a look: it imports little, and nothing of the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdsup import clock
+from pdsup.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
+
+TIMEOUT_S = 10.0
+# An agent that was killed is back sooner, unless it can't start; that is asked about so often.
+RETURN_S = 3.0
+LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an agent said. ``value`` is None for 304, the long poll's "nothing new"."""
+
+    value: Any
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The agents of one run on this machine: control sockets by node, in natural order.
+
+    ``silent``: nodes whose agent was here and does not answer any more.
+    """
+
+    run_dir: str
+    sockets: Mapping[str, Path]
+    silent: frozenset[str]
+
+
+def clusters() -> list[Cluster]:
+    """Every run that has a living agent of this user here."""
+    found = []
+    for link in _run_links():
+        with contextlib.suppress(FileNotFoundError):  # it ends while we look
+            run_dir = str(link.readlink())
+            paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
+            sockets = {path.parent.name: path for path in paths if _answers(path)}
+            if sockets and link.is_symlink():
+                silent = frozenset(path.parent.name for path in paths) - sockets.keys()
+                found.append(Cluster(run_dir, sockets, silent))
+    return found
+
+
+def _run_links() -> list[Path]:
+    roots = state_roots(os.environ, tempfile.gettempdir(), os.geteuid())
+    return sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}"))
+
+
+def _is_returning() -> bool:
+    """Whether an agent here does not answer only because its guardian is starting it again."""
+    from pdsup.units import ledger  # late: only where nobody answers
+
+    ledgers = [ledger.read(p) for link in _run_links() for p in link.parent.glob("*/")]
+    return any(one.guardian and ledger.is_living(one.guardian) for one in ledgers)
+
+
+def cluster(run_dir: str | None, purpose: str = "ask") -> Cluster:
+    """The one that is meant: by its run directory, else the only one there is.
+
+    ``purpose``: what it is for, ``VERB THING``. Raises NothingThere when no agent answers,
+    WrongUsage when it is not clear which is meant.
+    """
+    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
+    found = _meant(given)
+    until = clock.monotonic() + RETURN_S
+    while not found and _is_returning() and clock.monotonic() < until:
+        time.sleep(LOOK_S)
+        found = _meant(given)
+    if not found:
+        where = f" for {given}" if given else " on this machine"
+        raise NothingThere(
+            f"cannot {purpose}: no agent answers{where}; start one with pdsup up or agent"
+        )
+    if len(found) > 1:
+        names = ", ".join(one.run_dir for one in found)
+        raise WrongUsage(
+            f"cannot {purpose}: {len(found)} runs are here; give --run-dir, one of {names}"
+        )
+    return found[0]
+
+
+def _meant(given: str | None) -> list[Cluster]:
+    found = clusters()
+    if not given:
+        return found
+    return [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
+
+
+def run_directory(run_dir: str | None, purpose: str) -> Path:
+    """The directory of the run that is meant, also of one that has ended when it is given.
+
+    Raises as ``cluster`` does.
+    """
+    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
+    if given and Path(given, "events").is_dir():
+        return Path(given)
+    try:
+        return Path(cluster(run_dir, purpose).run_dir)
+    except NothingThere as error:
+        if given:
+            raise NothingThere(f"cannot {purpose}: {given} is no run directory") from None
+        raise NothingThere(f"{error}; for a run that has ended, give --run-dir") from None
+
+
+def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
+    """``GET query`` on a control socket. Raises NothingThere when the agent is gone."""
+    return _request(path, "GET", query, "", TIMEOUT_S + wait)
+
+
+def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
+    """``ask`` of several agents, who answer at the same time."""
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(_asked(path, "GET", query, "", TIMEOUT_S)) for path in paths
+        ]
+        pairs = zip(connections, paths, strict=True)
+        return [_heard(connection, path, f"GET {query}") for connection, path in pairs]
+
+
+def tell(path: Path, command: str, value: Any) -> Answer:
+    """``POST command`` with a JSON value. Raises NothingThere when the agent is gone."""
+    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
+
+
+def _request(path: Path, method: str, target: str, body: str, timeout: float) -> Answer:
+    """One request on a connection of its own. The standard library's client would do, but its
+    import alone takes longer than everything else that a query does.
+    """
+    with _asked(path, method, target, body, timeout) as connection:
+        return _heard(connection, path, f"{method} {target}")
+
+
+def _asked(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
+    """A connection on which the request is sent. Raises NothingThere when the agent is gone."""
+    lines = (
+        f"{method} {target} HTTP/1.1",
+        "Host: localhost",
+        "Connection: close",
+        f"Content-Length: {len(body.encode())}",
+    )
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        connection.sendall("\r\n".join((*lines, "", body)).encode())
+    except OSError as error:
+        connection.close()
+        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+    return connection
+
+
+def _heard(connection: socket.socket, path: Path, request: str) -> Answer:
+    """What the agent says on a connection. Raises NothingThere when it is gone."""
+    try:
+        response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    except OSError as error:
+        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+    try:
+        return _answer(request, response.decode())
+    except (ValueError, IndexError):  # cut short, or not from an agent
+        raise NothingThere(
+            f"cannot ask the agent of {path.parent.name}: it said only {response[:80]!r}"
+        ) from None
+
+
+def _answer(request: str, response: str) -> Answer:
+    head, _, text = response.partition("\r\n\r\n")
+    (first, *rest) = head.split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
+    match int(first.split()[1]):
+        case 200:
+            return Answer(json.loads(text), headers.get("x-pdsup-version"))
+        case 304:
+            return Answer(None, None)
+        case 404:
+            raise NothingThere(text if text.startswith("cannot ") else f"cannot {request}: {text}")
+        case 409:  # the agent's own sentence: it understands, and it will not
+            raise SupervisorError(text)
+        case status:
+            raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
+
+
+def _answers(path: Path) -> bool:
+    """An agent that was killed leaves its socket behind; then nobody listens on it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(TIMEOUT_S)
+        return probe.connect_ex(str(path)) == 0
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.findall(r"\d+|\D+", path.parent.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def status(found: Cluster, *, every: bool) -> dict[str, Any]:
+    """The status JSON: of every node of the plan, or only of those with an agent here.
+
+    An agent here that was killed is asked about, not left out: that is what one looks for.
+    """
+    if every or found.silent:
+        value: dict[str, Any] = ask(first_agent(found), "/v1/status?all=1").value
+        here = found.sockets.keys() | found.silent
+        nodes = [node for node in value["nodes"] if every or node["node"] in here]
+        return {**value, "nodes": nodes}
+    answers = [answer.value for answer in ask_all(list(found.sockets.values()), "/v1/status")]
+    return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
+
+
+def first_agent(found: Cluster) -> Path:
+    """The socket of the first node's agent that is here."""
+    return next(iter(found.sockets.values()))
+
+
+def log_file(found: Cluster, unit: str) -> Path:
+    """Where a unit of any node writes; raises NothingThere when the plan has no such unit."""
+    from urllib.parse import quote  # late: most commands need it not
+
+    return Path(ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}").value["path"])

@@ -1,0 +1,144 @@
+"""Tells agents what an operator wants of their units, and waits until it is so."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pdsup import clock
+from pdsup.cli import client, command_rules
+from pdsup.cli.command_rules import Result, Verb
+from pdsup.cli.screens import progress
+from pdsup.cli.screens.progress import Unit
+from pdsup.cli.terminal import fit
+from pdsup.cli.terminal.fold import folded
+from pdsup.cli.terminal.say import say
+
+POLL_S = 1.0
+TIMED_OUT = 124
+
+
+def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
+    """Which units, how long to wait, and how to tell."""
+    parser.add_argument(
+        "units", nargs="+", metavar="UNIT", help="names, globs, gangs, or all (of this machine)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of lines")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    if timeout:
+        parser.add_argument(
+            "--timeout", type=float, default=timeout, metavar="S",
+            help=f"how long to wait for all of it (default: {timeout:g})",
+        )  # fmt: skip
+
+
+def carry_out(verb: Verb, args: argparse.Namespace) -> int:
+    """Starts, stops or restarts units; 0 when it is so, 1 when it can't be, 124 when not in time.
+
+    What was not reached of one wave keeps the next from being told.
+    """
+    cluster, waves = _waves(verb, args)
+    until = clock.monotonic() + args.timeout
+    results: list[Result] = []
+    for number, wave in enumerate(waves):
+        done = [_shown(result, args) for result in _carry_out(verb, cluster, wave, until)]
+        results += done
+        if not all(result.good for result in done):
+            rest = [unit for later in waves[number + 1 :] for unit in later]
+            results += [_shown(Result(unit, "left as it is", False), args) for unit in rest]
+            break
+    return _told(results, args)
+
+
+def signal(number: int, args: argparse.Namespace) -> int:
+    """Signals the main processes of units; 0 when all of them had one, else 1."""
+    cluster, waves = _waves("signal", args)
+    results = []
+    for wave in waves:
+        for node, units in _by_node(wave).items():
+            order = {"command": "signal", "signal": number, "units": _names(units)}
+            reached = client.tell(cluster.sockets[node], "/v1/units", order).value
+            results += [_signalled(unit, reached[unit["name"]]) for unit in units]
+    return _told([_shown(result, args) for result in results], args)
+
+
+def _signalled(unit: Unit, reached: bool) -> Result:
+    return Result(unit, command_rules.DONE["signal"] if reached else "not running", reached)
+
+
+def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[Unit]]]:
+    cluster = client.cluster(args.run_dir, f"{verb} {', '.join(args.units)}")
+    status = client.status(cluster, every=True)
+    chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
+    for unit in chosen.elsewhere:
+        say(
+            f"pdsup: {unit['name']} belongs to the same gang and runs on {unit['node']}, whose "
+            f"agent is not on this machine; run pdsup {verb} there too"
+        )
+    return cluster, command_rules.waves(verb, chosen.units)
+
+
+def _carry_out(
+    verb: Verb, cluster: client.Cluster, wave: list[Unit], until: float
+) -> Iterator[Result]:
+    """Every agent is told before any is waited for."""
+    before: dict[str, Any] = {}
+    by_node = _by_node(wave)
+    for node, units in by_node.items():
+        order = {"command": verb, "units": _names(units)}
+        before |= client.tell(cluster.sockets[node], "/v1/units", order).value
+    for node, units in by_node.items():
+        yield from _await(verb, cluster.sockets[node], _names(units), before, until)
+
+
+def _await(
+    verb: Verb, socket: Path, names: list[str], before: Mapping[str, Any], until: float
+) -> Iterator[Result]:
+    version, left = "", list(names)
+    while left:
+        wait = max(0.0, min(POLL_S, until - clock.monotonic()))
+        answer = client.ask(socket, f"/v1/status?since={version}&wait={wait:.3f}", wait=wait)
+        version = answer.version or version
+        units = {unit["name"]: unit for unit in progress.units(answer.value or {"nodes": []})}
+        for name in [name for name in left if name in units]:
+            if (outcome := command_rules.outcome(verb, units[name], before[name])) is not None:
+                left.remove(name)
+                yield Result(units[name], outcome, outcome != "failed")
+        if left and clock.monotonic() >= until:
+            last = client.ask(socket, "/v1/status").value
+            for unit in progress.units(last):
+                if unit["name"] in left:
+                    yield Result(unit, f"not {command_rules.DONE[verb]} in time", False)
+            return
+
+
+def _by_node(units: Iterable[Unit]) -> dict[str, list[Unit]]:
+    found: defaultdict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        found[unit["node"]].append(unit)
+    return found
+
+
+def _names(units: Iterable[Unit]) -> list[str]:
+    return [unit["name"] for unit in units]
+
+
+def _shown(result: Result, args: argparse.Namespace) -> Result:
+    """At once, because the next one may take a while."""
+    if not args.json:
+        print("\n".join(folded([result.line()], fit.width(sys.stdout))), flush=True)
+    return result
+
+
+def _told(results: list[Result], args: argparse.Namespace) -> int:
+    if args.json:
+        import json
+
+        print(json.dumps({"units": [result.value() for result in results]}, indent=2))
+    if all(result.good for result in results):
+        return 0
+    return TIMED_OUT if any("in time" in result.outcome for result in results) else 1

@@ -1,0 +1,152 @@
+"""Looks whether this node can run what it is to run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import resource
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pdsup.cli import client, doctor_rules
+from pdsup.cli.doctor_rules import Finding
+from pdsup.errors import SupervisorError
+from pdsup.node import identity, state_dir
+from pdsup.plan.compile import load
+from pdsup.plan.compile.nodes import invented_nodes, slurm_nodes
+from pdsup.plan.model import Node, Plan
+from pdsup.units.process import holders
+
+GPUS_S = 20.0
+# Without a plan: what every cluster needs in front of its workers.
+USUAL: Mapping[str, list[str]] = {"nginx": [], "module sglang_router": []}
+
+
+def examine(file: Path | None, node: str | None) -> list[Finding]:
+    """Of this machine in general, and with ``file`` for its part of that plan or recipe.
+
+    Raises as ``loader.load`` does, and SupervisorError when the plan has no ``node``.
+    """
+    found = [*_limits(), *_places()]
+    if file is None:
+        return [*found, *(_program(name, users) for name, users in USUAL.items())]
+    plan, own = _plan(file, node)
+    units = [unit for unit in plan.units if own in (None, unit.node)]
+    found += [_program(name, users) for name, users in doctor_rules.programs(units).items()]
+    if own is None:
+        names = [node.name for node in plan.nodes]
+        nodes = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        detail = f"this is none of {plan.name}'s ({nodes}); ports and addresses were not looked at"
+        return [*found, Finding("node", "note", detail)]
+    gpus = doctor_rules.gpus(plan, own, _gpus())
+    return [*found, *_ports(plan, own), *_addresses(plan, own), *([gpus] if gpus else [])]
+
+
+def _plan(file: Path, node: str | None) -> tuple[Plan, str | None]:
+    """The plan, and which of its nodes this is; None when it is none, and none was named."""
+    environ = dict(os.environ)
+    nodes = slurm_nodes(environ) or invented_nodes(load.node_count(file))
+    plan = load.load(file, nodes=nodes).plan
+    try:
+        return plan, identity.own_node(plan, node, environ, socket.gethostname())
+    except SupervisorError:
+        if node is not None:
+            raise
+        return plan, None
+
+
+def _limits() -> Iterator[Finding]:
+    soft, hard = (_limit(one) for one in resource.getrlimit(resource.RLIMIT_NOFILE))
+    yield doctor_rules.files(soft, hard)
+    yield doctor_rules.locked(_limit(resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]))
+
+
+def _limit(number: int) -> float:
+    return float("inf") if number == resource.RLIM_INFINITY else number
+
+
+def _places() -> Iterator[Finding]:
+    shared, here = Path("/dev/shm"), Path.cwd()  # noqa: S108 (looked at, not used)
+    if shared.is_dir():
+        free = shutil.disk_usage(shared).free
+        why = "NCCL and the engine share memory there"
+        yield doctor_rules.space(f"{shared}", free, doctor_rules.LEAST_SHARED, why)
+    free = shutil.disk_usage(here).free
+    yield doctor_rules.space(
+        f"disk of {here}", free, doctor_rules.LEAST_DISK, "runs write their logs here"
+    )
+    root = state_dir.state_root(os.environ)
+    good = os.access(root if root.exists() else root.parent, os.W_OK)
+    detail = str(root) if good else f"{root} can't be written; set XDG_RUNTIME_DIR"
+    yield Finding("state directory", "ok" if good else "bad", detail)
+    for one in client.clusters():
+        yield Finding("agents", "note", f"a run of yours is on this machine already: {one.run_dir}")
+
+
+def _program(name: str, users: list[str]) -> Finding:
+    kind, _, module = name.partition(" ")
+    if kind == "module" and module:
+        spec = importlib.util.find_spec(module)
+        return doctor_rules.needed(name, str(spec.origin) if spec else _elsewhere(module), users)
+    return doctor_rules.needed(name, shutil.which(name), users)
+
+
+def _elsewhere(module: str) -> str | None:
+    """Where the system's own Python has a module that this one lacks."""
+    python = shutil.which("python3")
+    if python is None:
+        return None
+    script = (
+        f"import importlib.util as u; s = u.find_spec({module!r}); print(s.origin if s else '')"
+    )
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, timeout=GPUS_S)
+    return done.stdout.strip() or None
+
+
+def _ports(plan: Plan, own: str) -> Iterator[Finding]:
+    listeners = {"agent control": plan.control_port}
+    for unit in plan.units:
+        if unit.node == own:
+            listeners |= {f"{unit.name} {what}": port for what, port in unit.ports.items()}
+    busy = []
+    for what, port in listeners.items():
+        try:
+            if who := holders.port_holder(plan.address[own], plan.bind, {what: port}):
+                busy.append(f"{who}, which {what} needs")
+        except OSError as error:
+            busy.append(f"{plan.address[own]} can't be listened on: {error.strerror}")
+            break
+    yield from (Finding("ports", "bad", one) for one in busy)
+    if not busy:
+        yield Finding("ports", "ok", f"all {len(listeners)} are free")
+
+
+def _addresses(plan: Plan, own: str) -> Iterator[Finding]:
+    wrong = [why for node in plan.nodes if node.name != own and (why := _unknown(node))]
+    yield from (Finding("addresses", "bad", why) for why in wrong)
+    if not wrong:
+        yield Finding("addresses", "ok", f"all {len(plan.nodes)} nodes are known by name")
+
+
+def _unknown(node: Node) -> str | None:
+    try:
+        socket.getaddrinfo(node.address, None)
+    except (OSError, UnicodeError) as error:
+        return f"{node.name}'s address {node.address} is not known here: {error}"
+    return None
+
+
+def _gpus() -> int | None:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=GPUS_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())

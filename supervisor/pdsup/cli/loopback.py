@@ -1,0 +1,192 @@
+"""Brings all agents of a plan up on this one machine, each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pdsup import clock
+from pdsup.cli import client
+from pdsup.errors import SupervisorError
+from pdsup.node import paths, state_dir
+from pdsup.plan.model import Node, Plan
+from pdsup.units import takeover
+from pdsup.units.process import guardian, holders
+
+# 127.0.BLOCK.NODE; lower blocks hold addresses that systems use (127.0.0.53, 127.0.1.1).
+BLOCKS = range(10, 250)
+MOST_NODES = 250
+# Without a file: the kernel frees the name with the process, and users share no directory.
+LOCK = "\0pdsup up"
+ALONE_S = 60.0
+# Longer than any agent takes: its units' patience and stop times are bounded by Slurm's KillWait.
+KILLED_S = 40.0
+# A socket that does not exist yet can't be waited for.
+LOOK_S = 0.02
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Two that look for free addresses at once would find the same: one waits for the other,
+    whoever's it is, as loopback addresses are the machine's. A name that somebody keeps for ever
+    costs the wait only.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        until = clock.monotonic() + ALONE_S
+        while clock.monotonic() < until:
+            with contextlib.suppress(OSError):
+                lock.bind(LOCK)
+                break
+            time.sleep(LOOK_S)
+        yield
+
+
+def loopback_nodes(draft: Plan) -> tuple[Node, ...]:
+    """As many nodes as ``draft`` has, on addresses where all its ports are free.
+
+    Where there is no such block of addresses it is the first: ``refuse_busy_ports`` then tells why.
+    """
+    count = len(draft.nodes)
+    if count > MOST_NODES:
+        raise SupervisorError(f"cannot bring up {count} nodes on one machine: at most {MOST_NODES}")
+    blocks = [[f"127.0.{block}.{index + 1}" for index in range(count)] for block in BLOCKS]
+    listeners = _listeners(draft)
+    addresses = next((block for block in blocks if _all_free(block, listeners)), blocks[0])
+    return tuple(Node(name=f"node{i}", address=address) for i, address in enumerate(addresses))
+
+
+def refuse_busy_ports(plan: Plan) -> None:
+    """Raises SupervisorError, naming the holder, when a listener of the plan has no free port."""
+    for node, listeners in zip(plan.nodes, _listeners(plan), strict=True):
+        try:
+            busy = holders.port_holder(node.address, "address", listeners)
+        except OSError as error:
+            raise SupervisorError(
+                f"cannot bring up {plan.name}: {node.name}'s address {node.address} can't be used "
+                f"here ({error.strerror}); give the recipe, which gets loopback addresses"
+            ) from None
+        if busy is not None:
+            raise SupervisorError(
+                f"cannot bring up {plan.name} on {node.name} ({node.address}): {busy}"
+            )
+
+
+def _listeners(plan: Plan) -> list[dict[str, int]]:
+    """For each node every port that something of the plan listens on, by unit and purpose."""
+    found = {node.name: {"agent control": plan.control_port} for node in plan.nodes}
+    for unit in plan.units:
+        found[unit.node].update({f"{unit.name} {what}": port for what, port in unit.ports.items()})
+    return list(found.values())
+
+
+def _all_free(addresses: list[str], listeners: list[dict[str, int]]) -> bool:
+    return all(
+        holders.busy_port(address, "address", ports) is None
+        for address, ports in zip(addresses, listeners, strict=True)
+    )
+
+
+class Agents:
+    """The agents of one plan, as child processes."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: dict[str, int] = {}
+        self._run_dir = Path()
+
+    def start(self, plan: Plan, run_dir: Path) -> None:
+        """Starts them; returns when all answer, or one has ended: then ``trouble`` tells."""
+        self._run_dir = run_dir
+        for node in plan.nodes:
+            self._running[node.name] = self._start(node.name)
+        while not self.trouble() and len(self._listening()) < len(self._running):
+            time.sleep(LOOK_S)
+
+    def _start(self, node: str) -> subprocess.Popen[bytes]:
+        words = [str(self._run_dir / "plan.yaml"), "--node", node, "--run-dir", str(self._run_dir)]
+        with self.log(node).open("ab") as log:
+            return subprocess.Popen(
+                guardian.command(words),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us; the agents get a TERM from us
+            )
+
+    def _listening(self) -> set[str]:
+        found = [one for one in client.clusters() if one.run_dir == str(self._run_dir)]
+        return set(found[0].sockets) if found else set()
+
+    def log(self, node: str) -> Path:
+        """Where the agent of a node writes its own log."""
+        return self._run_dir / "logs" / f"{node}_agent.out"
+
+    def trouble(self) -> str | None:
+        """One sentence when an agent has ended."""
+        self._look()
+        if not self._ended:
+            return None
+        node, status = next(iter(self._ended.items()))
+        said = self.log(node).read_text(errors="replace").strip().splitlines()
+        return f"the agent of {node} ended with status {status}: {said[-1] if said else ''}"
+
+    def wait(self) -> int:
+        """Until every agent has ended; the highest exit status."""
+        while self._running:
+            self._wait_for_one(None)
+        return max(self._ended.values(), default=0)
+
+    def stop(self, say: Callable[[str], None]) -> None:
+        """TERM to all, and a second one, which hurries them, on Ctrl-C.
+
+        An agent bounds its own end; one that is stuck all the same is killed.
+        """
+        if self._running:
+            say("stopping everything")
+        self._signal(signal.SIGTERM)
+        until = clock.monotonic() + KILLED_S
+        while self._running:
+            try:
+                self._wait_for_one(max(0.0, until - clock.monotonic()))
+            except KeyboardInterrupt:
+                self._signal(signal.SIGTERM)
+            if clock.monotonic() > until:
+                self._signal(signal.SIGKILL)
+                self.wait()
+        for node in self._ended:
+            self._clean_up_after(node)
+
+    def _clean_up_after(self, node: str) -> None:
+        """An agent that was killed could not end its units."""
+        root = state_dir.state_root(os.environ)
+        directory = Path(paths.node_dir(root, str(self._run_dir), node))
+        if directory.is_dir():
+            takeover.clean_up(directory)
+            state_dir.remove_cluster(directory.parent)
+
+    def _signal(self, number: int) -> None:
+        for process in self._running.values():
+            process.send_signal(number)
+
+    def _wait_for_one(self, timeout: float | None) -> None:
+        with contextlib.ExitStack() as stack:
+            pidfds = []
+            for process in self._running.values():
+                with contextlib.suppress(ProcessLookupError):
+                    pidfds.append(os.pidfd_open(process.pid))
+                    stack.callback(os.close, pidfds[-1])
+            select.select(pidfds, [], [], timeout)
+        self._look()
+
+    def _look(self) -> None:
+        for node, process in list(self._running.items()):
+            if (status := process.poll()) is not None:
+                del self._running[node]
+                self._ended[node] = status if status >= 0 else 128 - status

@@ -1,0 +1,135 @@
+"""The command line: finds the verb, runs it, and turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from pdsup.cli.screens.catalogue import VERBS
+
+ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help"}
+
+
+def entry() -> None:
+    """The console script."""
+    from pdsup.cli.terminal import streams  # late: who calls ``main`` has streams of its own
+
+    streams.take_streams()
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs one command; the exit status."""
+    name = ALIASES.get(words[0], words[0]) if words else "help"
+    return reported(lambda: _run(name, words[1:]))
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    if name not in VERBS:
+        from pdsup.cli.screens import usage
+        from pdsup.errors import WrongUsage
+
+        hint = usage.nearest(name, VERBS, "see pdsup help")
+        raise WrongUsage(f"cannot run {name}: no such command; {hint}")
+    try:
+        args = parsed(name, words)
+    except SystemExit:  # argparse has printed the help that was asked for
+        status = 0
+    else:
+        status = _verb(name).run(args)
+    sys.stdout.flush()  # what can't be written is told now; at the exit it could not be
+    return status
+
+
+def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one verb; ``command``, for a verb that takes one, is what follows ``--``.
+
+    Raises WrongUsage when they are wrong, and SystemExit after the help that was asked for.
+    """
+    own, command = _split(words) if _takes_command(name) else (words, ())
+    parser = parser_of(name)
+    args, strangers = parser.parse_known_args(own, argparse.Namespace(command=list(command)))
+    if strangers:
+        from pdsup.cli.screens import usage
+        from pdsup.errors import WrongUsage
+
+        raise WrongUsage(f"cannot run {name}: {usage.unexpected(strangers, parser)}")
+    return args
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one verb's arguments."""
+    verb, summary = _verb(name), VERBS[name]
+    about = (verb.run.__doc__ or "").replace("`", "")
+    parser = _Parser(
+        prog=f"pdsup {name}",
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{about}",
+        epilog=verb.EXAMPLE,
+    )
+    verb.arguments(parser)
+    parser.set_defaults(takes_command=_takes_command(name))
+    return parser
+
+
+def _verb(name: str) -> Any:
+    return importlib.import_module(f"pdsup.cli.verbs.{name}")
+
+
+def _takes_command(name: str) -> bool:
+    return getattr(_verb(name), "TAKES_COMMAND", False)
+
+
+def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands before and after the first ``--``; argparse mistakes options for COMMAND's."""
+    at = list(words).index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are told as all others are, and whose help is that of the reference."""
+
+    def format_help(self) -> str:
+        from pdsup.cli.screens import help
+        from pdsup.cli.terminal import fit
+
+        width = fit.width(sys.stdout) or help.MOST
+        return "\n".join([*help.page(self, str(self.description), str(self.epilog), width), ""])
+
+    def error(self, message: str) -> NoReturn:
+        from pdsup.cli.screens import usage
+        from pdsup.errors import WrongUsage
+
+        verb = self.prog.removeprefix("pdsup ")
+        raise WrongUsage(f"cannot run {verb}: {usage.explained(message, self)}")
+
+
+def reported(run: Callable[[], int]) -> int:
+    """``run()``, with every error a user can act on told in one line on stderr."""
+    try:
+        return run()
+    except BrokenPipeError:
+        # Whoever read our output has enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    """The exit status of what a user can act on; a defect goes on its way."""
+    from pdsup.cli.terminal.say import say  # late: mostly there are none
+    from pdsup.errors import InvalidDocument, SupervisorError
+
+    if not isinstance(error, SupervisorError):
+        raise error
+    if isinstance(error, InvalidDocument):
+        for problem in error.problems:
+            print(problem.at(error.file), file=sys.stderr)
+    say(f"pdsup: {error}")
+    return error.exit_status

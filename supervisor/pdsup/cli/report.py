@@ -1,0 +1,89 @@
+"""Writes the report of a run: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdsup import clock
+from pdsup.cli import client
+from pdsup.cli.benchmark import RECORD
+from pdsup.cli.screens import report
+from pdsup.cli.screens.report import Source
+from pdsup.errors import SupervisorError
+from pdsup.journal.file import JOURNALS, Journals
+from pdsup.node.assignment import log_path
+from pdsup.plan.model import Plan
+
+TEMPLATE = "report.html.j2"
+
+
+def gather(run_dir: Path, beside: Path) -> Source:
+    """What there is in a run directory; ``beside``: where the page will lie, for its links.
+
+    Raises SupervisorError when there is no run.
+    """
+    if not (run_dir / JOURNALS).is_dir():
+        raise SupervisorError(f"cannot report on {run_dir}: it is no run directory")
+    entries = Journals(run_dir).news()
+    benchmarks = _benchmarks(run_dir / RECORD)
+    plan = _plan(run_dir / "plan.yaml")
+    going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in client.clusters())
+    ends = [*(one.at for one in entries), *(one["ended"] for one in benchmarks)]
+    now = clock.wall()
+    return Source(
+        name=plan.name if plan else run_dir.name,
+        run_dir=str(run_dir),
+        entries=entries,
+        benchmarks=benchmarks,
+        plan=plan,
+        logs=_logs(run_dir, plan, beside),
+        end=now if going else max(ends, default=now),
+        going=going,
+        offset=time.localtime(now).tm_gmtoff,
+    )
+
+
+def write(source: Source, out: Path) -> None:
+    """Raises SupervisorError when it can't be written."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
+    html = environment.from_string(text).render(report.page(source))
+    try:
+        out.write_text(html, "utf-8")
+    except OSError as error:
+        raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _benchmarks(path: Path) -> list[Mapping[str, Any]]:
+    """Those of ``run.json``, the oldest first; none where there is no such file."""
+    with contextlib.suppress(OSError, ValueError):
+        last = json.loads(path.read_text())
+        return [*last.pop("earlier", []), last]
+    return []
+
+
+def _plan(path: Path) -> Plan | None:
+    """A report on a run whose plan is of another version lacks only what the plan tells."""
+    from pdsup.plan.compile import load  # late: only now is a parser of YAML needed
+
+    with contextlib.suppress(SupervisorError):
+        return load.load(path, nodes=None).plan
+    return None
+
+
+def _logs(run_dir: Path, plan: Plan | None, beside: Path) -> dict[str, str]:
+    paths = {unit.name: log_path(str(run_dir), unit) for unit in (plan.units if plan else ())}
+    return {
+        name: os.path.relpath(path, beside) for name, path in paths.items() if Path(path).exists()
+    }

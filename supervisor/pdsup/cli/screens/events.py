@@ -1,0 +1,60 @@
+"""The journal for people: one line for each event. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from pdsup.cli.screens.status import painted
+from pdsup.cli.terminal.fold import INDENT, folded
+from pdsup.journal.entry import Entry
+
+WIDEST_NAME = 24
+CHANGE = len("RUNNING -> UNHEALTHY")
+
+Widths = tuple[int, int]
+
+
+def widths(entries: Iterable[Entry], least: Widths = (0, 0)) -> Widths:
+    """How wide the names of nodes and of units are; at least as wide as they were before."""
+    found = list(entries)
+    nodes = max((len(one.node) for one in found), default=0)
+    units = max((len(one.unit) for one in found), default=0)
+    return max(least[0], min(WIDEST_NAME, nodes)), max(least[1], min(WIDEST_NAME, units))
+
+
+def lines(
+    entries: Iterable[Entry], columns: Widths, *, colour: bool = False, width: int | None = None
+) -> list[str]:
+    """Time, node, unit, what became of it, its run, and why; folded on a terminal of ``width``."""
+    return [line for one in entries for line in _lines(one, columns, colour, width)]
+
+
+def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list[str]:
+    nodes, units = columns
+    run = "" if one.run is None else f"run {one.run}"
+    names = f"{stamp(one.at)}  {one.node:{nodes}}  {one.unit:{units}}  "
+    change = f"{one.before} -> {one.to}" if one.changes else one.to or one.event
+    why = "  ".join(part for part in (run, one.reason) if part)
+    line, rest = f"{names}{change:{CHANGE}}  {why}".rstrip(), list[str]()
+    if width is not None and len(line) > width:  # its reason has lines of its own
+        line = f"{names}{change:{CHANGE}}  {run}".rstrip()
+        rest = folded([f"{INDENT}{one.reason}"], width, "")
+    if colour and one.to:
+        before = f"{names}{change.removesuffix(one.to)}"
+        line = f"{before}{painted(one.to, one.to)}{line[len(before) + len(one.to) :]}"
+    return [line, *rest]
+
+
+def stamp(at: float) -> str:
+    """The local time, with the day, because a run lasts over midnight: ``11-24 09:05:03.250``."""
+    return datetime.fromtimestamp(at).strftime("%m-%d %H:%M:%S.%f")[:-3]
+
+
+def about(entries: Iterable[Entry], patterns: Iterable[str]) -> list[Entry]:
+    """The entries of units that a name or glob names; none given: all, also of nodes."""
+    wanted = list(patterns)
+    return [
+        one for one in entries if not wanted or any(fnmatchcase(one.unit, each) for each in wanted)
+    ]

@@ -1,0 +1,83 @@
+"""What a verb takes, as ``pdsup help VERB`` and the reference tell it.
+
+Not argparse's own text, which is another one in every version of Python. Pure.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pdsup.cli.terminal.fold import folded
+
+# Longer lines are hard to read, on any terminal.
+MOST = 100
+WIDEST_NAME = 28
+# Holds what belongs together on one line while a text is folded.
+_GLUE = "\N{NO-BREAK SPACE}"
+
+
+def page(parser: argparse.ArgumentParser, about: str, example: str, width: int) -> list[str]:
+    """Usage, what it is about, each argument, an example, in lines of ``width`` characters."""
+    width = min(width, MOST)
+    words = [word.replace(" ", _GLUE) for word in usage(parser)]
+    indent = " " * (len(f"usage: {parser.prog}") + 1)
+    lines = folded([f"usage: {' '.join(words)}"], width, indent)
+    for paragraph in about.split("\n\n"):
+        lines += ["", *folded([" ".join(paragraph.split())], width, "")]
+    if given := arguments(parser):
+        names = [_name(one) for one in given]
+        column = max((len(name) for name in names if len(name) <= WIDEST_NAME), default=WIDEST_NAME)
+        lines.append("")
+        for name, one in zip(names, given, strict=True):
+            lines += _argument(name, one.help or "", column, width)
+    lines += ["", *folded([f"example: {example}"], width)]
+    return [line.replace(_GLUE, " ") for line in lines]
+
+
+def _argument(name: str, meaning: str, column: int, width: int) -> list[str]:
+    indent = " " * (column + 2)
+    if len(name) > column:
+        return [f"  {name}", *folded([f"  {indent}{meaning}"], width, "")]
+    return folded([f"  {name.replace(' ', _GLUE):{column}}  {meaning}"], width, indent)
+
+
+def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """What must be given first, then options, then what may be many or none."""
+    shown = [action for action in parser._actions if "--help" not in action.option_strings]
+    return sorted(shown, key=_place)
+
+
+def _place(action: argparse.Action) -> int:
+    if action.option_strings:
+        return 1
+    return 2 if action.nargs in ("*", "+", "?") else 0
+
+
+def usage(parser: argparse.ArgumentParser) -> Sequence[str]:
+    """``pdsup``, the verb, and each argument as it is typed; ``[]``: it may be left out."""
+    command = ["[-- COMMAND...]"] if parser.get_default("takes_command") else []
+    return [*parser.prog.split(), *map(_typed, arguments(parser)), *command]
+
+
+def _typed(action: argparse.Action) -> str:
+    if not action.option_strings:
+        one = value(action)
+        unlike_one = {"*": f"[{one}...]", "+": f"{one}...", "?": f"[{one}]"}
+        return unlike_one.get(str(action.nargs), one)
+    word = f"{action.option_strings[0]} {value(action)}".strip()
+    word = word if action.required else f"[{word}]"
+    return f"{word}..." if isinstance(action.default, list) else word
+
+
+def value(action: argparse.Action) -> str:
+    """What stands for an argument's value; empty for an option without one."""
+    if action.nargs == 0:
+        return ""
+    if action.choices and not action.metavar:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
+
+
+def _name(action: argparse.Action) -> str:
+    return f"{', '.join(action.option_strings)} {value(action)}".strip()

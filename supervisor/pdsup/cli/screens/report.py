@@ -1,0 +1,259 @@
+"""What the report of a run shows, as values that its template only lays out. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pdsup.cli.screens.status import brief, duration
+from pdsup.journal import incidents, timeline
+from pdsup.journal import runs as run_history
+from pdsup.journal.entry import Entry
+from pdsup.journal.incidents import Incident
+from pdsup.journal.runs import Run
+from pdsup.journal.timeline import Span
+from pdsup.plan.model import Plan
+
+# What a state is called in the picture.
+PHASES: Mapping[str, str] = {
+    "RUNNING": "ready",
+    "STARTING": "loading",
+    "WAITING": "waiting",
+    "UNHEALTHY": "unhealthy",
+    "STOPPING": "stopping",
+    "BACKOFF": "down",
+    "FATAL": "down",
+}
+OFF = "off"
+# The reason of a unit that somebody stopped, as its lifecycle words it.
+ASKED = "stop requested"
+LEAST_PERCENT = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What was found in a run directory. ``end``: seconds since the epoch, now while it goes on.
+
+    ``logs``: where the log of each unit lies, as the page links to it; ``benchmarks``: as in
+    ``run.json``, the oldest first. ``offset``: seconds of the local time ahead of UTC.
+    """
+
+    name: str
+    run_dir: str
+    entries: Sequence[Entry]
+    benchmarks: Sequence[Mapping[str, Any]]
+    plan: Plan | None
+    logs: Mapping[str, str]
+    end: float
+    going: bool
+    offset: float
+
+
+def page(source: Source) -> dict[str, Any]:
+    """Everything that the page shows; also what ``pdsup report --json`` prints."""
+    begin = min((one.at for one in source.entries), default=source.end)
+    end = max(source.end, begin)
+    found = [
+        one for one in incidents.incidents(source.entries, begin, end) if _matters(one, source)
+    ]
+    units = _by_unit(source.entries)
+    runs = [run for own in units.values() for run in run_history.runs(own)]
+    scale = _Scale(begin, end)
+    return {
+        "name": source.name,
+        "run_dir": source.run_dir,
+        "going": source.going,
+        "began": _stamp(begin),
+        "ended": _stamp(end),
+        "facts": _facts(source, units, runs, found, scale),
+        "ticks": [_tick(at, scale) for at in timeline.ticks(begin, end, source.offset)],
+        "benchmarks": [_benchmark(one, scale) for one in source.benchmarks],
+        "rows": [_row(name, own, found, scale) for name, own in units.items()],
+        "incidents": [_incident(one, source, end) for one in found],
+        "runs": [_run(run, source, end) for run in sorted(runs, key=lambda run: run.began)],
+        "nodes": _nodes(source.plan),
+    }
+
+
+def _matters(one: Incident, source: Source) -> bool:
+    """A stop that was asked for and never taken back is the orderly end of a run; nginx is reloaded
+    also while routers come up.
+    """
+    asked = one.ended is None and one.what.startswith(ASKED)
+    return not (asked or one.kind == "reload") or _in_benchmark(one, source)
+
+
+def _in_benchmark(one: Incident, source: Source) -> bool:
+    return any(incidents.overlaps(one, b["began"], b["ended"]) for b in source.benchmarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    begin: float
+    end: float
+
+    def percent(self, at: float) -> float:
+        """Where a time lies on the axis."""
+        length = max(self.end - self.begin, 0.001)
+        return round(100 * min(1.0, max(0.0, (at - self.begin) / length)), 3)
+
+
+def _by_unit(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found = run_history.steps(entries)
+    return {name: found[name] for name in sorted(found, key=_place)}
+
+
+_ORDER = ("prefill", "decode", "agg", "router", "nginx")
+
+
+def _place(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """In the order of the data path, then by number."""
+    role = name.partition("-")[0]
+    parts = re.findall(r"\d+|\D+", name)
+    natural = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return _ORDER.index(role) if role in _ORDER else len(_ORDER), natural
+
+
+def _facts(
+    source: Source,
+    units: Mapping[str, Sequence[Entry]],
+    runs: Sequence[Run],
+    found: Sequence[Incident],
+    scale: _Scale,
+) -> list[tuple[str, str]]:
+    nodes = {one.node for one in source.entries}
+    return [
+        ("lasted", duration(scale.end - scale.begin) + (" so far" if source.going else "")),
+        ("all ready after", _all_ready(units, scale.begin)),
+        ("nodes", str(len(source.plan.nodes) if source.plan else len(nodes))),
+        ("units", str(len(source.plan.units) if source.plan else len(units))),
+        ("runs that failed", str(sum(run.failed for run in runs))),
+        ("incidents", str(len(found))),
+    ]
+
+
+def _all_ready(units: Mapping[str, Sequence[Entry]], begin: float) -> str:
+    firsts = [
+        next((e.at for e in own if e.to in ("RUNNING", "EXITED")), None) for own in units.values()
+    ]
+    if not firsts or None in firsts:
+        return "never"
+    return brief(max(at for at in firsts if at is not None) - begin)
+
+
+def _tick(at: float, scale: _Scale) -> dict[str, Any]:
+    then = datetime.fromtimestamp(at)
+    whole = scale.end - scale.begin > 600
+    return {"x": scale.percent(at), "text": then.strftime("%H:%M" if whole else "%H:%M:%S")}
+
+
+def _benchmark(one: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+    x, end = scale.percent(one["began"]), scale.percent(one["ended"])
+    return {
+        "x": x,
+        "width": round(max(LEAST_PERCENT, end - x), 3),
+        "command": " ".join(one["command"]),
+        "verdict": one["verdict"],
+        "began": _day(one["began"]),
+        "lasted": duration(one["ended"] - one["began"]),
+        "status": one["status"],
+        "incidents": len(one["incidents"]),
+    }
+
+
+def _row(
+    name: str, own: Sequence[Entry], found: Iterable[Incident], scale: _Scale
+) -> dict[str, Any]:
+    spans = timeline.spans(own, scale.end)
+    return {
+        "unit": name,
+        "node": own[-1].node,
+        "state": spans[-1].state,
+        "spans": [_span(span, scale) for span in spans],
+        "marks": [_mark(one, scale) for one in found if one.unit == name],
+    }
+
+
+def _mark(one: Incident, scale: _Scale) -> dict[str, Any]:
+    title = f"{_clock(one.began)} {one.kind}: {one.what}"
+    return {"x": scale.percent(one.began), "kind": one.kind, "title": title}
+
+
+def _span(span: Span, scale: _Scale) -> dict[str, Any]:
+    x, end = scale.percent(span.begin), scale.percent(span.end)
+    why = f": {span.reason}" if span.reason else ""
+    lasted = brief(span.end - span.begin)
+    return {
+        "x": x,
+        "width": round(max(LEAST_PERCENT, end - x), 3),
+        "phase": PHASES.get(span.state, OFF),
+        "title": f"{span.state} from {_clock(span.begin)} to {_clock(span.end)} ({lasted}){why}",
+    }
+
+
+def _incident(one: Incident, source: Source, end: float) -> dict[str, Any]:
+    until = end if one.ended is None else one.ended
+    lasted = brief(until - one.began) + ("" if one.ended else " so far")
+    return {
+        "began": _day(one.began),
+        "unit": one.unit,
+        "node": one.node,
+        "kind": one.kind,
+        "lasted": "" if one.kind in incidents.MOMENTS else lasted,
+        "what": one.what,
+        "benchmark": _in_benchmark(one, source),
+    }
+
+
+def _run(run: Run, source: Source, end: float) -> dict[str, Any]:
+    until = end if run.ended is None else run.ended
+    return {
+        "unit": run.unit,
+        "node": run.node,
+        "run": run.number,
+        "began": _day(run.began),
+        "load": "never ready" if run.ready is None else brief(run.ready - run.began),
+        "lasted": brief(until - run.began),
+        "how": run.how if run.ended else "goes on" if source.going else "",
+        "failed": run.failed,
+        "log": source.logs.get(run.unit, ""),
+    }
+
+
+def _nodes(plan: Plan | None) -> list[dict[str, Any]]:
+    if plan is None:
+        return []
+    return [
+        {
+            "node": node.name,
+            "address": node.address,
+            "units": [
+                {"name": unit.name, "gpus": _range(unit.gpus), "ports": unit.ports}
+                for unit in plan.units
+                if unit.node == node.name
+            ],
+        }
+        for node in plan.nodes
+    ]
+
+
+def _range(numbers: Sequence[int]) -> str:
+    """``0-7`` where they follow each other, else all of them."""
+    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S")
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%m-%d %H:%M:%S")

@@ -1,0 +1,172 @@
+"""The live view of a cluster: what needs attention first, and one line about the whole. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pdsup.cli.screens import progress
+from pdsup.cli.screens.progress import Unit
+from pdsup.cli.screens.status import cut, duration
+from pdsup.cli.terminal.lines import Line, Size, Span
+from pdsup.journal.runs import short
+
+HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
+# Below these widths a column is left out; the reason is what one looks for.
+NEEDS_WIDTH = {"PID": 100, "RESTARTS": 60, "NODE": 50}
+LEAST_REASON = 12
+# A terminal with fewer lines than that has none to spare for an empty one.
+LOW = 16
+LEAST_ROWS = 4
+TROUBLE = ("FATAL", "BACKOFF", "UNHEALTHY", "UNKNOWN")
+
+
+def screen(status: dict[str, Any], now: float, size: Size, note: str = "") -> list[Line]:
+    """At most ``size.height`` lines. ``now``: seconds since the epoch; ``note``: for the title."""
+    units = sorted(progress.units(status), key=progress.rank)
+    above = _above(status, units, now, size, note)
+    room = max(1, size.height - len(above) - 1)
+    shown = units if len(units) <= room else units[: room - 1]
+    lines = [*above, *_table(shown, now, size)]
+    if rest := units[len(shown) :]:
+        lines.append(((_rest(rest), "faint"),))
+    return [_cut(line, size.width) for line in lines[: size.height]]
+
+
+def _above(
+    status: dict[str, Any], units: Sequence[Unit], now: float, size: Size, note: str
+) -> list[Line]:
+    """What is said of the whole: in three lines, or folded where they are too long for it."""
+    counts: list[Span] = [(part, "") for part in f"ready: {progress.summary(units)}".split(", ")]
+    three = [(_title(status, note), "  "), (counts, ", "), (_facts(units, now), " | ")]
+    folded = [line for parts, mark in three for line in _folded(parts, mark, size.width)]
+    if len(folded) > size.height - LEAST_ROWS:
+        folded = [_joined(parts, mark) for parts, mark in three]
+    return [*folded, ()] if size.height >= LOW else folded
+
+
+def _folded(parts: Sequence[Span], mark: str, width: int) -> list[Line]:
+    """Lines of at most ``width`` characters, where no part is longer than that."""
+    lines: list[list[Span]] = []
+    for part in parts:
+        if lines and len(text(_joined([*lines[-1], part], mark))) <= width:
+            lines[-1].append(part)
+        else:
+            lines.append([part])
+    return [_joined(line, mark) for line in lines]
+
+
+def _joined(parts: Sequence[Span], mark: str) -> Line:
+    line: list[Span] = []
+    for part in parts:
+        line += [(mark, "faint"), part] if line else [part]
+    return tuple(line)
+
+
+def _title(status: dict[str, Any], note: str) -> list[Span]:
+    nodes = status["nodes"]
+    lost = [node["node"] for node in nodes if not node["agent"]["reachable"]]
+    missing = f", no answer from {', '.join(lost)}" if lost else ""
+    count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}{missing}"
+    return [(status["cluster"], "strong"), (count, ""), *([(note, "faint")] if note else [])]
+
+
+def _facts(units: Sequence[Unit], now: float) -> list[Span]:
+    parts: list[Span] = [(f"restarts {sum(unit['restarts'] for unit in units)}", "")]
+    if front := _front(units):
+        parts.insert(0, (front, ""))
+    troubled = [unit for unit in units if unit["state"] in TROUBLE and unit["since"]]
+    if troubled:
+        oldest = min(troubled, key=lambda unit: float(unit["since"]))
+        name, state, age = oldest["name"], oldest["state"], max(0.0, now - oldest["since"])
+        parts.append((f"oldest trouble {name} {state} {duration(age)}", state))
+    return parts
+
+
+def _front(units: Sequence[Unit]) -> str:
+    """nginx that is ready lists exactly the routers that are RUNNING."""
+    nginx = [unit for unit in units if unit["kind"] == "nginx"]
+    routers = [unit for unit in units if unit["kind"] == "router"]
+    if not nginx or not routers:
+        return ""
+    running = sum(unit["state"] == "RUNNING" for unit in routers)
+    listed = f"{running}/{len(routers)}" if any(unit["ready"] for unit in nginx) else "changing"
+    return f"routers in nginx {listed}"
+
+
+def _table(units: Sequence[Unit], now: float, size: Size) -> list[Line]:
+    kept = [i for i, name in enumerate(HEAD) if size.width >= NEEDS_WIDTH.get(name, 0)]
+    rows = [_row(unit, now) for unit in units]
+    columns = [[row[i] for row in (HEAD, *rows)] for i in kept]
+    widths = [max(map(len, column)) for column in columns[:-1]]
+    widths[0] = max(len(HEAD[0]), min(widths[0], size.width - sum(widths[1:]) - LEAST_REASON))
+    found: list[Line] = []
+    for number, cells in enumerate(zip(*columns, strict=True)):
+        state = units[number - 1]["state"] if number else "faint"
+        styles = [state if i == 1 or not number else "" for i in kept]
+        padded = [f"{cut(cell, w):{w}}  " for cell, w in zip(cells, widths, strict=False)]
+        found.append(tuple(zip((*padded, cells[-1]), styles, strict=True)))
+    return found
+
+
+def _row(unit: Unit, now: float) -> tuple[str, ...]:
+    since = unit["since"]
+    state = unit["state"] if unit["ready"] or unit["state"] != "RUNNING" else "RUNNING*"
+    return (
+        unit["name"],
+        state,
+        duration(max(0.0, now - since)) if since else "",
+        "" if unit["pid"] is None else str(unit["pid"]),
+        str(unit["restarts"] or ""),
+        unit["node"],
+        short(unit["reason"]),
+    )
+
+
+def _rest(units: Iterable[Unit]) -> str:
+    counts: dict[str, int] = {}
+    for unit in units:
+        counts[unit["state"]] = counts.get(unit["state"], 0) + 1
+    return "and " + ", ".join(f"{count} more {state}" for state, count in counts.items())
+
+
+def _cut(line: Line, width: int) -> Line:
+    """The line with at most ``width`` characters."""
+    if sum(len(text) for text, _ in line) <= width:
+        return line
+    found: list[Span] = []
+    left = width - 1
+    for text, style in line:
+        found.append((text[:left], style))
+        left -= len(text[:left])
+    return (*found, ("…", ""))
+
+
+# -- progress -------------------------------------------------------------------------------------
+
+BAR = 30
+
+
+def bars(units: Sequence[Unit], missing: Sequence[str], width: int) -> list[Line]:
+    """One bar for each role, and below them what is missing."""
+    counts = progress.ready_counts(units)
+    widest = max((len(kind) for kind in counts), default=0)
+    length = max(4, min(BAR, width - widest - 12))
+    lines: list[Line] = []
+    for kind, (ready, wanted) in counts.items():
+        full = length * ready // wanted
+        style = "RUNNING" if ready == wanted else "STARTING"
+        lines.append(
+            (
+                (f"{kind:{widest}}  ", ""),
+                ("█" * full, style),
+                ("░" * (length - full), "faint"),
+                (f"  {ready}/{wanted}", ""),
+            )
+        )
+    return [_cut(line, width) for line in [*lines, *(((f"  {one}", ""),) for one in missing)]]
+
+
+def text(line: Line) -> str:
+    """A line without its styles."""
+    return "".join(piece for piece, _ in line).rstrip()

@@ -1,0 +1,136 @@
+"""Conducts ``pdsup up``: compile, start the agents, wait until ready, stay or run, stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pdsup.cli import verdict
+from pdsup.cli.benchmark import BenchmarkRun
+from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
+from pdsup.cli.screens.status import table
+from pdsup.cli.screens.waiting import on_stderr
+from pdsup.cli.terminal import fit
+from pdsup.cli.terminal.say import say
+from pdsup.cli.wait import Outcome, Wait, reaches
+from pdsup.node.origin import Origin
+from pdsup.node.run_dir import prepare
+from pdsup.plan.compile import load
+from pdsup.plan.compile.load import Loaded
+from pdsup.plan.compile.nodes import invented_nodes
+from pdsup.plan.model import Node, Plan
+
+
+def run(args: argparse.Namespace) -> int:
+    """From the recipe to the end of the cluster; the exit status of ``pdsup up``."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    agents = Agents()
+    detached = False
+    try:
+        plan, run_dir = _start(args, agents)
+        _until_ready(args, agents, plan, run_dir)
+        front = plan.front()
+        say(f"ready: clients talk to {front}" if front else "ready")
+        if args.command:
+            return _run_command(args, run_dir)
+        detached = args.detach
+        if detached:
+            say("pdsup status shows what it does, pdsup shutdown --all ends it")
+        return 0 if detached else _stay(agents)
+    except _NotUp as error:
+        say(f"pdsup: cannot bring up {args.file}: {error}")
+        return int(error.outcome.value)
+    finally:
+        if not detached:
+            agents.stop(say)
+
+
+class _NotUp(Exception):
+    def __init__(self, outcome: Outcome, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
+    with alone():
+        count = load.node_count(args.file, tuple(args.set), args.variant)
+        draft = _load(args, invented_nodes(count))
+        loaded = _load(args, loopback_nodes(draft.plan))
+        plan = loaded.plan
+        refuse_busy_ports(plan)
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
+        prepare(run_dir, loaded.text, _origin(args))
+        say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
+        agents.start(plan, run_dir)
+        return plan, run_dir
+
+
+def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
+    return load.load(
+        args.file,
+        nodes=nodes,
+        bind="address",
+        engine=args.engine,
+        overrides=tuple(args.set),
+        variant=args.variant,
+    )
+
+
+def _origin(args: argparse.Namespace) -> Origin:
+    return Origin(
+        file=str(Path(args.file).absolute()),
+        variant=args.variant,
+        overrides=tuple(args.set),
+        engine=args.engine,
+    )
+
+
+def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: Path) -> None:
+    with on_stderr(reaches("running")) as teller:
+        watcher = Wait(str(run_dir), (), "running", teller, agents.trouble)
+        outcome = watcher.watch(args.timeout)
+    if args.json and not (args.command and outcome is Outcome.REACHED):
+        found = {"outcome": outcome.name.lower(), "missing": watcher.missing, "url": plan.front()}
+        _print({**found, "run_dir": str(run_dir), "status": watcher.status})
+    if watcher.status is not None:
+        colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)
+        say("\n".join(table(watcher.status["nodes"], colour=colour, width=width)))
+    if outcome is not Outcome.REACHED:
+        raise _NotUp(outcome, watcher.why(outcome))
+
+
+def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
+    """As ``pdsup run`` does it, with the verdict in ``run.json``."""
+    stdout = sys.stderr.fileno() if args.json else None
+    benchmark = BenchmarkRun(run_dir).run(args.command, stdout=stdout)
+    if args.json:
+        _print(verdict.record(benchmark))
+    else:
+        say("\n".join(verdict.told(benchmark)))
+    return benchmark.status
+
+
+def _print(value: Any) -> None:
+    """At once: what stays in the foreground is not over with it."""
+    print(json.dumps(value, indent=2), flush=True)
+
+
+def _stay(agents: Agents) -> int:
+    say("Ctrl-C stops everything")
+    try:
+        return agents.wait()
+    except KeyboardInterrupt:
+        agents.stop(say)
+        return agents.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

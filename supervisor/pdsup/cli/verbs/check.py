@@ -1,0 +1,73 @@
+"""``pdsup check``: every problem of a recipe or plan at once."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from pdsup.errors import InvalidDocument
+from pdsup.plan.model import Plan
+
+EXAMPLE = "pdsup check recipe.yaml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="a recipe or a plan")
+    parser.add_argument(
+        "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: as many as needed"
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="which recipe of a file with several, as in FILE:NAME; default: all of them",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="A.B=VALUE",
+        action="append",
+        default=[],
+        help="change one setting of the recipe; may be repeated",
+    )
+    parser.add_argument("--json", action="store_true", help="print the problems as a JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: good; 1: problems, one a line."""
+    from pdsup.plan.compile import load  # late: the list of verbs needs no compiler
+    from pdsup.plan.compile.nodes import parse_nodes
+
+    nodes = parse_nodes(args.nodes) if args.nodes else None
+    try:
+        plans = load.check_all(
+            args.file, nodes=nodes, overrides=tuple(args.overrides), variant=args.variant
+        )
+    except InvalidDocument as error:
+        _print(error, as_json=args.json)
+        return error.exit_status
+    if args.json:
+        print("[]")
+    else:
+        print("\n".join(_praise(args.file, variant, plan) for variant, plan in plans))
+    return 0
+
+
+def _print(error: InvalidDocument, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([dataclasses.asdict(problem) for problem in error.problems], indent=2))
+    else:
+        print("\n".join(problem.at(error.file) for problem in error.problems))
+
+
+def _praise(file: Path, variant: str | None, plan: Plan) -> str:
+    which = "" if variant is None or str(file).endswith(f":{variant}") else f" {variant}:"
+    return (
+        f"{file}:{which} good: {_count(len(plan.nodes), 'node')}, {_count(len(plan.units), 'unit')}"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

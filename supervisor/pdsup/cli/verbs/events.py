@@ -1,0 +1,61 @@
+"""``pdsup events``: the journal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from pdsup.cli import client
+from pdsup.cli.screens import events
+from pdsup.cli.terminal import fit
+from pdsup.errors import NothingThere
+from pdsup.journal.entry import Entry
+from pdsup.journal.file import Journals
+
+EXAMPLE = "pdsup events 'decode-*' -n 20 -f"
+# A shared file system tells no other node that a file grew, so following means looking.
+LOOK_S = 0.25
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Of which units, and how much."""
+    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+    parser.add_argument("-n", type=int, default=50, help="events from the end (default: 50)")
+    parser.add_argument("-f", action="store_true", help="go on as they come, until Ctrl-C")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON list; with -f one JSON value a line"
+    )
+    parser.add_argument("--run-dir", help="which run; it may have ended")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints what the journals of the run directory hold; it needs no agent that lives."""
+    chronicler = Journals(client.run_directory(args.run_dir, "show events"))
+    found = events.about(chronicler.news(), args.units)
+    if args.units and not found and not args.f:
+        raise NothingThere(f"cannot show events of {', '.join(args.units)}: there are none")
+    columns = events.widths(found)
+    _print(found[-args.n :] if args.n > 0 else [], columns, args)
+    while args.f:
+        sys.stdout.flush()
+        time.sleep(LOOK_S)
+        found = events.about(chronicler.news(), args.units)
+        columns = events.widths(found, columns)
+        _print(found, columns, args)
+    return 0
+
+
+def _print(entries: Sequence[Entry], columns: events.Widths, args: argparse.Namespace) -> None:
+    if args.json and not args.f:
+        print(json.dumps([dict(one.raw) for one in entries], indent=2))
+        return
+    if args.json:
+        found = [json.dumps(dict(one.raw)) for one in entries]
+    else:
+        colour, width = fit.is_coloured(sys.stdout), fit.width(sys.stdout)
+        found = events.lines(entries, columns, colour=colour, width=width)
+    if found:
+        print("\n".join(found))

@@ -1,0 +1,36 @@
+"""``pdsup explain``: why a unit is as it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from pdsup import clock
+from pdsup.cli import client
+from pdsup.cli.explain import investigate
+from pdsup.cli.screens.explain import story
+from pdsup.cli.terminal import fit
+
+EXAMPLE = "pdsup explain decode-0"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which unit."""
+    parser.add_argument("unit", metavar="UNIT", help="its name")
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of sentences")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Its state, since when and why; when it is usually ready, while it loads; each condition of
+    its gate; its last three runs with the end of their output; what happens next and when; where
+    the evidence is.
+    """
+    cluster = client.cluster(args.run_dir, f"explain {args.unit}")
+    found = investigate(cluster, args.unit)
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(story(found, clock.wall(), fit.width(sys.stdout))))
+    return 0

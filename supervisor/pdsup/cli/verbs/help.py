@@ -1,0 +1,71 @@
+"""``pdsup help``: what there is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pdsup.cli.screens.catalogue import VERBS
+from pdsup.cli.terminal import fit
+from pdsup.cli.terminal.fold import folded
+
+EXAMPLE = "pdsup help status"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Of what."""
+    parser.add_argument(
+        "verb", nargs="?", metavar="VERB", choices=tuple(VERBS), help="one of them (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The verbs with a line each, or what ``pdsup VERB --help`` says of one."""
+    if args.verb is not None:
+        from pdsup.cli import main  # late: the list of verbs imports none of them
+
+        parser = main.parser_of(args.verb)
+        print(_json(_verb(parser)) if args.json else parser.format_help().rstrip())
+    elif args.json:
+        verbs = [{"name": name, "summary": about} for name, about in VERBS.items()]
+        print(_json({"verbs": verbs}))
+    else:
+        _list()
+    return 0
+
+
+def _list() -> None:
+    print("usage: pdsup VERB [ARGS]     (pdsup help VERB tells the arguments)\n")
+    width = fit.width(sys.stdout)
+    for name, summary in VERBS.items():
+        print("\n".join(folded([f"  {name:10}  {summary}"], width, " " * 12)))
+
+
+def _verb(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    from pdsup.cli.screens import help
+
+    return {
+        "usage": " ".join(help.usage(parser)),
+        "about": " ".join(str(parser.description).split()),
+        "arguments": [_argument(one, help.value(one)) for one in help.arguments(parser)],
+        "example": parser.epilog,
+    }
+
+
+def _argument(action: argparse.Action, value: str) -> dict[str, Any]:
+    """``value``: what stands for it, null where an option takes none."""
+    return {
+        "options": list(action.option_strings),
+        "value": value or None,
+        "choices": list(action.choices or ()),
+        "required": action.required,
+        "help": action.help,
+    }
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2)

@@ -1,0 +1,120 @@
+"""``pdsup plan``: compiles a recipe and shows or writes the plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdsup import files
+from pdsup.cli.terminal import fit
+from pdsup.errors import SupervisorError, WrongUsage
+
+if TYPE_CHECKING:
+    from pdsup.plan.compile.load import Loaded
+    from pdsup.plan.model import Node
+
+
+EXAMPLE = "pdsup plan recipe.yaml --nodes node[0-3] -o plan.yaml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("file", metavar="RECIPE", type=Path, help="a recipe, or a plan to check")
+    parser.add_argument(
+        "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: the Slurm job's"
+    )
+    parser.add_argument(
+        "--addresses", metavar="LIST", help="their addresses, as many, in the same order"
+    )
+    parser.add_argument(
+        "--engine", choices=("sglang", "mock"), help="default: the recipe's backend.type"
+    )
+    parser.add_argument(
+        "--variant", metavar="NAME", help="which recipe of a file with several; as in FILE:NAME"
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="A.B=VALUE",
+        action="append",
+        default=[],
+        help="change one setting of the recipe; may be repeated",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the plan there")
+    parser.add_argument(
+        "--explain", action="store_true", help="tell node by node what runs where and why"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the plan, or writes it, or explains it.
+
+    An explanation needs no `--nodes`: a recipe without any is explained on invented ones.
+    """
+    from pdsup.plan.compile import load  # late: the list of verbs needs no compiler
+    from pdsup.plan.compile.nodes import invented_nodes
+
+    overrides = tuple(args.overrides)
+    nodes = _nodes(args)
+    if nodes is None and args.explain:
+        nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
+    loaded = load.load(
+        args.file, nodes=nodes, engine=args.engine, overrides=overrides, variant=args.variant
+    )
+    text = _explained(args, loaded) if args.explain else _plan(args, loaded)
+    if args.output is None:
+        sys.stdout.buffer.write(text)
+    else:
+        _write(args.output, text)
+    return 0
+
+
+def _nodes(args: argparse.Namespace) -> tuple[Node, ...] | None:
+    from pdsup.plan.compile.nodes import parse_nodes, slurm_nodes  # late, as the loader
+
+    if args.nodes:
+        return parse_nodes(args.nodes, args.addresses)
+    if args.addresses:
+        raise WrongUsage("cannot use --addresses alone: give --nodes, as many in the same order")
+    return slurm_nodes(os.environ)
+
+
+def _plan(args: argparse.Namespace, loaded: Loaded) -> bytes:
+    from pdsup.plan import yaml
+
+    return _json(yaml.values(loaded.plan)) if args.json else loaded.text
+
+
+def _explained(args: argparse.Namespace, loaded: Loaded) -> bytes:
+    from pdsup.cli.screens import plan
+    from pdsup.plan.compile import explanation
+    from pdsup.plan.recipe.unused import Notes, notes
+
+    found = Notes() if loaded.recipe is None else notes(loaded.recipe)
+    told = explanation.explanation(loaded.plan, found)
+    if args.json:
+        return _json(explanation.as_json(told))
+    width = None if args.output else fit.width(sys.stdout)
+    return "".join(f"{line}\n" for line in plan.lines(told, width or plan.WIDTH)).encode()
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Into a device or a pipe that is there; else a new file in the place of the old one, also
+    where a symbolic link points to.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(text)
+        else:
+            files.write_atomically(Path(os.path.realpath(path)), text, 0o644)
+    except OSError as error:
+        raise SupervisorError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,90 @@
+"""``pdsup sbatch``: prints the Slurm job script of a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pdsup.errors import InvalidDocument, WrongUsage
+
+EXAMPLE = "pdsup sbatch recipe.yaml --signal-before 180 > job.sh"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument(
+        "file", metavar="RECIPE", type=Path, help="a recipe; it says how many nodes"
+    )
+    parser.add_argument("--variant", metavar="NAME", help="which recipe of a file with several")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="A.B=VALUE",
+        action="append",
+        default=[],
+        help="change one setting of the recipe; may be repeated",
+    )
+    parser.add_argument(
+        "--container-image", metavar="IMAGE", help="run the agents in it (srun with pyxis)"
+    )
+    parser.add_argument(
+        "--container-mounts", metavar="LIST", help="what of the node is in it: FROM:TO,..."
+    )
+    parser.add_argument(
+        "--signal-before",
+        metavar="S",
+        type=_seconds,
+        default=120,
+        help="begin an orderly end so many seconds before the time is over; default: 120",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """The nodes, `slurm`, `sbatch_directives` and `srun_options` are the recipe's. Submit it from
+    where the recipe's path is right.
+    """
+    from pdsup.plan.compile import load
+    from pdsup.plan.compile.nodes import invented_nodes
+    from pdsup.plan.document import tree
+    from pdsup.plan.recipe import sbatch  # late: help needs no compiler
+
+    overrides = tuple(args.overrides)
+    nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
+    loaded = load.load(args.file, nodes=nodes, overrides=overrides, variant=args.variant)
+    if loaded.recipe is None:
+        raise WrongUsage(f"cannot make a job of {args.file}: it is a plan for certain nodes")
+    directives, srun, problems = sbatch.options(loaded.recipe)
+    if problems:
+        located = tuple(tree.locate(loaded.recipe, problem) for problem in problems)
+        raise InvalidDocument(str(args.file), located)
+    job = sbatch.Job(
+        recipe=str(args.file),
+        name=loaded.plan.name,
+        nodes=len(nodes),
+        signal_before_s=args.signal_before,
+        directives=directives,
+        srun={**srun, **_container(args)},
+        selection=_selection(args),
+    )
+    # The path may hold bytes that are no text.
+    sys.stdout.buffer.write(os.fsencode(sbatch.script(job)))
+    return 0
+
+
+def _selection(args: argparse.Namespace) -> tuple[str, ...]:
+    variant = () if args.variant is None else (f"--variant={args.variant}",)
+    return (*variant, *(f"--set={setting}" for setting in args.overrides))
+
+
+def _container(args: argparse.Namespace) -> dict[str, str | None]:
+    given = {"container-image": args.container_image, "container-mounts": args.container_mounts}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _seconds(text: str) -> int:
+    """Slurm's own bounds of ``--signal``."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 65535 seconds")
+    return int(text)

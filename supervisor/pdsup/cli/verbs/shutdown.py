@@ -1,0 +1,101 @@
+"""``pdsup shutdown``: ends the agent, and with it its units."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+
+from pdsup import clock
+from pdsup.cli import client
+from pdsup.cli.terminal.say import say
+from pdsup.errors import SupervisorError, WrongUsage
+from pdsup.node import state_dir
+
+EXAMPLE = "pdsup shutdown --all"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which agents."""
+    parser.add_argument("--all", action="store_true", help="every agent of the cluster")
+    parser.add_argument("--node", help="the agent of this node, when several are on this machine")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON value: whose agents have stopped, whose not"
+    )
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="how long to wait (default: 60)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the agents that were on this machine are gone."""
+    cluster = client.cluster(args.run_dir, "shut down")
+    node = _chosen(cluster, args)
+    ending = list(cluster.sockets) if args.all else [node]
+    with contextlib.ExitStack() as stack:
+        pidfds = {name: _pidfd(cluster, name) for name in ending}
+        for pidfd in pidfds.values():
+            stack.callback(os.close, pidfd)
+        client.tell(cluster.sockets[node], "/v1/shutdown", {"all": args.all})
+        left = _wait(pidfds, args.timeout)
+    if args.json:
+        import json
+
+        stopped = [name for name in ending if name not in left]
+        print(json.dumps({"stopped": stopped, "left": left}, indent=2))
+    if left:
+        raise SupervisorError(
+            f"cannot shut down {', '.join(left)}: not ended in {args.timeout:g} s"
+        )
+    if args.all:
+        _clean_up_after(cluster)
+    say(f"stopped: {', '.join(ending)}")
+    return 0
+
+
+def _clean_up_after(cluster: client.Cluster) -> None:
+    """Ends what agents that were killed here left running.
+
+    One with a guardian is back by now, and has ended with the cluster.
+    """
+    directory = next(iter(cluster.sockets.values())).parent.parent
+    for node in sorted(cluster.silent):
+        if not (directory / node).is_dir():
+            continue
+        from pdsup.units import takeover  # late: seldom needed
+
+        if left := takeover.clean_up(directory / node):
+            raise SupervisorError(f"cannot end what the agent of {node} left: pid {left}")
+        state_dir.remove_cluster(directory)
+        say(f"ended what the killed agent of {node} left")
+
+
+def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
+    here = list(cluster.sockets)
+    if args.node:
+        if args.node not in here:
+            raise WrongUsage(f"cannot shut down {args.node}: the agents here are {', '.join(here)}")
+        return str(args.node)
+    if len(here) > 1 and not args.all:
+        raise WrongUsage(
+            f"cannot choose: {len(here)} agents are here; give --all, or --node, one of "
+            + ", ".join(here)
+        )
+    return here[0]
+
+
+def _pidfd(cluster: client.Cluster, node: str) -> int:
+    (status,) = client.ask(cluster.sockets[node], "/v1/status").value["nodes"]
+    return os.pidfd_open(status["agent"]["guardian_pid"] or status["agent"]["pid"])
+
+
+def _wait(pidfds: dict[str, int], timeout: float) -> list[str]:
+    """The nodes whose agents have not ended after ``timeout`` seconds."""
+    until = clock.monotonic() + timeout
+    left = dict(pidfds)
+    while left and (seconds := until - clock.monotonic()) > 0:
+        ended, _, _ = select.select(list(left.values()), [], [], seconds)
+        left = {name: pidfd for name, pidfd in left.items() if pidfd not in ended}
+    return list(left)

@@ -1,0 +1,20 @@
+"""``pdsup version``."""
+
+from __future__ import annotations
+
+import argparse
+
+from pdsup import __version__
+
+EXAMPLE = "pdsup version"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """In which form."""
+    parser.add_argument("--json", action="store_true", help="one JSON value")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Of what is installed here; ``status --json`` has that of each agent."""
+    print(f'{{"version": "{__version__}"}}' if args.json else f"pdsup {__version__}")
+    return 0

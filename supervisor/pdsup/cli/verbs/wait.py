@@ -1,0 +1,39 @@
+"""``pdsup wait``: returns when the cluster is up, or down."""
+
+from __future__ import annotations
+
+import argparse
+
+from pdsup.cli.screens.waiting import on_stderr
+from pdsup.cli.terminal.say import say
+from pdsup.cli.wait import Outcome, Wait, reaches
+
+EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What to wait for, and how long."""
+    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+    parser.add_argument(
+        "--for", dest="goal", choices=("running", "stopped"), default="running", help="the goal"
+    )
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds (default: no limit)")
+    parser.add_argument(
+        "--json", action="store_true", help="at the end one JSON value with what is missing"
+    )
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 reached, 1 can no longer be reached, 124 timed out."""
+    with on_stderr(reaches(args.goal)) as teller:
+        watcher = Wait(args.run_dir, args.units, args.goal, teller)
+        outcome = watcher.watch(args.timeout)
+    if args.json:
+        import json
+
+        found = {"goal": args.goal, "outcome": outcome.name.lower(), "missing": watcher.missing}
+        print(json.dumps(found, indent=2))
+    elif outcome is not Outcome.REACHED:
+        say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
+    return outcome.value

@@ -1,0 +1,35 @@
+"""``pdsup web``: a link to the live page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pdsup.cli import client
+from pdsup.cli.terminal.say import say
+
+EXAMPLE = "pdsup web"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Of which run."""
+    parser.add_argument("--json", action="store_true", help="one JSON value instead of the link")
+    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The page can only look. Its link is good for one visit within ten minutes; the browser that
+    used it may come back for twelve hours.
+    """
+    cluster = client.cluster(args.run_dir, "link to the live page")
+    found = client.tell(client.first_agent(cluster), "/v1/link", {}).value
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print(found["url"])
+    say(
+        f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
+        f"not reach {found['address']}: ssh -L {found['port']}:{found['address']}:{found['port']} "
+        "HOST, and localhost instead of the address"
+    )
+    return 0

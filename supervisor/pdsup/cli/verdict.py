@@ -1,0 +1,153 @@
+"""Whether a benchmark ran on an undisturbed cluster: ``clean`` or ``tainted``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pdsup.cli.screens.explain import moment
+from pdsup.cli.screens.progress import Unit, units
+from pdsup.cli.screens.status import brief, duration
+from pdsup.journal import incidents
+from pdsup.journal.incidents import Incident, Kind
+
+Verdict = Literal["clean", "tainted"]
+PHRASES: Mapping[Kind, str] = {
+    "restart": "was restarted, away for",
+    "unhealthy": "was unhealthy for",
+    "down": "was down for",
+    "fatal": "was given up, away for",
+    "node": "could not be asked for",
+    "reload": "was reloaded",
+    "reload-failed": "could not be reloaded",
+    "gpu-throttled": "had slow GPUs for",
+    "gpu-lost": "was without GPUs for",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One command that was run on a cluster. Times are seconds since the epoch.
+
+    ``status``: what a shell would say: its exit status, or 128 + the signal's number.
+    """
+
+    command: Sequence[str]
+    cluster: str
+    plan: str
+    began: float
+    ended: float
+    status: int
+    incidents: Sequence[Incident]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Clean when nothing disturbed the cluster meanwhile."""
+        return "tainted" if self.incidents else "clean"
+
+
+def lost_nodes(
+    known: Sequence[Incident], status: Mapping[str, Any] | None, now: float
+) -> list[Incident]:
+    """``known`` with what a look at ``now`` adds: nodes whose agents can't be asked, or can again.
+
+    ``status``: the status JSON; None when no agent answers at all.
+    """
+    lost = {node["node"]: node["agent"]["problem"] for node in _unreachable(status)}
+    if status is None:
+        lost = {"": "no agent answers on this machine"}
+    going = {one.node for one in known if one.ended is None}
+    ended = [
+        replace(one, ended=now) if one.ended is None and one.node not in lost else one
+        for one in known
+    ]
+    new = [
+        Incident("node", "", node, now, None, str(problem))
+        for node, problem in lost.items()
+        if node not in going
+    ]
+    return [*ended, *new]
+
+
+def untold(lost: Iterable[Incident], told: Iterable[Incident]) -> list[Incident]:
+    """Those of ``lost`` of which the journal of the first node does not tell, as it does not when
+    that node itself is away.
+    """
+    known = {one.node for one in told if one.kind == "node"}
+    return [one for one in lost if one.node not in known]
+
+
+def _unreachable(status: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
+    return () if status is None else (n for n in status["nodes"] if not n["agent"]["reachable"])
+
+
+def unrecorded(
+    before: Mapping[str, Any], after: Mapping[str, Any], known: Iterable[Incident], now: float
+) -> list[Incident]:
+    """Units that have had another run since ``before``, or are not up, and no journal says so.
+
+    A journal can't be written on a full disk.
+    """
+    told = {one.unit for one in known if one.kind in incidents.OUTAGES}
+    runs = {unit["name"]: unit["run"] for unit in units(dict(before))}
+    return [
+        Incident("restart", unit["name"], unit["node"], unit["since"] or now, None, _why(unit))
+        for unit in units(dict(after))
+        if unit["name"] not in told and unit["run"] != runs.get(unit["name"], unit["run"])
+    ]
+
+
+def _why(unit: Unit) -> str:
+    return unit["reason"] or "its journal does not tell why"
+
+
+def record(benchmark: Benchmark) -> dict[str, Any]:
+    """What ``run.json`` holds of it."""
+    return {
+        "cluster": benchmark.cluster,
+        "plan": benchmark.plan,
+        "command": list(benchmark.command),
+        "began": benchmark.began,
+        "ended": benchmark.ended,
+        "seconds": round(benchmark.ended - benchmark.began, 3),
+        "status": benchmark.status,
+        "verdict": benchmark.verdict,
+        "incidents": [incidents.to_json(one) for one in benchmark.incidents],
+    }
+
+
+def told(benchmark: Benchmark) -> list[str]:
+    """The verdict and its reasons, for people."""
+    age = duration(benchmark.ended - benchmark.began)
+    count = len(benchmark.incidents)
+    number = f"{count} incident{'' if count == 1 else 's'}" if count else "nothing happened"
+    head = f"{benchmark.verdict}: {number} in {age}"
+    return [head, *(f"  {_told(one, benchmark.ended)}" for one in benchmark.incidents)]
+
+
+def _told(incident: Incident, now: float) -> str:
+    who = f"{incident.unit} ({incident.node})" if incident.unit else incident.node or "the cluster"
+    end = now if incident.ended is None else incident.ended
+    lasted = f" {brief(max(0.0, end - incident.began))}" + " so far" * (incident.ended is None)
+    words = PHRASES[incident.kind] + ("" if incident.kind in incidents.MOMENTS else lasted)
+    what = f": {incident.what}" if incident.what else ""
+    return f"{moment(incident.began, now)} {who} {words}{what}"
+
+
+def front(status: Mapping[str, Any]) -> str | None:
+    """Where clients talk to: nginx, else the first router, else the only aggregated worker."""
+    agg = [unit for unit in units(dict(status)) if unit["role"] == "agg" and not unit["rank"]]
+    for group in (
+        _of_kind(status, "nginx"),
+        _of_kind(status, "router"),
+        agg if len(agg) == 1 else [],
+    ):
+        for unit in group:
+            node = next(n for n in status["nodes"] if n["node"] == unit["node"])
+            return f"http://{node['address']}:{unit['ports']['http']}"
+    return None
+
+
+def _of_kind(status: Mapping[str, Any], kind: str) -> list[Unit]:
+    return [unit for unit in units(dict(status)) if unit["kind"] == kind]

@@ -1,0 +1,151 @@
+"""Watches a cluster until it is up or down, and tells on the way what is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+from pdsup import clock
+from pdsup.cli import client
+from pdsup.cli.screens import progress
+from pdsup.cli.screens.waiting import Teller
+from pdsup.errors import NothingThere
+from pdsup.journal import load_times
+from pdsup.journal.entry import Entry
+from pdsup.journal.file import Journals
+from pdsup.units.states import FOREVER
+
+Goal = Literal["running", "stopped"]
+
+POLL_S = 1.0
+# While no agent answers there is nobody to wait with, so it is looked for this often.
+LOOK_S = 0.1
+MOST_LINES = 8
+
+
+class Outcome(Enum):
+    """How a wait ended; the values are exit statuses."""
+
+    REACHED = 0
+    LOST = 1
+    TIMED_OUT = 124
+
+
+def reaches(goal: Goal) -> Callable[[progress.Unit], bool]:
+    """Whether a unit is where the goal wants it."""
+    return progress.is_up if goal == "running" else progress.is_down
+
+
+class Wait:
+    """One wait. ``teller`` is told where it stands whenever that may have changed.
+
+    ``trouble`` tells why the goal can't be reached, when the caller knows better than the agents.
+    ``missing`` says what is, in lines.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | None,
+        patterns: Sequence[str],
+        goal: Goal,
+        teller: Teller,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._run_dir = run_dir
+        self._patterns = patterns
+        self._goal = goal
+        self._teller = teller
+        self._trouble = trouble
+        self._reached = reaches(goal)
+        self.missing: list[str] = ["no agent answers yet"]
+        self._seen = False
+        self._past: tuple[Journals, list[Entry]] | None = None
+        self._ran_in = Path()
+        self._earlier: dict[str, float] | None = None
+        self.status: dict[str, Any] | None = None
+
+    def watch(self, timeout: float | None) -> Outcome:
+        """Returns when the goal is reached, can't be reached any more, or after ``timeout``."""
+        until = FOREVER if timeout is None else clock.monotonic() + timeout
+        version = ""
+        while True:
+            left = until - clock.monotonic()
+            try:
+                answer = self._ask(version, max(0.0, min(POLL_S, left)))
+            except NothingThere:
+                if (outcome := self._nobody()) is not None:
+                    return outcome
+                version = ""
+                time.sleep(max(0.0, min(LOOK_S, left)))
+            else:
+                version = answer.version or version
+                if (outcome := self._judge(answer.value or self.status)) is not None:
+                    return outcome
+            if trouble := self._trouble():
+                self.missing = [trouble]
+                return Outcome.LOST
+            if left <= 0:  # what is missing is told with the outcome
+                return Outcome.TIMED_OUT
+            self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
+
+    def why(self, outcome: Outcome) -> str:
+        """What to say of an outcome that is not REACHED."""
+        late = "not in time" if outcome is Outcome.TIMED_OUT else "it can't be reached any more"
+        return "\n".join((late, *(f"  {line}" for line in self.missing)))
+
+    def _ask(self, version: str, wait: float) -> client.Answer:
+        cluster = client.cluster(self._run_dir)
+        if self._past is None:
+            self._ran_in = Path(cluster.run_dir)
+            self._past = Journals(self._ran_in), []
+        socket: Path = client.first_agent(cluster)
+        return client.ask(socket, f"/v1/status?all=1&since={version}&wait={wait:.3f}", wait=wait)
+
+    def _nobody(self) -> Outcome | None:
+        if self._goal == "stopped":
+            return Outcome.REACHED
+        if self._seen:
+            self.missing = ["the agent has gone"]
+            return Outcome.LOST
+        return None
+
+    def _judge(self, status: dict[str, Any] | None) -> Outcome | None:
+        if status is None:
+            return None
+        self.status, unnamed = progress.chosen(status, self._patterns)
+        if unnamed:
+            raise NothingThere(progress.no_such("wait for", unnamed, status))
+        self._seen = True
+        units = progress.units(self.status)
+        self.missing = self._what_is_missing(units)
+        if not self.missing:
+            return Outcome.REACHED
+        lost = [unit for unit in units if self._goal == "running" and progress.is_lost(unit)]
+        if lost:
+            self.missing = self._what_is_missing(lost)
+            return Outcome.LOST
+        return None
+
+    def _what_is_missing(self, units: Sequence[progress.Unit]) -> list[str]:
+        usual = self._usual(units) if self._goal == "running" else {}
+        return progress.missing(units, self._reached, clock.wall(), MOST_LINES, usual)
+
+    def _usual(self, units: Sequence[progress.Unit]) -> dict[str, float]:
+        """How long units of each kind take to get ready, by the journals; seconds.
+
+        This run's tell, and earlier runs' of the same plan for kinds that were not ready yet.
+        """
+        if not any(unit["state"] == "STARTING" for unit in units):
+            return {}
+        if self._past is None or self.status is None:
+            return {}
+        kinds = {unit["name"]: progress.alike(unit) for unit in units}
+        if self._earlier is None:
+            name = self.status["cluster"]
+            self._earlier = load_times.usual_load(self._ran_in, name, kinds)
+        chronicler, entries = self._past
+        entries += chronicler.news()
+        return {**self._earlier, **load_times.median_load(entries, kinds)}

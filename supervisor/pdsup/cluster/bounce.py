@@ -1,0 +1,48 @@
+"""Begins the decodes of this node anew when a prefill is back after a restart.
+
+Only where the plan says so: a decode notices the loss of a prefill by itself (two heartbeats, 5 s
+apart), but some engines' transfers stay broken until it is started again too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pdsup.cluster.report import UnitReport
+from pdsup.plan.model import Plan
+from pdsup.units import events, states
+from pdsup.units.runner import Runner
+
+
+class DecodeBounce:
+    """The decodes of one node. ``look`` gives the last report of a unit, None without one."""
+
+    def __init__(
+        self, plan: Plan, runners: Mapping[str, Runner], look: Callable[[str], UnitReport | None]
+    ) -> None:
+        leaders = [unit for unit in plan.units if not unit.rank]
+        wanted = plan.bounce_decodes == "on-prefill-restart"
+        self._prefills = [u.name for u in leaders if u.role == "prefill"] if wanted else []
+        # A gang begins anew as a whole when its first rank does.
+        self._decodes = [
+            runners[u.name] for u in leaders if u.role == "decode" and u.name in runners
+        ]
+        self._look = look
+        self._runs: dict[str, int] = {}  # of each prefill, the last that was RUNNING
+
+    def follow(self) -> None:
+        """Takes in what is reported of the prefills."""
+        for name in self._prefills:
+            report = self._look(name)
+            if report is None or report.state != "RUNNING":
+                continue
+            before = self._runs.setdefault(name, report.run)
+            self._runs[name] = report.run
+            if report.run > before:
+                self._begin_anew(f"{name} began anew")
+
+    def _begin_anew(self, reason: str) -> None:
+        for runner in self._decodes:
+            run = states.run_of(runner.facts.state)
+            if run is not None:
+                runner.tell(events.Recycle(run, reason))

@@ -1,0 +1,115 @@
+"""Ends the units of this node in the right order: what is in front goes first, also elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pdsup import clock
+from pdsup.bell import Bell
+from pdsup.cluster import ending_rules
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.peers import Peers
+from pdsup.cluster.report import Peer
+from pdsup.plan.model import Plan
+from pdsup.units import events
+from pdsup.units.runner import Runner
+from pdsup.units.states import FOREVER
+
+# Slurm tells all nodes of a job within a moment of each other; a node that has not said by then
+# that it ends too is meant to go on.
+ANNOUNCE_S = 1.0
+# Time conditions have no event, so during an end they are looked at this often.
+LOOK_S = 0.25
+HURRY_S = 1.0
+# How long an agent that ended its units stays to tell the others of the cluster's end: those that
+# it can't reach, because one of the two has only just started, and those that it can.
+MEET_S = 2.0
+LINGER_S = 3.0
+
+
+class Ending:
+    """Stops the units of one node, once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        runners: Mapping[str, Runner],
+        publisher: OwnReport,
+        poller: Peers,
+        bell: Bell,
+    ) -> None:
+        self._plan = plan
+        self._runners = runners
+        self._publisher = publisher
+        self._poller = poller
+        self._bell = bell
+        self._in_front = ending_rules.dependents(plan)
+        self._patience = ending_rules.patience(plan)
+        self._asked: set[str] = set()
+        self._began = FOREVER
+
+    async def end(self) -> None:
+        """Returns when no unit of this node is left; a unit that survives SIGKILL holds it up."""
+        self._began = clock.monotonic()
+        in_front = {other for name in self._runners for other in self._in_front[name]}
+        self._poller.follow(
+            {self._plan.by_name[name].node for name in in_front - self._runners.keys()}
+        )
+        while not self._all_settled():
+            self._stop(self._stoppable())
+            await self._bell.wait_until(
+                lambda: self._all_settled() or bool(self._stoppable()), LOOK_S
+            )
+
+    def hurry(self) -> None:
+        """Every unit at once, and whatever is left in a second is killed."""
+        for runner in self._runners.values():
+            runner.stop_within = HURRY_S
+        self._stop(list(self._runners))
+
+    async def linger(self) -> None:
+        """Stays until the others know of the cluster's end, so that nobody misses it."""
+        if not self._publisher.ends_cluster:
+            return
+        if not await self._bell.wait_until(lambda: not self._unaware(), MEET_S):
+            await self._bell.wait_until(
+                lambda: not any(peer.usable for peer in self._unaware()), LINGER_S
+            )
+
+    def _unaware(self) -> list[Peer]:
+        return [peer for peer in self._poller.peers.values() if not _aware(peer)]
+
+    def _stop(self, names: list[str]) -> None:
+        for name in names:
+            self._asked.add(name)
+            self._runners[name].tell(events.Stop())
+
+    def _all_settled(self) -> bool:
+        return all(ending_rules.settled(self._publisher.units[name]) for name in self._runners)
+
+    def _stoppable(self) -> list[str]:
+        passed = clock.monotonic() - self._began
+        return [
+            name
+            for name in self._runners
+            if name not in self._asked
+            and (
+                passed > self._patience[name]
+                or not any(self._in_the_way(other, passed) for other in self._in_front[name])
+            )
+        ]
+
+    def _in_the_way(self, other: str, passed: float) -> bool:
+        if other in self._runners:
+            return not ending_rules.settled(self._publisher.units[other])
+        peer = self._poller.peers[self._plan.by_name[other].node]
+        if peer.report and ending_rules.settled(peer.report.unit(other)):
+            return False
+        # Also a node that can't be reached: its agent may have been started a moment ago.
+        return passed < ANNOUNCE_S or bool(peer.usable and peer.usable.ending)
+
+
+def _aware(peer: Peer) -> bool:
+    """Whether a node ends with the cluster, or has ended before."""
+    last = peer.report
+    return bool(last and (last.ends_cluster or (last.ending and peer.problem)))

@@ -1,0 +1,169 @@
+"""Keeps the ranks of this node in step with their gangs, and leads the gangs whose rank 0 is here.
+
+What it decides is in ``cluster/gang_rules.py``. It notes on this node in which epoch each rank was
+started, for an agent that is started again above ranks that live on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pdsup.cluster import gang_rules
+from pdsup.cluster.gate_rules import Verdict
+from pdsup.cluster.report import Order, Standing, UnitReport
+from pdsup.plan.model import Plan
+from pdsup.units import events, states
+from pdsup.units.runner import Runner
+from pdsup.units.states import FOREVER
+
+NOTES = "epochs.json"
+
+
+@dataclass(slots=True)
+class _Rank:
+    """One rank of this node. ``order``: what it gave as the leader; ``run``: the last one seen.
+
+    ``known``: whether something of it lives is known, which takes a moment after the agent's start.
+    """
+
+    unit: str
+    ranks: tuple[str, ...]
+    standing: Standing = gang_rules.FRESH
+    order: Order | None = None
+    run: int | None = None
+    ended: int | None = None
+    known: bool = False
+
+    @property
+    def leader(self) -> str:
+        return self.ranks[0]
+
+
+class Gangs:
+    """The gangs of one node. ``gate`` says what a unit waits for beside its gang, or None."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        state_dir: str,
+        runners: Mapping[str, Runner],
+        look: Callable[[str], UnitReport | None],
+        gate: Callable[[str], str | None],
+    ) -> None:
+        self._runners = runners
+        self._look = look
+        self._gate = gate
+        self._path = Path(state_dir, NOTES)
+        self._notes = self._read()
+        self._ranks = {
+            name: _Rank(name, names)
+            for names in gang_rules.ranks(plan).values()
+            for name in names
+            if name in runners
+        }
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units of this node that are ranks of a gang."""
+        return tuple(self._ranks)
+
+    def reason(self, unit: str) -> str | None:
+        """Why the gang of a unit does not let it start, or None."""
+        rank = self._ranks.get(unit)
+        if rank is None:
+            return None
+        order = self._order(rank)
+        if gang_rules.may_start(rank.standing, order):
+            return None
+        if order is None:
+            return f"waits for {rank.leader} (no report from its node)"
+        if rank.unit != rank.leader:
+            why = f": {order.reason}" if order.reason else ""
+            return f"waits for {rank.leader} to begin epoch {order.epoch} of the gang{why}"
+        others = {name: self._look(name) for name in rank.ranks[1:]}
+        waits = Verdict(gang_rules.missing(order, others), ()).reason
+        return waits or f"waits for its gang to begin epoch {order.epoch}"
+
+    def stamped(self, report: UnitReport) -> UnitReport:
+        """The report of a unit, just made, with what its gang has to know. Does what follows."""
+        rank = self._ranks.get(report.name)
+        if rank is None:
+            return report
+        state = self._runners[rank.unit].facts.state
+        rank.known |= not isinstance(state, states.Stopped)
+        if not rank.known:
+            return replace(report, standing=rank.standing)
+        self._notice(rank)
+        if rank.unit == rank.leader:
+            self._lead(rank, report)
+        order = self._order(rank)
+        if rank.run != rank.ended and gang_rules.must_end(rank.standing, order):
+            self._end(rank, order)
+        return replace(report, standing=rank.standing, order=rank.order)
+
+    def _notice(self, rank: _Rank) -> None:
+        """Takes in the state of the unit and the order of its gang."""
+        run = states.run_of(self._runners[rank.unit].facts.state)
+        order = self._order(rank)
+        if run is not None and run != rank.run:
+            rank.run = run
+            self._begin(rank, run, order)
+        alive = run is not None
+        poised = not alive and self._is_poised(rank.unit)
+        rank.standing = gang_rules.obey(rank.standing, order, alive=alive, poised=poised)
+
+    def _begin(self, rank: _Rank, run: int, order: Order | None) -> None:
+        """A run is there: started by the order just now, or found alive by a new agent."""
+        if order is not None and gang_rules.may_start(rank.standing, order):
+            rank.standing = replace(rank.standing, spent=order.epoch)
+            self._notes[rank.unit] = (run, order.epoch)
+            self._write()
+        elif (noted := self._notes.get(rank.unit)) and noted[0] == run:
+            rank.standing = replace(rank.standing, spent=noted[1])
+
+    def _is_poised(self, unit: str) -> bool:
+        state = self._runners[unit].facts.state
+        waits = isinstance(state, states.Waiting) and state.recheck_at == FOREVER
+        return waits and self._gate(unit) is None
+
+    def _lead(self, rank: _Rank, report: UnitReport) -> None:
+        """Orders follow from each other when the leader obeys its own, so until nothing changes."""
+        if rank.order is None:
+            rank.order = gang_rules.resumed(rank.standing)
+        reports = {name: self._look(name) for name in rank.ranks[1:]}
+        before = None
+        while before != (rank.order, rank.standing):
+            before = (rank.order, rank.standing)
+            own = {rank.unit: replace(report, standing=rank.standing)}
+            rank.order = gang_rules.decide(rank.order, own | reports)
+            self._notice(rank)
+
+    def _end(self, rank: _Rank, order: Order | None) -> None:
+        if rank.run is not None and order is not None:
+            rank.ended = rank.run
+            why = order.reason or "its gang begins anew"
+            self._runners[rank.unit].tell(events.Recycle(rank.run, why))
+
+    def _order(self, rank: _Rank) -> Order | None:
+        if rank.unit == rank.leader:
+            return rank.order
+        report = self._look(rank.leader)
+        return report.order if report else None
+
+    def _read(self) -> dict[str, tuple[int, int]]:
+        """What an earlier agent of this node noted; nothing when there is no such note."""
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            values = json.loads(self._path.read_text())
+            return {str(unit): (int(run), int(epoch)) for unit, (run, epoch) in values.items()}
+        return {}
+
+    def _write(self) -> None:
+        """Whole or not at all. A full disk is no reason not to start: it costs one restart."""
+        aside = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            aside.write_text(json.dumps(self._notes))
+            aside.replace(self._path)

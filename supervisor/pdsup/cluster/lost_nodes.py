@@ -1,0 +1,64 @@
+"""Tells which nodes can't be asked any more: the first node does, which follows all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pdsup import clock
+from pdsup.cluster.report import Peer
+from pdsup.files import write_atomically
+from pdsup.journal.entry import Happening
+from pdsup.node.assignment import Assignment
+
+# The nodes that are lost: the agent that takes over tells when they are back.
+NOTES = "lost.json"
+
+
+class LostNodes:
+    """What one agent saw of the others. A node that was never there is not lost. ``inherited``: the
+    notes of an earlier agent count.
+    """
+
+    def __init__(
+        self, assignment: Assignment, tell: Callable[[Happening], None], *, inherited: bool
+    ) -> None:
+        self._oversees = assignment.plan.nodes[0].name == assignment.place.node
+        self._path = Path(assignment.place.state_dir, NOTES)
+        self._tell = tell
+        self._there: set[str] = set()
+        self._lost = self._read() if inherited else set()
+
+    def follow(self, peer: Peer) -> None:
+        """Takes in what is known of another node. One that said that it ends is not lost, and one
+        that answers, if only for another plan, neither.
+        """
+        if not self._oversees:
+            return
+        node = peer.node
+        if peer.usable is not None:
+            self._there.add(node)
+            if node in self._lost:
+                self._lost.remove(node)
+                self._happened("NodeBack", node, f"{node} answers again")
+        elif self._is_gone(peer) and node not in self._lost:
+            self._lost.add(node)
+            self._happened("NodeLost", node, f"{node}: {peer.problem}")
+
+    def _is_gone(self, peer: Peer) -> bool:
+        ended = peer.report is not None and peer.report.ending is not None
+        return peer.node in self._there and peer.failing is not None and not ended
+
+    def _happened(self, event: Literal["NodeLost", "NodeBack"], node: str, reason: str) -> None:
+        with contextlib.suppress(OSError):  # then nobody tells after a takeover
+            write_atomically(self._path, json.dumps(sorted(self._lost)).encode(), 0o600)
+        self._tell(Happening(clock.monotonic(), None, None, event, reason, {"node": node}))
+
+    def _read(self) -> set[str]:
+        try:
+            return {str(node) for node in json.loads(self._path.read_text())}
+        except (OSError, ValueError, TypeError):
+            return set()

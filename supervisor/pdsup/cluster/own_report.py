@@ -1,0 +1,145 @@
+"""This node's report: what it says of each unit, and waking those who wait for a change."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+
+import pdsup
+from pdsup import clock
+from pdsup.bell import Bell
+from pdsup.cluster.report import AgentReport, ExitReport, Report, UnitReport
+from pdsup.node.assignment import Assignment
+from pdsup.plan.model import PlanUnit
+from pdsup.units import states
+from pdsup.units.facts import Facts
+
+
+class OwnReport:
+    """The report of this node: the newest value of every unit, and a number that grows.
+
+    ``bell`` rings for this node's own changes only: all others wait on it, and a change on one
+    node must not wake every follower of another. ``news`` rings as well.
+    """
+
+    def __init__(self, assignment: Assignment, news: Bell, guardian_pid: int | None = None) -> None:
+        self.bell = Bell()
+        self._news = news
+        self._assignment = assignment
+        self._sequence = 0
+        self._ending: str | None = None
+        self.ends_cluster = False
+        self._level, self._turn = True, None  # type: tuple[bool, str | None]
+        self._agent = AgentReport(
+            pid=os.getpid(),
+            guardian_pid=guardian_pid,
+            incarnation=secrets.token_hex(4),
+            version=pdsup.__version__,
+        )
+        self.units: dict[str, UnitReport] = {}
+
+    def lose_guardian(self) -> None:
+        """The guardian was killed: nobody starts this agent again."""
+        self._agent = replace(self._agent, guardian_pid=None)
+        self._changed()
+
+    @property
+    def incarnation(self) -> str:
+        """Another one for each agent."""
+        return self._agent.incarnation
+
+    @property
+    def version(self) -> str:
+        """The version of the present report."""
+        return f"{self._agent.incarnation}.{self._sequence}"
+
+    def publish(self, unit: UnitReport) -> None:
+        """Replaces what is reported of one unit."""
+        if self.units.get(unit.name) != unit:
+            self.units[unit.name] = unit
+            self._changed()
+
+    def publish_end(self, reason: str, *, of_cluster: bool) -> None:
+        """Tells that this node stops its units, and whether all are to."""
+        self._ending = reason
+        self.ends_cluster |= of_cluster
+        self._changed()
+
+    def publish_renewal(self, *, level: bool, turn: str | None) -> None:
+        """Tells whether every node has the plan, and which router may begin anew by it."""
+        if (level, turn) != (self._level, self._turn):
+            self._level, self._turn = level, turn
+            self._changed()
+
+    def report(self) -> Report:
+        """What is known right now."""
+        return Report(
+            cluster=self._assignment.plan.name,
+            plan=self._assignment.digest,
+            node=self._assignment.place.node,
+            address=self._assignment.address,
+            sequence=self._sequence,
+            at=clock.monotonic(),
+            ending=self._ending,
+            ends_cluster=self.ends_cluster,
+            agent=self._agent,
+            units=tuple(self.units.values()),
+            former=self._assignment.former,
+            level=self._level,
+            turn=self._turn,
+        )
+
+    def _changed(self) -> None:
+        self._sequence += 1
+        self.bell.ring()
+        self._news.ring()
+
+
+OUTDATED = "its plan has changed; it begins anew when its turn comes"
+
+
+def unit_report(
+    unit: PlanUnit,
+    facts: Facts,
+    unusable: str | None = None,
+    upstreams: tuple[str, ...] | None = None,
+    made: str = "",
+    *,
+    outdated: bool = False,
+) -> UnitReport:
+    """``unusable``: why the unit can't be used although it is RUNNING, if so. ``upstreams``: the
+    routers that an nginx passes requests to, if that is known. ``made``: the fingerprint of what
+    its last run was started as; ``outdated``: that is another thing by now.
+    """
+    state = states.public(facts.state)
+    last = facts.last_exit
+    settled = facts.run == 0 or state in ("STOPPED", "EXITED")
+    waits = "" if not outdated or settled else OUTDATED
+    why = states.reason_of(facts.state) or facts.detail or unusable
+    reasons = (why, waits, facts.log_problem)
+    reason = "; ".join(filter(None, reasons))
+    return UnitReport(
+        name=unit.name,
+        kind=unit.kind,
+        role=unit.role,
+        node=unit.node,
+        rank=unit.rank,
+        gang=unit.gang,
+        state=state,
+        ready=state == "RUNNING" and unusable is None,
+        pid=facts.pid,
+        run=facts.run,
+        restarts=max(0, facts.run - 1),
+        since=facts.since,
+        started=facts.started,
+        ports=unit.ports,
+        gpus=unit.gpus,
+        # Command lines and file names may hold any bytes; a report holds text.
+        reason=reason.encode(errors="backslashreplace").decode(),
+        last_exit=ExitReport(code=last.status.code, signal=last.status.signal, at=last.at)
+        if last
+        else None,
+        upstreams=upstreams,
+        made=made,
+    )

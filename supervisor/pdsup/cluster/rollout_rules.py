@@ -1,0 +1,55 @@
+"""How a run goes from one plan to the next, from what the nodes report.
+
+Each agent makes way for one with the new plan as soon as it hears of it; what runs, runs on. Once
+every node has the plan, whatever it makes otherwise begins anew: all at once but the routers, which
+go one at a time, so that the others serve. The first node follows all others, and all follow it:
+it alone looks at the whole, and tells. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pdsup.cluster.gate_rules import Look
+from pdsup.cluster.report import NOT_ASKED, Peer
+from pdsup.plan.model import Plan
+
+WAITS = "waits until every node has taken in the changed plan"
+AT_REST = ("STOPPED", "EXITED")
+
+
+def behind(plan: Plan, digest: str, node: str, peers: Mapping[str, Peer]) -> str | None:
+    """What keeps the units of ``node`` from a start by the plan, or None once every node has it.
+
+    A node that can't be asked is not waited for: it follows when it is back.
+    """
+    first = plan.nodes[0].name
+    found = sorted(name for name, peer in peers.items() if _is_behind(peer, digest))
+    if node == first and found:
+        return f"waits for {found[0]} to take in the changed plan"
+    if node == first or (leader := peers.get(first)) is None:
+        return None
+    if first in found:
+        return f"waits for {first} to take in the changed plan"
+    level = leader.usable is None or leader.usable.level
+    return None if level else WAITS
+
+
+def _is_behind(peer: Peer, digest: str) -> bool:
+    if peer.problem == NOT_ASKED:
+        return True
+    return peer.usable is not None and peer.usable.plan != digest
+
+
+def turn(routers: Mapping[str, str], look: Look) -> str | None:
+    """The router that may begin anew: one after another, each when those before are ready.
+
+    ``routers``: of the plan, in its order, with the fingerprint that the run of each is to have.
+    One that is not ready is no loss, so it comes first. One that began anew and does not get ready
+    keeps the others as they are: whatever is wrong with it, they serve.
+    """
+    found = [report for name in routers if (report := look(name)) and report.state not in AT_REST]
+    outdated = [report for report in found if report.made not in ("", routers[report.name])]
+    if any(not report.ready for report in found if report not in outdated):
+        return None
+    return next((one.name for one in sorted(outdated, key=lambda one: one.ready)), None)

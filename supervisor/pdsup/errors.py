@@ -1,0 +1,62 @@
+"""The few errors a user may see. Everything else is a defect and keeps its traceback. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SupervisorError(Exception):
+    """Something a user can act on; its text is the whole sentence, without the program's name.
+
+    Written as ``cannot VERB THING: CAUSE``. ``exit_status`` is what a command then ends with.
+    """
+
+    exit_status: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a document, at a place a human can find.
+
+    ``path`` is the dotted key path (``resources.prefill_nodes``, empty for the whole document),
+    ``line`` and ``column`` count from 1.
+    """
+
+    path: str
+    message: str
+    line: int = 1
+    column: int = 1
+
+    def at(self, file: str) -> str:
+        """The line editors and terminals turn into a link: ``FILE:LINE:COL: path: message``."""
+        where = f"{self.path}: " if self.path else ""
+        return f"{file}:{self.line}:{self.column}: {where}{self.message}"
+
+
+class InvalidDocument(SupervisorError):
+    """A recipe or plan was read, and it is wrong; carries every problem at once."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        super().__init__(f"cannot use {file}: {count}")
+        self.file = file
+        self.problems = problems
+
+
+class UnreadableDocument(SupervisorError):
+    """A recipe or plan could not be read at all (missing, no permission, not text)."""
+
+    exit_status = 2
+
+
+class WrongUsage(SupervisorError):
+    """What was asked for is not clear or not possible as it was asked."""
+
+    exit_status = 2
+
+
+class NothingThere(SupervisorError):
+    """No agent answers, or there is no such unit (the LSB's "unknown")."""
+
+    exit_status = 4

@@ -1,0 +1,184 @@
+"""The text of nginx.conf for a set of routers.
+
+Equal input gives equal bytes. The reasons for nginx's settings stand beside them in
+``nginx.conf.j2``. Nothing that comes from a plan can become a directive: names, addresses, sizes
+and times are refused unless they have the one form they may have, and paths are quoted. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pdsup.errors import SupervisorError
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SIZE = re.compile(r"[0-9]+[kKmMgG]?")
+_TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+# Inside double quotes nginx gives a meaning to these only.
+_MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Upstream:
+    """One router: its unit's name, and where nginx reaches it (host name, IPv4 or IPv6 address)."""
+
+    name: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What stays the same while routers come and go.
+
+    ``listen``: the public address; None for all of them, those of IPv6 only with ``ipv6``.
+    ``status_address``, ``status_port``: where nginx tells its health and its generation.
+    ``prefix``: an absolute directory on this node for the pid file and everything temporary.
+    ``user``: user and group of the workers; only an nginx that root starts can choose.
+    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``: as nginx writes them
+    (``600s``, ``24h``, ``45m``). ``descriptors``: what a worker process may open;
+    ``worker_connections`` of them are connections, of which a proxied request takes two.
+    ``session_header``: requests with one value of it go to one router; None: they need not.
+    ``spares_idle``: this nginx knows keepalive_min_timeout (see ``front/nginx_program.py``).
+    """
+
+    listen: str | None
+    ipv6: bool
+    port: int
+    status_address: str
+    status_port: int
+    prefix: str
+    user: tuple[str, str] | None
+    keepalive_timeout: str
+    stream_timeout: str
+    client_max_body_size: str
+    descriptors: int
+    worker_connections: int
+    balance: Literal["round-robin", "least-conn"]
+    session_header: str | None
+    spares_idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A whole nginx.conf, and the short name of its content that a running nginx gives back."""
+
+    text: str
+    generation: str
+
+
+def render(settings: Settings, upstreams: Iterable[Upstream]) -> Rendered:
+    """nginx.conf for these routers; none is allowed and gives a JSON 503 to every request.
+
+    Raises SupervisorError, with the value, when one could be more than the value it should be.
+    """
+    import jinja2  # late: whoever renders nothing does not pay for it
+
+    template = jinja2.Environment(
+        autoescape=False,  # noqa: S701  # not HTML; values are checked instead
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    ).from_string(
+        importlib.resources.files(__package__).joinpath("nginx.conf.j2").read_text("utf-8")
+    )
+    values = {**_values(settings), "servers": _servers(upstreams)}
+    body = template.render(values, generation="")
+    generation = hashlib.sha256(body.encode()).hexdigest()[:12]
+    return Rendered(template.render(values, generation=generation), generation)
+
+
+def status_url(settings: Settings, path: str) -> str:
+    """Where nginx answers for itself: ``/healthz``, ``/generation`` or ``/stub_status``."""
+    endpoint = _endpoint("status address", settings.status_address, settings.status_port)
+    return f"http://{endpoint}{path}"
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    if settings.listen is not None:
+        listen = [_endpoint("listen address", settings.listen, settings.port)]
+    else:
+        every = ("0.0.0.0", "::") if settings.ipv6 else ("0.0.0.0",)  # noqa: S104  # asked for
+        listen = [_endpoint("listen address", address, settings.port) for address in every]
+    return {
+        "listen": listen,
+        "status": _endpoint("status address", settings.status_address, settings.status_port),
+        "prefix": _path("prefix", settings.prefix),
+        "user": [_word("user", name, _NAME, "a plain name") for name in settings.user or ()],
+        "keepalive": _word("keepalive_timeout", settings.keepalive_timeout, _TIME, "like 600s"),
+        "body_size": _word(
+            "client_max_body_size", settings.client_max_body_size, _SIZE, "like 45m"
+        ),
+        "stream": _word("stream_timeout", settings.stream_timeout, _TIME, "like 24h"),
+        "descriptors": _count("descriptors", settings.descriptors),
+        "worker_connections": _count("worker_connections", settings.worker_connections),
+        "least_conn": settings.balance == "least-conn",
+        "session": _header(settings.session_header),
+        "spares_idle": settings.spares_idle,
+    }
+
+
+def _servers(upstreams: Iterable[Upstream]) -> list[tuple[str, str]]:
+    return [
+        (
+            _endpoint(
+                f"address of {_word('router', router.name, _NAME, 'a plain name')}",
+                router.address,
+                router.port,
+            ),
+            router.name,
+        )
+        for router in sorted(set(upstreams))
+    ]
+
+
+def _word(what: str, value: str, form: re.Pattern[str], wanted: str) -> str:
+    if not form.fullmatch(value):
+        raise _refusal(what, value, wanted)
+    return value
+
+
+def _header(name: str | None) -> str | None:
+    """The name as nginx's variables have it."""
+    if name is None:
+        return None
+    return _word("session header", name, _HEADER, "like X-Session-ID").lower().replace("-", "_")
+
+
+def _endpoint(what: str, address: str, port: int) -> str:
+    if not 1 <= port <= 65535:
+        raise _refusal(f"port of the {what}", port, "1 to 65535")
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return f"{_word(what, address, _NAME, 'a host name or an IP address')}:{port}"
+    if isinstance(ip, ipaddress.IPv4Address):
+        return f"{ip}:{port}"
+    if ip.scope_id is not None:  # the part after % may hold anything, and nginx knows no scopes
+        raise _refusal(what, address, "an IPv6 address without a scope")
+    return f"[{ip}]:{port}"
+
+
+def _path(what: str, value: str) -> str:
+    safe = value.isprintable() and not _MEAN_SOMETHING_IN_QUOTES & set(value)
+    if not (safe and value.startswith("/")):
+        raise _refusal(what, value, 'an absolute path without ", \\, $ and control characters')
+    return value
+
+
+def _count(what: str, value: int) -> int:
+    if value < 1:
+        raise _refusal(what, value, "at least 1")
+    return value
+
+
+def _refusal(what: str, value: object, wanted: str) -> SupervisorError:
+    return SupervisorError(f"cannot render nginx.conf: {what} {value!r} is not {wanted}")

@@ -1,0 +1,179 @@
+"""Tells one router of this node at once when a worker has gone, and when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import aiohttp
+
+from pdsup.cluster.peers import SILENCE
+from pdsup.cluster.report import UnitReport
+from pdsup.front import router_rules
+from pdsup.front.router_rules import Target
+from pdsup.node.assignment import AssignedUnit
+from pdsup.plan.model import Plan
+from pdsup.units.probes.http import cause, connect
+
+TIMEOUT_S = 5.0
+# The router answers before it has done what it was asked, so it is asked again until it has.
+CHECK_S = 0.2
+# A connection within a cluster takes a millisecond.
+SILENT_S = 0.5
+RETRY_LIMIT_S = 5.0
+SERVING = ("RUNNING", "UNHEALTHY")  # without a worker of each role a router is not ready
+LIMIT = aiohttp.ClientTimeout(total=TIMEOUT_S)
+
+# One stay of a worker in RUNNING: its run, and since when.
+Stay = tuple[int, float]
+
+
+class Log(Protocol):
+    """The part of a logger that is used."""
+
+    def info(self, event: str, **facts: object) -> None:
+        """Something a user may want to know."""
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Something a user should know."""
+
+
+class RouterRepair:
+    """The workers of one router, as their own agents report them, and as the router knows them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        router: AssignedUnit,
+        look: Callable[[str], UnitReport | None],
+        session: aiohttp.ClientSession,
+        log: Log,
+    ) -> None:
+        self._router = router
+        self._look = look
+        self._session = session
+        self._log = log
+        self._targets = router_rules.targets(plan, router.name)
+        self._where = {
+            target.unit: (plan.address[unit.node], unit.ports["http"])
+            for target in self._targets
+            for unit in (plan.by_name[target.unit],)
+        }
+        self._run: int | None = None
+        self._stays: dict[str, Stay] = {}
+        self._returned: set[str] = set()
+        self._gone: set[str] = set()
+        self._lost: set[str] = set()
+        self._trouble = ""
+        self._due = asyncio.Event()
+
+    def follow(self) -> None:
+        """Takes in what is reported of the router and its workers."""
+        router = self._look(self._router.name)
+        if router is None or router.state not in SERVING:
+            self._run = None
+            return
+        stays = {
+            target.unit: (report.run, report.since)
+            for target in self._targets
+            if (report := self._look(target.unit)) and report.state == "RUNNING"
+        }
+        came = {unit for unit, stay in stays.items() if self._stays.get(unit) != stay}
+        if router.run == self._run:
+            self._returned |= came
+        else:  # it has just looked at them itself
+            self._run, self._returned, came = router.run, set(), set(stays)
+            self._gone = set()
+        gone = {t.unit for t in self._targets if _is_gone(self._look(t.unit))}
+        lost, self._gone = gone - self._gone, gone
+        self._lost = (self._lost | lost) & gone
+        self._returned &= stays.keys()
+        self._stays = stays
+        if came or lost:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Repairs what is due, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            pause = CHECK_S
+            while self._run is not None and not await self._repaired():
+                await asyncio.sleep(pause)
+                pause = min(RETRY_LIMIT_S, pause * 1.5)
+
+    async def _repaired(self) -> bool:
+        """Asks the router for what it lacks; True when nothing is left to ask."""
+        returned, self._returned = self._returned, set()
+        lost, self._lost = self._lost, set()
+        try:
+            return await self._repair(frozenset(returned), frozenset(lost))
+        except (OSError, aiohttp.ClientError, ValueError) as error:
+            self._returned |= returned & self._stays.keys()
+            self._lost |= lost & self._gone
+            if (why := cause(error)) != self._trouble:
+                self._trouble = why
+                self._log.warning("router not told yet", unit=self._router.name, cause=why)
+            return False
+
+    async def _repair(self, returned: frozenset[str], lost: frozenset[str]) -> bool:
+        listed = router_rules.listing(await self._ask("GET", "/workers"))
+        if listed is None:
+            return True  # another program than those we know: it finds out for itself
+        broken = await self._broken() if returned else frozenset()
+        running = [target for target in self._targets if target.unit in self._stays]
+        gone = [t for t in self._targets if t.unit in lost and await self._is_out_of_reach(t)]
+        mending = router_rules.mend(running, returned, listed, broken, gone)
+        for target in mending.add:
+            await self._ask("POST", "/workers", target.addition())
+        for worker in mending.close:
+            await self._ask("PUT", f"/workers/{worker}", {"priority": 50})
+        for worker in mending.drop:
+            await self._ask("DELETE", f"/workers/{worker}")
+        self._trouble = ""
+        if returned or mending.drop:
+            names = sorted(target.unit for target in gone)
+            self._log.info("router told", unit=self._router.name, back=sorted(returned), gone=names)
+        return not mending.add
+
+    async def _is_out_of_reach(self, target: Target) -> bool:
+        """Whether a worker is down by its agent's word, or behind a path that is dead from here.
+
+        Of one whose agent alone does not answer nobody knows; the router finds out by itself.
+        """
+        if self._look(target.unit) is not None:
+            return True
+        address, port = self._where[target.unit]
+        try:
+            async with asyncio.timeout(SILENT_S):
+                await connect(address, port)
+        except OSError as error:
+            return isinstance(error, TimeoutError) or error.errno in SILENCE
+        return False
+
+    async def _broken(self) -> frozenset[str] | None:
+        port = self._router.plan.ports.get("prometheus")
+        if port is None:
+            return None
+        try:
+            async with self._session.get(self._url(port, "/metrics"), timeout=LIMIT) as answer:
+                return router_rules.open_breakers(await answer.text()) if answer.ok else None
+        except (OSError, aiohttp.ClientError):
+            return None
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Any:
+        url = self._url(self._router.plan.ports["http"], path)
+        async with self._session.request(method, url, json=body, timeout=LIMIT) as answer:
+            if not answer.ok:
+                raise ValueError(f"HTTP {answer.status} to {method} {path}")
+            return await answer.json(content_type=None)
+
+    def _url(self, port: int, path: str) -> str:
+        host = self._router.asked_at
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def _is_gone(report: UnitReport | None) -> bool:
+    """Whether no request should go to a worker; one that is UNHEALTHY may only be busy."""
+    return report is None or report.state not in SERVING

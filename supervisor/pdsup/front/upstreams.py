@@ -1,0 +1,197 @@
+"""Keeps nginx's list of routers equal to the routers that are ready."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from pdsup import clock
+from pdsup.cluster.gate import Gates
+from pdsup.front.nginx_conf import Settings, Upstream
+from pdsup.front.nginx_reload import Live, NginxReload
+from pdsup.journal.entry import Happening
+from pdsup.node.assignment import AssignedUnit, Assignment
+from pdsup.units.process.spawn import Spawner
+from pdsup.units.runner import Runner
+
+# Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
+SPARE_DESCRIPTORS = 64
+MOST_CONNECTIONS = 65535
+MOST_NAMED = 3
+
+
+class Upstreams:
+    """The nginx of this node and the routers of the whole plan behind it."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        runner: Runner,
+        gatekeeper: Gates,
+        spawner: Spawner,
+        session: aiohttp.ClientSession,
+        on_change: Callable[[], None],
+        tell: Callable[[Happening], None],
+    ) -> None:
+        """``tell`` hears how nginx takes another configuration while it runs."""
+        self._plan = assignment.plan
+        self._gatekeeper = gatekeeper
+        self._on_change = on_change
+        self._tell = tell
+        self._runner = runner
+        self._pid: int | None = None
+        self._live = Live()
+        self._known: Live | None = None  # the last configuration of this life that was seen to work
+        self.reloads = Reloads()
+        self._wanted: frozenset[str] = frozenset()
+        self._new = runner.facts.pid is not None
+        self._nginx = runner.unit.plan.nginx
+        self.reloader = NginxReload(
+            binary=runner.unit.command[0],
+            conf=Path(assignment.place.run_dir, "nginx", "nginx.conf"),
+            settings=_settings(assignment, runner.unit),
+            spawner=spawner,
+            session=session,
+            signal_master=runner.signal,
+            on_live=self._now_live,
+        )
+
+    def follow(self, pid: int | None) -> None:
+        """Takes in the pid of nginx (None: it does not run) and the state of the routers."""
+        if self._is_new_here():
+            return  # the reloader would bring a running nginx to the few routers known so far
+        if pid != self._pid:
+            self._pid, self._known = pid, None
+            self.reloader.master_changed()
+        ready = frozenset(
+            Upstream(name, self._plan.address[unit.node], unit.ports["http"])
+            for name in (self._nginx.upstreams if self._nginx else ())
+            for unit in (self._plan.by_name[name],)
+            if (report := self._gatekeeper.look(name)) and report.state == "RUNNING"
+        )
+        self._wanted = frozenset(upstream.name for upstream in ready)
+        self.reloader.want(ready)
+
+    def _is_new_here(self) -> bool:
+        """Whether this agent, which took a running nginx over, has not heard of all routers yet."""
+        self._new = self._new and any(
+            not self._gatekeeper.has_asked(name)
+            for name in (self._nginx.upstreams if self._nginx else ())
+        )
+        return self._new
+
+    def unusable(self) -> str | None:
+        """Why clients can't be served as they should, or None."""
+        if self._live.error:
+            return self._live.error
+        if not self._wanted:
+            return "no router is ready, so it answers 503"
+        if self._live.upstreams != self._wanted:
+            return "its list of routers is being changed"
+        return None
+
+    def upstreams(self) -> tuple[str, ...] | None:
+        """The routers it passes requests to; None: it runs, and has not told yet."""
+        if self._pid is not None and self._live == Live():
+            return None
+        return tuple(sorted(self._live.upstreams))
+
+    def _now_live(self, live: Live) -> None:
+        before, self._live = self._live, live
+        self.reloads = replace(self.reloads, upstreams=len(live.upstreams))
+        if live.generation is not None:
+            known, self._known = self._known, live
+            if known and known.generation != live.generation:
+                self._took(live.upstreams, known.upstreams)
+        if live.error is not None and live.error != before.error:
+            self._failed(live.error)
+        self._on_change()
+
+    def _took(self, now: frozenset[str], before: frozenset[str]) -> None:
+        self.reloads = replace(self.reloads, taken=self.reloads.taken + 1)
+        joined, left = sorted(now - before), sorted(before - now)
+        count = f"{len(now) or 'no'} router{'' if len(now) == 1 else 's'}"
+        changes = [
+            f"{_few(names)} {word}" for names, word in ((joined, "in"), (left, "out")) if names
+        ]
+        facts = {"upstreams": sorted(now), "joined": joined, "left": left}
+        self._happened("Reloaded", ", ".join((count, *changes)), facts)
+
+    def _failed(self, error: str) -> None:
+        self.reloads = replace(self.reloads, failed=self.reloads.failed + 1)
+        self._happened("ReloadFailed", error, {})
+
+    def _happened(
+        self, event: Literal["Reloaded", "ReloadFailed"], reason: str, facts: Mapping[str, Any]
+    ) -> None:
+        unit = self._runner.unit.name
+        run = self._runner.facts.run
+        self._tell(Happening(clock.monotonic(), unit, run, event, reason, facts))
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
+def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
+    own_only = unit.bind == "address"
+    nginx = unit.plan.nginx
+    if nginx is None:
+        raise AssertionError(f"{unit.name} is of kind nginx without its settings")
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return Settings(
+        listen=unit.address if own_only else None,
+        ipv6=_has_ipv6(),
+        port=unit.plan.ports["http"],
+        status_address=unit.address if own_only else "127.0.0.1",
+        status_port=unit.plan.ports["status"],
+        prefix=nginx.prefix or assignment.place.state_dir,
+        user=_user(),
+        keepalive_timeout=nginx.keepalive_timeout,
+        stream_timeout=nginx.stream_timeout,
+        client_max_body_size=nginx.client_max_body_size,
+        descriptors=descriptors,
+        worker_connections=max(
+            SPARE_DESCRIPTORS, min(MOST_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)
+        ),
+        balance=nginx.balance,
+        session_header=nginx.session_affinity_header if nginx.session_affinity else None,
+        spares_idle=False,  # until the program was asked
+    )
+
+
+def _user() -> tuple[str, str] | None:
+    """Root's nginx would run its workers as nobody, who can't enter our private directories."""
+    if os.geteuid() != 0:
+        return None
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """How often nginx took another configuration while it ran, how often it could not have one that
+    was wanted, and over how many routers it balances.
+    """
+
+    taken: int = 0
+    failed: int = 0
+    upstreams: int = 0

@@ -1,0 +1,137 @@
+"""The line of the journal, both ways: one JSON object per change of a unit's state or other event.
+
+The line of a state change holds all that its decision depended on, so the changes of a unit can be
+replayed. The line of anything else has no states: it lacks ``from`` and ``to``. A journal may come
+from another version and its last line may be half written: unknown fields are kept and ignored,
+and a line that is no entry is skipped. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from pdsup.units import codec, states
+from pdsup.units.facts import Transition
+
+Event = Literal["GpusThrottled", "GpusUnthrottled", "GpusLost", "GpusBack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that changes no state of a unit, at monotonic seconds. ``unit``: None where it is
+    about the node or another one. ``facts``: what of it programs may want to know.
+    """
+
+    at: float
+    unit: str | None
+    run: int | None
+    event: Literal["Reloaded", "ReloadFailed", "NodeLost", "NodeBack"] | Event
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_json(news: Transition | Happening, node: str, wall: float) -> dict[str, Any]:
+    """What a line holds. ``wall``: seconds since the epoch."""
+    match news:
+        case Transition():
+            return _step(news, node, wall)
+        case Happening():
+            return _happening(news, node, wall)
+    assert_never(news)
+
+
+def line(news: Transition | Happening, node: str, wall: float) -> str:
+    """The journal's line, with its line feed."""
+    return json.dumps(as_json(news, node, wall), separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _step(transition: Transition, node: str, wall: float) -> dict[str, Any]:
+    return {
+        "at": round(wall, 6),
+        "monotonic": transition.context.now,
+        "node": node,
+        "unit": transition.unit,
+        "run": states.run_of(transition.after) or states.run_of(transition.before),
+        "event": codec.tagged(transition.event),
+        "from": states.public(transition.before),
+        "to": states.public(transition.after),
+        "reason": states.reason_of(transition.after),
+        "state": codec.tagged(transition.after),
+        "context": codec.context(transition.context),
+    }
+
+
+def _happening(happening: Happening, node: str, wall: float) -> dict[str, Any]:
+    return {
+        "at": round(wall, 6),
+        "monotonic": happening.at,
+        "node": node,
+        "unit": happening.unit,
+        "run": happening.run,
+        "event": {"type": happening.event, **happening.facts},
+        "reason": happening.reason,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a journal. ``at``: seconds since the epoch; ``raw``: all of its fields.
+
+    ``unit`` is empty where it is about the node. ``event`` is the event's type. ``to`` is empty
+    where it is no step of a unit.
+    """
+
+    at: float
+    node: str
+    unit: str
+    run: int | None
+    event: str
+    before: str
+    to: str
+    reason: str
+    raw: Mapping[str, Any]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the state is another one, not only the reason for it."""
+        return self.before != self.to
+
+
+def parse(line: str | bytes) -> Entry | None:
+    """The entry of a line; None when that is none."""
+    try:
+        raw = json.loads(line)
+        return Entry(
+            at=float(raw["at"]),
+            node=str(raw["node"]),
+            unit=str(raw.get("unit") or ""),
+            run=raw["run"] if isinstance(raw.get("run"), int) else None,
+            event=_type(raw.get("event")),
+            before=str(raw.get("from") or ""),
+            to=str(raw.get("to") or ""),
+            reason=str(raw.get("reason") or ""),
+            raw=raw,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _type(event: Any) -> str:
+    return str(event.get("type") or "") if isinstance(event, dict) else str(event or "")
+
+
+def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """The entries of several nodes in the order of time; each node's own stay in theirs.
+
+    A clock that was set back must not turn the order of what one node saw.
+    """
+    timed: list[tuple[float, Entry]] = []
+    for journal in journals:
+        latest = float("-inf")
+        for one in journal:
+            latest = max(latest, one.at)
+            timed.append((latest, one))
+    return [one for _, one in sorted(timed, key=lambda pair: pair[0])]

@@ -1,0 +1,67 @@
+"""The journal files of a run: appends this node's, reads those of all nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdsup.errors import SupervisorError
+from pdsup.journal import entry
+from pdsup.journal.entry import Entry, Happening
+from pdsup.node.assignment import Place
+from pdsup.units.facts import Transition
+
+JOURNALS = "events"
+
+
+class Journals:
+    """The journals in a run directory, which all nodes share."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._directory = run_dir / JOURNALS
+        self._read: dict[Path, int] = {}
+
+    def news(self) -> list[Entry]:
+        """What was written since the last call, of all nodes, in the order of time.
+
+        A line that is not complete yet comes next time. Raises SupervisorError when a journal
+        can't be read.
+        """
+        try:
+            paths = sorted(self._directory.glob("*.jsonl"))
+            return entry.merged([self._news_of(path) for path in paths])
+        except OSError as error:
+            raise SupervisorError(
+                f"cannot read the journal {error.filename}: {error.strerror}"
+            ) from None
+
+    def _news_of(self, path: Path) -> list[Entry]:
+        with path.open("rb") as file:
+            # A file that shrank was cut or replaced: begin again.
+            position = self._read.get(path, 0)
+            file.seek(position if file.seek(0, 2) >= position else 0)
+            begin = file.tell()
+            complete, end, _ = file.read().rpartition(b"\n")
+        self._read[path] = begin + len(complete) + len(end)
+        found = (entry.parse(line) for line in complete.split(b"\n"))
+        return [one for one in found if one is not None]
+
+
+class Journal:
+    """Appends to ``events/NODE.jsonl`` of the run directory."""
+
+    def __init__(self, place: Place) -> None:
+        self._node = place.node
+        self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
+
+    def write(self, news: Transition | Happening, wall: float) -> str | None:
+        """Why the line could not be written, if so: a full disk does not stop supervision.
+
+        ``wall``: seconds since the epoch.
+        """
+        line = entry.line(news, self._node, wall)
+        try:
+            with self.path.open("a") as file:
+                file.write(line)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None

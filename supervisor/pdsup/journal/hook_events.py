@@ -1,0 +1,50 @@
+"""Which event of hooks something in the journal is. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pdsup.journal.entry import Happening
+from pdsup.plan.model import HookEvent
+from pdsup.units import states
+from pdsup.units.facts import Transition
+
+_STATES: Mapping[str, HookEvent] = {
+    "RUNNING": "ready",
+    "UNHEALTHY": "unhealthy",
+    "BACKOFF": "down",
+    "FATAL": "fatal",
+    "EXITED": "exited",
+}
+_HAPPENINGS: Mapping[str, HookEvent] = {
+    "Reloaded": "reload",
+    "ReloadFailed": "reload-failed",
+    "GpusThrottled": "gpu-throttled",
+    "GpusUnthrottled": "gpu-back",
+    "GpusLost": "gpu-lost",
+    "GpusBack": "gpu-back",
+    "NodeLost": "node-lost",
+    "NodeBack": "node-back",
+}
+
+
+def event(news: Transition | Happening) -> HookEvent | None:
+    """What it is to hooks, if anything: most steps of a unit's start and of its end are nothing."""
+    match news:
+        case Happening(event=what):
+            return _HAPPENINGS[what]
+        case Transition(before=before, after=after):
+            state = states.public(after)
+            if state == states.public(before):
+                return None
+            if isinstance(after, states.Starting):
+                return "restart" if after.run > 1 else None
+            return _STATES.get(state)
+
+
+def text(hook: HookEvent, cluster: str, entry: Mapping[str, Any]) -> bytes:
+    """What hooks get of the journal's ``entry``: one JSON value, with a line feed."""
+    value = {"hook": hook, "cluster": cluster, **entry}
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,0 +1,242 @@
+"""Runs the hooks of the plan: commands and HTTP posts for events of this node.
+
+Each hook gets one event at a time, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import aiohttp
+
+from pdsup.journal import hook_events
+from pdsup.journal.news import Log
+from pdsup.node.assignment import RUN_VARIABLE, Assignment, filled
+from pdsup.plan import hooks
+from pdsup.plan.model import Hook, HookEvent
+from pdsup.units.probes import http
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.holders import cause
+from pdsup.units.process.reap import Reaper
+from pdsup.units.process.spawn import KILLED_S, Spawner
+from pdsup.units.process.tree import Trace
+
+# What is on its way at the end of an agent has so long.
+END_S = 2.0
+# Of the output of a command; who writes more gets an error for it.
+MOST_OUTPUT = 1 << 16
+NO_SESSION = -1
+
+
+class Hooks:
+    """All hooks of one agent, each of them for itself."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        spawner: Spawner,
+        reaper: Reaper,
+        session: aiohttp.ClientSession,
+        log: Log,
+        *,
+        inherited: bool,
+    ) -> None:
+        """``inherited``: what an earlier agent ran may be left."""
+        self._cluster = assignment.plan.name
+        self._mark = f"{assignment.run_name}/{assignment.place.node}.hooks"
+        self._inherited = inherited
+        self._place = assignment.place
+        self._spawner = spawner
+        self._reaper = reaper
+        self._session = session
+        self._hooks = [
+            (
+                frozenset(hook.events),
+                Delivery(f"hooks.{index}: {hooks.shown(hook)}", self._way(index, hook), log),
+            )
+            for index, hook in enumerate(assignment.plan.hooks)
+        ]
+
+    def tell(self, event: HookEvent, entry: Mapping[str, Any]) -> None:
+        """Has the journal's ``entry`` brought to whoever wants such events."""
+        told = [courier for events, courier in self._hooks if event in events]
+        if told:
+            text = hook_events.text(event, self._cluster, entry)
+            for courier in told:
+                courier.take(text)
+
+    async def run(self) -> None:
+        """Until cancelled; then nothing of a command is left."""
+        if self._inherited:
+            await self._end_inherited()
+        async with asyncio.TaskGroup() as tasks:
+            for _, courier in self._hooks:
+                tasks.create_task(courier.run())
+
+    async def _end_inherited(self) -> None:
+        """Nobody bounds any more what an agent that was killed has run."""
+        for index, _ in enumerate(self._hooks):
+            trace = Trace(f"{self._mark}.{index}/0", NO_SESSION, None, anywhere=True)
+            await self._reaper.end(trace, KILLED_S)
+
+    async def finish(self) -> None:
+        """Returns when everything was brought, at the latest ``END_S`` later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                for _, courier in self._hooks:
+                    await courier.finish()
+
+    def _way(self, index: int, hook: Hook) -> Callable[[bytes], Awaitable[str | None]]:
+        if hook.command:
+            return functools.partial(self._execute, f"{self._mark}.{index}/0", hook)
+        return functools.partial(self._post, hook)
+
+    async def _post(self, hook: Hook, text: bytes) -> str | None:
+        url = hook.url or self._place.environ.get(hook.url_env or "", "")
+        if not hooks.usable(url):
+            return f"the environment has no URL in {hook.url_env}"
+        try:
+            async with self._session.post(
+                url,
+                data=text,
+                headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=hook.timeout_s),
+                allow_redirects=False,
+            ) as answer:
+                return None if 200 <= answer.status < 300 else f"HTTP {answer.status}"
+        except (OSError, ValueError, aiohttp.ClientError) as error:
+            return hooks.masked(http.cause(error))
+
+    async def _execute(self, mark: str, hook: Hook, text: bytes) -> str | None:
+        command = tuple(filled(word, self._place) for word in hook.command)
+        try:
+            with _reading(text) as stdin, _written() as output:
+                status = await self._run(command, mark, stdin, output, hook.timeout_s)
+                words = _last_words(output)
+        except OSError as error:  # also when there are no descriptors left
+            return hooks.masked(cause(error))
+        if status is None:
+            return f"not ended after {hook.timeout_s:g} s"
+        if status.code == 0:
+            return None
+        return f"{status}: {words}" if words else str(status)
+
+    async def _run(
+        self, command: tuple[str, ...], mark: str, stdin: int, output: int, within: float
+    ) -> ExitStatus | None:
+        """How a command ended; None: not within ``within`` seconds. What it leaves behind is ended,
+        however it ended. Raises OSError when it can't be started.
+        """
+        ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        tag = self._spawner.next_tag()
+        place = self._place
+        env = {**place.environ, RUN_VARIABLE: mark, "PDSUP_RUN_DIR": place.run_dir}
+        process = self._spawner.spawn(command, env, output, ended.set_result, tag, stdin)
+        try:
+            await asyncio.wait({ended}, timeout=within)
+            return ended.result() if ended.done() else None
+        finally:
+            self._reaper.kill_tree(process.pid)
+            await asyncio.wait({ended}, timeout=KILLED_S)
+            await self._reaper.end(Trace(mark, process.pid, process.tag), KILLED_S)
+
+
+@contextlib.contextmanager
+def _reading(text: bytes) -> Iterator[int]:
+    """A descriptor from which ``text`` can be read; no pipe, so that nobody waits for a reader."""
+    with os.fdopen(os.memfd_create("event"), "w+b") as file:
+        file.write(text)
+        file.seek(0)
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[int]:
+    """A descriptor that takes ``MOST_OUTPUT`` bytes, without anybody who empties it."""
+    descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, MOST_OUTPUT)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _last_words(output: int) -> str:
+    said = os.pread(output, MOST_OUTPUT, 0).rstrip(b"\0").decode(errors="replace").strip()
+    return hooks.masked(said.splitlines()[-1][:200]) if said else ""
+
+
+# Of a hook that is behind: what comes now would be no news any more when its turn came.
+MOST_WAITING = 100
+
+
+class Delivery:
+    """Of the hook ``name``. ``deliver`` brings one event there, and returns why it could not."""
+
+    def __init__(
+        self, name: str, deliver: Callable[[bytes], Awaitable[str | None]], log: Log
+    ) -> None:
+        self._name = name
+        self._deliver = deliver
+        self._log = log
+        self._waiting: deque[bytes] = deque()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._missed = 0
+        self._failures = 0
+        self._problem: str | None = None
+
+    def take(self, event: bytes) -> None:
+        """Never waits: where too much waits already, the event is counted as missed."""
+        if len(self._waiting) >= MOST_WAITING:
+            if not self._missed:
+                self._log.warning("hook is too slow: it misses events", hook=self._name)
+            self._missed += 1
+            return
+        self._waiting.append(event)
+        self._idle.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self._waiting:
+                    self._judge(await self._deliver(self._waiting.popleft()))
+                self._tell_missed()
+                self._idle.set()
+        finally:
+            self._missed += len(self._waiting)
+            self._tell_missed()
+
+    async def finish(self) -> None:
+        """Returns when nothing waits."""
+        await self._idle.wait()
+
+    def _judge(self, problem: str | None) -> None:
+        """A hook that fails each time is told of once for each reason, and when it works again."""
+        before, self._problem = self._problem, problem
+        if problem is None:
+            if self._failures:
+                self._log.info("hook works again", hook=self._name, failed=self._failures)
+            self._failures = 0
+            return
+        self._failures += 1
+        if problem != before:
+            self._log.warning("hook failed", hook=self._name, cause=problem)
+
+    def _tell_missed(self) -> None:
+        if self._missed:
+            self._log.warning("hook missed events", hook=self._name, missed=self._missed)
+            self._missed = 0

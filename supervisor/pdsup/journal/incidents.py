@@ -1,0 +1,160 @@
+"""What disturbed a cluster within a time: outages of units and nodes, reloads, bad GPUs.
+
+An outage begins when a unit stops being RUNNING and ends when it is so again. A unit that ends
+with status 0 has done its work: that is none. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pdsup.journal.entry import Entry
+from pdsup.journal.runs import exit_of, short, steps
+
+Kind = Literal[
+    "restart",
+    "unhealthy",
+    "down",
+    "fatal",
+    "node",
+    "reload",
+    "reload-failed",
+    "gpu-throttled",
+    "gpu-lost",
+]
+# What a unit's own steps tell; the worse the later.
+OUTAGES: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
+# What is over at once; all else lasts.
+_AT_ONCE: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
+MOMENTS = frozenset(_AT_ONCE.values())
+_BEGINS: Mapping[str, Kind] = {
+    "GpusThrottled": "gpu-throttled",
+    "GpusLost": "gpu-lost",
+    "NodeLost": "node",
+}
+_ENDS: Mapping[str, Kind] = {
+    "GpusUnthrottled": "gpu-throttled",
+    "GpusBack": "gpu-lost",
+    "NodeBack": "node",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Times are seconds since the epoch; ``ended`` is None for one that goes on.
+
+    ``kind``: ``restart``: it ended and is back, or on the way; ``unhealthy``: it was not ready, but
+    its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
+    be asked; ``reload``, ``reload-failed``: nginx took another list of routers while it ran, or
+    could not; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were slowed down, or not there.
+    ``unit`` is empty for a node.
+    """
+
+    kind: Kind
+    unit: str
+    node: str
+    began: float
+    ended: float | None
+    what: str
+
+
+def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incident]:
+    """Those that journals tell of and that overlap the time from ``begin`` to ``end``, the oldest
+    first.
+    """
+    known = list(entries)
+    found = [each for own in steps(known).values() for each in _outages(own)]
+    found += _happenings(one for one in known if not one.to)
+    return ordered(each for each in found if overlaps(each, begin, end))
+
+
+def overlaps(incident: Incident, begin: float, end: float) -> bool:
+    """Whether any of it lies within the time."""
+    return incident.began <= end and (incident.ended is None or incident.ended >= begin)
+
+
+def ordered(found: Iterable[Incident]) -> list[Incident]:
+    """By their begin; equal ones by name."""
+    return sorted(found, key=lambda one: (one.began, one.unit, one.node))
+
+
+def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
+    """The outages of one unit; what was its last state counts, for an agent may have died."""
+    going: Incident | None = None
+    last = ""
+    for one in entries:
+        if going is None and "RUNNING" in (last or one.before) and not _well(one):
+            going = Incident(_kind(one), one.unit, one.node, one.at, None, _what(one, last))
+        elif going is not None and _well(one):
+            yield replace(going, ended=one.at)
+            going = None
+        elif going is not None:
+            going = replace(
+                going, kind=_worse(going.kind, _kind(one)), what=going.what or _what(one, last)
+            )
+        last = one.to
+    if going is not None:
+        yield going
+
+
+def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
+    """What else happened to units and nodes. What gets worse while it goes on is one incident."""
+    going: dict[tuple[str, str, Kind], Incident] = {}
+    for one in entries:
+        if one.event in _AT_ONCE:
+            kind = _AT_ONCE[one.event]
+            yield Incident(kind, one.unit, one.node, one.at, one.at, one.reason)
+        elif one.event in _BEGINS:
+            kind, node = _BEGINS[one.event], _concerned(one)
+            what = one.reason.removeprefix(f"{node}: ")
+            begun = Incident(kind, one.unit, node, one.at, None, what)
+            going.setdefault((one.unit, node, kind), begun)
+        elif one.event in _ENDS:
+            begin = going.pop((one.unit, _concerned(one), _ENDS[one.event]), None)
+            if begin is not None:
+                yield replace(begin, ended=one.at)
+    yield from going.values()
+
+
+def _concerned(one: Entry) -> str:
+    """The node that it is about, which need not be the one that tells."""
+    event = one.raw.get("event")
+    return str(event.get("node", one.node)) if isinstance(event, dict) else one.node
+
+
+def _well(one: Entry) -> bool:
+    return one.to == "RUNNING" or (one.to == "EXITED" and exit_of(one) == "exited with status 0")
+
+
+def _kind(one: Entry) -> Kind:
+    match one.to:
+        case "FATAL":
+            return "fatal"
+        case "STARTING":
+            return "restart"
+        case "UNHEALTHY":
+            return "unhealthy"
+    return "down"
+
+
+def _worse(first: Kind, second: Kind) -> Kind:
+    return max(first, second, key=OUTAGES.index)
+
+
+def _what(one: Entry, last: str) -> str:
+    lost = "it was gone when its agent came back" if last == "RUNNING" != one.before else ""
+    return lost or short(one.reason) or exit_of(one)
+
+
+def to_json(incident: Incident) -> dict[str, Any]:
+    """As ``run.json`` has it."""
+    return {
+        "kind": incident.kind,
+        "unit": incident.unit or None,
+        "node": incident.node,
+        "began": incident.began,
+        "ended": incident.ended,
+        "what": incident.what,
+    }

@@ -1,0 +1,86 @@
+"""Reads what earlier runs of the same plan tell of how long its units load.
+
+Only their beginnings: every unit loads there, and journals of long runs on a shared file system
+may be large.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pdsup.journal import entry
+from pdsup.journal.entry import Entry
+from pdsup.journal.file import JOURNALS
+from pdsup.journal.runs import runs, steps
+
+
+def median_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[str, float]:
+    """For each kind of unit, the median of the seconds that runs took from their start to ready.
+
+    ``kind_of``: the kinds of units, by their names; others are left out.
+    """
+    by_unit = steps(entries)
+    loads: dict[str, list[float]] = {}
+    for unit in by_unit.keys() & kind_of.keys():
+        ready = [run.ready - run.began for run in runs(by_unit[unit]) if run.ready is not None]
+        loads.setdefault(kind_of[unit], []).extend(ready)
+    return {kind: sorted(found)[len(found) // 2] for kind, found in loads.items() if found}
+
+
+PLAN = "plan.yaml"
+MOST_RUNS = 3
+MOST_JOURNALS = 16
+JOURNAL_BYTES = 64 << 10
+PLAN_BYTES = 4 << 10
+
+
+def usual_load(run_dir: Path, plan: str, kind_of: Mapping[str, str]) -> dict[str, float]:
+    """As ``history.usual_load``, of the newest runs beside ``run_dir`` of the plan of that name.
+
+    The plan's name alone makes it the same: nodes, and so its digest, differ from job to job.
+    What can't be read tells nothing.
+    """
+    loads: dict[str, list[float]] = {}
+    for earlier in _newest(run_dir, plan):
+        for kind, seconds in median_load(_beginnings(earlier), kind_of).items():
+            loads.setdefault(kind, []).append(seconds)
+    return {kind: sorted(found)[len(found) // 2] for kind, found in loads.items()}
+
+
+def _newest(run_dir: Path, plan: str) -> Iterator[Path]:
+    """The directories of the newest runs; only as many plans are opened as that takes."""
+    aged = sorted(_aged(run_dir, plan), reverse=True)
+    return itertools.islice((path for _, path in aged if _is_of(path, plan)), MOST_RUNS)
+
+
+def _aged(run_dir: Path, plan: str) -> Iterator[tuple[float, Path]]:
+    for path in run_dir.parent.glob(f"{glob.escape(plan)}-*"):
+        if path.name != run_dir.name:
+            with contextlib.suppress(OSError):
+                yield (path / PLAN).stat().st_mtime, path
+
+
+def _is_of(run_dir: Path, plan: str) -> bool:
+    """Whether a run is one of the plan of that name; the name of a directory can't tell."""
+    try:
+        with (run_dir / PLAN).open("rb") as file:
+            head = file.read(PLAN_BYTES).decode(errors="replace")
+    except OSError:
+        return False
+    named = rf"^name:\s*(['\"]?){re.escape(plan)}\1\s*$"
+    return re.search(named, head, re.MULTILINE) is not None
+
+
+def _beginnings(run_dir: Path) -> Iterator[Entry]:
+    for path in sorted((run_dir / JOURNALS).glob("*.jsonl"))[:MOST_JOURNALS]:
+        try:
+            with path.open("rb") as file:
+                lines = file.read(JOURNAL_BYTES).split(b"\n")
+        except OSError:
+            continue
+        yield from (one for line in lines if (one := entry.parse(line)) is not None)

@@ -1,0 +1,75 @@
+"""Tells what becomes of the units of one node: in the agent's log, and in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pdsup import clock
+from pdsup.journal import entry, hook_events
+from pdsup.journal.entry import Happening
+from pdsup.journal.file import Journal
+from pdsup.node.assignment import Place
+from pdsup.plan.model import HookEvent
+from pdsup.units import states
+from pdsup.units.facts import Transition
+
+ALARMING = (
+    "FATAL",
+    "BACKOFF",
+    "UNHEALTHY",
+    "ReloadFailed",
+    "GpusThrottled",
+    "GpusLost",
+    "NodeLost",
+)
+
+Notify = Callable[[HookEvent, Mapping[str, Any]], None]
+
+
+class Log(Protocol):
+    """The part of a structlog logger that is used."""
+
+    def info(self, event: str, **facts: object) -> None:
+        """Something a user may want to know."""
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Something a user should know."""
+
+
+class News:
+    """One voice for all units of a node."""
+
+    def __init__(self, place: Place, log: Log, notify: Notify) -> None:
+        """``notify`` hears what hooks may want to know, with its entry in the journal."""
+        self._node = place.node
+        self._log = log
+        self._notify = notify
+        self._chronicler = Journal(place)
+        self._log_problems: dict[str, str] = {}
+
+    def tell(self, news: Transition | Happening) -> None:
+        """All of it goes to the journal, and to the log as well, save what changes no public state
+        of a unit that it is a step of.
+        """
+        match news:
+            case Happening(unit=unit, event=what, reason=reason):
+                say = self._log.warning if what in ALARMING else self._log.info
+                say("unit", unit=unit, what=what, reason=reason)
+            case Transition(unit=unit, before=before, after=after):
+                state = states.public(after)
+                if state != states.public(before):
+                    say = self._log.warning if state in ALARMING else self._log.info
+                    say("unit", unit=unit, state=state, reason=states.reason_of(after))
+        wall = clock.wall()
+        if (problem := self._chronicler.write(news, wall)) is not None:
+            path = str(self._chronicler.path)
+            self._log.warning("cannot write the journal", path=path, cause=problem)
+        if (event := hook_events.event(news)) is not None:
+            self._notify(event, entry.as_json(news, self._node, wall))
+
+    def tell_of_log(self, unit: str, problem: str) -> None:
+        """What is wrong with the output of a unit, once; "" when nothing is."""
+        if problem and problem != self._log_problems.get(unit):
+            self._log.warning("unit", unit=unit, problem=problem)
+        self._log_problems[unit] = problem

@@ -1,0 +1,101 @@
+"""The runs of a unit, as the entries of the journal tell them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdsup.journal.entry import Entry
+
+# States without a process: whoever comes to one of them has ended its run.
+DOWN = frozenset({"STOPPED", "WAITING", "BACKOFF", "EXITED", "FATAL"})
+# How a reason goes on where nothing in the output says why the process ended.
+UNKNOWN_CAUSE = ": cause unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One life of a unit; times are seconds since the epoch, None for what has not happened.
+
+    ``how``: why and how it ended. ``failed``: nobody asked for its end.
+    """
+
+    unit: str
+    node: str
+    number: int | None
+    began: float
+    ready: float | None = None
+    ended: float | None = None
+    how: str = ""
+    failed: bool = False
+
+
+def steps(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """For each unit the entries that tell its state, in order: all that follow states go by them.
+
+    Not those of what happens to a unit without one, such as a reload.
+    """
+    found: dict[str, list[Entry]] = {}
+    for one in entries:
+        if one.unit and one.to:
+            found.setdefault(one.unit, []).append(one)
+    return found
+
+
+def runs(entries: Iterable[Entry]) -> list[Run]:
+    """Every run of one unit, the oldest first; ``entries`` are its ``steps``."""
+    found: list[Run] = []
+    why = ""
+    for one in entries:
+        going = found and found[-1].ended is None
+        if going and _ends(one, found[-1]):
+            found[-1] = _ended(found[-1], one, why)
+            going = False
+        if one.to == "STARTING" and not going:
+            found.append(Run(one.unit, one.node, one.run, one.at))
+        elif going and one.to == "RUNNING" and found[-1].ready is None:
+            found[-1] = replace(found[-1], ready=one.at)
+        why = one.reason.partition("; ")[0] if one.to == "STOPPING" else ""
+    return found
+
+
+def _ends(one: Entry, run: Run) -> bool:
+    """Also when another run begins at once, or after an agent that could not tell."""
+    another = one.to == "STARTING" and one.run != run.number
+    return one.to in DOWN or another
+
+
+def _ended(run: Run, one: Entry, why: str) -> Run:
+    """``why``: what its stop was for, where it was stopped."""
+    lost = "" if one.before not in DOWN else "it was gone when its agent came back"
+    how = why or lost or short(one.reason) or exit_of(one) or "ended"
+    return replace(run, ended=one.at, how=how, failed=one.to in ("BACKOFF", "FATAL"))
+
+
+def short(reason: str) -> str:
+    """A reason without the last words of the output, for those who see that output anyway."""
+    return reason.partition(UNKNOWN_CAUSE)[0]
+
+
+def exit_of(one: Entry) -> str:
+    """How a process ended, in the words of its status; empty where the entry tells of no end."""
+    event = one.raw.get("event")
+    status = event.get("status") if isinstance(event, dict) else None
+    if not isinstance(status, dict):
+        return ""
+    if status.get("signal"):
+        return f"killed by {status['signal']}"
+    return f"exited with status {status.get('code')}"
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """A run as the explanation and the report give it."""
+    return {
+        "run": run.number,
+        "began": run.began,
+        "ready": run.ready,
+        "ended": run.ended,
+        "how": run.how,
+        "failed": run.failed,
+    }

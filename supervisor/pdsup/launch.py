@@ -1,0 +1,239 @@
+"""The composition root: puts one agent and its API together, and runs them.
+
+``pdsup agent`` becomes this by exec, so that the command line never imports the agent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import resource
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TextIO, cast
+
+import aiohttp
+import uvloop
+
+from pdsup.agent import signals
+from pdsup.agent.agent import Agent
+from pdsup.api.server import Server
+from pdsup.cli.main import reported
+from pdsup.cli.verbs import agent as verb
+from pdsup.cluster import peers
+from pdsup.errors import SupervisorError
+from pdsup.journal.news import Log
+from pdsup.node import identity, kept_plans, paths
+from pdsup.node.assignment import Assignment, Place, assign
+from pdsup.node.origin import Origin
+from pdsup.node.run_dir import default_run_dir, plan_digest, prepare
+from pdsup.node.state_dir import claim, release, run_dir_of, state_root
+from pdsup.plan.compile import load
+from pdsup.plan.compile.load import Loaded
+from pdsup.plan.compile.nodes import slurm_nodes
+from pdsup.units import ledger, takeover
+from pdsup.units.ledger import Ledger
+from pdsup.units.process import guardian_link
+from pdsup.units.process.guardian_link import GuardianLink
+
+MOST_DESCRIPTORS = 1 << 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The whole life of one agent; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="pdsup agent")
+    verb.arguments(parser)
+    args = parser.parse_args(arguments)
+    return reported(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    signals.hold()
+    _raise_descriptor_limit()
+    guardian = os.environ.pop(guardian_link.VARIABLE, None)  # it is not the units'
+    environ = dict(os.environ)
+    root = state_root(environ)
+    part = (_resumed(root) if guardian else None) or _begun(args, environ, root)
+    node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
+    held = claim(root, state_dir, run_dir)
+    try:
+        inherited = _inherited(node, state_dir, part.loaded)
+    except SupervisorError:
+        os.close(held)
+        raise
+    mains = [note.main for note in inherited.notes.values() if note.main]
+    life = _Life(bool(mains))
+    try:
+        before = "" if part.resumed else plan_digest(run_dir)
+        token = prepare(run_dir, part.loaded.text, part.origin, resumed=part.resumed)
+        kept_plans.keep(state_dir, part.loaded)
+        place = Place(
+            node=node,
+            run_dir=str(run_dir),
+            state_dir=str(state_dir),
+            python=sys.executable,
+            environ=environ,
+            has_module=lambda name: importlib.util.find_spec(name) is not None,
+        )
+        assignment = assign(part.loaded.plan, part.loaded.digest, place, inherited.former, before)
+        above = GuardianLink(guardian, mains)
+        status = uvloop.run(_serve(assignment, token, above, inherited, life))
+        if not life.units:
+            above.say(guardian_link.ENDED)
+        return status
+    except BaseExceptionGroup as group:  # of the TaskGroup, around what a user can act on
+        (error, *others) = group.exceptions
+        raise error if isinstance(error, SupervisorError) and not others else group from None
+    finally:
+        if life.units:
+            os.close(held)  # the next agent needs what lies there
+        else:
+            release(state_dir, held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which node of which run an agent is for; no ``origin``: it goes on after another agent."""
+
+    loaded: Loaded
+    node: str
+    run_dir: Path
+    state_dir: Path
+    origin: Origin | None = None
+
+    @property
+    def resumed(self) -> bool:
+        return self.origin is None
+
+
+def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> _Part:
+    """The part that the command line names; where units run on by a later plan, by that."""
+    loaded = load.load(Path(args.file), nodes=slurm_nodes(environ))
+    node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
+    default = default_run_dir(loaded.plan.name, environ)
+    run_dir = Path(args.run_dir or default).resolve()
+    state_dir = Path(paths.node_dir(root, str(run_dir), node))
+    left = ledger.read(state_dir)
+    later = kept_plans.kept(state_dir, left.plan) if loaded.digest in left.former else None
+    if later is not None and takeover.lives(left):
+        return _Part(later, node, run_dir, state_dir)
+    return _Part(loaded, node, run_dir, state_dir, Origin(file=str(Path(args.file).absolute())))
+
+
+def _resumed(root: Path) -> _Part | None:
+    """The part of the agent that this one's guardian started before, as it was.
+
+    What the command line names is not looked at: the file may have been edited for the next run,
+    and be wrong, or gone, by now.
+    """
+    state_dir = ledger.left_under(root, os.getppid())
+    if state_dir is None:
+        return None
+    loaded = kept_plans.kept(state_dir, ledger.read(state_dir).plan)
+    if loaded is None:
+        return None
+    run_dir = run_dir_of(state_dir)
+    return _Part(loaded, state_dir.name, run_dir, state_dir)
+
+
+@dataclass(slots=True)
+class _Life:
+    """Whether there are units that another agent has to take over when this one is gone."""
+
+    units: bool
+
+
+def _inherited(node: str, state_dir: Path, loaded: Loaded) -> Ledger:
+    """What an agent that is gone left running of the same plan; of another one it is ended."""
+    found = ledger.read(state_dir)
+    above = found.guardian
+    if above and above[0] != os.getppid() and ledger.is_living(above):
+        raise SupervisorError(
+            f"cannot start an agent for {node}: one has just ended, and its guardian "
+            f"(pid {above[0]}) starts it again"
+        )
+    same = found.plan == loaded.digest
+    known = {unit.name for unit in loaded.plan.units if unit.node == node} if same else set()
+    notes = {name: note for name, note in found.notes.items() if name in known}
+    if left := takeover.end(note for name, note in found.notes.items() if name not in known):
+        raise SupervisorError(
+            f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
+        )
+    return replace(found, notes=notes) if same else Ledger()
+
+
+async def _serve(
+    assignment: Assignment, token: str, above: GuardianLink, inherited: Ledger, life: _Life
+) -> int:
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=peers.watched)
+    limits = aiohttp.ClientTimeout(total=None)  # every use sets its own
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=limits) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        log = _log(assignment.place.node)
+        agent = Agent(assignment, token, session, tasks, above, inherited, log)
+        socket_path = Path(assignment.place.state_dir, paths.SOCKET)
+        async with Server(agent, token).serve(socket_path):
+            life.units = True
+            status = await agent.run()
+            life.units = agent.leaves_units
+            return status
+
+
+def _log(node: str) -> Log:
+    """People get lines, files and pipes get JSON; both on stderr."""
+    # structlog loads rich where that is installed, to draw tracebacks: 4 MB of every agent.
+    sys.modules.setdefault("rich", cast(ModuleType, None))
+    import structlog
+
+    logging.basicConfig(level=logging.WARNING)
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
+    )
+    return cast(Log, structlog.get_logger(node=node))
+
+
+class _Unfailing(io.TextIOBase):
+    """A log on a full disk, or one that nobody reads any more, does not end supervision."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
+
+
+def _raise_descriptor_limit() -> None:
+    """Engines, routers and nginx inherit it; many systems give only 1024 unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

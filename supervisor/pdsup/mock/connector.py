@@ -1,0 +1,238 @@
+"""What workers do with one another: ranks of one worker meet, a decode fetches from a prefill.
+
+Ranks meet at --dist-init-addr over one TCP connection each, one word a line: a rank says
+``join N`` and, after its load, ``loaded``; rank 0 says ``go`` once all have joined, and
+``shutdown`` when it has drained. The connection's end is how a loss is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from pdsup.mock.answers import Bootstrap, Job
+from pdsup.mock.injector import Injector
+from pdsup.mock.options import Address
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+log = logging.getLogger(__name__)
+
+PORT_TRIES, PORT_PAUSE = 30, 0.1  # wait_port_available of SGLang: 3 seconds in all
+JOIN_PAUSE = 0.1
+MISSED_HEARTBEATS = 2
+NO_TRANSFER_HOST = "2.2.2.2"  # SGLang's mark of a request that only pretends to be disaggregated
+RUN_HEADER = "X-Mock-Run"
+
+
+class StartFailed(Exception):
+    """The worker cannot start; its text is the log's last line, and the exit code is 1."""
+
+
+class KvTransferFailed(Exception):
+    """A decode did not get the KV cache of a request; becomes status 500."""
+
+
+async def hold_ports(addresses: tuple[Address, ...], held: AsyncExitStack) -> None:
+    """Listens on ports that SGLang uses between its own processes; raises StartFailed."""
+    for address in addresses:
+        held.enter_context(await _hold(address))
+
+
+async def _hold(address: Address) -> socket.socket:
+    for _ in range(PORT_TRIES):
+        with suppress(OSError):
+            return socket.create_server(address)
+        await asyncio.sleep(PORT_PAUSE)
+    raise StartFailed(f"ValueError: {address.host}:{address.port} is not available in 3 s")
+
+
+class Leader:
+    """Rank 0's end of the meeting."""
+
+    def __init__(self, nnodes: int, on_loss: Callable[[int], None]) -> None:
+        self.loaded: set[int] = set()
+        self.all_loaded = asyncio.Event()
+        self._others = nnodes - 1
+        self._on_loss = on_loss
+        self._members: dict[int, asyncio.StreamWriter] = {}
+        self._complete = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, address: Address) -> None:
+        """Opens the meeting point; raises StartFailed."""
+        try:
+            self._server = await asyncio.start_server(self._serve, *address)
+        except OSError as error:
+            raise StartFailed(str(error)) from None
+
+    async def gather(self, seconds: float) -> None:
+        """Returns when all ranks are there; raises StartFailed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._complete.wait()
+        except TimeoutError:
+            joined = f"{len(self._members)} of {self._others}"
+            raise StartFailed(f"only {joined} other ranks joined within {seconds:g} s") from None
+        self._tell(b"go\n")
+
+    def count_loaded(self, rank: int) -> None:
+        """Notes that a rank has its weights."""
+        self.loaded.add(rank)
+        if len(self.loaded) == self._others + 1:
+            self.all_loaded.set()
+
+    def shut_down(self) -> None:
+        """Tells every rank that this worker ends in good order."""
+        self._tell(b"shutdown\n")
+
+    def close(self) -> None:
+        """Closes the meeting point; connections end with their ranks."""
+        if self._server:
+            self._server.close()
+
+    def _tell(self, word: bytes) -> None:
+        for writer in self._members.values():
+            writer.write(word)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._hear(reader, writer)
+        except (ConnectionError, ValueError):
+            log.warning("A connection that is no rank's was dropped")
+        except asyncio.CancelledError:
+            pass  # the process ends; streams before Python 3.12 report a cancelled handler
+        finally:
+            writer.close()
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        rank = int((await reader.readline()).removeprefix(b"join "))
+        if self._complete.is_set():
+            # A rank started again alone: its collectives wait for peers that are past them.
+            log.warning("Rank %d came after the start; it will wait for nothing", rank)
+            await reader.read()
+            return
+        self._members[rank] = writer
+        if len(self._members) == self._others:
+            self._complete.set()
+        with suppress(ConnectionError):
+            while await reader.readline():
+                self.count_loaded(rank)
+        if self._members.get(rank) is writer:  # not replaced by a newer connection before the start
+            del self._members[rank]
+            if self._complete.is_set():
+                self._on_loss(rank)
+
+
+class Member:
+    """Another rank's end of the meeting."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def join(self, address: Address, seconds: float) -> None:
+        """Returns when all ranks are there; raises StartFailed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connect(address)
+                self._writer.write(f"join {self._rank}\n".encode())
+                said = await self._reader.readline()
+        except TimeoutError:
+            raise StartFailed(f"ranks did not meet at {address} within {seconds:g} s") from None
+        except ConnectionError:
+            said = b""
+        if said != b"go\n":
+            raise StartFailed(f"rank 0 at {address} went away before the start")
+
+    def tell_loaded(self) -> None:
+        """Registers this rank at rank 0."""
+        self._writer.write(b"loaded\n")
+
+    async def shutdown_told(self) -> bool:
+        """Waits for rank 0's last word: True for an end in good order, False if it was lost."""
+        try:
+            return await self._reader.readline() == b"shutdown\n"
+        except ConnectionError:
+            return False
+
+    async def _connect(self, address: Address) -> None:
+        while True:
+            try:
+                self._reader, self._writer = await asyncio.open_connection(*address)
+            except OSError:
+                await asyncio.sleep(JOIN_PAUSE)
+            else:
+                return
+
+
+class KvReceiver:
+    """A decode's side of the KV transfer: each job's prefill must be there, at its bootstrap port.
+
+    With heartbeats it remembers the life of each prefill it met, as SGLang does, and forgets it
+    only after two missed ones: a prefill that was back sooner is a stranger to it until then.
+    """
+
+    def __init__(self, own_bootstrap_port: int, injector: Injector) -> None:
+        self._own_port = own_bootstrap_port
+        self._injector = injector
+        self._lives: dict[Address, str] = {}
+        self._heartbeats: dict[Address, asyncio.Task[None]] = {}
+        self._http: aiohttp.ClientSession | None = None
+
+    async def fetch(self, job: Job) -> None:
+        """Returns when the job's KV cache is here; raises KvTransferFailed."""
+        for bootstrap in job.bootstraps:
+            if bootstrap.host != NO_TRANSFER_HOST:
+                await self._fetch(bootstrap)
+
+    async def close(self) -> None:
+        """Ends the heartbeats and the connections."""
+        for task in self._heartbeats.values():
+            task.cancel()
+        await asyncio.gather(*self._heartbeats.values(), return_exceptions=True)
+        if self._http:
+            await self._http.close()
+
+    async def _fetch(self, bootstrap: Bootstrap) -> None:
+        address = Address(bootstrap.host, bootstrap.port or self._own_port)
+        life = await self._ask(address)
+        if life is None:
+            self._fail(address, "Lost connection with prefill instance")
+        if self._injector.knobs.heartbeat_seconds > 0:
+            if self._lives.setdefault(address, life) != life:
+                self._fail(address, "the prefill known there has gone, unnoticed so far")
+            if address not in self._heartbeats:
+                self._heartbeats[address] = asyncio.create_task(self._watch(address))
+
+    def _fail(self, address: Address, why: str) -> NoReturn:
+        raise KvTransferFailed(f"KV transfer failed: {why} ({address.host}:{address.port})")
+
+    async def _ask(self, address: Address) -> str | None:
+        """Which life of a prefill answers there, or None."""
+        import aiohttp  # slow to import, and only a decode needs its client
+
+        limit = self._injector.knobs.kv_timeout_seconds
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        url = f"http://{address.host}:{address.port}/health"
+        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with asyncio.timeout(limit), self._http.get(url) as answer:
+                return answer.headers.get(RUN_HEADER, "") if answer.status == 200 else None
+        return None
+
+    async def _watch(self, address: Address) -> None:
+        missed = 0
+        while missed < MISSED_HEARTBEATS:
+            await asyncio.sleep(self._injector.knobs.heartbeat_seconds)
+            missed = 0 if await self._ask(address) is not None else missed + 1
+        log.warning("Lost connection with prefill instance (%s:%d)", *address)
+        self._lives.pop(address, None)
+        del self._heartbeats[address]

@@ -1,0 +1,266 @@
+"""The HTTP side: rank 0's endpoints, the dummy ones of other ranks, and the bootstrap server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from pdsup.mock import answers, knobs
+from pdsup.mock.answers import Api, BadRequest, Job, Json
+from pdsup.mock.connector import RUN_HEADER, KvTransferFailed
+from pdsup.mock.generator import Engine, Status
+from pdsup.mock.injector import Injector
+from pdsup.mock.options import Options
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("access")
+
+VERSION = "0.5.23"
+FAULTS = "/mock/faults"
+CLOSE_SECONDS = 0.1  # for handlers that still run when the server closes; by then it has drained
+MAX_BODY = 64 * 1024 * 1024  # bytes
+
+
+async def open_server(app: web.Application, host: str, port: int) -> web.AppRunner:
+    """Listens; raises OSError when the port is taken. ``cleanup()`` of the result closes it."""
+    parser_log = logging.getLogger("http")
+    parser_log.addFilter(_shorten)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=parser_log,
+        handler_cancellation=True,
+        shutdown_timeout=CLOSE_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def bootstrap(options: Options, registered: Callable[[], int]) -> web.Application:
+    """Opens long before the weights are there; only /route tells whether all ranks registered."""
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response(text="OK", headers={RUN_HEADER: life})
+
+    async def route(request: web.Request) -> web.Response:
+        if "prefill_dp_rank" not in request.query:
+            return web.Response(status=400, text="Missing inputs for bootstrap server.")
+        if registered() < options.ranks:
+            return web.Response(status=503, text=f"not fully registered yet ({registered()})")
+        return web.json_response(_layout(options))
+
+    life = f"{os.getpid()}-{time.time_ns()}"
+    app = web.Application()
+    app.add_routes([web.get("/health", health), web.get("/route", route)])
+    return app
+
+
+def dummy(injector: Injector) -> web.Application:
+    """Ranks above 0: always 200, whatever happens to the worker."""
+    app = web.Application(middlewares=[_gatekeeper(injector)])
+    app.add_routes([web.get(path, _fine) for path in ("/ping", "/health", "/health_generate")])
+    return app
+
+
+def engine(served: Engine) -> web.Application:
+    """Rank 0's endpoints."""
+    app = web.Application(middlewares=[_gatekeeper(served.injector)], client_max_size=MAX_BODY)
+    endpoints = _Endpoints(served)
+    for paths, handler in (
+        (("/ping",), _fine),
+        (("/health", "/health_generate"), endpoints.health),
+        (("/ready",), endpoints.ready),
+        (("/server_info", "/get_server_info"), endpoints.server_info),
+        (("/model_info", "/get_model_info"), endpoints.model_info),
+        (("/v1/models",), endpoints.models),
+        (("/get_load", "/v1/loads"), endpoints.loads),
+        ((FAULTS,), endpoints.show_knobs),
+    ):
+        app.add_routes([web.get(path, handler) for path in paths])
+    app.add_routes([web.post(api.value, endpoints.generating(api)) for api in Api])
+    app.router.add_post(FAULTS, endpoints.change_knobs)
+    app.router.add_route("*", "/flush_cache", endpoints.flush_cache)
+    if served.options.enable_metrics:  # without the flag SGLang has no /metrics
+        app.router.add_get("/metrics", endpoints.metrics)
+    return app
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """One line for what is no HTTP/1.1: a starting router also tries HTTP/2 on each worker."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.msg, record.args, record.exc_info = "Invalid HTTP request received.", (), None
+    return True
+
+
+async def _fine(_: web.Request) -> web.Response:
+    return web.Response()
+
+
+def _gatekeeper(injector: Injector) -> Any:
+    """Hangs all of HTTP when told so, and logs every request as uvicorn does."""
+
+    @web.middleware
+    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        while injector.knobs.hang == "http" and request.path != FAULTS:
+            await injector.news()
+        try:
+            response = await handler(request)
+        except web.HTTPException as refusal:
+            _log_access(injector, request, refusal.status)
+            raise
+        _log_access(injector, request, response.status)
+        return response
+
+    return gate
+
+
+def _log_access(injector: Injector, request: web.Request, status: int) -> None:
+    if injector.knobs.access_log:
+        access.info(
+            '%s - "%s %s HTTP/1.1" %d', request.remote, request.method, request.path, status
+        )
+
+
+class _Endpoints:
+    def __init__(self, served: Engine) -> None:
+        self._engine = served
+        self._options = served.options
+        self._injector = served.injector
+        self._ids = 0
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response(status=await self._engine.health())
+
+    async def ready(self, _: web.Request) -> web.Response:
+        return web.Response(status=200 if self._engine.status is Status.UP else 503)
+
+    async def server_info(self, _: web.Request) -> web.Response:
+        state = {"status": self._engine.status.value, "num_running_reqs": self._engine.running}
+        info = dataclasses.asdict(self._options)
+        return web.json_response({**info, "version": VERSION, "internal_states": [state]})
+
+    async def model_info(self, _: web.Request) -> web.Response:
+        paths = {"model_path": self._options.model_path}
+        paths["tokenizer_path"] = self._options.tokenizer_path
+        return web.json_response({**paths, "is_generation": True, "weight_version": "default"})
+
+    async def models(self, _: web.Request) -> web.Response:
+        name = self._options.served_model_name
+        card = {"id": name, "object": "model", "owned_by": "sglang", "root": name}
+        return web.json_response({"object": "list", "data": [card]})
+
+    async def loads(self, _: web.Request) -> web.Response:
+        load = {"num_reqs": self._engine.running, "num_waiting_reqs": 0, "num_tokens": 0}
+        return web.json_response(
+            [{"dp_rank": rank, **load} for rank in range(self._options.dp_size)]
+        )
+
+    async def flush_cache(self, _: web.Request) -> web.Response:
+        if self._engine.running:
+            return web.Response(status=400, text="Flush cache failed: requests are running.\n")
+        return web.Response(text="Cache flushed.\n")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        label = f'{{model_name="{self._options.served_model_name}"}}'
+        rows = (
+            ("prompt_tokens_total", "counter", self._engine.prompt_tokens),
+            ("generation_tokens_total", "counter", self._engine.generation_tokens),
+            ("num_running_reqs", "gauge", self._engine.running),
+        )
+        lines = (f"# TYPE sglang:{n} {kind}\nsglang:{n}{label} {v}.0\n" for n, kind, v in rows)
+        return web.Response(text="".join(lines))
+
+    async def show_knobs(self, _: web.Request) -> web.Response:
+        return web.json_response(knobs.as_json(self._injector.knobs))
+
+    async def change_knobs(self, request: web.Request) -> web.Response:
+        try:
+            self._injector.change(await request.json())
+        except (knobs.BadKnob, json.JSONDecodeError) as error:
+            return _refusal(400, str(error))
+        return await self.show_knobs(request)
+
+    def generating(self, api: Api) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if self._engine.status is Status.STOPPING:
+                return _refusal(503, "The server is shutting down.")
+            if (status := self._injector.take_error()) is not None:
+                return _refusal(status, "Injected error.")
+            try:
+                return await self._generate(request, self._job(api, await request.json()))
+            except (BadRequest, json.JSONDecodeError) as error:
+                return _refusal(400, str(error))
+            except KvTransferFailed as error:
+                log.error("%s", error)
+                return _refusal(500, str(error))
+
+        return handle
+
+    def _job(self, api: Api, body: object) -> Job:
+        job = answers.read(api, body)
+        if self._options.disaggregation_mode != "null" and not job.bootstraps:
+            raise BadRequest("a disaggregated worker needs requests with a bootstrap room id")
+        if self._options.disaggregation_mode == "prefill":  # the rest is the decode's
+            return dataclasses.replace(job, tokens=1)
+        return job
+
+    async def _generate(self, request: web.Request, job: Job) -> web.StreamResponse:
+        self._ids += 1
+        head = {"id": f"{os.getpid():x}-{self._ids:x}", "created": int(time.time())}
+        head["model"] = self._options.served_model_name
+        async with aclosing(self._engine.tokens(job)) as positions:
+            if job.stream:
+                return await _stream(request, job, head, positions)
+            async for _ in positions:
+                pass
+        return web.json_response(answers.whole(job, head))
+
+
+async def _stream(
+    request: web.Request, job: Job, head: Json, positions: AsyncIterator[int]
+) -> web.StreamResponse:
+    """The status goes out with the first token, so that a failed transfer can still be a 500."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    try:
+        async for position in positions:
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(b"".join(answers.step(job, head, position)))
+        await response.write(b"".join(answers.tail(job, head)))
+    except ConnectionResetError:
+        log.info("The client of %s went away", head["id"])
+    return response
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response(answers.error(status, message), status=status)
+
+
+def _layout(options: Options) -> Json:
+    """What a decode needs to know of a prefill before it connects to its ranks."""
+    dp = options.dp_size if options.enable_dp_attention else 1
+    return {
+        "attn_tp_size": options.tp_size // dp,
+        "attn_cp_size": 1,
+        "dp_size": options.dp_size,
+        "pp_size": options.pp_size,
+        "page_size": options.page_size,
+        "kv_cache_dtype": options.kv_cache_dtype,
+        "follow_bootstrap_room": True,
+    }

@@ -1,0 +1,124 @@
+"""Reads and prepares what all agents of a run share: the run directory, the plan, the token."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from pdsup.errors import SupervisorError
+from pdsup.files import _create_once, write_atomically
+from pdsup.node import origin as origins
+from pdsup.node import tokens
+from pdsup.node.origin import Origin
+
+PLAN_FILE = "plan.yaml"
+VIEW_FILE = "view-token"
+TOKEN_BYTES = 32
+
+
+def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
+    """``runs/NAME-JOBID`` under the working directory; without a Slurm job ``runs/NAME-local``."""
+    return Path("runs") / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
+
+
+def prepare(
+    run_dir: Path, text: bytes, origin: Origin | None = None, *, resumed: bool = False
+) -> str:
+    """Makes the run directory with the plan's bytes in ``plan.yaml``; returns the run's token.
+
+    Every agent of a run calls it, in any order and at once. A different plan that lies there is
+    kept beside the new one, never lost; in a run that is ``resumed`` it stays, since somebody has
+    edited it meanwhile. ``origin``: what a reload reads again; without one, the plan itself. Raises
+    SupervisorError when the directory can't be used.
+    """
+    try:
+        for name in ("logs", "events", "nginx"):
+            (run_dir / name).mkdir(parents=True, exist_ok=True)
+        if not (resumed and (run_dir / PLAN_FILE).exists()):
+            _place_plan(run_dir, text)
+        if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
+            write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
+        token = _token(run_dir)
+        write_atomically(run_dir / VIEW_FILE, tokens.view_token(token).encode(), 0o600)
+        return token
+    except OSError as error:
+        raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
+
+
+def origin_of(run_dir: Path) -> Origin:
+    """What the plan of a run was made of: its own plan file where nothing else is known."""
+    with contextlib.suppress(OSError):
+        if found := origins.read((run_dir / origins.FILE).read_bytes()):
+            return found
+    return Origin(file=str(run_dir / PLAN_FILE))
+
+
+def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
+    """Makes another plan that of the run, also for agents that are still to hear of it.
+
+    The one that lies there is kept beside it. Raises SupervisorError when it can't be written.
+    """
+    try:
+        _set_aside(run_dir, text)
+        write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
+        _place_plan(run_dir, text)
+    except OSError as error:
+        raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None
+
+
+def plan_digest(run_dir: Path) -> str:
+    """Of the plan that lies in a run directory; "" without one."""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256((run_dir / PLAN_FILE).read_bytes()).hexdigest()
+    return ""
+
+
+def put_back(run_dir: Path, digest: str) -> None:
+    """Makes the plan with this digest that of the run again, if it was kept beside another one.
+
+    Raises SupervisorError when it can't be written.
+    """
+    kept, origin = _beside(run_dir, digest)
+    with contextlib.suppress(OSError):
+        text = kept.read_bytes()
+        if hashlib.sha256(text).hexdigest() == digest:
+            found = origins.read(origin.read_bytes()) if origin.exists() else None
+            replace_plan(run_dir, text, found or Origin(file=str(run_dir / PLAN_FILE)))
+
+
+def _place_plan(run_dir: Path, text: bytes) -> None:
+    _set_aside(run_dir, text)
+    plan = run_dir / PLAN_FILE
+    if not (plan.exists() and plan.read_bytes() == text):
+        write_atomically(plan, text, 0o644)
+
+
+def _set_aside(run_dir: Path, text: bytes) -> None:
+    """Keeps the plan that lies there, if it is not the one with ``text``, and what it was made of.
+
+    Named for what is in it, so that many agents that do this at once do the same.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        old = (run_dir / PLAN_FILE).read_bytes()
+        if old != text:
+            plan, origin = _beside(run_dir, hashlib.sha256(old).hexdigest())
+            write_atomically(plan, old, 0o644)
+            write_atomically(origin, (run_dir / origins.FILE).read_bytes(), 0o644)
+
+
+def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
+    return run_dir / f"plan.{digest[:10]}.yaml", run_dir / f"origin.{digest[:10]}.json"
+
+
+def _token(run_dir: Path) -> str:
+    path = run_dir / "token"
+    if not path.exists():
+        _create_once(path, secrets.token_hex(TOKEN_BYTES).encode())
+    token = path.read_text(errors="replace").strip()
+    # An empty or short token would mean "no authentication" without anyone noticing.
+    if len(token) < TOKEN_BYTES:
+        raise SupervisorError(f"cannot use token {path}: it is too short; delete it to make one")
+    return token

@@ -1,0 +1,122 @@
+"""The node-local directory of an agent: claimed, locked, released, and who else is there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pdsup.errors import SupervisorError
+from pdsup.node import paths
+
+LOCK = "lock"
+# Each one more means that yet another agent ended in the moment in which this one began.
+CLAIM_ATTEMPTS = 20
+
+
+def state_root(environ: Mapping[str, str]) -> Path:
+    """The directory for everything node-local of this user: the first whose parent exists."""
+    roots = paths.state_roots(environ, tempfile.gettempdir(), os.geteuid())
+    return next((Path(root) for root in roots if Path(root).parent.is_dir()), Path(roots[-1]))
+
+
+def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
+    """Makes the node-local directory and locks it for one agent; the lock ends with the process.
+
+    Raises SupervisorError when another agent, which is named, holds it, or the path can't be used.
+    """
+    if len(os.fsencode(state_dir / paths.SOCKET)) > paths.SOCKET_PATH_LIMIT:
+        raise SupervisorError(
+            f"cannot make a control socket in {state_dir}: the path is too long for the kernel; "
+            "set XDG_RUNTIME_DIR to a shorter one"
+        )
+    try:
+        for _ in range(CLAIM_ATTEMPTS):
+            lock = _claim(root, state_dir, run_dir)
+            if lock is not None:
+                return lock
+    except OSError as error:
+        raise SupervisorError(f"cannot use {state_dir}: {error.strerror}") from None
+    raise SupervisorError(f"cannot use {state_dir}: it vanishes again and again")
+
+
+def run_dir_of(state_dir: Path) -> Path:
+    """The run directory of an agent, by its node-local one; raises OSError when that is gone."""
+    return (state_dir.parent / paths.RUN_LINK).readlink()
+
+
+def release(state_dir: Path, lock: int) -> None:
+    """Removes the node-local directory, and the cluster's when this was its last node."""
+    shutil.rmtree(state_dir, ignore_errors=True)
+    remove_cluster(state_dir.parent)
+    os.close(lock)
+
+
+def _claim(root: Path, state_dir: Path, run_dir: Path) -> int | None:
+    """The lock; None when an agent that ended meanwhile removed what was made or found here."""
+    try:
+        for directory in (root, state_dir.parent, state_dir):
+            _private_dir(directory)
+        with contextlib.suppress(FileExistsError):
+            (state_dir.parent / paths.RUN_LINK).symlink_to(run_dir)
+        lock = _lock(state_dir)
+    except FileNotFoundError:
+        return None
+    if _is_same_file(state_dir / LOCK, lock):
+        return lock
+    os.close(lock)
+    return None
+
+
+def remove_cluster(directory: Path) -> None:
+    """Removes the directory unless another node's is in it, also one made at this moment."""
+    link = directory / paths.RUN_LINK
+    with contextlib.suppress(OSError):
+        if {entry.name for entry in directory.iterdir()} - {paths.RUN_LINK}:
+            return
+        run_dir = link.readlink()
+        link.unlink()
+        try:
+            directory.rmdir()
+        except OSError:
+            link.symlink_to(run_dir)
+
+
+def _private_dir(path: Path) -> None:
+    """The temporary directory is open to all: another user may have put something there first."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700, parents=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise SupervisorError(f"cannot use {path}: it is no directory")
+    if found.st_uid != os.geteuid():
+        raise SupervisorError(f"cannot use {path}: it belongs to another user")
+    if found.st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def _lock(directory: Path) -> int:
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(descriptor, 20).decode().strip() or "unknown yet"
+        os.close(descriptor)
+        raise SupervisorError(
+            f"cannot start an agent for {directory.name}: one runs already, pid {pid}"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def _is_same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

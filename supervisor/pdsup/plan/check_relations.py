@@ -1,0 +1,232 @@
+"""What units of a plan have to do with one another: names, places, gates, gangs, routers.
+
+Holds for every plan, compiled or written by hand. Each value alone has been checked before
+(``plan/check_values.py``). Pure.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from pdsup.errors import Problem
+from pdsup.plan import check_values, sglang_ports
+from pdsup.plan.model import Plan, PlanUnit
+
+AGENT = "the agent"
+
+
+def check(plan: Plan) -> tuple[Problem, ...]:
+    """Every reason why the plan can't work, each with the path of what causes it."""
+    graph = _Graph(plan)
+    return (
+        *check_part(plan),
+        *graph.empty(),
+        *graph.places(),
+        *graph.needs(),
+        *graph.gangs(),
+        *graph.upstreams(),
+        *graph.routes(),
+    )
+
+
+def check_part(plan: Plan) -> tuple[Problem, ...]:
+    """The reasons that hold however many units are added to the plan."""
+    graph = _Graph(plan)
+    return (*check_values.check(plan), *graph.names(), *graph.listeners(), *graph.gpus())
+
+
+class _Graph:
+    """A plan with the indices that several checks use."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._units = tuple((f"units.{i}", unit) for i, unit in enumerate(plan.units))
+        self._by_name = {unit.name: unit for unit in plan.units}
+
+    def empty(self) -> Iterator[Problem]:
+        """There is something to run, and somewhere to run it."""
+        for key in ("nodes", "units"):
+            if not getattr(self._plan, key):
+                yield Problem(key, "is empty")
+
+    def names(self) -> Iterator[Problem]:
+        """Nodes, addresses, units and log files have each a name of their own."""
+        for key in ("name", "address"):
+            values = {f"nodes.{i}.{key}": getattr(n, key) for i, n in enumerate(self._plan.nodes)}
+            yield from _repeated(values, f"another node has the {key} {{value!r}} too")
+        names = {f"{at}.name": unit.name for at, unit in self._units}
+        yield from _repeated(names, "another unit is called {value!r} too")
+        files = {
+            f"{at}.log.file" if unit.log.file else f"{at}.name": unit.log_file
+            for at, unit in self._units
+        }
+        yield from _repeated(files, "another unit writes to {value!r} too")
+        rotated = {unit.log_file for _, unit in self._units if unit.log.max_bytes is not None}
+        for at, file in files.items():
+            whole, _, age = file.rpartition(".")
+            if whole in rotated and age.isdigit():
+                yield Problem(at, f"{file!r} is where an earlier part of {whole!r} goes")
+
+    def places(self) -> Iterator[Problem]:
+        """Every unit is on a node of the plan."""
+        for at, unit in self._units:
+            if unit.node not in self._plan.address:
+                yield Problem(f"{at}.node", f"the plan has no node {unit.node!r}")
+
+    def listeners(self) -> Iterator[Problem]:
+        """No port of a node has two listeners; SGLang's unspoken ones count."""
+        taken = {(node.name, self._plan.control_port): AGENT for node in self._plan.nodes}
+        for at, unit in self._units:
+            for purpose, port in _ports(unit):
+                place = (unit.node, port)
+                if place in taken:
+                    message = f"port {port} on {unit.node} belongs to {taken[place]} already"
+                    yield Problem(f"{at}.ports.{purpose}", message)
+                else:
+                    taken[place] = f"{unit.name} ({purpose})"
+
+    def gpus(self) -> Iterator[Problem]:
+        """No GPU of a node has two users."""
+        taken: dict[tuple[str, int], str] = {}
+        for at, unit in self._units:
+            for gpu in unit.gpus:
+                holder = taken.setdefault((unit.node, gpu), unit.name)
+                if holder != unit.name:
+                    message = f"GPU {gpu} of {unit.node} belongs to {holder} already"
+                    yield Problem(f"{at}.gpus", message)
+                    break
+
+    def needs(self) -> Iterator[Problem]:
+        """Gates name units and ports that exist, and none waits for itself."""
+        edges: dict[str, tuple[str, ...]] = {}
+        for at, unit in self._units:
+            # nginx waits for nobody, but it stops before its routers: the same order backwards.
+            upstreams = unit.nginx.upstreams if unit.nginx else ()
+            edges[unit.name] = (*(need.unit for need in unit.needs.units), *upstreams)
+            for index, need in enumerate(unit.needs.units):
+                target = self._by_name.get(need.unit)
+                path = f"{at}.needs.units.{index}"
+                if target is None:
+                    yield Problem(f"{path}.unit", f"the plan has no unit {need.unit!r}")
+                    continue
+                for port in need.ports:
+                    if port not in target.ports:
+                        yield Problem(f"{path}.ports", f"{need.unit} has no port {port!r}")
+            yield from self._enough(at, unit)
+        try:
+            graphlib.TopologicalSorter(edges).prepare()
+        except graphlib.CycleError as error:
+            circle = list(reversed(error.args[1][1:]))
+            at, first = next((at, unit.name) for at, unit in self._units if unit.name in circle)
+            start = circle.index(first)
+            shown = " -> ".join((*circle[start:], *circle[:start], first))
+            yield Problem(f"{at}.needs", f"waits for itself: {shown}")
+
+    def _enough(self, at: str, unit: PlanUnit) -> Iterator[Problem]:
+        """What is enough of a role can be reached, and leaves none out."""
+        needed = [self._by_name[n.unit] for n in unit.needs.units if n.unit in self._by_name]
+        there = Counter(target.role for target in needed if target.role)
+        for key in ("first_at_least", "later_at_least"):
+            for role, least in getattr(unit.needs, key).items():
+                if not 1 <= least <= there[role]:
+                    message = f"must be 1 to {there[role]}, not {least}"
+                    none = f"{unit.name} needs no worker of role {role!r}"
+                    problem = message if role in there else none
+                    yield Problem(f"{at}.needs.{key}.{role}", problem)
+
+    def gangs(self) -> Iterator[Problem]:
+        """A gang has ranks 0, 1, 2 ... of one role, each on another node."""
+        members: dict[str, list[tuple[str, PlanUnit]]] = defaultdict(list)
+        for at, unit in self._units:
+            if unit.gang is not None:
+                members[unit.gang].append((at, unit))
+            elif unit.rank:
+                yield Problem(f"{at}.rank", f"is {unit.rank}, but the unit belongs to no gang")
+        for gang, pairs in members.items():
+            ranks = sorted(-1 if unit.rank is None else unit.rank for _, unit in pairs)
+            if ranks != list(range(len(ranks))):
+                yield Problem(f"{pairs[0][0]}.gang", f"{gang} has the ranks {ranks}, not 0, 1 ...")
+            if len({unit.role for _, unit in pairs}) > 1:
+                yield Problem(f"{pairs[0][0]}.gang", f"{gang} has members of several roles")
+            yield from _repeated(
+                {f"{at}.node": unit.node for at, unit in pairs},
+                f"another rank of {gang} is on {{value!r}} too",
+            )
+
+    def upstreams(self) -> Iterator[Problem]:
+        """Nginx balances over routers of the plan."""
+        for at, unit in self._units:
+            for index, name in enumerate(unit.nginx.upstreams if unit.nginx else ()):
+                router = self._by_name.get(name)
+                if router is None or router.kind != "router" or "http" not in router.ports:
+                    path = f"{at}.nginx.upstreams.{index}"
+                    yield Problem(path, f"the plan has no router {name!r} with a port 'http'")
+
+    def routes(self) -> Iterator[Problem]:
+        """Routers name leaders of the right role, with the bootstrap port these listen on."""
+        for at, unit in self._units:
+            if unit.kind == "router":
+                for role, url, bootstrap in _routes(unit.command):
+                    if reason := self._wrong_route(role, url, bootstrap):
+                        yield Problem(f"{at}.command", reason)
+
+    def _wrong_route(self, role: str, url: str, bootstrap: str | None) -> str | None:
+        host, _, port = url.partition("://")[2].rstrip("/").rpartition(":")
+        if host not in self._addresses:
+            return None  # a worker outside of this plan
+        worker = self._leaders.get((host, port))
+        if worker is None:
+            return f"{url} is no worker of rank 0 in this plan"
+        if worker.role != role:
+            return f"{url} is {worker.name}, a {worker.role} worker, not {role}"
+        if role == "prefill" and bootstrap != str(worker.ports.get("bootstrap")):
+            own = worker.ports.get("bootstrap")
+            return f"{worker.name} has bootstrap port {own}, the router is told {bootstrap}"
+        return None
+
+    @cached_property
+    def _addresses(self) -> frozenset[str]:
+        return frozenset(self._plan.address.values())
+
+    @cached_property
+    def _leaders(self) -> Mapping[tuple[str, str], PlanUnit]:
+        address = self._plan.address
+        return {
+            (address[unit.node], str(unit.ports["http"])): unit
+            for unit in self._plan.units
+            if unit.kind == "worker" and not unit.rank and "http" in unit.ports
+            if unit.node in address
+        }
+
+
+def _repeated(values: Mapping[str, str], message: str) -> Iterator[Problem]:
+    counts = Counter(values.values())
+    seen: set[str] = set()
+    for path, value in values.items():
+        if counts[value] > 1 and value in seen:
+            yield Problem(path, message.format(value=value))
+        seen.add(value)
+
+
+def _ports(unit: PlanUnit) -> Iterable[tuple[str, int]]:
+    yield from unit.ports.items()
+    if unit.kind == "worker":
+        for port in sglang_ports.derived_ports(unit.command):
+            yield f"attention-{port}", port
+
+
+def _routes(command: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Role, URL and bootstrap port of each worker that a router's command names."""
+    for index, word in enumerate(command):
+        following = command[index + 1 : index + 3]
+        if word in ("--prefill", "--decode") and following:
+            bootstrap = following[1] if len(following) > 1 else None
+            yield word[2:], following[0], bootstrap
+        elif word == "--worker-urls":
+            for url in command[index + 1 :]:
+                if url.startswith("--"):
+                    break
+                yield "agg", url, None

@@ -1,0 +1,152 @@
+"""What each value of a plan may be, looked at alone: names, numbers, commands, files.
+
+Types are right already (``plan/recipe/schema.py``); how units depend on one another is
+``plan/check_relations.py``'s business. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from pdsup.errors import Problem
+from pdsup.plan import check_probes, hooks
+from pdsup.plan.check_numbers import positive
+from pdsup.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
+
+# Names become file names, words of commands and parts of URLs.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:-]*")
+# The length is YAML's: a longer key can't be written on one line.
+VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
+# What commands that take units read as something else.
+RESERVED = frozenset({"all"})
+SIGNALS = frozenset({"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM"})
+# A rotation takes a moment: it must not come with every line, nor rename too many files.
+LEAST_LOG = 1 << 16
+MOST_LOGS = 1000
+_SIZE = re.compile(r"[0-9]+[kKmMgG]?")
+_TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+# Inside quotes nginx gives a meaning to three characters.
+_PREFIX = re.compile(r'/[^"\\$\0-\x1f\x7f]*')
+
+
+def check(plan: Plan) -> Iterator[Problem]:
+    """Every value that can't be used."""
+    if not NAME.fullmatch(plan.name):
+        yield Problem("name", _bad_name(plan.name))
+    yield from _port("control_port", plan.control_port)
+    for index, node in enumerate(plan.nodes):
+        if not NAME.fullmatch(node.name):
+            yield Problem(f"nodes.{index}.name", _bad_name(node.name))
+        if not ADDRESS.fullmatch(node.address):
+            message = f"{node.address!r} is neither a host name nor an IP address"
+            yield Problem(f"nodes.{index}.address", message)
+    yield from hooks.check(plan.hooks)
+    for index, unit in enumerate(plan.units):
+        yield from _unit(f"units.{index}", unit)
+
+
+def _bad_name(name: str) -> str:
+    return f"{name[:40]!r} may hold only letters, digits, '.', '_' and '-'"
+
+
+def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    if not NAME.fullmatch(unit.name) or unit.name in RESERVED:
+        reserved = f"{unit.name!r} means every unit; choose another name"
+        yield Problem(f"{at}.name", reserved if unit.name in RESERVED else _bad_name(unit.name))
+    yield from _command(at, unit)
+    for purpose, port in unit.ports.items():
+        if not NAME.fullmatch(purpose):
+            yield Problem(f"{at}.ports.{purpose}", _bad_name(purpose))
+        yield from _port(f"{at}.ports.{purpose}", port)
+    if len(set(unit.gpus)) < len(unit.gpus) or min(unit.gpus, default=0) < 0:
+        yield Problem(f"{at}.gpus", "must be different numbers from 0 on")
+    if unit.kind == "worker" and (unit.role is None or unit.rank is None):
+        yield Problem(at, "a worker needs a role and a rank (0 unless it spans nodes)")
+    yield from check_probes.check(f"{at}.probes", unit)
+    yield from _restart(f"{at}.restart", unit.restart)
+    yield from _stop(f"{at}.stop", unit.stop)
+    yield from _log(f"{at}.log", unit.log)
+    yield from _nginx(at, unit)
+
+
+def _command(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    if not unit.command or not unit.command[0]:
+        yield Problem(f"{at}.command", "is empty")
+    if any("\0" in word for word in unit.command):
+        yield Problem(f"{at}.command", "holds a NUL character")
+    for name, value in unit.env.items():
+        if not VARIABLE.fullmatch(name) or "\0" in value:
+            yield Problem(f"{at}.env.{name}", "can't be an environment variable")
+
+
+def _port(at: str, port: int) -> Iterator[Problem]:
+    if not 1 <= port <= 65535:
+        yield Problem(at, f"must be 1 to 65535, not {port}")
+
+
+def _restart(at: str, restart: Restart) -> Iterator[Problem]:
+    yield from positive(
+        at,
+        zero=True,
+        first_delay_s=restart.first_delay_s,
+        delay_s=restart.delay_s,
+        limit_s=restart.limit_s,
+        jitter=restart.jitter,
+        window_s=restart.window_s,
+        forgive_after_s=restart.forgive_after_s,
+    )
+    if not 1 <= restart.factor < math.inf:
+        yield Problem(f"{at}.factor", f"must be at least 1, not {restart.factor}")
+    if restart.max_failures < 0:
+        yield Problem(f"{at}.max_failures", f"must not be below 0, not {restart.max_failures}")
+    elif (least := restart.max_failures * restart.limit_s) > restart.window_s:
+        message = f"is shorter than max_failures waits of limit_s, {least:g} s"
+        yield Problem(f"{at}.window_s", f"{message}: so many would never be counted together")
+    for index, name in enumerate(restart.fatal_signals):
+        if not re.fullmatch(r"SIG[A-Z0-9]+", name):
+            yield Problem(f"{at}.fatal_signals.{index}", f"{name!r} is no signal such as SIGILL")
+
+
+def _stop(at: str, stop: Stop) -> Iterator[Problem]:
+    if stop.signal not in SIGNALS:
+        yield Problem(f"{at}.signal", f"{stop.signal!r} is none of {', '.join(sorted(SIGNALS))}")
+    yield from positive(
+        at, zero=True, timeout_s=stop.timeout_s, drain_timeout_s=stop.drain_timeout_s
+    )
+
+
+def _log(at: str, log: Log) -> Iterator[Problem]:
+    if log.file is not None and not all(NAME.fullmatch(part) for part in log.file.split("/")):
+        yield Problem(f"{at}.file", f"{log.file[:60]!r} is no plain path inside the log directory")
+    if log.max_bytes is not None and log.max_bytes < LEAST_LOG:
+        yield Problem(f"{at}.max_bytes", f"must be at least {LEAST_LOG}, not {log.max_bytes}")
+    if not 1 <= log.keep <= MOST_LOGS:
+        yield Problem(f"{at}.keep", f"must be 1 to {MOST_LOGS}, not {log.keep}")
+    for name in ("max_bytes", "timestamps"):
+        if getattr(log, name) and log.mode != "pipe":
+            yield Problem(f"{at}.{name}", "needs mode: pipe")
+
+
+def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
+    nginx: Nginx | None = unit.nginx
+    if (nginx is not None) != (unit.kind == "nginx"):
+        yield Problem(f"{at}.nginx", "goes with kind: nginx, and kind: nginx with it")
+    if nginx is None:
+        return
+    for name in {"http", "status"} - unit.ports.keys():
+        yield Problem(f"{at}.ports", f"nginx needs a port {name!r}")
+    if not _TIME.fullmatch(nginx.keepalive_timeout):
+        yield Problem(f"{at}.nginx.keepalive_timeout", "must be a time like 600s")
+    if not _TIME.fullmatch(nginx.stream_timeout):
+        yield Problem(f"{at}.nginx.stream_timeout", "must be a time like 24h")
+    if not _SIZE.fullmatch(nginx.client_max_body_size):
+        yield Problem(f"{at}.nginx.client_max_body_size", "must be a size like 45m")
+    if not _HEADER.fullmatch(nginx.session_affinity_header):
+        yield Problem(f"{at}.nginx.session_affinity_header", "must be a name like X-Session-ID")
+    if nginx.prefix is not None and not _PREFIX.fullmatch(nginx.prefix):
+        message = 'must be an absolute path without ", \\, $ and control characters'
+        yield Problem(f"{at}.nginx.prefix", message)

@@ -1,0 +1,78 @@
+"""At which of its addresses a node is reached.
+
+Every agent that compiles a recipe must find the same address for each node, and a node knows only
+its own interfaces: so the choice is made among the addresses that names resolve to, which is the
+same everywhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pdsup.errors import Problem, SupervisorError
+from pdsup.plan.check_values import NAME
+from pdsup.plan.model import Node
+from pdsup.plan.recipe.tables import Network
+
+AT = "network"
+ANY = "0.0.0.0/0"
+
+
+def problems(network: Network | None) -> tuple[Problem, ...]:
+    """What is wrong with the table."""
+    if network is None:
+        return ()
+    if (network.interface is None) == (network.subnet is None):
+        return (Problem(AT, "takes one of interface and subnet"),)
+    if network.interface is not None and not NAME.fullmatch(network.interface):
+        return (Problem(f"{AT}.interface", f"{network.interface!r} is no interface, like ib0"),)
+    try:
+        ipaddress.IPv4Network(network.subnet or ANY)
+    except ValueError as error:
+        return (Problem(f"{AT}.subnet", f"must be like 10.1.0.0/16: {error}"),)
+    return ()
+
+
+def name_of(node: str, network: Network) -> str:
+    """The name to look up for a node."""
+    return f"{node}-{network.interface}" if network.interface else node
+
+
+def choose(found: Sequence[str], network: Network) -> str | None:
+    """The one of a name's IP addresses that is meant: the lowest, if several are."""
+    within = ipaddress.IPv4Network(network.subnet or ANY)
+    meant = [address for text in found if (address := ipaddress.IPv4Address(text)) in within]
+    return str(min(meant, key=int)) if meant else None
+
+
+def addressed(nodes: tuple[Node, ...], network: Network) -> tuple[Node, ...]:
+    """``nodes`` with the addresses that ``network`` means; one given already is left.
+
+    Raises SupervisorError, naming the node and what its name stands for, when there is none.
+    """
+    return tuple(
+        replace(node, address=_address(node.name, network)) if node.address == node.name else node
+        for node in nodes
+    )
+
+
+def _address(node: str, network: Network) -> str:
+    import socket  # late: most recipes look up no names
+
+    name = name_of(node, network)
+    try:
+        answers = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise SupervisorError(
+            f"cannot find the address of {node}: {name}: {error.strerror}"
+        ) from None
+    found = sorted({str(answer[4][0]) for answer in answers})
+    address = choose(found, network)
+    if address is None:
+        raise SupervisorError(
+            f"cannot find an address of {node} in {network.subnet}: its name stands for "
+            + ", ".join(found)
+        )
+    return address

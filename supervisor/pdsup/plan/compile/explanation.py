@@ -1,0 +1,260 @@
+"""What a plan means, as values: alike nodes together, what waits for what, what is doubtful.
+
+``cli/screens/plan.py`` makes text of it, and the command line JSON. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import hostlist
+
+from pdsup.plan import hooks, sglang_ports
+from pdsup.plan.model import (
+    Bind,
+    HookEvent,
+    Kind,
+    Log,
+    Need,
+    Node,
+    Plan,
+    PlanUnit,
+    Probes,
+    Restart,
+    Role,
+    Stop,
+)
+from pdsup.plan.recipe.unused import Notes, Unused
+
+# Where Linux takes the ports of outgoing connections from, unless told otherwise
+# (net.ipv4.ip_local_port_range).
+EPHEMERAL = range(32768, 61000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitGroup:
+    """Units that differ in nothing but their name, their rank and whom they meet.
+
+    ``command``, ``env`` and ``log`` are those of the first; ``env_varies`` names the variables
+    whose values differ. ``listens`` are ports that no flag of the command tells.
+    """
+
+    units: str
+    kind: Kind
+    role: Role | None
+    gang: bool
+    gpus: tuple[int, ...]
+    ports: dict[str, int]
+    listens: tuple[int, ...]
+    command: tuple[str, ...]
+    env: dict[str, str]
+    env_varies: tuple[str, ...]
+    waits_for: tuple[Need, ...]
+    later: str
+    first_at_least: dict[str, int]
+    later_at_least: dict[str, int]
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroup:
+    """``count`` nodes on which the same runs, in the order of their names' lists."""
+
+    nodes: str
+    addresses: str
+    count: int
+    units: tuple[UnitGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Care:
+    """How units are watched, started again and stopped."""
+
+    units: str
+    probes: Probes
+    restart: Restart
+    stop: Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routers:
+    """How many there are; ``additional`` and ``stated`` as in the notes."""
+
+    count: int
+    nodes: str
+    step: int | None
+    additional: int | None
+    stated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What somebody is told of, and by which way, without secrets."""
+
+    events: tuple[HookEvent, ...]
+    way: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """All there is to say about a plan. Names of several nodes or units are host lists."""
+
+    name: str
+    front: str | None
+    bind: Bind
+    control_port: int
+    nodes: int
+    units: int
+    groups: tuple[NodeGroup, ...]
+    care: tuple[Care, ...]
+    routers: Routers
+    hooks: tuple[Told, ...]
+    unused: tuple[Unused, ...]
+    warnings: tuple[str, ...]
+
+
+def explanation(plan: Plan, notes: Notes) -> Explanation:
+    """Explains a plan without problems."""
+    return Explanation(
+        name=plan.name,
+        front=plan.front(),
+        bind=plan.bind,
+        control_port=plan.control_port,
+        nodes=len(plan.nodes),
+        units=len(plan.units),
+        groups=tuple(_groups(plan)),
+        care=tuple(_care(plan)),
+        routers=_routers(plan, notes),
+        hooks=tuple(
+            Told(events=hook.events, way=hooks.shown(hook), timeout_s=hook.timeout_s)
+            for hook in plan.hooks
+        ),
+        unused=notes.unused,
+        warnings=tuple(_warnings(plan)),
+    )
+
+
+def names(found: Iterable[str]) -> str:
+    """Names as one host list: ``prefill-[0-3]``."""
+    listed: str = hostlist.collect_hostlist(list(found))
+    return listed
+
+
+def _groups(plan: Plan) -> Iterator[NodeGroup]:
+    on_node: dict[str, list[PlanUnit]] = {node.name: [] for node in plan.nodes}
+    for unit in plan.units:
+        on_node[unit.node].append(unit)
+    alike: defaultdict[tuple[str, ...], list[Node]] = defaultdict(list)
+    for node in plan.nodes:
+        alike[tuple(_shape(unit, node) for unit in on_node[node.name])].append(node)
+    for nodes in alike.values():
+        columns = zip(*(on_node[node.name] for node in nodes), strict=True)
+        yield NodeGroup(
+            nodes=names(node.name for node in nodes),
+            addresses=names(node.address for node in nodes),
+            count=len(nodes),
+            units=tuple(map(_unit_group, columns)),
+        )
+
+
+def _shape(unit: PlanUnit, node: Node) -> str:
+    """Equal for units that run the same, each on its node."""
+    return repr(
+        replace(
+            unit,
+            name="",
+            node="",
+            gang=unit.gang and "some",
+            rank=unit.rank and 1,
+            command=tuple(_masked(unit.command, node.address)),
+            env=dict.fromkeys(unit.env, ""),
+            log=Log(),
+        )
+    )
+
+
+def _masked(command: Iterable[str], address: str) -> Iterator[str]:
+    """Without what is each rank's own: its number, where its gang meets, its node's address."""
+    before = ""
+    for word in command:
+        own = word == address or before in ("--node-rank", "--dist-init-addr")
+        yield "" if own else word
+        before = word
+
+
+def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
+    first = units[0]
+    return UnitGroup(
+        units=names(unit.name for unit in units),
+        kind=first.kind,
+        role=first.role,
+        gang=first.gang is not None,
+        gpus=first.gpus,
+        ports=first.ports,
+        listens=_unspoken(first),
+        command=first.command,
+        env=first.env,
+        env_varies=tuple(
+            name for name in first.env if any(unit.env[name] != first.env[name] for unit in units)
+        ),
+        waits_for=first.needs.units,
+        later=first.needs.later,
+        first_at_least=first.needs.first_at_least,
+        later_at_least=first.needs.later_at_least,
+        log=first.log_file,
+    )
+
+
+def _unspoken(unit: PlanUnit) -> tuple[int, ...]:
+    return sglang_ports.derived_ports(unit.command) if unit.kind == "worker" else ()
+
+
+def _care(plan: Plan) -> Iterator[Care]:
+    alike: defaultdict[str, list[PlanUnit]] = defaultdict(list)
+    for unit in plan.units:
+        alike[repr((unit.probes, unit.restart, unit.stop))].append(unit)
+    for units in alike.values():
+        yield Care(
+            units=names(unit.name for unit in units),
+            probes=units[0].probes,
+            restart=units[0].restart,
+            stop=units[0].stop,
+        )
+
+
+def _routers(plan: Plan, notes: Notes) -> Routers:
+    nodes = [unit.node for unit in plan.units if unit.kind == "router"]
+    others = len(plan.nodes) - 1
+    step = -(-others // notes.additional) if notes.additional and others else None
+    return Routers(
+        count=len(nodes),
+        nodes=names(nodes),
+        step=step,
+        additional=notes.additional,
+        stated=notes.stated,
+    )
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for unit in plan.units:
+        for port in (*unit.ports.values(), *_unspoken(unit)):
+            if port in EPHEMERAL:
+                found[port].append(unit.name)
+    by_units: defaultdict[str, list[str]] = defaultdict(list)
+    for port, units in found.items():
+        by_units[names(units)].append(str(port))
+    for units_of, ports in by_units.items():
+        yield (
+            f"{units_of}: the kernel gives outgoing connections ports from {EPHEMERAL.start} to"
+            f" {EPHEMERAL.stop - 1}, so {', '.join(ports)} may be taken when it starts"
+        )
+
+
+def as_json(explained: Explanation) -> dict[str, object]:
+    """The same as tables, lists and scalars."""
+    return dataclasses.asdict(explained)

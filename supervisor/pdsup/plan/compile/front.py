@@ -1,0 +1,153 @@
+"""What clients talk to, and a client of our own: the units of routers, nginx and the benchmark.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pdsup.plan import defaults
+from pdsup.plan.compile import placement
+from pdsup.plan.compile.placement import Site
+from pdsup.plan.model import Check, Gauges, Log, Need, Needs, Nginx, PlanUnit, Probe, Probes, Role
+from pdsup.plan.recipe import sglang
+from pdsup.plan.recipe.deployment import Deployment, Front
+
+NGINX_PROBES = Probes(
+    startup=defaults.NGINX_STARTUP,
+    readiness=defaults.NGINX_READINESS,
+    liveness=defaults.NGINX_LIVENESS,
+)
+
+
+def routers(
+    leaders: tuple[PlanUnit, ...], deployment: Deployment, site: Site
+) -> tuple[PlanUnit, ...]:
+    """A router on each node that gets one, over all leaders; none without a front."""
+    front = deployment.front
+    if front is None:
+        return ()
+    index = {node.name: i for i, node in enumerate(site.nodes)}
+    routes = tuple(
+        (
+            unit.role or "agg",
+            f"http://{site.endpoint(index[unit.node], unit.ports['http'])}",
+            unit.ports.get("bootstrap"),
+        )
+        for unit in leaders
+    )
+    targets = sglang.targets(routes)
+    probes = Probes(
+        startup=defaults.ROUTER_STARTUP,
+        readiness=_readiness(routes),
+        liveness=defaults.ROUTER_LIVENESS,
+    )
+    needs = Needs(
+        units=tuple(
+            Need(unit=unit.name, ports=tuple(p for p in ("http", "bootstrap") if p in unit.ports))
+            for unit in leaders
+        ),
+        later="one-per-role",
+        first_at_least=dict(front.start_with),
+        later_at_least=dict(front.restart_with),
+    )
+    alone = front.additional is None
+    port = defaults.FRONT_PORT if alone else defaults.ROUTER_PORT
+    return tuple(
+        PlanUnit(
+            name=f"router-{number}",
+            kind="router",
+            node=site.nodes[node].name,
+            ports={"http": port, "prometheus": int(front.args[sglang.PROMETHEUS_PORT])},
+            command=sglang.router(
+                targets,
+                launcher=front.launcher,
+                host=site.host(node),
+                port=port,
+                args=front.args,
+            ),
+            env=dict(front.env),
+            needs=needs,
+            probes=probes,
+            restart=defaults.FRONT_RESTART,
+            stop=defaults.ROUTER_STOP,
+            log=Log(file=f"{site.nodes[node].name}_router_{number}.out"),
+        )
+        for number, node in enumerate(
+            placement.router_nodes(len(site.nodes), front.additional or 0)
+        )
+    )
+
+
+def _readiness(routes: tuple[tuple[Role, str, int | None], ...]) -> Probe:
+    """A router is of use when it says so and has, of each role, a worker it would ask."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for role, url, _ in routes:
+        groups[role] = (*groups.get(role, ()), url)
+    breakers = Gauges(
+        name=defaults.ROUTER_BREAKER,
+        label="worker",
+        bad=1.0,
+        means="an open breaker",
+        groups=groups,
+        trial=defaults.ROUTER_TRIAL,
+    )
+    check = Check(port="prometheus", path="/metrics", gauges=breakers)
+    asked = defaults.ROUTER_READINESS
+    return replace(asked, checks=(*asked.checks, check))
+
+
+def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:
+    """Nginx on the first node, unless the only router stands in its place."""
+    if front is None or front.additional is None:
+        return ()
+    settings = Nginx(upstreams=tuple(unit.name for unit in routers), **front.nginx)
+    node = site.nodes[0].name
+    # It needs nothing: without a ready router it answers 503, which says more than a refused
+    # connection.
+    return (
+        PlanUnit(
+            name="nginx",
+            kind="nginx",
+            node=node,
+            ports={"http": defaults.FRONT_PORT, "status": defaults.NGINX_STATUS_PORT},
+            command=(
+                *(front.nginx_binary, "-p", f"{settings.prefix or '{state_dir}'}/"),
+                *("-c", "{run_dir}/nginx/nginx.conf"),
+                *("-g", "daemon off;"),
+            ),
+            probes=NGINX_PROBES,
+            restart=defaults.FRONT_RESTART,
+            stop=defaults.NGINX_STOP,
+            log=Log(file=f"{node}_nginx.out"),
+            nginx=settings,
+        ),
+    )
+
+
+def benchmark(
+    units: tuple[PlanUnit, ...], deployment: Deployment, site: Site
+) -> tuple[PlanUnit, ...]:
+    """All units, with the benchmark on the first node if one is wanted.
+
+    It starts when whatever clients meet is ready, and is told where that is.
+    """
+    if not deployment.benchmark:
+        return units
+    met = [unit for unit in units if unit.kind in ("router", "nginx")]
+    met = met or [unit for unit in units if not unit.rank]
+    node, port = met[-1].node, met[-1].ports["http"]
+    index = next(i for i, one in enumerate(site.nodes) if one.name == node)
+    unit = PlanUnit(
+        name="benchmark",
+        kind="benchmark",
+        node=site.nodes[0].name,
+        command=deployment.benchmark,
+        env={"PDSUP_URL": f"http://{site.endpoint(index, port)}"},
+        needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in met)),
+        restart=defaults.BENCHMARK_RESTART,
+        stop=defaults.BENCHMARK_STOP,
+        log=Log(file="benchmark.out"),
+    )
+    return (*units, unit)

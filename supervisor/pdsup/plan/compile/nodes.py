@@ -1,0 +1,76 @@
+"""The nodes a plan is for: named by a host list, by the Slurm job, or invented. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import hostlist
+
+from pdsup.errors import WrongUsage
+from pdsup.plan.check_values import ADDRESS, NAME
+from pdsup.plan.model import Node
+
+
+def invented_nodes(count: int) -> tuple[Node, ...]:
+    """``node0``, ``node1`` ... for a recipe that is looked at without real ones."""
+    return tuple(Node(name=f"node{i}", address=f"node{i}") for i in range(count))
+
+
+def slurm_nodes(environ: Mapping[str, str]) -> tuple[Node, ...] | None:
+    """The nodes of the Slurm job that ``environ`` tells of, or None outside of one.
+
+    Those of a heterogeneous job in the order of its components, each with its component.
+    """
+    components = _components(environ)
+    if components:
+        return tuple(
+            replace(node, group=group)
+            for group, given in enumerate(components)
+            for node in parse_nodes(given)
+        )
+    given = environ.get("SLURM_JOB_NODELIST") or environ.get("SLURM_NODELIST")
+    return parse_nodes(given) if given else None
+
+
+def _components(environ: Mapping[str, str]) -> list[str]:
+    """The host list of each component of a heterogeneous job."""
+    lists = (
+        environ.get(f"SLURM_JOB_NODELIST_HET_GROUP_{group}", "") for group in itertools.count()
+    )
+    return list(itertools.takewhile(bool, lists))
+
+
+def parse_nodes(text: str, addresses: str | None = None) -> tuple[Node, ...]:
+    """Nodes from a Slurm host list such as ``node[0-3],login``, with addresses from another one.
+
+    Without ``addresses`` the address is the name. Raises WrongUsage for what is no list.
+    """
+    names = _expanded(text, "node list", NAME)
+    if addresses is None:
+        return tuple(Node(name=name, address=name) for name in names)
+    found = _expanded(addresses, "address list", ADDRESS)
+    if len(found) != len(names):
+        raise WrongUsage(
+            f"cannot use address list {addresses[:80]!r}: it has {len(found)} different"
+            f" addresses for {len(names)} nodes"
+        )
+    pairs = zip(names, found, strict=True)
+    return tuple(Node(name=name, address=address) for name, address in pairs)
+
+
+def _expanded(text: str, what: str, form: re.Pattern[str]) -> list[str]:
+    """The entries of a host list, in order."""
+    shown = f"{what} {text[:80]!r}"
+    try:
+        found: list[str] = hostlist.expand_hostlist(text)
+    except (hostlist.BadHostlist, ValueError, RecursionError) as error:
+        cause = "it is too long" if isinstance(error, RecursionError) else error
+        raise WrongUsage(f"cannot read {shown}: {cause}") from None
+    if not found:
+        raise WrongUsage(f"cannot read {shown}: it names no node")
+    if bad := next((entry for entry in found if not form.fullmatch(entry)), None):
+        raise WrongUsage(f"cannot read {shown}: {bad[:80]!r} is no host name")
+    return found

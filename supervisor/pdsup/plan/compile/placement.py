@@ -1,0 +1,226 @@
+"""Which worker runs on which nodes and GPUs, and where the routers are. Nodes are indices.
+
+For a valid recipe the outcome is srtctl's. What srtctl would start wrongly is refused here: GPUs
+given twice, workers without GPUs, nodes that do not divide over the workers. Pure.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pdsup.errors import Problem
+from pdsup.plan.model import Bind, Node
+from pdsup.plan.recipe import sglang
+from pdsup.plan.recipe.deployment import Deployment, Pool
+
+# How far the numbers offered for a recipe that can't be placed may be from its own, and up to
+# which size of it the search is worth its time.
+REACH = 9
+MOST_TRIED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The nodes a plan is for, and what its listeners bind to."""
+
+    nodes: tuple[Node, ...]
+    bind: Bind
+
+    def host(self, node: int) -> str:
+        """What listeners on a node bind to."""
+        return sglang.ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
+
+    def endpoint(self, node: int, port: int) -> str:
+        """HOST:PORT by which other nodes reach a port of a node."""
+        address = self.nodes[node].address
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The GPUs of one rank on one node."""
+
+    node: int
+    gpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Worker ``index`` of a pool; slot r is its rank r."""
+
+    pool: Pool
+    index: int
+    slots: tuple[Slot, ...]
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """The first GPU that is free; all before it are taken or left idle."""
+
+    node: int = 0
+    gpu: int = 0
+
+
+def router_nodes(nodes: int, additional: int) -> tuple[int, ...]:
+    """The node of each router: node 0, then from node 1 on in steps of ceil((N - 1) / A).
+
+    So there are at most ``additional`` + 1, and often fewer: 4 for 10 nodes and 4 additional.
+    """
+    if not additional or nodes < 2:
+        return (0,)
+    step = -(-(nodes - 1) // additional)
+    return (0, *range(1, nodes, step))
+
+
+def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ...]]:
+    """Every worker of the deployment on nodes 0 to N - 1, or why that can't be and what can."""
+    placed, refused = _attempt(deployment)
+    return placed, tuple(
+        replace(
+            refusal.problem,
+            message=refusal.problem.message + _remedy(deployment, refusal.pool, len(refused)),
+        )
+        for refusal in refused
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why ``pool`` can't be placed; the cause may be another one's."""
+
+    pool: Pool
+    problem: Problem
+
+
+def _attempt(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[_Refusal, ...]]:
+    cursor = _Cursor()
+    placed: list[Placed] = []
+    refused: list[_Refusal] = []
+    prefill = next((pool for pool in deployment.pools if pool.role == "prefill"), None)
+    for pool in deployment.pools:
+        size, problem = _size(pool, deployment.gpus_per_node, prefill)
+        if problem is None:
+            end = _begin(cursor, pool, deployment)
+            found = list(_fill(pool, size, deployment, cursor, end))
+            placed += found
+            if len(found) < pool.workers:
+                refused.append(_overflow(pool, size, placed, deployment))
+        else:
+            refused.append(_Refusal(pool, problem))
+    return tuple(placed), tuple(refused)
+
+
+def _remedy(deployment: Deployment, pool: Pool, before: int) -> str:
+    """``; use ...``: the nearest numbers of nodes or workers of ``pool`` that are better.
+
+    ``before``: how many refusals there are now.
+    """
+    if deployment.nodes + pool.workers > MOST_TRIED:
+        return ""
+    offers = []
+    for what in ("nodes", "workers"):
+        near = [_nearest(deployment, pool, what, step, before) for step in (-1, 1)]
+        found = [str(number) for number in near if number is not None]
+        if found:
+            unit = what[:-1] if found == ["1"] else what
+            offers.append(f"{' or '.join(found)} {unit}")
+    return f"; use {', or '.join(offers)}" if offers else ""
+
+
+def _nearest(deployment: Deployment, pool: Pool, what: str, step: int, before: int) -> int | None:
+    now: int = getattr(pool, what)
+    for number in range(now + step, max(0, now + step * REACH), step):
+        changed = replace(pool, nodes=number) if what == "nodes" else replace(pool, workers=number)
+        pools = tuple(changed if other is pool else other for other in deployment.pools)
+        _, refused = _attempt(replace(deployment, pools=pools))
+        if len(refused) <= before and all(refusal.pool is not changed for refusal in refused):
+            return number
+    return None
+
+
+def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem | None]:
+    """GPUs of each worker."""
+    if pool.gpus is not None:
+        return pool.gpus, _whole(pool, pool.gpus, per_node)
+    if not pool.nodes and pool.role == "decode" and prefill is not None:
+        # decode_nodes: 0 means: on the prefill's nodes, with workers of the same size.
+        return _size(prefill, per_node, None)[0], None
+    if not (pool.nodes and pool.workers):
+        return per_node, None
+    if pool.workers > pool.nodes * per_node:
+        message = (
+            f"{pool.workers} workers on {_count(pool.nodes)} of {per_node} GPUs leave some without"
+            f" a GPU; at most {pool.nodes * per_node} fit"
+        )
+        return 0, Problem(pool.at.workers, message)
+    if pool.nodes > pool.workers and pool.nodes % pool.workers:
+        message = f"{pool.nodes} nodes do not divide into {pool.workers} workers"
+        return 0, Problem(pool.at.nodes, message)
+    return pool.nodes * per_node // pool.workers, None
+
+
+def _whole(pool: Pool, gpus: int, per_node: int) -> Problem | None:
+    """A worker of more than one node takes whole nodes."""
+    if gpus <= per_node or gpus % per_node == 0:
+        return None
+    less = gpus - gpus % per_node
+    message = f"{gpus} GPUs are no whole number of nodes; {less} or {less + per_node} are"
+    return Problem(pool.at.gpus, message)
+
+
+def _begin(cursor: _Cursor, pool: Pool, deployment: Deployment) -> int:
+    """Moves to where a role begins; the node where it must end.
+
+    It begins on a node of its own, and shares one only when none is left. In a heterogeneous job
+    each role has the nodes of its own component and no others.
+    """
+    if deployment.het_jobs:
+        before = itertools.takewhile(lambda other: other is not pool, deployment.pools)
+        cursor.node, cursor.gpu = sum(other.nodes for other in before), 0
+        return cursor.node + pool.nodes
+    if cursor.gpu and cursor.node + 1 < deployment.nodes:
+        cursor.node, cursor.gpu = cursor.node + 1, 0
+    return deployment.nodes
+
+
+def _fill(
+    pool: Pool, size: int, deployment: Deployment, cursor: _Cursor, end: int
+) -> Iterator[Placed]:
+    """Workers in order, as many as fit before node ``end``."""
+    per_node = deployment.gpus_per_node
+    for index in range(pool.workers):
+        if cursor.gpu and cursor.gpu + size > per_node:
+            cursor.node, cursor.gpu = cursor.node + 1, 0
+        ranks = max(1, size // per_node)
+        if cursor.node + ranks > end:
+            return
+        gpus = range(cursor.gpu, cursor.gpu + min(size, per_node))
+        slots = tuple(Slot(cursor.node + rank, tuple(gpus)) for rank in range(ranks))
+        cursor.node, cursor.gpu = cursor.node + ranks - 1, cursor.gpu + len(gpus)
+        if cursor.gpu == per_node or deployment.spread_workers:
+            cursor.node, cursor.gpu = cursor.node + 1, 0
+        yield Placed(pool, index, slots)
+
+
+def _overflow(pool: Pool, size: int, placed: list[Placed], deployment: Deployment) -> _Refusal:
+    """Why a pool does not fit, at the pool that takes more nodes than it was given."""
+    for other in deployment.pools:
+        taken = {slot.node for worker in placed if worker.pool is other for slot in worker.slots}
+        if other is not pool and len(taken) > other.nodes > 0:
+            message = (
+                f"{other.workers} {other.role} workers take {len(taken)} nodes, not {other.nodes}"
+            )
+            return _Refusal(other, Problem(other.at.nodes, message))
+    fit = sum(worker.pool is pool for worker in placed)
+    nodes = pool.nodes if deployment.het_jobs else deployment.nodes
+    message = (
+        f"only {fit} of {pool.workers} {pool.role} workers of {size} GPUs each fit on"
+        f" {_count(nodes)} of {deployment.gpus_per_node} GPUs"
+    )
+    return _Refusal(pool, Problem(pool.at.workers, message))
+
+
+def _count(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"

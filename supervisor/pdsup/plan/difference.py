@@ -1,0 +1,177 @@
+"""What differs between two plans of one run, unit by unit, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from pdsup.plan.model import Plan, PlanUnit
+
+What = Literal["restarted", "updated", "added", "removed"]
+_ORDER: tuple[What, ...] = ("restarted", "updated", "added", "removed")
+# Why a unit begins anew whose run has missed a change before.
+EARLIER = "an earlier change"
+# Of a plan. Whatever else it has beside its units applies as soon as an agent has it.
+FIXED = ("name", "bind", "control_port", "nodes")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One unit that is not as it was. ``node``: of the new plan, except for what is removed.
+
+    ``added`` starts, ``removed`` ends, ``restarted`` ends and starts again as it is now,
+    ``updated`` runs on. ``fields``: of the plan; the first one is ``gang`` where only another rank
+    of it changed.
+    """
+
+    unit: str
+    kind: str
+    node: str
+    what: What
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between two plans. ``plan``: fields of the plan itself that changed and apply at once."""
+
+    changes: tuple[Change, ...]
+    unchanged: int
+    plan: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.plan)
+
+
+def makings(unit: PlanUnit) -> dict[str, Any]:
+    """What a run of a unit is made of: only another run can have any of it changed."""
+    return {
+        "kind": unit.kind,
+        "role": unit.role,
+        "gang": unit.gang,
+        "rank": unit.rank,
+        "gpus": unit.gpus,
+        "ports": unit.ports,
+        "command": unit.command,
+        "env": unit.env,
+        "log": (unit.log.mode, unit.log_file),
+        "nginx": unit.nginx and unit.nginx.prefix,
+    }
+
+
+def fingerprint(unit: PlanUnit) -> str:
+    """Equal for equal makings. A benchmark that runs is never begun anew because it changed."""
+    values = None if unit.kind == "benchmark" else makings(unit)
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def refusal(old: Plan, new: Plan) -> str | None:
+    """Why a run can't go on with another plan, if it can't: agents and addresses stay."""
+    changed = next((name for name in FIXED if getattr(old, name) != getattr(new, name)), None)
+    if changed is None:
+        return None
+    if changed == "nodes":
+        return f"{_nodes(old, new)}; that needs a new run"
+    before, after = getattr(old, changed), getattr(new, changed)
+    return f"its {changed} is {after}, that of the run is {before}; that needs a new run"
+
+
+def difference(old: Plan, new: Plan, made: Mapping[str, str] | None = None) -> Difference:
+    """What becomes of every unit when ``new`` takes the place of ``old``.
+
+    ``made``: the fingerprints of runs as they were started, where those are known: they may be of
+    a plan before ``old``.
+    """
+    both = [unit.name for unit in new.units if unit.name in old.by_name]
+    renewed = _renewed(old, new, both, made or {})
+    found = [_change(old.by_name[name], new.by_name[name], renewed.get(name)) for name in both]
+    changes = [change for change in found if change is not None]
+    unchanged = len(both) - len(changes)
+    changes += [_whole(unit, "added") for unit in new.units if unit.name not in old.by_name]
+    changes += [_whole(unit, "removed") for unit in old.units if unit.name not in new.by_name]
+    return Difference(
+        changes=tuple(sorted(changes, key=lambda one: _ORDER.index(one.what))),
+        unchanged=unchanged,
+        plan=tuple(name for name in _changed(old, new) if name not in ("units", *FIXED)),
+    )
+
+
+def leaving(old: Plan, new: Plan, node: str) -> tuple[str, ...]:
+    """The units that a node has by the old plan and not by the new one."""
+    return tuple(
+        unit.name
+        for unit in old.units
+        if unit.node == node and ((now := new.by_name.get(unit.name)) is None or now.node != node)
+    )
+
+
+def _renewed(
+    old: Plan, new: Plan, both: list[str], made: Mapping[str, str]
+) -> Mapping[str, tuple[str, ...]]:
+    """For each unit that has to start again, the fields that make it so; a gang does as a whole."""
+    own = {name: _remade(old.by_name[name], new.by_name[name], made.get(name)) for name in both}
+    others = old.by_name.keys() ^ new.by_name.keys()
+    plans = (old.by_name, new.by_name)
+    gangs = {plan[name].gang for plan in plans for name in others if name in plan}
+    gangs |= {new.by_name[name].gang for name, changed in own.items() if changed}
+    gangs -= {None}
+    return {
+        name: changed or ("gang",)
+        for name, changed in own.items()
+        if changed or new.by_name[name].gang in gangs
+    }
+
+
+def _remade(old: PlanUnit, new: PlanUnit, made: str | None) -> tuple[str, ...]:
+    if old.node == new.node and (made or fingerprint(old)) == fingerprint(new):
+        return ()
+    before, after = makings(old), makings(new)
+    moved = ("node",) if old.node != new.node else ()
+    changed = (*moved, *(name for name in before if before[name] != after[name]))
+    return changed or (EARLIER,)
+
+
+def _change(old: PlanUnit, new: PlanUnit, renewed: tuple[str, ...] | None) -> Change | None:
+    changed = _changed(old, new)
+    if renewed:
+        why = tuple(dict.fromkeys((*renewed, *changed)))
+        return Change(new.name, new.kind, new.node, "restarted", why)
+    return Change(new.name, new.kind, new.node, "updated", changed) if changed else None
+
+
+def _changed(old: Plan | PlanUnit, new: Plan | PlanUnit) -> tuple[str, ...]:
+    names = (one.name for one in fields(old))
+    return tuple(name for name in names if getattr(old, name) != getattr(new, name))
+
+
+def _whole(unit: PlanUnit, what: What) -> Change:
+    return Change(unit.name, unit.kind, unit.node, what)
+
+
+def _nodes(old: Plan, new: Plan) -> str:
+    before, after = set(old.address), set(new.address)
+    for verb, names in (("has", after - before), ("lacks", before - after)):
+        if names:
+            return f"it {verb} node {_listed(names)}"
+    moved = [name for name in old.address if old.address[name] != new.address[name]]
+    if moved:
+        return f"it has other addresses for {_listed(moved)}"
+    return "its nodes are in another order or group"
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def to_json(found: Difference) -> dict[str, Any]:
+    """As ``pdsup reload --json`` prints it."""
+    return {
+        "units": [asdict(change) for change in found.changes],
+        "unchanged": found.unchanged,
+        "settings": list(found.plan),
+    }

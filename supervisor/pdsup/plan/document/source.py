@@ -1,0 +1,157 @@
+"""A file and what of it is wanted: its text, the chosen variants, the settings changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdsup.errors import InvalidDocument, Problem, UnreadableDocument, WrongUsage
+from pdsup.plan.document import syntax, tree, variants
+from pdsup.plan.document.syntax import Item
+from pdsup.plan.document.variants import Variant
+
+# A plan of 1000 nodes has 2 MB. The bound keeps /dev/zero and model weights out of memory.
+MOST_BYTES = 256 << 20
+# A refusal names so many variants.
+MOST_NAMED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One plan or recipe of a file, after overrides, and the problems up to there.
+
+    ``variant``: what it is called among several of the file. ``broken``: it could not be made of
+    the file's tables, so there is nothing to compile.
+    """
+
+    path: Path
+    content: bytes
+    root: Item
+    problems: tuple[Problem, ...]
+    is_plan: bool
+    variant: str | None
+    broken: bool
+
+    def locate(self, found: Iterable[Problem]) -> tuple[Problem, ...]:
+        """All problems with their places, each once, in the order of the file."""
+        located = {*self.problems, *(tree.locate(self.root, problem) for problem in found)}
+        return tuple(sorted(located, key=order))
+
+    def refuse(self, found: Iterable[Problem]) -> None:
+        """Raises InvalidDocument when anything is wrong."""
+        if located := self.locate(found):
+            raise InvalidDocument(str(self.path), located)
+
+
+def order(problem: Problem) -> tuple[int, int, str, str]:
+    """By place."""
+    return problem.line, problem.column, problem.path, problem.message
+
+
+def read(path: Path, variant: str | None, overrides: tuple[str, ...]) -> tuple[Source, ...]:
+    """Each recipe of ``path`` that is wanted, at least one; a plan is always one.
+
+    ``path`` may be FILE:VARIANT. Raises UnreadableDocument, or WrongUsage for a variant that is
+    not there and for a plan that is to be changed.
+    """
+    file, choice = _selector(path, variant)
+    text = _text(file, overrides, choice)
+    return tuple(_source(text, recipe, overrides) for recipe in _chosen(text, choice))
+
+
+def read_one(path: Path, variant: str | None, overrides: tuple[str, ...]) -> Source:
+    """The one recipe to use; as ``read``, and WrongUsage also when more than one may be meant."""
+    file, choice = _selector(path, variant)
+    text = _text(file, overrides, choice)
+    found = _chosen(text, choice)
+    if len(found) == 1:
+        return _source(text, found[0], overrides)
+    raise WrongUsage(
+        f"cannot tell which recipe of {file} to use; choose with --variant NAME or"
+        f" {file}:NAME: {_listed(text.recipes if choice is None else found)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A whole file."""
+
+    path: Path
+    content: bytes
+    problems: tuple[Problem, ...]
+    is_plan: bool
+    recipes: tuple[Variant, ...]
+
+
+def _text(path: Path, overrides: tuple[str, ...], choice: str | None) -> _Text:
+    content = _content(path)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableDocument(
+            f"cannot read {path}: it is not text (no UTF-8 at byte {error.start})"
+        ) from None
+    parsed = syntax.parse(text)
+    is_plan = isinstance(parsed.root.value, dict) and "plan" in parsed.root.value
+    if is_plan and overrides:
+        raise WrongUsage(f"cannot change {path}: it is a plan; --set works on recipes")
+    if is_plan and choice is not None:
+        raise WrongUsage(f"cannot choose {choice!r}: {path} is a plan and has no variants")
+    recipes = (Variant((), parsed.root),) if is_plan else variants.expand(parsed.root)
+    return _Text(path, content, parsed.problems, is_plan, recipes)
+
+
+def _selector(path: Path, variant: str | None) -> tuple[Path, str | None]:
+    file, colon, name = str(path).rpartition(":")
+    if not (colon and file and name) or _exists(path):
+        return path, variant
+    if variant is not None and variant != name:
+        raise WrongUsage(f"cannot choose both {name!r} and {variant!r} of {file}; keep one")
+    return Path(file), name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableDocument(f"cannot read {path}: {cause}") from None
+    if len(content) > MOST_BYTES:
+        raise UnreadableDocument(f"cannot read {path}: it has more than {MOST_BYTES >> 20} MiB")
+    return content
+
+
+def _chosen(text: _Text, choice: str | None) -> tuple[Variant, ...]:
+    found = variants.matching(text.recipes, choice)
+    if found:
+        return found
+    first = text.recipes[0]
+    if not first.names and (text.problems or first.problems):
+        return text.recipes  # why there are no variants says more than that there are none
+    has = f"has {_listed(text.recipes)}" if first.names else "has no variants"
+    raise WrongUsage(f"cannot choose {choice!r}: {text.path} {has}")
+
+
+def _listed(recipes: tuple[Variant, ...]) -> str:
+    names = [recipe.names[0] for recipe in recipes if recipe.names]
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _source(text: _Text, recipe: Variant, overrides: tuple[str, ...]) -> Source:
+    root, problems = recipe.root, text.problems + recipe.problems
+    broken = bool(recipe.problems) or (root.value is None and bool(problems))
+    for setting in () if broken else overrides:
+        root, found = tree.override(root, setting)
+        problems += tuple(tree.locate(root, problem) for problem in found)
+    name = recipe.names[0] if recipe.names else None
+    return Source(text.path, text.content, root, problems, text.is_plan, name, broken)

@@ -1,0 +1,268 @@
+"""YAML text as values that remember where they stand, so that every problem has a line.
+
+It builds on the parser's events: the C composer of PyYAML recurses without a limit, and a file of
+nothing but brackets ends the process in a SIGSEGV. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import yaml
+
+from pdsup.errors import Problem
+from pdsup.typed import unusable
+
+T = TypeVar("T")
+
+# No recipe or plan nests deeper than ten; Python's own recursion limit is 1000.
+MAX_DEPTH = 64
+TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
+# A plan of 1000 nodes has about 100,000 values. More can only be aliases of aliases.
+MAX_VALUES = 2_000_000
+
+Scalar = str | int | float | bool | None
+# Not chosen by a setting: a PyYAML that was built without libyaml has no C loader.
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A value and its place, which is that of its key where it has one. Lines count from 1.
+
+    ``setting`` is the override the value comes from.
+    """
+
+    value: Scalar | dict[str, Item] | tuple[Item, ...]
+    line: int = 1
+    column: int = 1
+    setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What could be understood of a text, and what was wrong with it."""
+
+    root: Item
+    problems: tuple[Problem, ...]
+
+
+def parse(text: str) -> Document:
+    """The one document in ``text``; never raises for any text."""
+    reader = _Reader(text)
+    try:
+        root = reader.document()
+    except _Stop as stop:
+        return Document(Item(None), (stop.problem,))
+    except yaml.MarkedYAMLError as error:
+        return Document(Item(None), (_syntax_problem(error, text),))
+    except yaml.reader.ReaderError as error:
+        return Document(Item(None), (_character_problem(error, text),))
+    return Document(root, tuple(reader.problems))
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    said = error.problem or "it makes no sense here"
+    if "nesting depth" in said:  # libyaml's own limit, where the parser reads far ahead
+        return Problem("", TOO_DEEP, line, column)
+    tab = "".join(text.splitlines()[line - 1 : line])[column - 1 : column] == "\t"
+    hint = "; indent with spaces, not tabs" if tab else ""
+    context = f" ({error.context})" if error.context else ""
+    return Problem("", f"not YAML: {said}{context}{hint}", line, column)
+
+
+def _character_problem(error: yaml.reader.ReaderError, text: str) -> Problem:
+    bad = next((i for i, char in enumerate(text) if not _allowed(char)), 0)
+    line, column = text.count("\n", 0, bad) + 1, bad - text.rfind("\n", 0, bad)
+    return Problem(
+        "", f"not YAML: the character {text[bad : bad + 1]!r} may not be in it", line, column
+    )
+
+
+def _allowed(char: str) -> bool:
+    return (
+        char in "\t\n\r\x85"
+        or " " <= char <= "~"
+        or (char >= "\xa0" and char not in "\ufffe\uffff")
+    )
+
+
+class _Stop(Exception):
+    """Reading on makes no sense."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class _Reader:
+    """One pass over the events of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._anchors: dict[str, tuple[Item, int]] = {}
+        self._values = 0
+        self._tags: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def document(self) -> Item:
+        """The root; raises _Stop or what the parser raises."""
+        self._loader = Loader(self._text)
+        self._next()  # the start of the stream
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            return Item(None)
+        root = self._item(self._next(), "", 0)
+        self._next()  # the end of the document
+        end = self._next()
+        if not isinstance(end, yaml.StreamEndEvent):
+            raise _Stop(_problem(end, "", "a second document begins here; only one can be used"))
+        return root
+
+    def _next(self) -> Any:
+        return self._loader.get_event()
+
+    def _item(self, event: Any, path: str, depth: int) -> Item:
+        if depth > MAX_DEPTH:
+            raise _Stop(_problem(event, path, TOO_DEEP))
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, path)
+        before = self._values
+        self._count(event, 1)
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        item = Item(self._value(event, path, depth), line, column)
+        if event.anchor:
+            # Only now: an alias inside its own anchor finds nothing, so no value holds itself.
+            self._anchors[event.anchor] = (item, self._values - before)
+        return item
+
+    def _count(self, event: Any, values: int) -> None:
+        self._values += values
+        if self._values > MAX_VALUES:
+            raise _Stop(_problem(event, "", f"holds more than {MAX_VALUES:,} values"))
+
+    def _alias(self, event: Any, path: str) -> Item:
+        if event.anchor not in self._anchors:
+            raise _Stop(_problem(event, path, f"*{event.anchor} names no complete &{event.anchor}"))
+        item, values = self._anchors[event.anchor]
+        self._count(event, values)
+        return item
+
+    def _value(self, event: Any, path: str, depth: int) -> Any:
+        match event:
+            case yaml.ScalarEvent():
+                return self._scalar(event, path)
+            case yaml.SequenceStartEvent():
+                self._refuse_tag(event, path, "tag:yaml.org,2002:seq")
+                return self._sequence(path, depth)
+            case _:
+                self._refuse_tag(event, path, "tag:yaml.org,2002:map")
+                return self._mapping(path, depth)
+
+    def _refuse_tag(self, event: Any, path: str, own: str) -> None:
+        if event.tag not in (None, "!", own):
+            self.problems.append(_problem(event, path, f"the tag {event.tag} is not supported"))
+
+    def _sequence(self, path: str, depth: int) -> tuple[Item, ...]:
+        items: list[Item] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._item(event, join(path, str(len(items))), depth + 1))
+        return tuple(items)
+
+    def _mapping(self, path: str, depth: int) -> dict[str, Item]:
+        own: dict[str, Item] = {}
+        merged: dict[str, Item] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key = self._key(event, path, depth)
+            inner = path if key is None or key is MERGE else join(path, str(key))
+            item = self._item(self._next(), inner, depth + 1)
+            if key is MERGE:
+                self._merge(merged, item, event, path)
+            elif isinstance(key, str) and key in own:
+                first = own[key].line
+                self.problems.append(_problem(event, inner, f"stands twice; first in line {first}"))
+            elif isinstance(key, str):
+                mark = event.start_mark
+                own[key] = Item(item.value, mark.line + 1, mark.column + 1)
+        return {**merged, **own}
+
+    def _key(self, event: Any, path: str, depth: int) -> str | object | None:
+        """The key, MERGE, or None for one that can't be used (a problem then)."""
+        if not isinstance(event, yaml.ScalarEvent):
+            self._item(event, path, depth + 1)
+            self.problems.append(_problem(event, path, "a key must be text"))
+            return None
+        tag = self._tag(event)
+        if tag == "tag:yaml.org,2002:merge":
+            return MERGE
+        if tag in TEXT_TAGS:
+            return self._usable(str(event.value), event, path)
+        shown = f"the key {event.value!r} is not text to YAML; put it in quotes"
+        self.problems.append(_problem(event, path, shown))
+        return None
+
+    def _merge(self, into: dict[str, Item], item: Item, event: Any, path: str) -> None:
+        tables = item.value if isinstance(item.value, tuple) else (item,)
+        for table in tables:
+            if isinstance(table.value, dict):
+                for key, entry in table.value.items():
+                    into.setdefault(key, entry)
+            else:
+                self.problems.append(_problem(event, path, "<< needs a table or a list of tables"))
+
+    def _tag(self, event: Any) -> str:
+        if event.tag not in (None, "!"):
+            return str(event.tag)
+        if not event.implicit[0]:  # in quotes
+            return TEXT_TAG
+        if event.value not in self._tags:
+            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+            self._tags[event.value] = str(tag)
+        return self._tags[event.value]
+
+    def _scalar(self, event: Any, path: str) -> Scalar:
+        tag = self._tag(event)
+        if tag in TEXT_TAGS:
+            return self._usable(str(event.value), event, path)
+        if tag not in SCALARS:
+            self.problems.append(_problem(event, path, f"the tag {tag} is not supported"))
+            return None
+        try:
+            value = SCALARS[tag](self._loader, yaml.ScalarNode(tag, event.value))
+            return self._usable(value, event, path)
+        except (ValueError, LookupError):
+            kind = tag.rpartition(":")[2]
+            self.problems.append(_problem(event, path, f"{event.value[:40]!r} is no {kind}"))
+            return None
+
+    def _usable(self, value: T, event: Any, path: str) -> T | None:
+        if (reason := unusable(value)) is None:
+            return value
+        self.problems.append(_problem(event, path, reason))
+        return None
+
+
+def join(path: str, key: str) -> str:
+    """The dotted path of ``key`` inside ``path``."""
+    return f"{path}.{key}" if path else key
+
+
+def _problem(event: Any, path: str, message: str) -> Problem:
+    mark = event.start_mark
+    return Problem(path, message, mark.line + 1, mark.column + 1)
+
+
+MERGE = object()
+# A date is text here: no setting of ours is one, and a version such as 2025-01-01 is a name.
+TEXT_TAG = "tag:yaml.org,2002:str"
+TEXT_TAGS = frozenset({TEXT_TAG, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
+_SAFE = yaml.constructor.SafeConstructor
+SCALARS: Mapping[str, Callable[[Any, yaml.ScalarNode], Scalar]] = {
+    "tag:yaml.org,2002:null": _SAFE.construct_yaml_null,
+    "tag:yaml.org,2002:bool": _SAFE.construct_yaml_bool,
+    "tag:yaml.org,2002:int": _SAFE.construct_yaml_int,
+    "tag:yaml.org,2002:float": _SAFE.construct_yaml_float,
+}

@@ -1,0 +1,114 @@
+"""A tree of values with places: finding the place of a problem, and changing settings.
+
+Knows nothing of YAML (``plan/document/syntax.py``), recipes or plans. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pdsup.errors import Problem
+from pdsup.plan.document.syntax import MAX_DEPTH, Document, Item, parse
+
+
+def plain(item: Item) -> Any:
+    """The bare values: dicts, tuples and scalars."""
+    match item.value:
+        case dict(table):
+            return {key: plain(entry) for key, entry in table.items()}
+        case tuple(entries):
+            return tuple(plain(entry) for entry in entries)
+        case scalar:
+            return scalar
+
+
+def locate(root: Item, problem: Problem) -> Problem:
+    """The problem with the place of its path, or of the nearest table above that exists."""
+    found = _nearest(root, problem.path)
+    origin = f" (from --set {found.setting})" if found.setting else ""
+    return replace(problem, message=problem.message + origin, line=found.line, column=found.column)
+
+
+def override(root: Item, setting: str) -> tuple[Item, tuple[Problem, ...]]:
+    """The document after ``a.b=value``; the value is YAML. Tables on the way are made."""
+    path, equals, text = setting.partition("=")
+    parts = path.split(".")
+    if not equals or not all(parts):
+        return root, (Problem("", f"cannot understand --set {setting}: want a.b=value"),)
+    given = parse(text) if text.strip() else Document(Item(None), ())
+    if given.problems:
+        message = f"cannot understand --set {setting}: {given.problems[0].message}"
+        return root, (Problem(path, message),)
+    if _depth(given.root) + len(parts) > MAX_DEPTH:
+        return root, (Problem(path, f"cannot use --set {setting}: it nests too deep"),)
+    try:
+        return _put(root, parts, _marked(given.root, setting, _nearest(root, path))), ()
+    except KeyError as error:
+        key = error.args[0]
+        return root, (Problem(key, f"cannot use --set {setting}: {key} is not a table"),)
+
+
+def _depth(item: Item) -> int:
+    match item.value:
+        case dict(table):
+            return 1 + max(map(_depth, table.values()), default=0)
+        case tuple(entries):
+            return 1 + max(map(_depth, entries), default=0)
+        case _:
+            return 1
+
+
+def _marked(item: Item, setting: str, place: Item) -> Item:
+    """``item`` as if it stood at ``place``: it came from the command line and has no line."""
+    match item.value:
+        case dict(table):
+            value: Any = {key: _marked(entry, setting, place) for key, entry in table.items()}
+        case tuple(entries):
+            value = tuple(_marked(entry, setting, place) for entry in entries)
+        case scalar:
+            value = scalar
+    return Item(value, place.line, place.column, setting)
+
+
+def _put(root: Item, parts: list[str], new: Item) -> Item:
+    tables = [root]
+    for depth, key in enumerate(parts[:-1], start=1):
+        table = _table(tables[-1], parts[: depth - 1])
+        tables.append(table.get(key, Item(None, new.line, new.column, new.setting)))
+    for depth in range(len(parts) - 1, -1, -1):
+        table = _table(tables[depth], parts[:depth])
+        new = replace(tables[depth], value={**table, parts[depth]: new})
+    return new
+
+
+def _table(item: Item, path: list[str]) -> dict[str, Item]:
+    if item.value is None:
+        return {}
+    if not isinstance(item.value, dict):
+        raise KeyError(".".join(path))
+    return item.value
+
+
+def _nearest(root: Item, path: str) -> Item:
+    found, parts = root, path.split(".") if path else []
+    while parts:
+        # A key may hold dots itself, so the longest one that exists is taken.
+        for length in range(len(parts), 0, -1):
+            inner = _child(found, ".".join(parts[:length]))
+            if inner is not None:
+                found, parts = inner, parts[length:]
+                break
+        else:
+            break
+    return found
+
+
+def _child(item: Item, key: str) -> Item | None:
+    match item.value:
+        case dict(table):
+            return table.get(key)
+        case tuple(entries) if key.isdecimal() and int(key) < len(entries):
+            return entries[int(key)]
+        case _:
+            return None

@@ -1,0 +1,74 @@
+"""What hooks of a plan may be, and what may be said of them: their URLs are secrets. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from pdsup.errors import Problem
+from pdsup.plan.check_numbers import positive
+from pdsup.plan.model import Hook
+
+# Slurm leaves 30 s for an end, and a hook that hangs must not hide what comes next for long.
+LONGEST_S = 600.0
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+WAYS = ("command", "url", "url_env")
+_URL = re.compile(r"(?P<scheme>\w[\w+.-]*://)(?:[^/?#\s]*@)?(?P<host>[^/?#\s]*)(?P<rest>[^\s'\"]*)")
+
+
+def check(hooks: tuple[Hook, ...]) -> Iterator[Problem]:
+    """Every value that can't be used."""
+    for index, hook in enumerate(hooks):
+        yield from _hook(f"hooks.{index}", hook)
+
+
+def _hook(at: str, hook: Hook) -> Iterator[Problem]:
+    given = [name for name in WAYS if getattr(hook, name) not in (None, ())]
+    if len(given) != 1:
+        has = f"not {' and '.join(given)}" if given else "and has none"
+        yield Problem(at, f"takes one of {', '.join(WAYS)}, {has}")
+    if not hook.events:
+        yield Problem(f"{at}.events", "is empty: nobody would be told anything")
+    for number, name in enumerate(hook.events):
+        if name in hook.events[:number]:
+            yield Problem(f"{at}.events.{number}", f"{name!r} is there already")
+    if hook.command and not hook.command[0]:
+        yield Problem(f"{at}.command", "names no program")
+    if any("\0" in word for word in hook.command):
+        yield Problem(f"{at}.command", "holds a NUL character")
+    if hook.url is not None and not usable(hook.url):
+        yield Problem(f"{at}.url", "must be a URL such as https://host/path")
+    if hook.url_env is not None and not VARIABLE.fullmatch(hook.url_env):
+        yield Problem(f"{at}.url_env", "must be the name of an environment variable")
+    if hook.timeout_s > LONGEST_S:
+        yield Problem(f"{at}.timeout_s", f"must be {LONGEST_S:g} at most, not {hook.timeout_s:g}")
+    else:
+        yield from positive(at, timeout_s=hook.timeout_s)
+
+
+def usable(url: str) -> bool:
+    """Whether something can be posted there."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    named = bool(parts.hostname) and port != 0
+    return parts.scheme in ("http", "https") and named and url.isprintable() and " " not in url
+
+
+def shown(hook: Hook) -> str:
+    """Whom it tells, without what may be a secret."""
+    if hook.command:
+        return f"run {' '.join(map(masked, hook.command))}"
+    return f"post to {masked(hook.url) if hook.url else f'the URL in ${hook.url_env}'}"
+
+
+def masked(text: str) -> str:
+    """Of each URL in it only where it leads: a user, a query and also a path may be secrets."""
+    return _URL.sub(_where, text)
+
+
+def _where(url: re.Match[str]) -> str:
+    return f"{url['scheme']}{url['host']}{'/...' if url['rest'] else ''}"

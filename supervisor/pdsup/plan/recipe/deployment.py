@@ -1,0 +1,109 @@
+"""What a recipe asks for, in one form whatever the recipe's own form was.
+
+Every later step reads only this. ``at`` and ``*_at`` fields are dotted paths into the recipe, so
+that a problem found late still points at the line that causes it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Restart, Role
+from pdsup.plan.recipe.tables import Launcher
+
+Engine = Literal["sglang", "mock"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPaths:
+    """Where the recipe says what a pool is."""
+
+    nodes: str
+    workers: str
+    gpus: str
+    flags: str
+    kv_events: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """An engine's flags: those the compiler needs to know, and the rest in ``flags`` as they are.
+
+    ``port`` and ``bootstrap_port`` are None unless the recipe pins them. ``kv_events``: what
+    SGLang is told of publishing its cache's events, without the port; None: nothing.
+    ``extra_args``: words that end the command line.
+    """
+
+    model_path: str
+    served_model_name: str
+    port: int | None
+    bootstrap_port: int | None
+    flags: Mapping[str, Any]
+    kv_events: Mapping[str, Any] | None = None
+    extra_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The workers of one role. ``gpus`` per worker; None: what the pool's nodes have, shared."""
+
+    role: Role
+    nodes: int
+    workers: int
+    gpus: int | None
+    engine: EngineSettings
+    env: Mapping[str, str]
+    restart: Restart
+    at: PoolPaths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """What clients talk to. ``additional`` routers beside the first; None: one and no nginx.
+
+    ``nginx`` has the settings that the recipe gives, by their names in the plan; the others are the
+    plan's defaults. ``nginx_binary``: the program.
+    """
+
+    additional: int | None
+    args: Mapping[str, Any]
+    env: Mapping[str, str]
+    launcher: Launcher
+    start_with: Mapping[str, int]
+    restart_with: Mapping[str, int]
+    nginx: Mapping[str, Any]
+    nginx_binary: str
+    additional_at: str
+    args_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One cluster, not yet on nodes.
+
+    ``front``: None for one aggregated worker that clients talk to themselves. ``het_jobs``: the
+    prefill's nodes are the first component of the Slurm job, the decode's the second. ``at``: the
+    path of the table that says how many nodes it takes. ``benchmark``: the words of a command that
+    runs once everything is ready, and whose end is the end of the run; none: nothing such.
+    """
+
+    name: str
+    engine: Engine
+    gpus_per_node: int
+    spread_workers: bool
+    pools: tuple[Pool, ...]
+    front: Front | None
+    het_jobs: bool
+    at: str
+    load_deadline_s: float
+    benchmark: tuple[str, ...] = ()
+    on_fatal: OnFatal = "continue"
+    bounce_decodes: BounceDecodes = "never"
+    hooks: tuple[Hook, ...] = ()
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes it takes."""
+        return max(1, sum(pool.nodes for pool in self.pools))

@@ -1,0 +1,206 @@
+"""The Slurm job script of a recipe: one agent on each node.
+
+Values are checked and quoted. Slurm reads the ``#SBATCH`` lines itself, with quotes but without a
+shell; bash reads the rest. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdsup.errors import Problem
+from pdsup.plan import defaults
+from pdsup.plan.document import tree
+from pdsup.plan.document.syntax import Item, join
+from pdsup.typed import show, suggestion
+
+SLURM = {"account": "account", "partition": "partition", "time_limit": "time"}
+# What the agents depend on. By section of the recipe.
+FIXED: Mapping[str, frozenset[str]] = {
+    "sbatch_directives": frozenset({"nodes", "ntasks", "ntasks-per-node", "signal", "job-name"}),
+    "srun_options": frozenset({"ntasks", "ntasks-per-node", "kill-on-bad-exit", "wait"}),
+}
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+# minutes, minutes:seconds, hours:minutes:seconds, or days-hours with what may follow
+_TIME = re.compile(r"[0-9]+(:[0-9]+){0,2}|[0-9]+-[0-9]+(:[0-9]+){0,2}|UNLIMITED|INFINITE", re.I)
+_BARE = re.compile(r"[A-Za-z0-9_.,:+@%=/*\[\]-]+")
+# Slurm's own reading of quotes and escapes differs by version, so these stay out.
+_UNSAFE = re.compile("[\"'\\\\\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the script says. An option without a value is None. ``selection``: words for
+    ``pdsup plan`` that choose among what the recipe offers. ``signal_before_s``: seconds between
+    USR1 and the end.
+    """
+
+    recipe: str
+    name: str
+    nodes: int
+    signal_before_s: int
+    directives: Mapping[str, str | None] = field(default_factory=dict)
+    srun: Mapping[str, str | None] = field(default_factory=dict)
+    selection: tuple[str, ...] = ()
+
+
+def options(
+    recipe: Item,
+) -> tuple[dict[str, str | None], dict[str, str | None], tuple[Problem, ...]]:
+    """The options of sbatch and of srun for a recipe without problems, and what is wrong there.
+
+    What the recipe says goes before what is chosen here; false removes an option.
+    """
+    values = tree.plain(recipe)
+    problems: list[Problem] = []
+    directives = {
+        **_allocation(values),
+        **dict(_slurm(values.get("slurm"), problems)),
+        **dict(_options(values, "sbatch_directives", problems)),
+    }
+    for name, value in _inside(values, "sbatch_directives").items():
+        if value is False:
+            directives.pop(name, None)
+    if _inside(values, "resources").get("het_jobs"):
+        message = "can't be written as a job script yet: it takes an allocation for each component"
+        problems.append(Problem("resources.het_jobs", message))
+    return directives, dict(_options(values, "srun_options", problems)), tuple(problems)
+
+
+def script(job: Job) -> str:
+    """The whole script, for ``sbatch``."""
+    directives = {
+        "job-name": job.name,
+        "nodes": str(job.nodes),
+        "ntasks-per-node": "1",
+        # Without "B:", so that it reaches the agents and not this script.
+        "signal": f"USR1@{job.signal_before_s}",
+        **job.directives,
+    }
+    agent = shlex.quote(_file(job.recipe))
+    plan = ""
+    if job.selection:
+        agent = '"$PDSUP_RUN_DIR/job.yaml"'
+        words = shlex.join(["pdsup", "plan", _file(job.recipe), *job.selection])
+        plan = PLAN.format(srun=_srun(job, {"nodes": "1", "ntasks": "1"}), plan=words, file=agent)
+    return SCRIPT.format(
+        directives="\n".join(f"#SBATCH {_directive(*pair)}" for pair in directives.items()),
+        name=shlex.quote(job.name),
+        plan=plan,
+        srun=_srun(job, {"ntasks-per-node": "1", "kill-on-bad-exit": "0", "wait": "0"}),
+        agent=agent,
+    )
+
+
+SCRIPT = """\
+#!/bin/bash
+{directives}
+
+# scancel and the end of the time send TERM to this shell too. It stays: the job ends with it, and
+# the agents may still be stopping their units.
+trap '' TERM
+
+# On a file system that all nodes share. pdsup commands below need no --run-dir.
+export PDSUP_RUN_DIR=$PWD/runs/{name}-$SLURM_JOB_ID
+mkdir -p "$PDSUP_RUN_DIR"
+{plan}
+{srun} \\
+    pdsup agent {agent} --run-dir "$PDSUP_RUN_DIR"
+"""
+
+PLAN = """
+# Every agent takes this plan, so that all have the same choices.
+{srun} \\
+    {plan} \\
+    --output {file} || exit
+"""
+
+
+def _allocation(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Whole nodes, as the ports are fixed, with their GPUs. The recipe may say false to each."""
+    whole: dict[str, str | None] = {"exclusive": None}
+    gpus = _inside(values, "resources").get("gpus_per_node") or defaults.GPUS_PER_NODE
+    engines = (_inside(values, "backend").get("type"), values.get("engine"))
+    mock = "mock" in (*engines, _inside(values, "engine").get("type"))
+    return whole if mock else {**whole, "gpus-per-node": str(gpus)}
+
+
+def _inside(values: Any, key: str) -> Mapping[str, Any]:
+    """A table that may be missing."""
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _file(path: str) -> str:
+    """A path that no command takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def _srun(job: Job, own: Mapping[str, str]) -> str:
+    """``srun`` with our options, and what the user gives on lines of their own."""
+    given = (pair for pair in job.srun.items() if pair[0] not in own)
+    ours = shlex.join(["srun", *(_option(*pair) for pair in own.items())])
+    return " \\\n    ".join([ours, *(shlex.quote(_option(*pair)) for pair in given)])
+
+
+def _option(name: str, value: str | None) -> str:
+    return f"--{name}" if value is None else f"--{name}={value}"
+
+
+def _directive(name: str, value: str | None) -> str:
+    if value is None or _BARE.fullmatch(value):
+        return _option(name, value)
+    return f'--{name}="{value}"'
+
+
+def _slurm(table: Any, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+    for key, value in _table(table, "slurm", problems):
+        path = join("slurm", key)
+        if key not in SLURM:
+            problems.append(Problem(path, f"is not a known setting{suggestion(key, SLURM)}"))
+        elif key == "time_limit" and not isinstance(value, str):
+            hint = 'put it in quotes, as "04:00:00"'
+            problems.append(Problem(path, f"is {show(value)} to YAML; {hint}"))
+        elif key == "time_limit" and not _TIME.fullmatch(value):
+            problems.append(Problem(path, f'must be a time like "04:00:00", not {show(value)}'))
+        elif _usable(path, value, problems):
+            yield SLURM[key], str(value)
+
+
+def _options(
+    values: Mapping[str, Any], section: str, problems: list[Problem]
+) -> Iterator[tuple[str, str | None]]:
+    for name, value in _table(values.get(section), section, problems):
+        path = join(section, name)
+        if not _OPTION.fullmatch(name):
+            problems.append(Problem(path, f"{name!r} can't be the name of an option"))
+        elif name in FIXED[section]:
+            problems.append(Problem(path, "can't be chosen: the agents depend on it; leave it out"))
+        elif value is True or value == "":
+            yield name, None
+        elif value is not False and _usable(path, value, problems):
+            yield name, str(value)
+
+
+def _table(table: Any, at: str, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
+    """The settings of a table that are given."""
+    if isinstance(table, dict):
+        yield from ((key, value) for key, value in table.items() if value is not None)
+    elif table is not None:
+        problems.append(Problem(at, f"must be a table of settings, not {show(table)}"))
+
+
+def _usable(path: str, value: Any, problems: list[Problem]) -> bool:
+    """Whether a value can stand in a line for Slurm."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        problems.append(Problem(path, f"must be text or a whole number, not {show(value)}"))
+    elif value == "" or _UNSAFE.search(str(value)):
+        message = f"must be one line without quotes and backslashes, not {show(value)}"
+        problems.append(Problem(path, message))
+    else:
+        return True
+    return False

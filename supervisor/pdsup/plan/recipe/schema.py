@@ -1,0 +1,148 @@
+"""Types and unknown keys of recipes and plans: plain values in, dataclasses or problems out.
+
+Adds to ``typed.py`` what is known of our files. What settings mean together is checked later. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from pdsup.errors import Problem
+from pdsup.plan.document.syntax import join
+from pdsup.plan.model import Plan
+from pdsup.plan.recipe.schema1 import IGNORED, Recipe
+from pdsup.plan.recipe.schema2 import IGNORED as IGNORED_2
+from pdsup.plan.recipe.schema2 import RolesRecipe
+from pdsup.typed import Fault, Path, read, suggestion
+
+T = TypeVar("T")
+
+TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRecipe: IGNORED_2}
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A plan without its wrong units and hooks. ``units``, ``hooks``: the places of the others
+    in the file.
+    """
+
+    plan: Plan
+    units: tuple[int, ...]
+    hooks: tuple[int, ...]
+
+
+def plan(values: Any) -> tuple[Plan | None, Partial | None, tuple[Problem, ...]]:
+    """The plan; or what is sound of it, if anything, and every type error and unknown key."""
+    found, faults = read(Plan, values)
+    problems = tuple(_problem(Plan, fault) for fault in faults)
+    return found, _sound_part(values, faults) if faults else None, problems
+
+
+def recipe(values: Mapping[str, Any]) -> tuple[Recipe | RolesRecipe, tuple[Problem, ...]]:
+    """The recipe without the settings that are wrong, and what is wrong with them."""
+    if values.get("schema") == 2:
+        return _sound(RolesRecipe, {**values, "schema": 2}, RolesRecipe(schema=2))
+    return _sound(Recipe, values, Recipe())
+
+
+def ignored(values: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+    """What of such a recipe is accepted and not used, by dotted table."""
+    return IGNORED_2 if values.get("schema") == 2 else IGNORED
+
+
+def _sound(kind: type[T], values: Mapping[str, Any], nothing: T) -> tuple[T, tuple[Problem, ...]]:
+    sound = _used(values, ignored(values))
+    found, faults = read(kind, sound)
+    problems = tuple(_problem(kind, fault) for fault in faults)
+    # Dropping a wrong setting can't make another wrong: all may be left out.
+    for fault in faults:
+        _drop(sound, fault.path)
+    if faults:
+        found, _ = read(kind, sound)
+    return found or nothing, problems
+
+
+def _used(
+    values: Mapping[str, Any], unused: Mapping[str, frozenset[str]], at: str = ""
+) -> dict[str, Any]:
+    """Without what srtctl alone uses, and without settings that are given as nothing."""
+    kept = {}
+    for key, value in values.items():
+        path = join(at, key)
+        if value is None or key in unused.get(at, ()):
+            continue
+        ours = path in unused or any(table.startswith(f"{path}.") for table in unused)
+        kept[key] = _used(value, unused, path) if ours and isinstance(value, dict) else value
+    return kept
+
+
+def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
+    for fault in faults:
+        if fault.unknown:
+            _drop(values, fault.path)
+    wrong = {fault.path[:2] for fault in faults if not fault.unknown}
+    if not isinstance(values, dict) or not isinstance(values.get("units"), tuple):
+        return None
+    kept = {key: _sound_places(values, key, wrong) for key in ("units", "hooks")}
+    sound = {key: [values[key][index] for index in places] for key, places in kept.items()}
+    found, _ = read(Plan, {**values, **sound})
+    return Partial(found, kept["units"], kept["hooks"]) if found else None
+
+
+def _sound_places(values: Mapping[str, Any], key: str, wrong: Container[Path]) -> tuple[int, ...]:
+    entries = values.get(key)
+    count = len(entries) if isinstance(entries, tuple) else 0
+    return tuple(index for index in range(count) if (key, index) not in wrong)
+
+
+def _drop(values: Any, path: Path) -> None:
+    for key in path[:-1]:
+        match values:
+            case dict():
+                values = values.get(key)
+            case tuple() if isinstance(key, int):
+                values = values[key]
+            case _:
+                return
+    if path and isinstance(values, dict):
+        values.pop(path[-1], None)
+
+
+def _problem(root: type, fault: Fault) -> Problem:
+    path = tuple(map(str, fault.path))
+    return Problem(".".join(path), fault.message + (_hint(root, path) if fault.unknown else ""))
+
+
+def _hint(root: type, path: tuple[str, ...]) -> str:
+    """What an unknown key may have been meant for."""
+    key, table = path[-1], ".".join(path[:-1])
+    known = {field.name for field in dataclasses.fields(_kind_at(root, path[:-1]))}
+    unused = TABLES.get(root, {})
+    hint = suggestion(key, known | unused.get(table, frozenset()))
+    if not hint and (home := _home(root, unused, key)) is not None:
+        return f"; it belongs {f'under {home}' if home else 'at the top'}"
+    return hint
+
+
+def _home(root: type, unused: Mapping[str, frozenset[str]], key: str) -> str | None:
+    """The table of a recipe that has such a key."""
+    for name, own in unused.items():
+        kind = _kind_at(root, tuple(name.split(".")) if name else ())
+        if key in {field.name for field in dataclasses.fields(kind)} | own:
+            return name
+    return None
+
+
+def _kind_at(root: type, path: tuple[str, ...]) -> Any:
+    """The dataclass that stands at a path of another one."""
+    kind: Any = root
+    for key in path:
+        if not key.isdecimal():
+            kind = get_type_hints(kind)[key]
+            kind = next(
+                (arg for arg in (kind, *get_args(kind)) if dataclasses.is_dataclass(arg)), kind
+            )
+    return kind

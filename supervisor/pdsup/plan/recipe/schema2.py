@@ -1,0 +1,254 @@
+"""A recipe of schema 2, as srtctl defines it: its tables, and what its settings mean together.
+
+Every setting may be left out here, so that one mistake hides no other. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from pdsup.errors import Problem
+from pdsup.plan import defaults
+from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Role
+from pdsup.plan.recipe import schema1, settings
+from pdsup.plan.recipe.deployment import Deployment, Engine, Front, Pool, PoolPaths
+from pdsup.plan.recipe.settings import FrontTable, RoleTable
+from pdsup.plan.recipe.tables import HealthCheck, Launcher, Model, Network, RoleRestart
+from pdsup.typed import show, suggestion
+
+COLOCATE = "colocate"
+# One aggregated server that clients talk to themselves.
+ALONE = "sglang"
+HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and workers"
+
+
+def deployment(recipe: RolesRecipe, engine: Engine | None, problems: list[Problem]) -> Deployment:
+    """The deployment; ``engine`` goes before the recipe's own."""
+    environment = settings.variables(recipe.environment, "environment", problems)
+    path = settings.model_path(recipe.model, problems)
+    own = _engine(recipe.engine, problems)
+    tables = {
+        "prefill": _role("prefill", recipe.roles.prefill, problems),
+        "decode": _role("decode", recipe.roles.decode, problems),
+        "agg": _role("agg", recipe.roles.agg, problems),
+    }
+    pools: dict[Role, Pool] = {
+        table.role: settings.pool(table, path, environment, engine or own, problems)
+        for table in tables.values()
+    }
+    het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
+    wanted = settings.check_roles(pools, het_jobs, "roles", HINT, problems)
+    front, wanted = _front(recipe.frontend, wanted, environment, problems)
+    return Deployment(
+        name=settings.name(recipe.name, problems),
+        engine=engine or own,
+        gpus_per_node=settings.gpus_per_node(recipe.resources.gpus_per_node, problems),
+        spread_workers=bool(recipe.resources.spread_workers),
+        pools=wanted,
+        front=front,
+        het_jobs=het_jobs,
+        at="roles",
+        load_deadline_s=settings.load_deadline(recipe.health_check, problems),
+        benchmark=settings.benchmark(recipe.benchmark, problems),
+        on_fatal=recipe.on_fatal or "continue",
+        bounce_decodes=recipe.bounce_decodes or "never",
+        hooks=recipe.hooks,
+    )
+
+
+def _engine(given: Any, problems: list[Problem]) -> Engine:
+    """The engine, whose name stands alone or as the ``type`` of a table."""
+    name, path = given, "engine"
+    if isinstance(given, dict):
+        name, path = given.get("type"), "engine.type"
+    for known in get_args(Engine):
+        if name == known:
+            return "mock" if known == "mock" else "sglang"
+    if name is not None:
+        hint = suggestion(name, get_args(Engine)) if isinstance(name, str) else ""
+        message = f"{show(name)} can't be used; set {path}: sglang{hint}"
+        problems.append(Problem(path, message))
+    return "sglang"
+
+
+def _role(role: Role, given: RoleEntry, problems: list[Problem]) -> RoleTable:
+    at = f"roles.{role}"
+    return RoleTable(
+        role=role,
+        nodes=_nodes(role, given.nodes, problems),
+        workers=given.workers,
+        gpus=given.gpus,
+        flags=given.args,
+        env=given.env,
+        kv_events=given.kv_events,
+        extra_args=given.extra_args,
+        restart=given.restart,
+        at=PoolPaths(
+            nodes=f"{at}.nodes",
+            workers=f"{at}.workers",
+            gpus=f"{at}.gpus",
+            flags=f"{at}.args",
+            kv_events=f"{at}.kv_events",
+        ),
+        env_at=f"{at}.env",
+        extra_args_at=f"{at}.extra_args",
+        restart_at=f"{at}.restart",
+    )
+
+
+def _nodes(role: Role, given: Any, problems: list[Problem]) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool)):
+        return given
+    if given == COLOCATE and role == "decode":
+        return 0
+    if given == COLOCATE:
+        message = "only decode can share another role's nodes; give a number"
+    else:
+        either = f" or {COLOCATE}" if role == "decode" else ""
+        message = f"must be a whole number{either}, not {show(given)}"
+    problems.append(Problem(f"roles.{role}.nodes", message))
+    return None
+
+
+def _front(
+    frontend: Frontend,
+    pools: tuple[Pool, ...],
+    environment: dict[str, str],
+    problems: list[Problem],
+) -> tuple[Front | None, tuple[Pool, ...]]:
+    """Routers and nginx, or none and the only worker in their place."""
+    table = FrontTable(
+        several=frontend.enable_multiple_frontends,
+        additional=frontend.num_additional_frontends,
+        args=frontend.args,
+        env=frontend.env,
+        launcher="smg launch" if frontend.type == "smg" else frontend.launcher,
+        start_with=frontend.start_with,
+        restart_with=frontend.restart_with,
+        nginx=settings.nginx(frontend),
+        additional_at="frontend.num_additional_frontends",
+        args_at="frontend.args",
+    )
+    front = settings.front(table, environment, problems)
+    if frontend.type != ALONE:
+        _check_type(frontend.type, problems)
+        return front, pools
+    if [(pool.role, pool.workers) for pool in pools] != [("agg", 1)]:
+        message = "is one aggregated worker without a router; set frontend.type: sglang-router"
+        problems.append(Problem("frontend.type", message))
+        return front, pools
+    return None, tuple(_in_front(pool) for pool in pools)
+
+
+def _in_front(pool: Pool) -> Pool:
+    """The pool on the port that clients expect."""
+    engine = replace(pool.engine, port=pool.engine.port or defaults.FRONT_PORT)
+    return replace(pool, engine=engine)
+
+
+def _check_type(given: str | None, problems: list[Problem]) -> None:
+    match given:
+        case "sglang-router" | "smg":
+            return
+        case None:
+            message = "would be dynamo, which can't be used yet; set frontend.type: sglang-router"
+        case "dynamo" | "trtllm_serve" | "vllm":
+            message = f"{given} can't be used yet; set frontend.type: sglang-router"
+        case _:
+            message = f"{show(given)} is unknown; set frontend.type: sglang-router"
+    problems.append(Problem("frontend.type", message))
+
+
+_ROLE = frozenset({"container", "critical", "engine", "model", "placement", "sidecar"})
+# As in ``plan/recipe/schema1.py``, by dotted table.
+IGNORED: Mapping[str, frozenset[str]] = {
+    "": schema1.IGNORED[""] | {"placement"},
+    "model": schema1.IGNORED["model"],
+    "resources": schema1.IGNORED["resources"],
+    "frontend": schema1.IGNORED["frontend"] | {"container", "container_image"},
+    "roles.prefill": _ROLE,
+    "roles.decode": _ROLE,
+    "roles.agg": _ROLE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the nodes have."""
+
+    gpus_per_node: int | None = None
+    spread_workers: bool | None = None
+    het_jobs: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleEntry:
+    """The workers of one role. ``nodes``: a number, or ``colocate`` (decode only).
+
+    ``extra_args``: words, in a list or a text. ``kv_events``: true, or a table. All three are
+    checked in ``plan/recipe/schema2.py``.
+    """
+
+    nodes: Any = None
+    workers: int | None = None
+    gpus: int | None = None
+    env: dict[str, Any] | None = None
+    args: dict[str, Any] | None = None
+    extra_args: Any = None
+    kv_events: Any = None
+    restart: RoleRestart | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """Prefill and decode, or agg."""
+
+    prefill: RoleEntry = field(default_factory=RoleEntry)
+    decode: RoleEntry = field(default_factory=RoleEntry)
+    agg: RoleEntry = field(default_factory=RoleEntry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontend:
+    """Routers and nginx."""
+
+    type: str | None = None
+    enable_multiple_frontends: bool | None = None
+    num_additional_frontends: int | None = None
+    args: dict[str, Any] | None = None
+    env: dict[str, Any] | None = None
+    launcher: Launcher | None = None
+    start_with: dict[str, int] | None = None
+    restart_with: dict[str, int] | None = None
+    nginx_keepalive_timeout: str | None = None
+    nginx_client_max_body_size: str | None = None
+    nginx_stream_timeout: str | None = None
+    nginx_balance: Literal["round-robin", "least-conn"] | None = None
+    nginx_session_affinity: bool | None = None
+    nginx_session_affinity_header: str | None = None
+    nginx_binary: str | None = None
+    nginx_prefix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolesRecipe:
+    """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``. ``benchmark``:
+    any table; its ``command`` is ours.
+    """
+
+    schema: Literal[2]
+    name: str | None = None
+    model: Model = field(default_factory=Model)
+    resources: Resources = field(default_factory=Resources)
+    engine: Any = None
+    roles: Roles = field(default_factory=Roles)
+    frontend: Frontend = field(default_factory=Frontend)
+    health_check: HealthCheck | None = None
+    environment: dict[str, Any] | None = None
+    network: Network | None = None
+    benchmark: Any = None
+    on_fatal: OnFatal | None = None
+    bounce_decodes: BounceDecodes | None = None
+    hooks: tuple[Hook, ...] = ()

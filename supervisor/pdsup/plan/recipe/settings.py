@@ -1,0 +1,315 @@
+"""What single settings mean, whatever layout of recipes they stand in.
+
+Each function adds what is wrong to ``problems`` and gives something to go on with. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdsup.errors import Problem
+from pdsup.plan import defaults
+from pdsup.plan.check_values import NAME, VARIABLE
+from pdsup.plan.document.syntax import join
+from pdsup.plan.model import Restart, Role
+from pdsup.plan.recipe import sglang
+from pdsup.plan.recipe.deployment import Engine, Front, Pool, PoolPaths
+from pdsup.plan.recipe.tables import HealthCheck, Launcher, Model, RoleRestart
+from pdsup.plan.sglang_ports import KV_EVENTS
+from pdsup.typed import show
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleTable:
+    """What a recipe says of one role, and where."""
+
+    role: Role
+    nodes: int | None
+    workers: int | None
+    gpus: int | None
+    flags: Mapping[str, Any] | None
+    env: Mapping[str, Any] | None
+    kv_events: Any
+    extra_args: Any = None
+    restart: RoleRestart | None = None
+    at: PoolPaths
+    env_at: str
+    extra_args_at: str = ""
+    restart_at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontTable:
+    """What a recipe says of routers and nginx, and where."""
+
+    several: bool | None
+    additional: int | None
+    args: Mapping[str, Any] | None
+    env: Mapping[str, Any] | None
+    launcher: Launcher | None
+    start_with: Mapping[str, int] | None
+    restart_with: Mapping[str, int] | None
+    nginx: Mapping[str, Any]
+    additional_at: str
+    args_at: str
+
+
+def name(given: str | None, problems: list[Problem]) -> str:
+    """The deployment's name."""
+    if not given:
+        problems.append(Problem("name", "is missing: it names the run directory"))
+    elif not NAME.fullmatch(given):
+        problems.append(
+            Problem("name", f"{show(given)} may hold only letters, digits, '.', '_' and '-'")
+        )
+    return given or "unnamed"
+
+
+def count(
+    value: int | None,
+    path: str,
+    problems: list[Problem],
+    *,
+    default: int = 0,
+    least: int = 0,
+    most: int,
+) -> int:
+    """A number between ``least`` and ``most``."""
+    if value is None:
+        return default
+    if not least <= value <= most:
+        problems.append(Problem(path, f"must be {least} to {most}, not {value}"))
+        return default
+    return value
+
+
+def model_path(model: Model, problems: list[Problem]) -> str:
+    """The model's directory or name."""
+    if not model.path:
+        problems.append(Problem("model.path", "is missing: the model's directory or name"))
+    return model.path or ""
+
+
+def gpus_per_node(given: int | None, problems: list[Problem]) -> int:
+    """How many GPUs a node has."""
+    return count(
+        given,
+        "resources.gpus_per_node",
+        problems,
+        default=defaults.GPUS_PER_NODE,
+        least=1,
+        most=defaults.MOST_GPUS_PER_NODE,
+    )
+
+
+def pool(
+    table: RoleTable,
+    model_path: str,
+    environment: Mapping[str, str],
+    engine: Engine,
+    problems: list[Problem],
+) -> Pool:
+    """The workers of one role."""
+    at = table.at
+    nodes = count(table.nodes, at.nodes, problems, most=defaults.MOST_NODES)
+    workers = count(table.workers, at.workers, problems, most=defaults.MOST_NODES)
+    if nodes and not table.workers:
+        name = at.nodes.rpartition(".")[2]
+        problems.append(Problem(at.workers, f"must be at least 1: {name} is {nodes}"))
+    gpus = table.gpus
+    if gpus is not None and gpus < 1:
+        problems.append(Problem(at.gpus, f"a worker needs at least 1 GPU, not {gpus}"))
+        gpus = None
+    settings, wrong = sglang.settle(table.role, table.flags or {}, model_path, at.flags)
+    problems += wrong
+    settings = replace(
+        settings,
+        kv_events=_kv_events(table, settings.flags, problems),
+        extra_args=_words(table.extra_args, table.extra_args_at, problems),
+    )
+    own = variables(table.env, table.env_at, problems)
+    return Pool(
+        role=table.role,
+        nodes=nodes,
+        workers=workers,
+        gpus=gpus,
+        engine=settings,
+        env={**own, **environment},  # as srtctl: the recipe's environment goes last
+        restart=_restart(table, engine, problems),
+        at=at,
+    )
+
+
+def check_roles(
+    pools: Mapping[Role, Pool], het_jobs: bool, at: str, hint: str, problems: list[Problem]
+) -> tuple[Pool, ...]:
+    """The pools that are wanted: prefill and decode, or aggregated workers."""
+    _check_bootstrap(pools["prefill"], pools["decode"], problems)
+    wanted = tuple(pool for pool in pools.values() if pool.workers or pool.nodes)
+    roles = {pool.role for pool in wanted}
+    if not roles:
+        problems.append(Problem(at, f"names no workers; set {hint}"))
+    elif roles == {"prefill"} or roles == {"decode"}:
+        one, other = ("prefill", "decode") if "prefill" in roles else ("decode", "prefill")
+        path = pools[other].at.workers.removeprefix(f"{at}.")  # type: ignore[index]
+        problems.append(Problem(at, f"has {one} workers but no {other} workers ({path})"))
+    elif "agg" in roles and len(roles) > 1:
+        path = pools["agg"].at.workers if pools["agg"].workers else pools["agg"].at.nodes
+        problems.append(Problem(path, "aggregated workers go with no prefill and decode workers"))
+    for one_of in wanted if het_jobs else ():
+        if not one_of.nodes:
+            message = "is 0, but in a heterogeneous job each role has nodes of its own"
+            problems.append(Problem(one_of.at.nodes, message))
+    return wanted
+
+
+def front(table: FrontTable, environment: Mapping[str, str], problems: list[Problem]) -> Front:
+    """Routers and nginx."""
+    additional = count(
+        table.additional,
+        table.additional_at,
+        problems,
+        default=defaults.ADDITIONAL_FRONTENDS,
+        most=defaults.MOST_NODES,
+    )
+    args, wrong = sglang.settle_router(table.args or {}, table.args_at)
+    problems += wrong
+    own = variables(table.env, "frontend.env", problems)
+    given = {name: value for name, value in table.nginx.items() if value is not None}
+    binary = given.pop("binary", defaults.NGINX)
+    return Front(
+        additional=additional if table.several in (None, True) else None,
+        args=args,
+        env={**environment, **own},
+        launcher=table.launcher or "sglang_router.launch_router",
+        start_with=table.start_with or {},
+        restart_with=table.restart_with or {},
+        nginx=given,
+        nginx_binary=binary,
+        additional_at=table.additional_at,
+        args_at=table.args_at,
+    )
+
+
+def nginx(frontend: object) -> dict[str, Any]:
+    """What a table of the front says of nginx, by the names that the plan has for it."""
+    return {
+        name.removeprefix("nginx_"): value
+        for name, value in vars(frontend).items()
+        if name.startswith("nginx_")
+    }
+
+
+def variables(
+    given: Mapping[str, Any] | None, path: str, problems: list[Problem]
+) -> dict[str, str]:
+    """Environment variables."""
+    found = {}
+    for name, value in (given or {}).items():
+        if not VARIABLE.fullmatch(name):
+            problems.append(Problem(join(path, name), f"{name!r} can't name a variable"))
+        elif isinstance(value, str) and "\0" not in value:
+            found[name] = value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = str(value)
+        elif value is not None:
+            hint = '; put it in quotes, as "1" or "true"' if isinstance(value, bool) else ""
+            problems.append(Problem(join(path, name), f"must be text, not {show(value)}{hint}"))
+    return found
+
+
+def load_deadline(check: HealthCheck | None, problems: list[Problem]) -> float:
+    """Seconds a worker may load."""
+    if check is None:
+        return defaults.LOAD_DEADLINE_S
+    values = {
+        "max_attempts": (check.max_attempts, defaults.HEALTH_ATTEMPTS),
+        "interval_seconds": (check.interval_seconds, defaults.HEALTH_INTERVAL_S),
+    }
+    total = 1.0
+    for name, (value, default) in values.items():
+        if value is not None and not (value > 0 and math.isfinite(value) and value < 1e9):
+            problems.append(Problem(f"health_check.{name}", f"must be more than 0, not {value}"))
+            value = None
+        total *= default if value is None else value
+    return total
+
+
+def _check_bootstrap(prefill: Pool, decode: Pool, problems: list[Problem]) -> None:
+    """Prefill and decode may both pin the bootstrap port, to the same number."""
+    first, second = prefill.engine.bootstrap_port, decode.engine.bootstrap_port
+    if first and second and first != second:
+        message = f"is {second} here and {first} for prefill; they must be equal"
+        problems.append(Problem(join(decode.at.flags, sglang.BOOTSTRAP), message))
+
+
+def _kv_events(
+    table: RoleTable, flags: Mapping[str, Any], problems: list[Problem]
+) -> Mapping[str, Any] | None:
+    if table.kv_events in (None, False):
+        return None
+    if not isinstance(table.kv_events, dict | bool):
+        message = f"must be true, false or a table of settings, not {show(table.kv_events)}"
+        problems.append(Problem(table.at.kv_events, message))
+        return None
+    if KV_EVENTS in flags:
+        message = f"stands beside {join(table.at.flags, KV_EVENTS)}; keep one"
+        problems.append(Problem(table.at.kv_events, message))
+        return None
+    given = table.kv_events if isinstance(table.kv_events, dict) else {}
+    return defaults.KV_EVENTS | given
+
+
+def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
+    """The command of the benchmark; srtctl's own kinds of benchmarks have none."""
+    if given is None:
+        return ()
+    if not isinstance(given, dict):
+        problems.append(Problem("benchmark", f"must be a table of settings, not {show(given)}"))
+        return ()
+    return _words(given.get("command"), "benchmark.command", problems)
+
+
+def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
+    """Words of a command line, from a list or a text."""
+    match given:
+        case None:
+            return ()
+        case str():
+            try:
+                return tuple(shlex.split(given))
+            except ValueError:
+                problems.append(Problem(at, f"{show(given)} has a quotation mark without an end"))
+        case list() | tuple():
+            if all(isinstance(w, str | int | float) and not isinstance(w, bool) for w in given):
+                return tuple(map(str, given))
+            problems.append(Problem(at, "may hold only texts and numbers"))
+        case _:
+            problems.append(Problem(at, f"must be a list of words, not {show(given)}"))
+    return ()
+
+
+def _restart(table: RoleTable, engine: Engine, problems: list[Problem]) -> Restart:
+    slow = table.role == "prefill" and engine == "sglang"
+    found = defaults.PREFILL_RESTART if slow else defaults.WORKER_RESTART
+    given = table.restart
+    if given is None:
+        return found
+    failures = given.max_restarts
+    if failures is not None:
+        at = join(table.restart_at, "max_restarts")
+        failures = count(failures, at, problems, most=defaults.MOST_RESTARTS)
+        found = replace(found, max_failures=failures)
+    delay = given.backoff
+    if delay is not None and not 0 <= delay <= defaults.MOST_BACKOFF_S:
+        message = f"must be 0 to {defaults.MOST_BACKOFF_S:g} seconds, not {delay}"
+        problems.append(Problem(join(table.restart_at, "backoff"), message))
+    elif delay is not None:
+        limit = max(found.limit_s, delay)
+        found = replace(found, first_delay_s=delay, delay_s=delay, limit_s=limit)
+    window = max(found.window_s, 2 * found.max_failures * found.limit_s)  # room for all of them
+    return replace(found, policy=given.policy or found.policy, window_s=window)

@@ -1,0 +1,216 @@
+"""Plain values as frozen dataclasses: nothing is guessed or converted, and every wrong value told.
+
+Made for what comes from outside: a user's file, another agent's answer. It knows the few types
+that the models are made of (text, numbers, ``Literal``, ``X | None``, ``tuple[X, ...]``, tables of
+X, classes inside classes, ``Any``) and refuses a model with others. A whole number may stand where
+any number may; apart from that a value has the type or it has not. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Path = tuple[str | int, ...]
+# A larger number fits no float, and Python can't even print one of 4300 digits.
+LARGEST = 2**1023
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at a path. ``unknown``: the class above it has no such field."""
+
+    path: Path
+    message: str
+    unknown: bool = False
+
+
+def read(kind: type[T], value: Any, *, finite: bool = False) -> tuple[T | None, tuple[Fault, ...]]:
+    """The instance of a dataclass that ``value`` describes, or all that is wrong with it.
+
+    ``value`` consists of dicts with text as keys, of lists or tuples, and scalars. ``finite``:
+    infinity and NaN are no numbers.
+    """
+    faults: list[Fault] = []
+    hint: Any = kind
+    found: T = _reader(hint, finite)(value, (), faults)
+    return (None if faults else found), tuple(faults)
+
+
+def unusable(scalar: object) -> str | None:
+    """Why nothing can be done with a text or a number, of whatever type it should be."""
+    if isinstance(scalar, str):
+        bad = not scalar.isascii() and _HALF.search(scalar)
+        return "holds half a character (a lone surrogate)" if bad else None
+    return "is too large" if isinstance(scalar, int) and abs(scalar) > LARGEST else None
+
+
+def show(value: Any) -> str:
+    """A value as a user wrote it, short, and safe to print."""
+    match value:
+        case dict():
+            return "a table"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case int() if abs(value) > LARGEST:
+            return "a huge number"
+        case _:
+            text = json.dumps(value, ensure_ascii=False)
+            text = text if text.isprintable() else json.dumps(value)
+            return text if len(text) <= 60 else text[:57] + "..."
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` when something known is close to ``key``, else nothing."""
+    close = difflib.get_close_matches(key, sorted(known), 1, 0.7)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+# -- One reader for each type ---------------------------------------------------------------------
+
+Reader = Callable[[Any, Path, list[Fault]], Any]
+
+
+@cache
+def _reader(hint: Any, finite: bool) -> Reader:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _table_of_fields(hint, finite)
+    if origin is typing.Literal:
+        return _one_of(arguments)
+    if origin is tuple and arguments[1:] == (...,):
+        return _list_of(_reader(arguments[0], finite))
+    if origin in (dict, Mapping) and arguments[0] is str:
+        return _table_of(_reader(arguments[1], finite))
+    if origin in (types.UnionType, typing.Union) and arguments[1:] == (types.NoneType,):
+        return _optional(_reader(arguments[0], finite))
+    return _number(finite) if hint is float else PLAIN[hint]
+
+
+def _table_of_fields(kind: Any, finite: bool) -> Reader:
+    hints = typing.get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name], finite) for field in dataclasses.fields(kind)}
+    missing = dataclasses.MISSING
+    required = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    }
+
+    def read_fields(value: Any, path: Path, faults: list[Fault]) -> Any:
+        if not isinstance(value, dict):
+            return _wrong(value, path, faults, "a table of settings")
+        before, given = len(faults), {}
+        for name, reader in readers.items():
+            if name in value:
+                given[name] = reader(value[name], (*path, name), faults)
+            elif name in required:
+                faults.append(Fault((*path, name), "is missing"))
+        if len(given) < len(value):
+            unknown = [key for key in value if key not in readers]
+            faults += (Fault((*path, k), "is not a known setting", unknown=True) for k in unknown)
+        return kind(**given) if len(faults) == before else None
+
+    return read_fields
+
+
+def _list_of(reader: Reader) -> Reader:
+    def read_list(value: Any, path: Path, faults: list[Fault]) -> Any:
+        if not isinstance(value, list | tuple):
+            return _wrong(value, path, faults, "a list")
+        return tuple([reader(one, (*path, index), faults) for index, one in enumerate(value)])
+
+    return read_list
+
+
+def _table_of(reader: Reader) -> Reader:
+    def read_table(value: Any, path: Path, faults: list[Fault]) -> Any:
+        if not isinstance(value, dict):
+            return _wrong(value, path, faults, "a table of settings")
+        return {
+            _text(key, (*path, key), faults): reader(one, (*path, key), faults)
+            for key, one in value.items()
+        }
+
+    return read_table
+
+
+def _optional(reader: Reader) -> Reader:
+    def read_optional(value: Any, path: Path, faults: list[Fault]) -> Any:
+        return None if value is None else reader(value, path, faults)
+
+    return read_optional
+
+
+def _one_of(choices: tuple[Any, ...]) -> Reader:
+    wanted = ", ".join(map(repr, choices))
+    wanted = f"one of {wanted}" if len(choices) > 1 else wanted
+    texts = tuple(choice for choice in choices if isinstance(choice, str))
+
+    def read_choice(value: Any, path: Path, faults: list[Fault]) -> Any:
+        for choice in choices:
+            if type(value) is type(choice) and value == choice:
+                return choice
+        hint = suggestion(value, texts) if isinstance(value, str) else ""
+        return _wrong(value, path, faults, wanted, hint)
+
+    return read_choice
+
+
+def _number(finite: bool) -> Reader:
+    def read_number(value: Any, path: Path, faults: list[Fault]) -> Any:
+        if type(value) not in (int, float):
+            return _wrong(value, path, faults, "a number")
+        if finite and isinstance(value, float) and not math.isfinite(value):
+            return _wrong(value, path, faults, "a finite number")
+        return float(_usable(value, path, faults) or 0)
+
+    return read_number
+
+
+def _whole(value: Any, path: Path, faults: list[Fault]) -> Any:
+    if type(value) is not int:
+        return _wrong(value, path, faults, "a whole number")
+    return _usable(value, path, faults)
+
+
+def _switch(value: Any, path: Path, faults: list[Fault]) -> Any:
+    return value if type(value) is bool else _wrong(value, path, faults, "true or false")
+
+
+def _text(value: Any, path: Path, faults: list[Fault]) -> Any:
+    if type(value) is not str:
+        return _wrong(value, path, faults, "text", "; put it in quotes")
+    return _usable(value, path, faults)
+
+
+def _anything(value: Any, path: Path, faults: list[Fault]) -> Any:
+    return value
+
+
+def _usable(value: Any, path: Path, faults: list[Fault]) -> Any:
+    if (reason := unusable(value)) is None:
+        return value
+    faults.append(Fault(path, reason))
+    return None
+
+
+def _wrong(value: Any, path: Path, faults: list[Fault], wanted: str, hint: str = "") -> None:
+    faults.append(Fault(path, f"must be {wanted}, not {show(value)}{hint}"))
+
+
+PLAIN: Mapping[Any, Reader] = {int: _whole, bool: _switch, str: _text, Any: _anything}

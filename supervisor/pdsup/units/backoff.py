@@ -1,0 +1,28 @@
+"""How long to wait before the next attempt. Pure."""
+
+from __future__ import annotations
+
+from pdsup.plan.model import Restart
+
+# Not infinity: no delay, however often it is doubled, is no delay.
+LARGEST = 1e308
+
+
+def delay(restart: Restart, failures: int, chance: float) -> float:
+    """Seconds to wait after the ``failures``-th failure in a row (>= 1).
+
+    ``chance`` in [0, 1) is drawn by the caller; jitter keeps units that died together from
+    coming back together.
+    """
+    if failures <= 1:
+        base = restart.first_delay_s
+    else:
+        base = min(restart.limit_s, restart.delay_s * _growth(restart.factor, failures - 2))
+    return base * (1 + restart.jitter * chance)
+
+
+def _growth(factor: float, times: int) -> float:
+    try:
+        return float(factor) ** times
+    except OverflowError:  # after about a thousand doublings
+        return LARGEST

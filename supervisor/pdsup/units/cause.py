@@ -1,0 +1,167 @@
+"""Why a run ended, as far as its exit, the kernel and its last words tell.
+
+Patterns are those of SGLang 0.5.6 to 0.5.23, torch 2.x, NCCL 2.x and the router 0.3.2. What is not
+known is said so, with the last lines: a wrong cause costs more than none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdsup import clock
+from pdsup.units.logs import read
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.states import FOREVER
+
+# An error that ended a run stands at the end of its output; the same words earlier were survived.
+LAST = 10
+SHOWN_LINES, SHOWN = 3, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """``cause``: words for a status line. ``hopeless``: the same command would end so again."""
+
+    cause: str
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    pattern: re.Pattern[str]
+    name: str
+    of_configuration: bool = False
+
+
+def _sign(name: str, *patterns: str, of_configuration: bool = False) -> _Sign:
+    return _Sign(re.compile("|".join(patterns)), name, of_configuration)
+
+
+# The first that is found counts: what a failure causes comes after what causes it.
+_SIGNS = (
+    _sign(
+        "CUDA out of memory",
+        r"CUDA out of memory",
+        r"torch\.(cuda\.)?OutOfMemoryError",
+        r"CUDA error: out of memory",
+        r"cudaErrorMemoryAllocation",
+    ),
+    _sign("out of memory", r"^MemoryError", r"Cannot allocate memory", r"std::bad_alloc"),
+    _sign(
+        "address in use",
+        r"[Aa]ddress already in use",
+        r"EADDRINUSE",
+        r"error while attempting to bind on address",
+        r"[Pp]ort \d+ is (already |not )(in use|available|occupied)",
+    ),
+    _sign(
+        "wrong arguments",
+        r"error: (unrecognized arguments|argument |the following arguments|ambiguous option)",
+        r"error: (unexpected argument|invalid value|a value is required)",
+        of_configuration=True,
+    ),
+    _sign(
+        "no model there",
+        r"is not a local folder and is not a valid model identifier",
+        r"Repo id must (be in the form|use alphanumeric)",
+        r"does not appear to have a file named",
+        r"(FileNotFoundError|No such file).*(config\.json|tokenizer|\.safetensors|model)",
+        r"[Cc]an't load (the configuration|tokenizer|the model)",
+        of_configuration=True,
+    ),
+    _sign(
+        "a Python module is missing",
+        r"^(\S+: )?(ModuleNotFoundError|ImportError): ",
+        r"^\S*python\S*: No module named ",
+        of_configuration=True,
+    ),
+    _sign(
+        "NCCL failed",
+        r"NCCL (error|WARN)",
+        r"nccl(System|Internal|Remote|UnhandledCuda)Error",
+        r"ncclUnhandledCudaError",
+        r"caught collective operation timeout",
+    ),
+    _sign("CUDA failed", r"CUDA error: ", r"cudaError[A-Z]\w+", r"no CUDA-capable device"),
+)
+
+
+def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagnosis:
+    """From how a run ended, its last lines, and how many processes of this node the kernel's OOM
+    killer ended meanwhile.
+    """
+    if status.signal == "SIGKILL" and oom_kills:
+        return Diagnosis("out of memory: the kernel's OOM killer was at work")
+    for sign in _SIGNS:
+        for back, line in enumerate(reversed(lines)):
+            if sign.pattern.search(line):
+                hopeless = sign.of_configuration and back < LAST and status.code not in (None, 0)
+                return Diagnosis(f"{sign.name}: {_shown(line)}", hopeless)
+    if not lines:
+        return Diagnosis("")
+    last = " | ".join(_shown(line) for line in lines[-SHOWN_LINES:])
+    return Diagnosis(f"cause unknown; its last words: {last}")
+
+
+def _shown(line: str) -> str:
+    """A line of output, harmless to a terminal and not too long."""
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    text = " ".join(printable.split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+MOST = 1 << 15  # bytes of output: some 300 lines
+MOST_LINES = 200
+# Units that start or end together share one look at the kernel's counts.
+FRESH_S = 0.05
+_KILLS = re.compile(r"^oom_kill (\d+)$", re.M)
+
+
+class CauseSearch:
+    """One for all units of a node. ``root``: where /proc and /sys are."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._root = Path(root)
+        self._groups = self._find_groups()
+        self._kills = 0
+        self._read_at = -FOREVER
+
+    def oom_kills(self) -> int:
+        """How many processes the OOM killer has ended so far, in this cgroup or on this node."""
+        if clock.monotonic() - self._read_at >= FRESH_S:
+            self._kills = sum(map(self._count, self._groups))
+            self._read_at = clock.monotonic()
+        return self._kills
+
+    def examine(self, status: ExitStatus, path: str, start: int, oom_kills: int) -> Diagnosis:
+        """Of a run whose output begins at byte ``start``; ``oom_kills`` as it was when it began."""
+        lines = read.tail(path, start, MOST)[-MOST_LINES:]
+        killed = status.signal == "SIGKILL"
+        if killed:
+            self._read_at = -FOREVER  # it may have been killed since the last look
+        return diagnose(status, lines, self.oom_kills() - oom_kills if killed else 0)
+
+    def _find_groups(self) -> tuple[Path, ...]:
+        """The counts of this cgroup and of the whole node: a limit hits one or the other."""
+        groups = self._root / "sys/fs/cgroup"
+        found = [self._root / "proc/vmstat"]
+        for line in self._text(self._root / "proc/self/cgroup").splitlines():
+            _, kinds, path = line.split(":", 2)
+            if not kinds:  # version 2
+                found.append(groups / path[1:] / "memory.events")
+            elif "memory" in kinds.split(","):
+                found.append(groups / "memory" / path[1:] / "memory.oom_control")
+        return tuple(found)
+
+    def _count(self, path: Path) -> int:
+        found = _KILLS.search(self._text(path))
+        return int(found[1]) if found else 0
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text()
+        except OSError:
+            return ""

@@ -1,0 +1,269 @@
+"""What is kept of a unit that was found dead, and how it is taken before the unit is killed.
+
+One directory for each run, one file for each kind of evidence, so that a kind that takes too long
+costs nothing but itself. Everything is text for a person, and is taken in bounded time whatever
+hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar, cast
+
+from pdsup import clock
+from pdsup.units.logs import read
+from pdsup.units.probes.check import Subject
+from pdsup.units.probes.watch import Asked
+from pdsup.units.process import proc
+from pdsup.units.process.spawn import Spawner
+from pdsup.units.process.tree import Process
+
+# Of an engine with hundreds of processes these tell enough, and so many at once do no harm.
+MOST_STACKS, STACKS_AT_ONCE = 64, 4
+STACK_S = 6.0
+LOG_BYTES = 1 << 18
+
+T = TypeVar("T")
+
+
+class Evidence:
+    """One for all units of a node; ``run_dir`` is where the evidence goes."""
+
+    def __init__(self, run_dir: str, spawner: Spawner) -> None:
+        self._run_dir = Path(run_dir)
+        self._spawner = spawner
+
+    async def collect(
+        self, unit: str, run: int, reason: str, subject: Subject, asked: Iterable[Asked]
+    ) -> str:
+        """Where it lies, below the run directory. Raises OSError when nothing can be written."""
+        name = directory(unit, run)
+        path = self._run_dir / name
+        await _apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
+        parts = await self._take(path, subject, list(asked))
+        at = _stamp(clock.wall())
+        page = why(unit, run, at, reason, parts)
+        await _apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
+        return name
+
+    async def _take(self, path: Path, subject: Subject, asked: list[Asked]) -> list[Part]:
+        pid, log, start = subject.pid, subject.log_path, subject.log_start
+        takes: dict[str, Awaitable[None]] = {
+            PROBES: _write_apart(path / PROBES, lambda: _probes(asked)),
+            LOG: _write_apart(path / LOG, lambda: _log(log, start)),
+            PROCESSES: _write_apart(path / PROCESSES, lambda: _processes(pid)),
+            SOCKETS: _write_apart(path / SOCKETS, lambda: _sockets(pid)),
+            STACKS: self._stacks(path / STACKS, pid),
+            GPUS: self._gpus(path / GPUS),
+        }
+        problems = await asyncio.gather(*(_problem(take) for take in takes.values()))
+        return [Part(file, why) for file, why in zip(takes, problems, strict=True)]
+
+    async def _stacks(self, path: Path, pid: int) -> None:
+        """Without stopping anything: a process that hangs may be held by another tracer."""
+        beside = Path(sys.executable).parent / "py-spy"
+        program = str(beside) if beside.exists() else shutil.which("py-spy")
+        if program is None:
+            raise FileNotFoundError("py-spy is not installed")
+        tree = await _apart(lambda: proc.tree(pid), STACK_S)
+        limit = asyncio.Semaphore(STACKS_AT_ONCE)
+
+        async def dump(one: int) -> str:
+            aside = path.with_name(f".stack-{one}")
+            async with limit:
+                with contextlib.suppress(TimeoutError):
+                    await self._run((program, "dump", "--nonblocking", "--pid", str(one)), aside)
+            return await _apart(lambda: _moved(aside), STACK_S)
+
+        dumps = await asyncio.gather(*(dump(one) for one, _ in tree[:MOST_STACKS]))
+        await _apart(lambda: _write(path, "\n\n".join(dumps)), STACK_S)
+
+    async def _gpus(self, path: Path) -> None:
+        program = shutil.which("nvidia-smi")
+        if program is None:
+            raise FileNotFoundError("nvidia-smi is not installed")
+        await self._run((program,), path)
+
+    async def _run(self, command: tuple[str, ...], path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        output = await _apart(lambda: os.open(path, flags, 0o644), STACK_S)
+        try:
+            await self._spawner.run(command, dict(os.environ), output, STACK_S)
+        finally:
+            os.close(output)
+
+
+async def _problem(take: Awaitable[None]) -> str:
+    """Why a kind of evidence could not be taken, or nothing."""
+    try:
+        async with asyncio.timeout(TAKEN_WITHIN_S):
+            await take
+    except TimeoutError:
+        return "it took too long"
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+async def _apart(work: Callable[[], T], within: float) -> T:
+    """What ``work`` returns, from a thread that nobody has to wait for.
+
+    To read the command line of a process that hangs in the kernel can hang as well, and so can a
+    shared file system; a pool's threads would then keep the agent from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(T, result))
+
+    def run() -> None:
+        try:
+            outcome: tuple[T | None, BaseException | None] = work(), None
+        except Exception as error:
+            outcome = None, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(finish, *outcome)
+
+    threading.Thread(target=run, daemon=True, name="evidence").start()
+    async with asyncio.timeout(within):
+        return await done
+
+
+async def _write_apart(path: Path, text: Callable[[], str]) -> None:
+    await _apart(lambda: _write(path, text()), TAKEN_WITHIN_S)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, errors="backslashreplace")
+
+
+def _moved(path: Path) -> str:
+    text = path.read_text(errors="replace")
+    path.unlink()
+    return text.strip()
+
+
+def _probes(asked: list[Asked]) -> str:
+    return "".join(
+        f"{_stamp(one.at)} {one.kind}, in {one.seconds:.3f} s: {one.answer}\n" for one in asked
+    )
+
+
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _log(path: str, start: int) -> str:
+    lines = read.tail(path, start, LOG_BYTES)[-LOG_LINES:]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _processes(pid: int) -> str:
+    found = (proc.describe(one) for one, _ in proc.tree(pid))
+    return processes([process for process in found if process])
+
+
+def _sockets(pid: int) -> str:
+    # Of those that share a socket the first, the parent, is named.
+    tree = reversed(proc.tree(pid))
+    owners = {inode: one for one, _ in tree for inode in proc.sockets(one)}
+    tables = (proc.text(pid, f"net/{name}") for name in ("tcp", "tcp6"))
+    return "".join(sockets(table, owners) for table in tables)
+
+
+# In all, on every rank of a gang: a unit that serves nobody is not kept waiting for longer.
+WITHIN_S = 20.0
+# For one rank; what is left of the above is for hearing of it.
+TAKEN_WITHIN_S = 12.0
+LOG_LINES = 200
+
+WHY, PROCESSES, STACKS, SOCKETS = "why.txt", "processes.txt", "stacks.txt", "sockets.txt"
+GPUS, LOG, PROBES = "gpus.txt", "log.txt", "probes.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of evidence: its file, and why there is none (empty: there is)."""
+
+    file: str
+    problem: str = ""
+
+
+def directory(unit: str, run: int) -> str:
+    """Where it lies, below the run directory."""
+    return f"evidence/{unit}-{run}"
+
+
+def why(unit: str, run: int, at: str, reason: str, parts: Iterable[Part]) -> str:
+    """The page to read first."""
+    lines = [f"{unit} run {run}, {at}", "", reason, ""]
+    lines += [f"{part.file}: {part.problem or 'taken'}" for part in parts]
+    return "\n".join(lines) + "\n"
+
+
+def processes(found: Sequence[Process]) -> str:
+    """Every process, parents first, with what its threads do."""
+    return "\n\n".join(map(_process, found)) + "\n" if found else "no process is left\n"
+
+
+def _process(process: Process) -> str:
+    head = f"{process.pid} (parent {process.parent}) {process.name}, state {process.state}"
+    counts: dict[str, int] = {}
+    for thread in process.threads:
+        counts[thread] = counts.get(thread, 0) + 1
+    lines = [head, f"  {process.command}"]
+    lines += [f"  {count} x {what}" for what, count in sorted(counts.items(), key=_most_first)]
+    lines += [f"  {line}" for line in process.stack.splitlines()]
+    return "\n".join(lines)
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+# include/net/tcp_states.h
+_STATES: Mapping[str, str] = {
+    "01": "ESTABLISHED", "02": "SYN_SENT", "03": "SYN_RECV", "04": "FIN_WAIT1", "05": "FIN_WAIT2",
+    "06": "TIME_WAIT", "07": "CLOSE", "08": "CLOSE_WAIT", "09": "LAST_ACK", "0A": "LISTEN",
+    "0B": "CLOSING",
+}  # fmt: skip
+
+
+def sockets(table: str, owners: Mapping[int, int]) -> str:
+    """The lines of /proc/net/tcp or tcp6 about sockets that ``owners`` has, by inode and pid."""
+    lines = []
+    for row in table.splitlines()[1:]:
+        fields = row.split()
+        if len(fields) > 9 and (pid := owners.get(int(fields[9]))) is not None:
+            sent, _, received = fields[4].partition(":")
+            lines.append(
+                f"pid {pid} {_STATES.get(fields[3], fields[3])} {_endpoint(fields[1])} ->"
+                f" {_endpoint(fields[2])}, {int(received, 16)} bytes not read,"
+                f" {int(sent, 16)} not sent"
+            )
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def _endpoint(text: str) -> str:
+    """``0100007F:1F40`` as people write it: the kernel prints words of 4 bytes, each reversed."""
+    address, _, port = text.partition(":")
+    words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+    if len(words) == 1:
+        return f"{'.'.join(map(str, words[0]))}:{int(port, 16)}"
+    raw = b"".join(words).hex()
+    return f"[{':'.join(raw[i : i + 4] for i in range(0, 32, 4))}]:{int(port, 16)}"

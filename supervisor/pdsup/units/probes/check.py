@@ -1,0 +1,165 @@
+"""Puts one check of a probe to a unit and brings the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+
+from pdsup.plan.model import Check, Gauges, Probes, Trial
+from pdsup.units.logs.read import Follower
+from pdsup.units.probes import gauges, health, http
+from pdsup.units.probes.health import Answer, No, Unasked, Yes
+from pdsup.units.probes.http import Reply
+from pdsup.units.process import proc
+from pdsup.units.process.spawn import Spawner
+from pdsup.units.process.tree import Seen
+
+# What this process or this node lacks. The unit may be as well as can be.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
+# To find processes means to look at every thread of the unit; those known are cheap to look at.
+SEARCH_EVERY = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One run of a unit, as it can be asked. ``log_start``: where its output begins, in bytes."""
+
+    probes: Probes
+    address: str
+    ports: Mapping[str, int]
+    pid: int
+    env: Mapping[str, str]
+    log_path: str
+    log_start: int
+    gpus: tuple[int, ...] = ()
+
+
+class ProbeCheck:
+    """The questions to one run. It remembers what a question is about from one time to the next."""
+
+    def __init__(self, subject: Subject, spawner: Spawner) -> None:
+        self._subject = subject
+        self._spawner = spawner
+        self._followers: dict[str, Follower] = {}
+        self._heard: set[str] = set()
+        self._members: dict[str, dict[int, Seen]] = {}
+        self._looks = 0
+
+    async def ask(self, check: Check, timeout_s: float) -> Answer:
+        """One answer, within the time; to gauges that look bad, within that of a trial too."""
+        if check.gauges is not None:
+            answer = await self._ask_gauges(check, check.gauges, timeout_s)
+        else:
+            answer = await _bounded(self._ask(check), timeout_s, over_tcp=check.port is not None)
+        where = self._where(check)
+        match answer:
+            case No(detail=detail, final=final) if where:
+                return No(f"{where}: {detail}", final)
+            case Unasked(detail=detail) if where:
+                return Unasked(f"{where}: {detail}")
+        return answer
+
+    def _where(self, check: Check) -> str:
+        if check.port is not None:
+            path = (check.path or "").partition("?")[0]
+            return f"{self._subject.address}:{self._subject.ports[check.port]}{path}"
+        return " ".join(check.command)
+
+    async def _ask(self, check: Check) -> Answer:
+        if check.port is not None:
+            return await self._connect(check, self._subject.ports[check.port])
+        if check.command:
+            return await self._run(check.command)
+        if check.log is not None:
+            return await asyncio.to_thread(self._search_log, check.log)
+        return await asyncio.to_thread(self._look_at_tree, check.tree or "")
+
+    async def _connect(self, check: Check, port: int) -> Answer:
+        if check.path is None:
+            await http.connect(self._subject.address, port)
+            return Yes()
+        return http.judge(check, await self._get(check, check.path))
+
+    async def _get(self, check: Check, path: str) -> Reply:
+        port = self._subject.ports[check.port or ""]
+        most = http.MOST_BODY if http.wants_body(check) else 0
+        return await http.get(self._subject.address, port, path, most=most)
+
+    async def _ask_gauges(self, check: Check, asked: Gauges, timeout_s: float) -> Answer:
+        """What looks bad may serve all the same: a breaker closes only by a request."""
+        groups: tuple[str, ...] = ()
+
+        async def look() -> Answer:
+            nonlocal groups
+            got = await self._get(check, check.path or "")
+            groups = gauges.exhausted(asked, got.body.decode(errors="replace"))
+            return http.judge(check, got)
+
+        answer = await _bounded(look(), timeout_s, over_tcp=True)
+        if not groups or not isinstance(answer, Yes):
+            return answer
+        bad = gauges.sentence(asked, groups)
+        if asked.trial is None:
+            return No(bad)
+        tried = await _bounded(self._try(asked.trial), asked.trial.timeout_s, over_tcp=True)
+        if isinstance(tried, No):
+            return No(f"{bad}, and a trial request failed: {tried.detail}")
+        return tried
+
+    async def _try(self, trial: Trial) -> Answer:
+        port = self._subject.ports[trial.port]
+        got = await http.post(self._subject.address, port, trial.path, trial.body)
+        return Yes() if got.status // 100 == 2 else No(f"HTTP {got.status}")
+
+    async def _run(self, command: tuple[str, ...]) -> Answer:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            # The probe's own limit ends it sooner.
+            status = await self._spawner.run(command, self._subject.env, nowhere, 1e6)
+        finally:
+            os.close(nowhere)
+        return Yes() if status.code == 0 else No(str(status))
+
+    def _search_log(self, pattern: str) -> Answer:
+        follower = self._followers.get(pattern)
+        if follower is None:
+            follower = Follower(self._subject.log_path, self._subject.log_start)
+            self._followers[pattern] = follower
+        if pattern not in self._heard and any(
+            re.search(pattern, line) for line in follower.lines()
+        ):
+            self._heard.add(pattern)
+        return Yes() if pattern in self._heard else No(f"no line like {pattern} in its output yet")
+
+    def _look_at_tree(self, prefix: str) -> Answer:
+        """Of its processes those with such a name, once seen, must live; none may be stopped."""
+        members = self._members.setdefault(prefix, {})
+        main = self._subject.pid
+        seen: dict[int, Seen | None] = {pid: proc.seen(pid) for pid in (main, *members)}
+        if self._looks % SEARCH_EVERY == 0:
+            for pid, _ in proc.tree(main):
+                process = proc.seen(pid)
+                seen.setdefault(pid, process)
+                if process and prefix and pid != main and process.name.startswith(prefix[:15]):
+                    members[pid] = process
+        self._looks += 1
+        return health.of_processes(members, seen)
+
+
+async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool) -> Answer:
+    """The answer, or what kept it from coming."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asked
+    except TimeoutError:
+        return No(f"no answer within {timeout_s:g} s")
+    except OSError as error:
+        if error.errno in _OURS or not over_tcp:
+            return Unasked(error.strerror or http.cause(error))
+        return No(http.cause(error))
+    except (UnicodeError, ValueError) as error:  # UnicodeError: what can't be a host's name
+        return No(http.cause(error))

@@ -1,0 +1,81 @@
+"""Looks for signs that a unit works or loads: its counters, its output, its CPU time, its GPUs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+from pdsup import clock
+from pdsup.plan.model import Progress
+from pdsup.units.logs.read import Follower
+from pdsup.units.probes import gauges, http
+from pdsup.units.probes.check import Subject
+from pdsup.units.probes.health import Signs
+from pdsup.units.process import proc
+from pdsup.units.process.gpus import GpuReadings
+
+# Of an engine that hangs in its HTTP too the counters can't be read; its output decides then.
+METRICS_S = 5.0
+# Units that start together share one look at the GPUs.
+HOLDERS_KEPT_S = 1.0
+
+
+class Observer:
+    """Of one run, from the moment it is made."""
+
+    def __init__(self, subject: Subject, meter: GpuReadings) -> None:
+        self._subject = subject
+        self._meter = meter
+        self._progress = subject.probes.progress
+        self._noise = re.compile("|".join(f"(?:{one})" for one in self._progress.noise) or "(?!)")
+        self._follower = Follower(subject.log_path, subject.log_start)
+        self._lines = 0
+        self._gpu_bytes: int | None = None
+
+    async def at_work(self) -> Signs:
+        """Signs of a unit that serves."""
+        lines = await asyncio.to_thread(self._read)
+        return Signs(clock.monotonic(), lines, await self._counters(self._progress))
+
+    async def at_load(self) -> Signs:
+        """Signs of a unit that starts."""
+        tree, signs = await asyncio.to_thread(self._look)
+        return replace(signs, gpu_bytes=await self._most_memory(tree))
+
+    def _look(self) -> tuple[frozenset[int], Signs]:
+        tree = frozenset(pid for pid, _ in proc.tree(self._subject.pid))
+        signs = Signs(clock.monotonic(), self._read(), cpu_s=proc.cpu_seconds(tree))
+        return tree, signs
+
+    async def _most_memory(self, tree: frozenset[int]) -> int | None:
+        """So far: a driver that forgets a process for a moment shows no growth when it is back."""
+        gpus = self._subject.gpus
+        holders = await self._meter.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
+        if holders is not None:
+            now = sum(one.memory for one in holders if one.gpu in gpus and one.pid in tree)
+            self._gpu_bytes = max(now, self._gpu_bytes or 0)
+        return self._gpu_bytes
+
+    def _read(self) -> int:
+        try:
+            lines = self._follower.lines()
+        except OSError:  # a file system that has a bad moment
+            lines = []
+        self._lines += sum(1 for line in lines if not self._noise.search(line))
+        return self._lines
+
+    async def _counters(self, progress: Progress) -> float | None:
+        if progress.port is None:
+            return None
+        port = self._subject.ports[progress.port]
+        try:
+            async with asyncio.timeout(METRICS_S):
+                reply = await http.get(
+                    self._subject.address, port, progress.path, most=http.MOST_BODY
+                )
+        except (OSError, ValueError):  # also when there is no answer in time
+            return None
+        text = reply.body.decode(errors="replace")
+        told = [name for name in progress.counters if name in text]
+        return sum(gauges.total(name, text) for name in told) if told else None

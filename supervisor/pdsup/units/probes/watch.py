@@ -1,0 +1,198 @@
+"""Asks a running unit whether it is ready and alive, and tells what the answers add up to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from pdsup import clock
+from pdsup.plan.model import Check, Probe
+from pdsup.units.probes import health
+from pdsup.units.probes.check import ProbeCheck, Subject
+from pdsup.units.probes.health import Answer, No, Tally, Unasked, Yes
+from pdsup.units.probes.progress import Observer
+from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.spawn import Spawner
+
+# What is kept of the answers, for whoever wants to know why a unit was found dead.
+KEPT = 60
+# Signs of life of a unit that starts are looked for so often: at least ten times in ``quiet_s``.
+LOOK_S = 5.0
+
+
+class Listener(Protocol):
+    """What a watch tells."""
+
+    def ready(self) -> None:
+        """At the first yes, and at each return of it."""
+
+    def not_ready(self, detail: str) -> None:
+        """At each no before the first yes, and afterwards once readiness is lost."""
+
+    def progressed(self) -> None:
+        """It is not ready yet, but it gets on."""
+
+    async def found_dead(self, detail: str) -> None:
+        """It will not serve again by itself. Told once; nothing is asked for liveness after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer, at seconds since the epoch, and how many seconds it took."""
+
+    at: float
+    kind: str
+    answer: Answer
+    seconds: float
+
+
+class Prober:
+    """Starts watches; what they share."""
+
+    def __init__(self, spawner: Spawner, meter: GpuReadings) -> None:
+        self._spawner = spawner
+        self._meter = meter
+
+    def watch(self, subject: Subject, listener: Listener, *, ready: bool | None = None) -> Watch:
+        """A watch of one run; its ``run`` does it.
+
+        ``ready``: what is known of a run that was watched before, by another agent; None: nothing.
+        """
+        asker = ProbeCheck(subject, self._spawner)
+        return Watch(subject, asker, self._meter, listener, ready)
+
+
+class Watch:
+    """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        asker: ProbeCheck,
+        meter: GpuReadings,
+        listener: Listener,
+        ready: bool | None,
+    ) -> None:
+        self._ready = ready
+        self._subject = subject
+        self._asker = asker
+        self._meter = meter
+        self._listener = listener
+        self._known: list[_Known] = []
+        self.asked: deque[Asked] = deque(maxlen=KEPT)
+
+    async def run(self) -> None:
+        """Startup until its first yes, then readiness and liveness for ever."""
+        probes = self._subject.probes
+        if self._ready is None:
+            if probes.startup is not None:
+                await self._start(probes.startup)
+            self._listener.ready()
+        async with asyncio.TaskGroup() as tasks:
+            if probes.readiness is not None:
+                tasks.create_task(self._keep_asking(probes.readiness))
+            if probes.liveness is not None:
+                tasks.create_task(self._keep_watch(probes.liveness))
+
+    async def _start(self, probe: Probe) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(self._look_for_life(probe))
+            tally = Tally()
+            while not tally.passing:
+                answer = await self._ask("startup", probe, clock.monotonic())
+                tally = health.step(probe, tally, answer, clock.monotonic())
+                if isinstance(answer, No | Unasked):
+                    self._listener.not_ready(answer.detail)
+                if not tally.passing:
+                    await asyncio.sleep(health.pause(probe, _chance()))
+            looking.cancel()
+
+    async def _look_for_life(self, probe: Probe) -> None:
+        if probe.quiet_s is None:
+            return
+        observer = Observer(self._subject, self._meter)
+        signs = await observer.at_load()
+        while True:
+            await asyncio.sleep(min(LOOK_S, probe.quiet_s / 10))
+            before, signs = signs, await observer.at_load()
+            if health.loads(before, signs):
+                self._listener.progressed()
+
+    async def _keep_asking(self, probe: Probe) -> None:
+        tally = Tally(passing=self._ready is not False)
+        await asyncio.sleep(health.first_pause(probe, _chance()))
+        while True:
+            answer = await self._ask("readiness", probe, clock.monotonic())
+            before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
+            if tally.passing and not before.passing:
+                self._listener.ready()
+            elif not tally.passing and isinstance(answer, No):
+                self._listener.not_ready(answer.detail)
+            await asyncio.sleep(health.pause(probe, _chance()))
+
+    async def _keep_watch(self, probe: Probe) -> None:
+        tally = Tally(passing=True)
+        asked = moved = clock.monotonic()
+        observer = Observer(self._subject, self._meter)
+        signs = await observer.at_work()
+        for check in probe.checks:
+            if check.tree is not None:  # so that it is known who is there before anybody can die
+                await self._asker.ask(check, probe.timeout_s)
+        await asyncio.sleep(health.first_pause(probe, _chance()))
+        while True:
+            since, asked = asked, clock.monotonic()
+            answer = await self._ask("liveness", probe, since)
+            tally = health.step(probe, tally, answer, clock.monotonic())
+            if isinstance(answer, No):
+                before, signs = signs, await observer.at_work()
+                moved = clock.monotonic() if health.works(before, signs) else moved
+            elif isinstance(answer, Yes):
+                moved = clock.monotonic()
+            now = clock.monotonic()
+            if isinstance(answer, No) and health.is_dead(probe, tally, answer, moved, now):
+                await self._listener.found_dead(_story(answer, moved, now))
+                return
+            await asyncio.sleep(health.pause(probe, _chance()))
+
+    async def _ask(self, kind: str, probe: Probe, since: float) -> Answer:
+        """The answer to a probe; a check that another kind asked after ``since`` is not repeated,
+        as each question costs an engine a token.
+        """
+        began = clock.monotonic()
+        answers = []
+        for check in probe.checks:
+            known = next((one for one in self._known if one.check == check), None)
+            if known is None:
+                known = _Known(check)
+                self._known.append(known)
+            if known.answer is None or known.at <= since:
+                known.answer = await self._asker.ask(check, probe.timeout_s)
+                known.at = clock.monotonic()
+            answers.append(known.answer)
+            if isinstance(known.answer, No):
+                break
+        answer = health.together(answers)
+        self.asked.append(Asked(clock.wall(), kind, answer, clock.monotonic() - began))
+        return answer
+
+
+@dataclass(slots=True)
+class _Known:
+    """The newest answer to a check, of whatever kind, and when it came."""
+
+    check: Check
+    answer: Answer | None = None
+    at: float = 0.0
+
+
+def _story(answer: No, moved: float, now: float) -> str:
+    if answer.final:
+        return answer.detail
+    return f"{answer.detail}; nothing moved for {now - moved:.0f} s"
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 (jitter, no secret)

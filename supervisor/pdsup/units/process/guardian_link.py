@@ -1,0 +1,96 @@
+"""Hears from the guardian how those processes ended whose parent this agent is not.
+
+Units that an earlier agent started are the guardian's children by now. A pidfd tells this agent
+that one has ended; how, only its parent learns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.spawn import exit_status
+from pdsup.units.process.tree import Identity
+
+VARIABLE = "PDSUP_GUARDIAN"
+UNSEEN = ExitStatus(None)
+# The guardian reaps at once; without its word after this, it is gone, or never was the parent.
+PATIENCE_S = 1.0
+BEGAN, ENDED, REPLACE = b"b", b"e", b"r"
+
+Heard = Callable[[ExitStatus], None]
+
+
+class GuardianLink:
+    """Between one agent and its guardian; ``pid`` is None where there is none any more."""
+
+    def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
+        """``given``: the value of ``VARIABLE``. ``expected``: the processes to be asked about."""
+        self.pid: int | None = None
+        self.on_gone: Callable[[], None] = lambda: None
+        self._expected = frozenset(expected)
+        self._hear = self._say = -1
+        self._statuses: dict[Identity, ExitStatus] = {}
+        self._waiting: dict[Identity, Heard] = {}
+        self._rest = b""
+        if given:
+            self._hear, self._say = map(int, given.split(","))
+            self.pid = os.getppid()
+            os.set_blocking(self._hear, False)
+            for descriptor in (self._hear, self._say):
+                os.set_inheritable(descriptor, False)
+
+    def listen(self) -> None:
+        """Begins to take in what it tells, on the running loop."""
+        if self.pid is not None:
+            self._take()
+        if self.pid is not None:
+            asyncio.get_running_loop().add_reader(self._hear, self._take)
+
+    def say(self, word: bytes) -> None:
+        """One of BEGAN, ENDED, REPLACE."""
+        if self.pid is not None:
+            with contextlib.suppress(OSError):  # it was killed a moment ago
+                os.write(self._say, word)
+
+    def when_known(self, process: Identity, heard: Heard) -> None:
+        """Calls ``heard``, soon, with how a process ended that has ended; ``UNSEEN`` if never."""
+        if self.pid is not None:
+            self._take()
+        loop = asyncio.get_running_loop()
+        if process in self._statuses or self.pid is None:
+            loop.call_soon(heard, self._statuses.pop(process, UNSEEN))
+            return
+        self._waiting[process] = heard
+        loop.call_later(PATIENCE_S, self._resolve, process, UNSEEN)
+
+    def _take(self) -> None:
+        try:
+            data = os.read(self._hear, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._is_gone()
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            pid, started, status = map(int, line.split())
+            if (pid, started) in self._expected:
+                self._statuses[pid, started] = exit_status(status)
+                self._resolve((pid, started), exit_status(status))
+
+    def _resolve(self, process: Identity, status: ExitStatus) -> None:
+        heard = self._waiting.pop(process, None)
+        if heard is not None:
+            self._statuses.pop(process, None)
+            heard(status)
+
+    def _is_gone(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._hear)
+        self.pid = None
+        self.on_gone()
+        for process in list(self._waiting):
+            self._resolve(process, UNSEEN)

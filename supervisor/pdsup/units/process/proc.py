@@ -1,0 +1,219 @@
+"""Reads what the kernel tells of processes in /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pdsup.node.assignment import RUN_VARIABLE
+from pdsup.units.process.tree import Identity, Leftover, Process, Seen, Usage
+
+_MARK = RUN_VARIABLE.encode() + b"="
+_TAG = b"\nMax file locks"
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, of every thread: each thread has its own list.
+
+    Complete for this process. Of another one that ends meanwhile the kernel may leave some out.
+    """
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_bytes().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # ended while we looked
+    return found
+
+
+def tagged(tags: Collection[int]) -> list[int]:
+    """Processes, of all that there are, that carry one of ``tags``: for when nobody knows a parent.
+
+    It takes a tenth of a second where thousands run.
+    """
+    return [pid for pid in everyone() if _tag(pid) in tags] if tags else []
+
+
+def everyone() -> list[int]:
+    """Every process that can be seen from here."""
+    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def main_of(tag: int | None) -> tuple[int, int] | None:
+    """The main process, with its start time, of the run that carries a tag, if it lives."""
+    for pid in tagged({tag}) if tag is not None else ():
+        stat = _stat(pid)
+        if stat is not None and stat.session == pid:
+            return pid, stat.started
+    return None
+
+
+def tree(root: int) -> list[Identity]:
+    """A process and everything below it, parents first; what ends meanwhile is left out."""
+    found: list[Identity] = []
+    queue = [(root, 0)]
+    while queue:
+        pid, parent = queue.pop(0)
+        stat = _stat(pid)
+        # With another parent it is an orphan by now, or another process with the same pid.
+        if stat is not None and parent in (0, stat.parent):
+            found.append((pid, stat.started))
+            queue += [(child, pid) for child in children(pid)]
+    return found
+
+
+def started(pid: int) -> int | None:
+    """The start time of a process, in clock ticks since boot; None when there is none."""
+    stat = _stat(pid)
+    return stat.started if stat else None
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits to be reaped."""
+    stat = _stat(pid)
+    return stat is not None and stat.state == b"Z"
+
+
+def seen(pid: int) -> Seen | None:
+    """Name and state of a process; None when there is none."""
+    stat = _stat(pid)
+    return Seen(stat.name, stat.state.decode(), stat.started) if stat else None
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """The CPU time that these processes used so far, with that of children they waited for."""
+    return sum(stat.ticks for pid in pids if (stat := _stat(pid))) / TICKS_PER_S
+
+
+def usage(roots: Mapping[str, int]) -> dict[str, Usage]:
+    """What each of ``roots``, main processes by name, uses with everything below it.
+
+    One pass over all processes of the node, however many roots there are.
+    """
+    stats = {pid: stat for pid in _pids() if (stat := _stat(pid))}
+    below: dict[int, list[int]] = {}
+    for pid, stat in stats.items():
+        below.setdefault(stat.parent, []).append(pid)
+    return {name: _used(root, stats, below) for name, root in roots.items() if root in stats}
+
+
+def usage_of(pid: int) -> Usage | None:
+    """What one process uses, without those below it."""
+    stat = _stat(pid)
+    return Usage(stat.ticks / TICKS_PER_S, stat.resident, 1) if stat else None
+
+
+def _used(root: int, stats: Mapping[int, _Stat], below: Mapping[int, list[int]]) -> Usage:
+    tree = [root]
+    for pid in tree:
+        tree += below.get(pid, ())
+    ticks = sum(stats[pid].ticks for pid in tree)
+    return Usage(ticks / TICKS_PER_S, sum(stats[pid].resident for pid in tree), len(tree))
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 (faster)
+
+
+def look_at(pid: int) -> Leftover | None:
+    """What shows whose a process is; None when there is none."""
+    stat = _stat(pid)
+    return Leftover(pid, stat.started, stat.session, _tag(pid), _mark(pid)) if stat else None
+
+
+def describe(pid: int) -> Process | None:
+    """All that is worth keeping of a process that hangs; None when there is none.
+
+    The command line of one that waits in the kernel (state D) is not read: that may wait as well.
+    """
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    state = stat.state.decode()
+    command = b"" if state == "D" else _read(pid, "cmdline")
+    return Process(
+        pid=pid,
+        parent=stat.parent,
+        name=stat.name,
+        state=state,
+        command=command.replace(b"\0", b" ").decode(errors="replace").strip(),
+        threads=tuple(_thread(task.name, pid) for task in _tasks(pid)),
+        stack=text(pid, "stack"),
+    )
+
+
+def sockets(pid: int) -> list[int]:
+    """The inodes of the sockets that a process has open."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                target = str(entry.readlink())
+                if target.startswith("socket:["):
+                    found.append(int(target[8:-1]))
+    return found
+
+
+def text(pid: int, name: str) -> str:
+    """A file of /proc/PID; empty where it can't be read."""
+    return _read(pid, name).decode(errors="replace")
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    except OSError:
+        return []
+
+
+def _thread(task: str, pid: int) -> str:
+    stat = _read(pid, f"task/{task}/stat")
+    state = _Stat(stat).state.decode() if stat else "?"
+    where = text(pid, f"task/{task}/wchan")
+    return f"state {state}" + (f" in {where}" if where not in ("", "0") else "")
+
+
+class _Stat:
+    """The fields of /proc/PID/stat that are used."""
+
+    def __init__(self, text: bytes) -> None:
+        # The name in parentheses may hold anything, also spaces and parentheses.
+        fields = text[text.rindex(b")") + 1 :].split()
+        self.name = text[text.index(b"(") + 1 : text.rindex(b")")].decode(errors="replace")
+        self.state = fields[0]
+        self.parent = int(fields[1])
+        self.session = int(fields[3])
+        self.ticks = sum(map(int, fields[11:15]))
+        self.started = int(fields[19])
+        self.resident = int(fields[21]) * PAGE
+
+
+def _stat(pid: int) -> _Stat | None:
+    text = _read(pid, "stat")
+    return _Stat(text) if text else None
+
+
+def _tag(pid: int) -> int | None:
+    _, found, rest = _read(pid, "limits").partition(_TAG)
+    soft = rest.split(maxsplit=1)[0] if found else b""
+    return int(soft) if soft.isdigit() else None
+
+
+def _mark(pid: int) -> str | None:
+    for entry in _read(pid, "environ").split(b"\0"):
+        if entry.startswith(_MARK):
+            return entry[len(_MARK) :].decode(errors="replace")
+    return None
+
+
+def _read(pid: int, name: str) -> bytes:
+    """Of any length; without pathlib, as it is done for each process of the node."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+            return file.readall()
+    except OSError:  # gone, or not ours to read
+        return b""

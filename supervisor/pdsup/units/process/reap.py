@@ -1,0 +1,228 @@
+"""Ends what a unit leaves behind, and reaps the orphans that come to the agent.
+
+Processes that fork faster than they can be killed one by one are moved into a cgroup of version 2,
+whose members the kernel kills all at once (``cgroup.kill``, Linux >= 5.14). Only when plain kills
+were not enough: to put every unit into a cgroup at its start would cost each start a wait for all
+CPUs (the kernel takes a lock for the move that is made for being taken seldom).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pdsup import clock
+from pdsup.units.process import proc, tree
+from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.spawn import Spawner
+from pdsup.units.process.tree import Identity, Leftover, Trace
+
+PR_SET_CHILD_SUBREAPER = 36
+# SIGKILL acts at once except on a process in an uninterruptible wait (state D).
+PROOF_S = 5.0
+# The kernel tells nobody when a tree is gone. Most are at once; some free memory for seconds.
+FIRST_PAUSE_S = 0.002
+LONGEST_PAUSE_S = 0.05
+# What still lives after so many kills is likely to fork: then a cgroup ends it.
+PLAIN_ATTEMPTS = 5
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children (prctl(2), Linux >= 3.4)."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a child subreaper")
+
+
+class Reaper:
+    """Knows the agent's children that the agent did not start."""
+
+    def __init__(self, spawner: Spawner, messenger: GuardianLink) -> None:
+        self._spawner = spawner
+        self._messenger = messenger
+        self._jailer = KillGroup()
+        self._killed: dict[int, set[Identity]] = {}  # by the main process whose tree was killed
+        self._living: list[int] | None = None
+        self._leftovers: list[Leftover] | None = None
+        self._others: list[Leftover] | None = None
+        self._sweep_due = False
+
+    def sweep(self) -> None:
+        """Reaps every orphan that has ended; called on SIGCHLD, which may come for each of many."""
+        if not self._sweep_due:
+            self._sweep_due = True
+            asyncio.get_running_loop().call_soon(self._sweep)
+
+    async def end(self, trace: Trace, within: float = PROOF_S) -> list[int]:
+        """Kills everything of the run that left ``trace``; call it when its main process is reaped.
+
+        Returns what is still alive after ``within`` seconds. To be called again until that is
+        nothing.
+        """
+        known = self._killed.setdefault(trace.session, set())
+
+        def find() -> list[int]:
+            seen = self._seen_anywhere() if trace.anywhere else self._seen()
+            found = tree.of_run(seen, trace, known)
+            known.update(process.identity for process in found)
+            return [process.pid for process in found]
+
+        survivors = await self._end_all(find, within)
+        if not survivors:
+            self._killed.pop(trace.session, None)
+        return survivors
+
+    async def end_everything(self) -> list[int]:
+        """Kills every child with all below it, whosever, and the guardian's: for the own end."""
+        return await self._end_all(self._everything, PROOF_S)
+
+    def kill_tree(self, main: int) -> None:
+        """SIGKILL to a main process and its descendants; what is born meanwhile is left to ``end``.
+
+        Does nothing when the process has been reaped: its pid may be another one's by now.
+        """
+        if main in self._spawner.pids:
+            self._killed.setdefault(main, set()).update(kill_tree(main))
+
+    async def _end_all(self, find: Callable[[], list[int]], within: float) -> list[int]:
+        until = clock.monotonic() + within
+        pause = FIRST_PAUSE_S
+        for attempt in itertools.count():
+            roots = find()
+            self._jailer.tidy()
+            if not roots or clock.monotonic() > until:
+                return roots
+            killed = [pid for root in roots for pid, _ in kill_tree(root)]
+            if attempt >= PLAIN_ATTEMPTS:
+                self._jailer.end(killed)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 1.5)
+        raise AssertionError("it counts for ever")
+
+    def _sweep(self) -> None:
+        self._sweep_due = False
+        self._orphans()
+
+    def _everything(self) -> list[int]:
+        return [*self._orphans(), *self._guardians(), *sorted(self._spawner.pids)]
+
+    def _guardians(self) -> list[int]:
+        """The children of the guardian beside this agent: orphans of runs that were taken over."""
+        if self._messenger.pid is None:
+            return []
+        known = {os.getpid(), *self._spawner.pids}
+        return [
+            pid
+            for pid in proc.children(self._messenger.pid)
+            if pid not in known and not proc.is_zombie(pid)
+        ]
+
+    def _seen(self) -> list[Leftover]:
+        if self._leftovers is None:
+            self._leftovers = [seen for pid in self._orphans() if (seen := proc.look_at(pid))]
+        return self._leftovers
+
+    def _seen_anywhere(self) -> list[Leftover]:
+        """Every process there is, but those that agents here know as main processes."""
+        if self._others is None:
+            everyone = (pid for pid in proc.everyone() if pid not in self._spawner.pids)
+            seen = (proc.look_at(pid) for pid in everyone if not proc.is_zombie(pid))
+            self._others = [one for one in seen if one]
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._others
+
+    def _orphans(self) -> list[int]:
+        """Children we did not start and that live; reaps those that do not.
+
+        Looked at once in each turn of the loop, so that many units that end at once cost as much
+        as one.
+        """
+        if self._living is None:
+            orphans = set(proc.children(os.getpid())) - self._spawner.pids
+            self._living = [pid for pid in sorted(orphans) if not _reaped(pid)]
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._living
+
+    def _look_again(self) -> None:
+        self._living = self._leftovers = self._others = None
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def kill_tree(root: int) -> list[Identity]:
+    """SIGKILL to a process and all below it."""
+    doomed = proc.tree(root)
+    for identity in doomed:
+        _kill(identity)
+    return doomed
+
+
+def _kill(identity: Identity) -> None:
+    """By a pidfd: those that are not our children may end, and their pids be used again."""
+    pid, started = identity
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; not ours (sudo)
+        pidfd = os.pidfd_open(pid)
+        try:
+            if proc.started(pid) == started:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
+class KillGroup:
+    """One for an agent. ``root``: where /proc is."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._own = _own_cgroup(Path(root))
+        self._numbers = itertools.count()
+        self._jails: list[Path] = []
+
+    def end(self, pids: Iterable[int]) -> bool:
+        """Kills processes and all that they fork; False where we may not make a cgroup."""
+        if self._own is None:
+            return False
+        jail = self._own / f"pdsup-{os.getpid()}-{next(self._numbers)}"
+        try:
+            jail.mkdir()
+            self._jails.append(jail)
+            for pid in pids:
+                with contextlib.suppress(OSError):  # it has just ended
+                    (jail / "cgroup.procs").write_text(str(pid))
+            (jail / "cgroup.kill").write_text("1")
+        except OSError:  # not allowed, or a kernel before 5.14
+            self._own = None
+        return self._own is not None
+
+    def tidy(self) -> None:
+        """Removes the cgroups whose inmates have ended by now."""
+        left = []
+        for jail in self._jails:
+            try:
+                jail.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                left.append(jail)
+        self._jails = left
+
+
+def _own_cgroup(root: Path) -> Path | None:
+    """The directory of this process's cgroup in the hierarchy of version 2, if that is there."""
+    with contextlib.suppress(OSError):
+        mounts = (line.split() for line in (root / "proc/self/mountinfo").read_text().splitlines())
+        mount = next((words[4] for words in mounts if words[-3] == "cgroup2"), None)
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        path = next((line[3:] for line in lines if line.startswith("0::")), None)
+        if mount and path:
+            return Path(mount, path.lstrip("/"))
+    return None

@@ -1,0 +1,97 @@
+"""Why a unit is in its state, and what happens next."""
+
+import dataclasses
+
+import pytest
+
+from pdsup.api import explain
+from pdsup.api.explain import Now
+from pdsup.plan.model import Restart
+from pdsup.units import states
+from pdsup.units.facts import Facts
+
+NOW = Now(wall=1.7e9, monotonic=100.0)
+
+
+@pytest.fixture
+def gate(plan, unit_report):
+    """The gate of router-0: what it asks, with the truth of it, as ``what: holds``."""
+
+    def of(running=(), connects=None, run=0, **reported):
+        reports = {name: unit_report(name) for name in running} | reported
+        return explain.gate(plan, "router-0", run, reports.get, connects or {})
+
+    return of
+
+
+def truths(found):
+    return {one["what"].partition(" (")[0]: one["holds"] for one in found["conditions"]}
+
+
+def test_each_unit_and_each_port_that_is_needed_is_a_condition(gate):
+    assert list(truths(gate())) == [
+        "prefill-0 RUNNING", "TCP to prefill-0 http", "TCP to prefill-0 bootstrap",
+        "prefill-1 RUNNING", "TCP to prefill-1 http", "TCP to prefill-1 bootstrap",
+        "decode-0 RUNNING", "TCP to decode-0 http", "decode-1 RUNNING", "TCP to decode-1 http",
+        "etcd RUNNING",
+    ]  # fmt: skip
+
+
+def test_what_this_agent_does_not_know_is_neither_true_nor_false(gate):
+    found = gate(running=["prefill-0"])
+    assert truths(found)["prefill-0 RUNNING"] is True
+    assert truths(found)["TCP to prefill-0 http"] is None
+    assert truths(found)["decode-0 RUNNING"] is None
+
+
+def test_a_condition_that_does_not_hold_says_why(gate, unit_report):
+    starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
+    found = gate(connects={("decode-0", "http"): "connection refused"}, **{"decode-0": starting})
+    conditions = {one["what"].split(" (")[0]: one for one in found["conditions"]}
+    assert conditions["decode-0 RUNNING"]["holds"] is False
+    assert conditions["decode-0 RUNNING"]["detail"] == "STARTING: not ready yet: HTTP 503"
+    tcp = conditions["TCP to decode-0 http"]
+    assert (tcp["holds"], tcp["detail"]) == (False, "connection refused")
+
+
+def test_the_first_start_needs_all_and_a_later_one_what_the_plan_says(gate):
+    assert (gate(run=0)["rule"], gate(run=1)["rule"]) == ("all", "one-per-role")
+    assert gate(run=0)["enough"] == {}
+
+
+def outlook(plan, state, shown="BACKOFF", **restart):
+    unit = dataclasses.replace(plan.by_name["decode-0"], restart=Restart(**restart))
+    facts = Facts(state, None, 1, 1.0, None, "", None) if state else None
+    return explain.outlook(unit, {"state": shown}, facts, NOW)
+
+
+def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_failures(plan):
+    found = outlook(plan, states.Backoff(107.5, (1.0, 2.0, 3.0), "killed"), max_failures=5)
+    assert found["at"] == 1.7e9 + 7.5
+    assert "more than 5 failures within 43200 s: given up, this was number 3" in found["what"]
+
+
+def test_what_follows_a_unit_of_another_node_has_no_time(plan):
+    assert outlook(plan, None)["at"] is None
+
+
+def test_a_deadline_that_is_never_is_no_time(plan):
+    assert outlook(plan, states.Running(1, 0.0, ()), "RUNNING")["at"] is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [("always", "is started again"), ("on-failure", "unless its status is 0"),
+     ("never", "is not started again")],
+)  # fmt: skip
+def test_what_follows_the_end_of_a_running_unit_is_its_restart_policy(plan, policy, words):
+    assert words in outlook(plan, states.Running(1, 0.0, ()), "RUNNING", policy=policy)["what"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["STOPPED", "WAITING", "STARTING", "RUNNING", "UNHEALTHY", "STOPPING", "BACKOFF", "EXITED",
+     "FATAL", "UNKNOWN"],
+)  # fmt: skip
+def test_every_state_has_an_outlook(plan, state):
+    assert outlook(plan, None, state)["what"]

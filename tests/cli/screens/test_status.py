@@ -1,0 +1,108 @@
+"""The table of ``pdsup status``."""
+
+import pytest
+
+from pdsup.cli.screens.status import brief, details, duration, table
+
+
+def node(*units, name="node2"):
+    return {"node": name, "units": units}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00:00"),
+        (0.999, "0:00:00"),
+        (59.9, "0:00:59"),
+        (60, "0:01:00"),
+        (3599, "0:59:59"),
+        (3600, "1:00:00"),
+        (86399, "23:59:59"),
+        (86400, "1 day, 0:00:00"),
+        (2 * 86400 + 3 * 3600 + 4 * 60 + 5, "2 days, 3:04:05"),
+        (100 * 86400, "100 days, 0:00:00"),
+    ],
+)
+def test_a_duration_is_written_as_supervisorctl_does(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_columns_are_as_wide_as_their_widest_value(unit):
+    lines = table([
+        node(unit("prefill-0", pid=1, uptime_s=1)),
+        node(unit("a-unit-with-a-long-name", "BACKOFF", reason="killed by SIGKILL"), name="n10"),
+    ])  # fmt: skip
+    assert lines == [
+        "prefill-0                RUNNING  pid 1, uptime 0:00:01  node2",
+        "a-unit-with-a-long-name  BACKOFF  killed by SIGKILL      n10",
+    ]
+
+
+def test_a_table_of_nothing_has_no_lines():
+    assert table([]) == []
+    assert table([node()]) == []
+
+
+def test_one_long_reason_moves_no_other_node_away(unit):
+    long = unit("decode-1", reason="x" * 100)
+    short, _ = table([node(unit(pid=1), long)], width=160)
+    assert short == "decode-0  RUNNING  pid 1  node2"
+
+
+def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit):
+    dead = unit(state="BACKOFF", reason="killed by SIGKILL: cause unknown; its last words: a b c")
+    assert table([node(dead)], width=80) == ["decode-0  BACKOFF  killed by SIGKILL  node2"]
+    assert "its last words: a b c" in table([node(dead)], width=160)[0]
+    assert "its last words: a b c" in table([node(dead)])[0]
+
+
+def test_lines_end_without_spaces(unit):
+    assert all(line == line.rstrip() for line in table([node(unit(), name="")]))
+
+
+def test_details_are_pid_uptime_restarts_and_reason(unit):
+    full = unit(pid=7, uptime_s=61, restarts=2, reason="not ready yet: HTTP 503")
+    assert details(full) == "pid 7, uptime 0:01:01, restarts 2, not ready yet: HTTP 503"
+    assert details(unit()) == ""
+    assert details(unit(restarts=1)) == "restarts 1"
+
+
+def test_a_uptime_of_zero_is_shown(unit):
+    assert details(unit(pid=7, uptime_s=0.0)) == "pid 7, uptime 0:00:00"
+
+
+def test_colours_change_no_widths(unit):
+    nodes = [node(unit(), unit("nginx", "UNHEALTHY"), unit("other", "A-NEW-STATE"))]
+    plain, coloured = table(nodes), table(nodes, colour=True)
+    assert all("\x1b[" in line for line in coloured)
+    for bare, painted in zip(plain, coloured, strict=True):
+        start, state, rest = painted.split("\x1b[", 2)
+        assert start + state.split("m", 1)[1] + rest.split("m", 1)[1] == bare
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_looks_as_it_was_looked_at(unit, golden, width):
+    long = (
+        "not ready yet: 10.128.64.103:30000/health: HTTP 503 Service Unavailable, for a long time"
+    )
+    nodes = [
+        node(unit("prefill-0", pid=4711, uptime_s=7261), unit("nginx", pid=12, uptime_s=7261.2)),
+        node(unit("decode-0", "BACKOFF", reason="killed by SIGKILL"), name="node10"),
+        node(unit("decode-1", "STARTING", pid=991, uptime_s=3, restarts=2, reason=long)),
+        node(unit("router-0", "WAITING", reason="waits for decode-0 (BACKOFF on node10)")),
+    ]
+    golden(f"status-{width}", lines := table(nodes, width=width))
+    assert max(map(len, lines)) <= width
+
+
+def test_without_a_width_nothing_is_cut(unit):
+    (line,) = table([node(unit(reason="x" * 500))])
+    assert "x" * 500 in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (0.75, "0.8 s"), (59.94, "59.9 s"), (60, "0:01:00")]
+)
+def test_a_short_time_has_a_decimal(seconds, text):
+    assert brief(seconds) == text

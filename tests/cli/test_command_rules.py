@@ -1,0 +1,135 @@
+"""What a command of an operator means, to which units, and when it is done."""
+
+import pytest
+
+from pdsup.cli.command_rules import Result, choose, outcome, waves
+from pdsup.errors import NothingThere
+
+
+@pytest.fixture
+def status(unit):
+    """Two ranks of a gang and a router on node0, one rank, a router and nginx on node1."""
+
+    def on(node, *units):
+        return {"node": node, "units": [{**one, "node": node} for one in units]}
+
+    first = [unit(f"prefill-0.{rank}", gang="prefill-0") for rank in (0, 1)]
+    front = unit("nginx", kind="nginx", gang=None)
+    return {
+        "nodes": [
+            on("node0", *first, unit("router-0", kind="router")),
+            on("node1", unit("prefill-0.2", gang="prefill-0"), unit("router-1", kind="router")),
+            on("node2", front),
+        ]
+    }
+
+
+def names(units):
+    return [unit["name"] for unit in units]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["router-1"], ["router-1"]),
+        (["router-*"], ["router-0", "router-1"]),
+        (["prefill-0.1"], ["prefill-0.0", "prefill-0.1", "prefill-0.2"]),
+        (["prefill-0"], ["prefill-0.0", "prefill-0.1", "prefill-0.2"]),
+        (["nginx", "router-0", "router-?"], ["router-0", "router-1", "nginx"]),
+        (["all"], ["prefill-0.0", "prefill-0.1", "router-0", "prefill-0.2", "router-1", "nginx"]),
+    ],
+    ids=str,
+)
+def test_units_are_named_by_name_glob_gang_or_all(status, patterns, expected):
+    chosen = choose("stop", status, patterns, {"node0", "node1", "node2"})
+    assert (names(chosen.units), chosen.elsewhere) == (expected, ())
+
+
+def test_globs_and_all_mean_the_units_of_this_machine(status):
+    for pattern in ("all", "*"):
+        chosen = choose("stop", status, [pattern], {"node2"})
+        assert (names(chosen.units), chosen.elsewhere) == (["nginx"], ())
+
+
+def test_ranks_of_a_gang_on_other_machines_are_told_apart(status):
+    chosen = choose("stop", status, ["prefill-0.0"], {"node0"})
+    assert names(chosen.units) == ["prefill-0.0", "prefill-0.1"]
+    assert names(chosen.elsewhere) == ["prefill-0.2"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("decode-*", "cannot stop decode-*: no such unit"),
+        ("router-1", "cannot stop router-1: it runs on node1, and no agent of that"),
+    ],
+)
+def test_a_name_without_a_unit_here_is_an_error_that_says_where_to_go(status, pattern, told):
+    with pytest.raises(NothingThere, match=told.replace("*", r"\*")):
+        choose("stop", status, ["router-0", pattern], {"node0"})
+
+
+def test_a_stop_begins_in_front(unit):
+    given = [
+        unit("decode-0"), unit("router-0", kind="router"), unit("nginx", kind="nginx"),
+        unit("router-1", kind="router"), unit("etcd", kind="service"),
+    ]  # fmt: skip
+    order = [names(wave) for wave in waves("stop", given)]
+    assert order == [["nginx"], ["router-0", "router-1"], ["decode-0", "etcd"]]
+
+
+def test_a_restart_takes_one_router_at_a_time(unit):
+    given = [unit(f"router-{i}", kind="router") for i in range(2)] + [unit("decode-0")]
+    order = [names(wave) for wave in waves("restart", given)]
+    assert order == [["decode-0"], ["router-0"], ["router-1"]]
+
+
+def test_a_start_needs_no_order(unit):
+    given = [unit("router-0", kind="router"), unit("decode-0")]
+    assert [names(wave) for wave in waves("start", given)] == [["router-0", "decode-0"]]
+
+
+RAN, NEVER = (
+    {"state": "RUNNING", "run": 1, "since": 1.0},
+    {"state": "STOPPED", "run": 0, "since": 1},
+)
+GAVE_UP = {"state": "FATAL", "run": 3, "since": 1.0}
+WELL, BADLY = ({"code": code, "signal": None, "at": 2.0} for code in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "now", "expected"),
+    [
+        ("stop", RAN, {"state": "RUNNING"}, None),
+        ("stop", RAN, {"state": "STOPPING"}, None),
+        ("stop", RAN, {"state": "STOPPED"}, "stopped"),
+        ("stop", NEVER, {"state": "STOPPED"}, "already stopped"),
+        ("stop", GAVE_UP, {"state": "FATAL", "since": 1.0}, None),
+        ("start", RAN, {"state": "RUNNING"}, "already started"),
+        ("start", NEVER, {"state": "STOPPED", "run": 0}, None),
+        ("start", NEVER, {"state": "WAITING", "run": 0}, None),
+        ("start", NEVER, {"state": "STARTING"}, None),
+        ("start", NEVER, {"state": "RUNNING"}, "started"),
+        ("start", NEVER, {"state": "RUNNING", "ready": False}, None),
+        ("start", NEVER, {"state": "RUNNING", "ready": False, "kind": "nginx"}, "started"),
+        ("start", NEVER, {"state": "EXITED", "last_exit": WELL}, "started"),
+        ("start", NEVER, {"state": "EXITED", "last_exit": BADLY}, "failed"),
+        ("start", GAVE_UP, {"state": "FATAL", "run": 3, "since": 1.0}, None),
+        ("start", GAVE_UP, {"state": "FATAL", "run": 3, "since": 2.0}, "failed"),
+        ("restart", RAN, {"state": "RUNNING", "run": 1}, None),
+        ("restart", RAN, {"state": "RUNNING", "run": 2}, "restarted"),
+        ("restart", RAN, {"state": "BACKOFF", "run": 2}, None),
+        ("restart", RAN, {"state": "FATAL", "run": 2}, "failed"),
+    ],
+    ids=str,
+)
+def test_a_command_is_done_when_its_units_are_as_it_wants_them(unit, verb, before, now, expected):
+    assert outcome(verb, unit(**now), before) == expected
+
+
+def test_results_are_written_as_supervisorctl_does(unit):
+    late = unit("router-0", "WAITING", reason="waits for decode-0")
+    assert Result(unit("router-1"), "restarted", True).line() == "router-1: restarted"
+    assert Result(late, "not started in time", False).line() == (
+        "router-0: ERROR (not started in time: WAITING, waits for decode-0)"
+    )

@@ -1,0 +1,204 @@
+"""When units may start and stop."""
+
+import dataclasses
+
+import pytest
+
+from pdsup.cluster import ending_rules, gate_rules, peers
+
+PATHS = {
+    ("prefill-0", "http"), ("prefill-0", "bootstrap"), ("prefill-1", "http"),
+    ("prefill-1", "bootstrap"), ("decode-0", "http"), ("decode-1", "http"),
+}  # fmt: skip
+CONNECTED = dict.fromkeys(PATHS)
+
+
+@pytest.fixture
+def decide(plan, unit_report):
+    """The gate of the router while every unit is RUNNING, but for those in ``states``."""
+
+    def of(connects=CONNECTED, *, first, **states):
+        known = {name.replace("_", "-"): state for name, state in states.items()}
+
+        def look(name):
+            state = known.get(name, "RUNNING")
+            return state and unit_report(name, state)
+
+        return gate_rules.decide(plan, "router-0", look, connects, first=first)
+
+    return of
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_gate_is_open_when_all_that_is_needed_runs_and_can_be_reached(decide, first):
+    verdict = decide(first=first)
+    assert (verdict.missing, verdict.ask, verdict.reason) == ((), (), None)
+
+
+def test_a_unit_without_needs_waits_for_nothing(plan):
+    verdict = gate_rules.decide(plan, "decode-0", lambda name: None, {}, first=True)
+    assert verdict.reason is None
+
+
+@pytest.mark.parametrize("name", ["prefill_0", "prefill_1", "decode_0", "decode_1", "etcd"])
+def test_a_first_start_waits_for_every_unit(decide, name):
+    verdict = decide(first=True, **{name: "STARTING"})
+    (missing,) = verdict.missing
+    assert missing.startswith(name.replace("_", "-") + " (STARTING on node")
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "WAITING", "STARTING", "UNHEALTHY", "STOPPING",
+                                   "BACKOFF", "EXITED", "FATAL", "UNKNOWN"])  # fmt: skip
+def test_a_unit_that_does_not_run_is_named_with_its_state_and_node(decide, state):
+    verdict = decide(first=True, decode_1=state)
+    assert verdict.reason == f"waits for decode-1 ({state} on node3)"
+
+
+def test_a_unit_whose_node_has_not_reported_is_named_as_such(decide):
+    verdict = decide(first=True, decode_0=None)
+    assert verdict.reason == "waits for decode-0 (no report from its node)"
+
+
+def test_a_later_start_needs_only_one_worker_of_each_role(decide):
+    verdict = decide(first=False, prefill_0="BACKOFF", decode_1=None)
+    assert verdict.reason is None
+
+
+def test_a_later_start_waits_when_no_worker_of_a_role_is_left(decide):
+    verdict = decide(first=False, decode_0="BACKOFF", decode_1="STARTING")
+    assert verdict.missing == ("any decode",)
+
+
+def test_a_later_start_still_waits_for_a_unit_that_has_no_role(decide):
+    verdict = decide(first=False, etcd="BACKOFF")
+    assert verdict.missing == ("any etcd",)
+
+
+def test_a_unit_that_needs_all_at_every_start_waits_for_each(plan, unit_report):
+    router = plan.by_name["router-0"]
+    strict = dataclasses.replace(router, needs=dataclasses.replace(router.needs, later="all"))
+    plan = dataclasses.replace(plan, units=(*(u for u in plan.units if u != router), strict))
+    states = {"prefill-0": "BACKOFF"}
+    verdict = gate_rules.decide(
+        plan, "router-0", lambda n: unit_report(n, states.get(n, "RUNNING")), CONNECTED, first=False
+    )
+    assert verdict.reason == "waits for prefill-0 (BACKOFF on node0)"
+
+
+@pytest.fixture
+def decide_with(plan, unit_report):
+    """The gate of the router with minimum counts, while these units do not run."""
+
+    def of(*down, first, **counts):
+        router = plan.by_name["router-0"]
+        needs = dataclasses.replace(router.needs, **counts)
+        others = (unit for unit in plan.units if unit != router)
+        changed = dataclasses.replace(
+            plan, units=(*others, dataclasses.replace(router, needs=needs))
+        )
+
+        def look(name):
+            return unit_report(name, "STARTING" if name in down else "RUNNING")
+
+        return gate_rules.decide(changed, "router-0", look, CONNECTED, first=first).missing
+
+    return of
+
+
+def test_a_first_start_may_be_content_with_some_of_a_role(decide_with):
+    one = {"first_at_least": {"prefill": 1, "decode": 2}}
+    assert decide_with("prefill-0", first=True, **one) == ()
+    assert decide_with("prefill-0", "prefill-1", first=True, **one) == ("any prefill",)
+    assert decide_with("decode-1", first=True, **one) == ("1 more decode",)
+    assert decide_with("etcd", first=True, **one) == ("any etcd",)
+
+
+def test_a_later_start_may_take_more_than_one_of_a_role(decide_with):
+    two = {"later_at_least": {"decode": 2}}
+    assert decide_with("prefill-0", first=False, **two) == ()
+    assert decide_with("decode-0", "decode-1", first=False, **two) == ("2 more decode",)
+    assert decide_with("decode-0", first=True, **two) == ("decode-0 (STARTING on node2)",)
+
+
+def test_paths_to_running_units_are_asked_about_once_each(decide):
+    verdict = decide({("decode-0", "http"): "refused"}, first=True, decode_1="STARTING")
+    asked = PATHS - {("decode-0", "http"), ("decode-1", "http")}
+    assert (set(verdict.ask), len(verdict.ask)) == (asked, len(asked))
+
+
+def test_a_path_that_is_not_known_yet_keeps_the_gate_closed(decide):
+    connects = {path: None for path in PATHS if path != ("prefill-1", "bootstrap")}
+    verdict = decide(connects, first=True)
+    assert verdict.missing == ("prefill-1 (connecting to node1:30001)",)
+
+
+def test_a_path_that_fails_is_named_with_its_cause(decide):
+    connects = CONNECTED | {("decode-0", "http"): "connection refused"}
+    verdict = decide(connects, first=True)
+    assert verdict.missing == ("decode-0 (no TCP connection to node2:30000: connection refused)",)
+    assert verdict.ask == ()
+
+
+def test_one_worker_that_can_be_reached_is_enough_for_a_later_start(decide):
+    connects = CONNECTED | {("decode-0", "http"): "connection refused"}
+    assert decide(connects, first=False).reason is None
+
+
+def test_a_long_list_of_causes_is_cut_to_three(decide):
+    verdict = decide(
+        first=True, prefill_0=None, prefill_1="FATAL", decode_0="WAITING", decode_1=None, etcd=None
+    )
+    assert len(verdict.missing) == 5
+    assert verdict.reason.endswith(", decode-0 (WAITING on node2) and 2 more")
+
+
+def test_the_first_node_follows_all_others(plan):
+    assert peers.followed(plan, "node0") == {"node1", "node2", "node3"}
+
+
+def test_every_node_follows_the_first_one_also_without_units(plan):
+    assert peers.followed(plan, "node2") == {"node0"}
+    assert peers.followed(dataclasses.replace(plan, units=()), "node1") == {"node0"}
+
+
+def test_a_node_follows_the_nodes_of_what_its_units_need_or_balance_over(plan):
+    moved = {"router-0": "node1", "nginx": "node2"}
+    units = tuple(dataclasses.replace(u, node=moved.get(u.name, u.node)) for u in plan.units)
+    plan = dataclasses.replace(plan, units=units)
+    assert peers.followed(plan, "node1") == {"node0", "node2", "node3"}
+    assert peers.followed(plan, "node2") == {"node0", "node1"}
+    assert peers.followed(plan, "node3") == {"node0"}
+
+
+def test_a_plan_of_one_node_follows_nobody(plan):
+    alone = dataclasses.replace(plan, nodes=plan.nodes[:1], units=plan.units[:1])
+    assert peers.followed(alone, "node0") == set()
+
+
+def test_who_needs_a_unit_and_the_nginx_before_it_stop_first(plan):
+    in_front = ending_rules.dependents(plan)
+    assert in_front["decode-1"] == ("router-0", "benchmark")
+    assert in_front["router-0"] == ("nginx",)
+    assert in_front["nginx"] == ()
+    assert in_front.keys() == plan.by_name.keys()
+
+
+def test_a_unit_has_patience_for_the_slowest_chain_in_front_of_it(plan):
+    patience = ending_rules.patience(plan)
+    assert patience["nginx"] == 0
+    assert patience["router-0"] == 2
+    assert patience["decode-1"] == 7  # router 5, nginx 2; the benchmark's 1 is shorter
+    assert patience["benchmark"] == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "settled"),
+    [("STOPPED", True), ("EXITED", True), ("FATAL", True), ("BACKOFF", False), ("WAITING", False),
+     ("STARTING", False), ("RUNNING", False), ("UNHEALTHY", False), ("STOPPING", False)],
+)  # fmt: skip
+def test_a_unit_is_settled_when_nothing_of_it_runs_or_will_run(unit_report, state, settled):
+    assert ending_rules.settled(unit_report("decode-0", state)) is settled
+
+
+def test_a_unit_of_a_node_that_can_not_be_reached_counts_as_settled():
+    assert ending_rules.settled(None)

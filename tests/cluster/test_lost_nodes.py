@@ -1,0 +1,97 @@
+"""Which nodes the first one misses."""
+
+import dataclasses
+
+import pytest
+
+from pdsup.cluster.lost_nodes import LostNodes
+from pdsup.cluster.report import Peer
+
+
+@pytest.fixture
+def overseers(assignment, tmp_path):
+    """Makes overseers, one after the other on the same node; ``told`` is what they all told."""
+    (tmp_path / "state").mkdir()
+    told = []
+
+    def make(node="node0", inherited=False):
+        made = LostNodes(assignment(node), told.append, inherited=inherited)
+        made.told = told
+        return made
+
+    return make
+
+
+@pytest.fixture
+def overseer(overseers):
+    return overseers()
+
+
+@pytest.fixture
+def peer(report):
+    """What is known of a node: there, or why not."""
+
+    def make(problem=None, failing=None, **report_of):
+        there = dataclasses.replace(report(node="node2"), **report_of)
+        return Peer("node2", there, received=1.0, heard=1.0, failing=failing, problem=problem)
+
+    return make
+
+
+def events(overseer):
+    return [(one.event, one.facts["node"], one.reason) for one in overseer.told]
+
+
+def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(overseer, peer):
+    gone = peer("its agent can't be asked: timed out", 5.0)
+    for seen in (peer(), gone, gone, peer(), peer()):
+        overseer.follow(seen)
+    assert events(overseer) == [
+        ("NodeLost", "node2", "node2: its agent can't be asked: timed out"),
+        ("NodeBack", "node2", "node2 answers again"),
+    ]
+    assert {(one.unit, one.run) for one in overseer.told} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"problem": None, "failing": 5.0},  # a hiccup
+        {"problem": "its agent runs another plan"},
+        {"problem": "its agent can't be asked: refused", "failing": 5.0, "ending": "SIGTERM"},
+    ],
+)
+def test_a_node_that_answers_or_has_ended_is_not_lost(overseer, peer, then):
+    overseer.follow(peer())
+    overseer.follow(peer(**then))
+    assert events(overseer) == []
+
+
+def test_a_node_that_was_never_there_is_not_lost(overseer, peer):
+    overseer.follow(Peer("node2", failing=1.0, problem="its agent can't be asked: refused"))
+    assert events(overseer) == []
+
+
+def test_other_nodes_than_the_first_leave_it_to_that_one(overseers, peer):
+    other = overseers("node1")
+    other.follow(peer())
+    other.follow(peer("its agent can't be asked", 5.0))
+    assert events(other) == []
+
+
+@pytest.mark.parametrize(("inherited", "count"), [(True, 2), (False, 1)])
+def test_an_agent_that_takes_over_tells_that_a_node_is_back(overseers, peer, inherited, count):
+    first = overseers()
+    first.follow(peer())
+    first.follow(peer("its agent can't be asked", 5.0))
+    second = overseers(inherited=inherited)
+    second.follow(peer())
+    assert [event for event, _, _ in events(second)] == ["NodeLost", "NodeBack"][:count]
+
+
+def test_notes_that_can_not_be_read_or_written_are_none(overseers, peer, tmp_path):
+    (tmp_path / "state" / "lost.json").mkdir()
+    for seen in (peer(), peer("its agent can't be asked", 5.0)):
+        (made := overseers(inherited=True)).follow(seen)
+    made.follow(peer())
+    assert events(made) == []

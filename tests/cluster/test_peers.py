@@ -1,0 +1,402 @@
+"""Following the reports of other nodes, against a peer that does whatever a peer may do."""
+
+import asyncio
+import contextlib
+import socket
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pdsup import clock
+from pdsup.cluster import peers as poller_module
+from pdsup.cluster.peers import Peers
+from pdsup.cluster.report import NOT_ASKED, to_json
+from pdsup.node import tokens
+
+TOKEN = "t" * 64
+# Nobody is slow here unless a test says so.
+TIMES = {"RETRY_FIRST_S": 0.005, "RETRY_LIMIT_S": 0.01, "CONNECT_S": 2.0, "HOLD_S": 0.1}
+
+
+class FakePeer:
+    """The agent of a node, as others see it; ``answer`` replaces what it would answer."""
+
+    def __init__(self, address, port, report):
+        self.address, self.port, self.report = address, port, report
+        self.asked = []
+        self.refusals = []
+        self.answer = None
+        self.changed = asyncio.Condition()
+        self.runner = None
+
+    async def start(self):
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self.handle)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, self.address, self.port).start()
+
+    async def stop(self):
+        if self.runner is not None:
+            await self.runner.cleanup()
+            self.runner = None
+
+    async def publish(self, report=None, answer=None):
+        self.report, self.answer = report or self.report, answer
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def handle(self, request):
+        if request.path == "/elsewhere":
+            return web.Response(body=to_json(self.report))
+        since, wait = request.query["since"], float(request.query["wait"])
+        self.asked.append((since, wait))
+        self.refusals.append(
+            tokens.refusal(TOKEN, "GET", request.raw_path, request.headers, clock.wall())
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait), self.changed:
+                await self.changed.wait_for(lambda: self.answer or self.report.version != since)
+        if self.answer:
+            return await self.answer(request)
+        if self.report.version == since:
+            return web.Response(status=304)
+        return web.Response(body=to_json(self.report))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name, value in TIMES.items():
+        monkeypatch.setattr(poller_module, name, value)
+
+
+@pytest.fixture
+def cluster(plan, digest, report):
+    """A poller and the peer it may follow, node1; ``news`` counts what the poller told."""
+
+    @contextlib.asynccontextmanager
+    async def made(start=True):
+        peer = FakePeer(plan.address["node1"], plan.control_port, report())
+        news = []
+        if start:
+            await peer.start()
+        try:
+            async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+                poller = Peers(plan, digest, (), TOKEN, session, tasks, news.append)
+                try:
+                    yield SimpleNamespace(
+                        poller=poller, peer=peer, news=news, look=lambda: poller.peers["node1"]
+                    )
+                finally:
+                    await poller.close()
+        finally:
+            await peer.stop()
+
+    return made
+
+
+async def test_a_followed_node_is_known_after_one_signed_request(cluster, until, report):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        assert c.look().problem == NOT_ASKED
+        await until(lambda: c.look().usable)
+        assert c.look().usable == report()
+        assert c.news == ["node1"]
+        assert c.peer.asked[0] == ("", 0.0)
+        assert c.peer.refusals[0] is None
+
+
+async def test_a_change_arrives_without_being_asked_for_again(cluster, until, report):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        assert c.peer.asked[1] == (report().version, poller_module.WAIT_S)
+        for sequence in range(2, 12):
+            await c.peer.publish(report(sequence=sequence))
+            await until(lambda: c.look().report.sequence == sequence)  # noqa: B023
+        assert len(c.news) == 11
+        await until(lambda: len(c.peer.asked) == 12)
+
+
+async def test_no_change_is_heard_as_life_and_told_to_nobody(cluster, until, monkeypatch):
+    monkeypatch.setattr(poller_module, "WAIT_S", 0.01)
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        first = c.look()
+        await until(lambda: len(c.peer.asked) > 4)
+        assert c.look().heard > first.heard
+        assert c.look().received == first.received
+        assert c.news == ["node1"]
+
+
+async def test_an_agent_that_was_started_again_is_known_by_its_incarnation(cluster, until, report):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.stop()
+        c.peer.report = report(incarnation="ffff")
+        await c.peer.start()
+        await until(lambda: c.look().usable == report(incarnation="ffff"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"plan": "e" * 64}, "its agent runs another plan (eeeeeeeeeeee, here dddddddddddd)"),
+        ({"cluster": "prod"}, "its agent belongs to cluster prod"),
+        ({"node": "node2"}, "its address leads to the agent of node2"),
+    ],
+    ids=["plan", "cluster", "node"],
+)
+async def test_an_agent_of_something_else_is_a_fact_and_not_asked_in_a_hurry(
+    cluster, until, report, changes, problem
+):
+    async with cluster() as c:
+        c.peer.report = report(**changes)
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().problem == problem)
+        assert c.look().usable is None
+        assert c.look().heard is not None
+        await until(lambda: len(c.peer.asked) == 2)
+        assert c.peer.asked[1][1] == poller_module.WAIT_S
+        await c.peer.publish(report(sequence=7))
+        await until(lambda: c.look().usable == report(sequence=7))
+
+
+async def test_a_wrong_plan_is_still_a_fact_after_the_agent_was_away(cluster, until, report):
+    async with cluster() as c:
+        c.peer.report = report(plan="e" * 64)
+        c.poller.follow(["node1"])
+        await until(lambda: "another plan" in c.look().problem)
+        await c.peer.stop()
+        await until(lambda: "can't be asked" in c.look().problem)
+        await c.peer.start()
+        await until(lambda: "another plan" in c.look().problem)
+
+
+async def garbage(request):
+    return web.Response(body=b"\xff<html>")
+
+
+async def broken(request):
+    return web.Response(status=500, text="out of order")
+
+
+async def elsewhere(request):
+    raise web.HTTPFound("/elsewhere")
+
+
+async def nothing_new(request):
+    return web.Response(status=304)
+
+
+async def no_http(request):
+    request.transport.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+    request.transport.close()
+    return web.Response()
+
+
+async def half(request):
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"cluster":')
+    request.transport.close()
+    return response
+
+
+async def deep(request):
+    return web.Response(body=b"[" * 200_000)
+
+
+@pytest.mark.parametrize("answer", [garbage, broken, elsewhere, nothing_new, no_http, half, deep])
+async def test_an_answer_that_is_no_report_is_a_problem_until_a_report_comes(
+    cluster, until, report, answer
+):
+    async with cluster() as c:
+        c.peer.answer = answer
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().problem != NOT_ASKED)
+        assert c.look().problem.startswith("its agent can't be asked: ")
+        assert c.look().report is None
+        c.peer.answer = None
+        await until(lambda: c.look().usable == report())
+
+
+async def test_a_refusal_shows_its_status_and_cause(cluster, until):
+    async with cluster() as c:
+        c.peer.answer = broken
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().problem != NOT_ASKED)
+        assert c.look().problem == "its agent can't be asked: HTTP 500 out of order"
+
+
+async def test_a_node_whose_agent_comes_late_is_found(cluster, until):
+    async with cluster(start=False) as c:
+        c.poller.follow(["node1"])
+        await until(lambda: "connection refused" in c.look().problem)
+        assert c.look().heard is None
+        await c.peer.start()
+        await until(lambda: c.look().usable)
+
+
+async def test_a_node_that_fails_for_a_moment_is_relied_on_all_the_time(
+    cluster, until, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.publish(answer=broken)
+        await until(lambda: c.look().failing is not None)
+        await c.peer.stop()
+        asked = len(c.peer.asked)
+        c.peer.answer = None
+        await c.peer.start()
+        await until(lambda: len(c.peer.asked) > asked and c.look().failing is None)
+        assert c.news == ["node1"]
+
+
+async def test_after_a_failure_the_next_answer_is_wanted_at_once(cluster, until, monkeypatch):
+    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        await c.peer.publish(answer=broken)
+        await until(lambda: len(c.peer.asked) > 2)
+        assert {wait for _, wait in c.peer.asked[2:]} == {0.0}
+        c.peer.answer = None
+        await until(lambda: c.peer.asked[-1][1] == poller_module.WAIT_S)
+
+
+async def test_a_node_that_stays_away_is_a_problem_once_and_keeps_its_last_report(
+    cluster, until, report
+):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        heard = c.look().heard
+        await c.peer.stop()
+        await until(lambda: c.look().problem)
+        assert c.look().problem == "its agent can't be asked: connection refused"
+        assert (c.look().report, c.look().usable) == (report(), None)
+        assert c.look().heard >= heard
+        assert c.news == ["node1", "node1"]
+
+
+async def test_an_agent_that_said_that_it_ends_is_not_waited_for(
+    cluster, until, report, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    async with cluster() as c:
+        c.peer.report = report(ending="SIGTERM")
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.stop()
+        await until(lambda: c.look().problem)
+
+
+async def test_a_slow_answer_is_no_reason_to_doubt_a_node(cluster, until, monkeypatch, report):
+    monkeypatch.setattr(poller_module, "WAIT_S", 0.02)
+    monkeypatch.setattr(poller_module, "GRACE_S", 0.05)
+    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    stuck = asyncio.Event()
+
+    async def slow(request):
+        await stuck.wait()
+        return web.Response(status=304)
+
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.publish(answer=slow)
+        await until(lambda: c.look().failing is not None)
+        assert c.look().usable == report()
+        stuck.set()
+        await until(lambda: c.look().failing is None)
+        assert c.news == ["node1"]
+
+
+async def test_a_node_that_never_answers_is_a_problem_in_bounded_time(cluster, until, monkeypatch):
+    monkeypatch.setattr(poller_module, "WAIT_S", 0.02)
+    monkeypatch.setattr(poller_module, "GRACE_S", 0.02)
+
+    async def hung(request):
+        await asyncio.Event().wait()
+
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.publish(answer=hung)
+        await until(lambda: c.look().problem)
+        assert c.look().problem == "its agent can't be asked: no answer in time"
+
+
+async def test_one_node_that_never_answers_does_not_hold_up_another(cluster, until, plan):
+    async with cluster() as c:
+        with socket.create_server((plan.address["node2"], plan.control_port)):
+            c.poller.follow(["node2", "node1"])
+            await until(lambda: c.look().usable)
+            assert c.poller.peers["node2"].problem == NOT_ASKED
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Lets time pass for the poller's deadlines."""
+    passed, real = [0.0], clock.monotonic
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + passed[0])
+    monkeypatch.setattr(poller_module, "WAIT_S", 0.01)
+
+    def let_pass(seconds):
+        passed[0] += seconds
+
+    return let_pass
+
+
+async def test_a_visit_ends_and_may_begin_again(cluster, until, later):
+    async with cluster() as c:
+        c.poller.visit(["node1"])
+        await until(lambda: c.look().usable)
+        later(poller_module.VISIT_S)
+        await until(lambda: not c.poller.peers)
+        c.poller.visit(["node1"])
+        await until(lambda: c.look().usable)
+
+
+async def test_a_visit_is_prolonged_by_another_one(cluster, until, later):
+    async with cluster() as c:
+        c.poller.visit(["node1"])
+        await until(lambda: c.look().usable)
+        later(poller_module.VISIT_S * 0.7)
+        c.poller.visit(["node1"])
+        later(poller_module.VISIT_S * 0.7)
+        asked = len(c.peer.asked)
+        await until(lambda: len(c.peer.asked) > asked + 2)
+        assert c.look().usable
+
+
+async def test_a_visit_does_not_shorten_the_following_of_a_node(cluster, until, later):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        c.poller.visit(["node1"])
+        later(poller_module.VISIT_S * 2)
+        await until(lambda: len(c.peer.asked) > 3)
+        assert c.look().usable
+
+
+def test_a_visit_outlasts_the_longest_wait_that_an_answer_may_take():
+    from pdsup.api.server import LONGEST_WAIT_S
+
+    assert poller_module.VISIT_S > LONGEST_WAIT_S + poller_module.WAIT_S / 2
+
+
+async def test_close_gives_up_requests_and_nothing_is_followed_afterwards(cluster, until):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        async with asyncio.timeout(1):
+            await c.poller.close()
+        c.poller.visit(["node1", "node2"])
+        assert "node2" not in c.poller.peers

@@ -1,0 +1,339 @@
+"""The real nginx in front of tiny routers: what clients see while routers come and go."""
+
+import asyncio
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from pdsup.front.nginx_conf import render
+from tests.front.test_nginx_conf import parse, skeleton
+
+NOBODY = 65534
+# 1024 by hand, which takes some seconds.
+BODY_MIB = int(os.environ.get("PDSUP_TEST_BODY_MIB", "64"))
+
+
+async def served_by(nginx, count=1, body=b"{}", path="/v1/chat/completions", headers=()):
+    """Who answers each of ``count`` POSTs, every one on a connection of its own."""
+    names = []
+    for _ in range(count):
+        close = {"Connection": "close", **dict(headers)}
+        async with nginx.session.post(
+            nginx.front + path, data=io.BytesIO(body), headers=close
+        ) as response:
+            assert response.status == 200
+            names.append(await response.text())
+    return names
+
+
+async def balance_over(nginx, *routers):
+    """Until nginx balances over exactly these."""
+    upstreams = frozenset(getattr(router, "upstream", router) for router in routers)
+    nginx.reloader.want(upstreams)
+    return await nginx.until_live(*(upstream.name for upstream in upstreams))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_without_routers_every_request_gets_a_json_503_at_once(nginx, method):
+    began = time.monotonic()
+    url, body = nginx.front + "/v1/completions", b"x" * 1_000_000 if method == "POST" else None
+    async with nginx.session.request(method, url, data=body) as response:
+        error = (await response.json())["error"]
+    assert time.monotonic() - began < 0.5
+    assert (response.status, response.headers["Retry-After"]) == (503, "2")
+    assert error["type"] == "service_unavailable"
+
+
+async def test_requests_go_round_robin_whichever_worker_takes_them(nginx, router):
+    await balance_over(nginx, await router("router-0"), await router("router-1"))
+    names = await served_by(nginx, 20)
+    assert sorted(names) == ["router-0"] * 10 + ["router-1"] * 10
+
+
+async def test_requests_of_a_session_go_to_one_router_and_others_in_turn(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, session_header="X-Session-ID")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        routers = [await router(f"router-{i}") for i in range(3)]
+        await balance_over(nginx, *routers)
+        owners = {}
+        for key in range(12):
+            names = await served_by(nginx, 4, headers={"X-Session-ID": f"s{key}"})
+            assert len(set(names)) == 1
+            owners[key] = names[0]
+        assert len(set(owners.values())) > 1
+        assert sorted(await served_by(nginx, 6)) == sorted(f"router-{i % 3}" for i in range(6))
+        gone = owners[0]
+        await balance_over(nginx, *(r for r in routers if r.upstream.name != gone))
+        for key, owner in owners.items():
+            (now,) = await served_by(nginx, headers={"X-Session-ID": f"s{key}"})
+            assert now != gone and (owner == gone or now == owner)
+
+
+async def test_with_least_conn_a_busy_router_gets_no_new_requests(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, balance="least-conn")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        busy = await router("router-0")
+        await balance_over(nginx, busy)
+        async with session.get(nginx.front + "/stream") as response:
+            await response.content.readexactly(6)
+            await balance_over(nginx, busy, await router("router-1"))
+            # The stream is on a worker of before, which the new ones know nothing of.
+            async with session.get(nginx.front + "/stream") as first:
+                await first.content.readexactly(6)
+                assert set(await served_by(nginx, 6)) == {"router-1"}
+                busy.released.set()
+
+
+async def test_no_request_is_lost_by_reloads_also_not_on_connections_that_are_used_again(
+    nginx, router
+):
+    routers = [await router(f"router-{i}") for i in range(2)]
+    await balance_over(nginx, *routers)
+    answered, over = 0, asyncio.Event()
+
+    async def ask(client) -> None:
+        nonlocal answered
+        while not over.is_set():
+            async with client.post(nginx.front, data=b"{}") as response:
+                assert response.status == 200
+                await response.read()
+            answered += 1
+
+    async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as clients:
+        for _ in range(8):
+            clients.create_task(ask(client))
+        for _ in range(5):
+            await balance_over(nginx, routers[0])
+            await balance_over(nginx, *routers)
+        over.set()
+    assert nginx.reloads == 11
+    assert answered > 100
+
+
+async def test_a_stream_outlives_the_reloads_that_add_and_remove_routers(nginx, router):
+    mine, other = await router("router-0"), await router("router-1")
+    await balance_over(nginx, mine)
+    async with nginx.session.get(nginx.front + "/stream") as response:
+        assert await response.content.readexactly(6) == b"first "
+        await balance_over(nginx, mine, other)
+        await balance_over(nginx, other)
+        mine.released.set()
+        assert await response.read() == b"last"
+
+
+async def test_chunks_of_a_stream_arrive_while_it_runs_on(nginx, router):
+    slow = await router("router-0")
+    await balance_over(nginx, slow)
+    async with nginx.session.get(nginx.front + "/stream") as response:
+        assert await response.content.readany() == b"first "
+        assert not slow.released.is_set()
+        slow.released.set()
+
+
+async def test_a_router_that_left_gets_no_request_once_that_is_said(nginx, router):
+    leaving, staying = await router("router-0"), await router("router-1")
+    for _ in range(2):
+        await balance_over(nginx, leaving, staying)
+        await balance_over(nginx, staying)
+        assert set(await served_by(nginx, 20)) == {"router-1"}
+
+
+@pytest.mark.parametrize("size", [2, 3_000_000])
+async def test_a_post_to_a_dead_router_goes_to_a_living_one(nginx, router, size):
+    dead, living = await router("router-0", dead=True), await router("router-1")
+    await balance_over(nginx, dead, living)
+    assert set(await served_by(nginx, 6, body=b"x" * size)) == {"router-1"}
+    assert living.bodies == [size] * 6
+
+
+async def test_a_router_that_returns_is_served_again_at_once(nginx, router):
+    returning, staying = await router("router-0", dead=True), await router("router-1")
+    await balance_over(nginx, returning, staying)
+    assert set(await served_by(nginx, 6)) == {"router-1"}
+    await returning.serve()
+    assert sorted(await served_by(nginx, 6)) == ["router-0"] * 3 + ["router-1"] * 3
+    assert nginx.reloads == 1
+
+
+async def test_a_post_that_a_router_has_begun_is_never_sent_to_another(nginx, router):
+    dying, other = await router("router-0"), await router("router-1")
+    await balance_over(nginx, dying)
+    async with nginx.session.post(nginx.front + "/dies", data=b"{}") as response:
+        assert response.status == 502
+    await balance_over(nginx, dying, other)
+    statuses = []
+    for _ in range(2):
+        async with nginx.session.post(nginx.front + "/dies", data=b"{}") as response:
+            statuses.append(response.status)
+    assert statuses == [502, 502]
+    assert len(dying.bodies) + len(other.bodies) == 3
+
+
+async def test_a_prompt_over_the_limit_gets_413_and_one_below_passes(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, client_max_body_size="200k")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        await balance_over(nginx, await router("router-0"))
+        assert await served_by(nginx, body=b"x" * 200_000) == ["router-0"]
+        async with session.post(nginx.front, data=io.BytesIO(b"x" * 400_000)) as response:
+            assert response.status == 413
+
+
+async def test_a_large_answer_streams_through_and_touches_no_disk(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    received = 0
+    async with nginx.session.get(f"{nginx.front}/big/{BODY_MIB}") as response:
+        async for part in response.content.iter_any():
+            received += len(part)
+    assert received == BODY_MIB << 20
+    assert list(Path(nginx.settings.prefix, "proxy").iterdir()) == []
+
+
+async def test_a_large_request_streams_through_and_touches_no_disk(
+    tmp_path, session, run_bench, make_settings, router
+):
+    async def much():
+        for _ in range(BODY_MIB):
+            yield bytes(1 << 20)
+
+    settings = make_settings(tmp_path, client_max_body_size="2g")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        await balance_over(nginx, await router("router-0"))
+        async with session.post(nginx.front + "/count", data=much()) as response:
+            assert int(await response.text()) == BODY_MIB << 20
+        assert list(Path(settings.prefix, "client_body").iterdir()) == []
+
+
+async def test_a_prompt_of_45_mb_passes_and_one_of_twice_that_gets_413(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    prompt = 45 * 1000 * 1000
+    async with nginx.session.post(nginx.front + "/count", data=io.BytesIO(bytes(prompt))) as found:
+        assert (found.status, await found.text()) == (200, str(prompt))
+    twice = io.BytesIO(bytes(2 * prompt))
+    async with nginx.session.post(nginx.front + "/count", data=twice) as refused:
+        assert refused.status == 413
+
+
+@pytest.mark.parametrize(("limit", "arrives"), [("4s", True), ("1s", False)])
+async def test_a_stream_may_stand_still_for_as_long_as_its_timeout(
+    tmp_path, session, run_bench, make_settings, router, limit, arrives
+):
+    settings = make_settings(tmp_path, stream_timeout=limit)
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        idle = await router("router-0")
+        await balance_over(nginx, idle)
+        async with session.get(nginx.front + "/stream") as response:
+            assert await response.content.readexactly(6) == b"first "
+            rest = asyncio.create_task(response.read())
+            await asyncio.wait({rest}, timeout=2.0)
+            idle.released.set()
+            if arrives:
+                assert await rest == b"last"
+            else:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await rest
+
+
+async def test_the_status_server_tells_health_generation_and_counters(nginx, router):
+    live = await balance_over(nginx, await router("router-0"))
+    texts = {}
+    for path in ("/healthz", "/generation", "/stub_status", "/other"):
+        async with nginx.session.get(nginx.status + path) as response:
+            texts[path] = (response.status, await response.text())
+    assert texts["/healthz"] == (200, "ok")
+    assert texts["/generation"] == (200, live.generation)
+    assert texts["/stub_status"][1].startswith("Active connections: ")
+    assert texts["/other"][0] == 404
+
+
+async def test_the_front_passes_the_paths_of_the_status_server_to_the_routers(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    assert await served_by(nginx, path="/generation") == ["router-0"]
+
+
+async def test_after_kill_9_of_the_master_and_a_restart_clients_are_served_again(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    nginx.kill()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await served_by(nginx)
+    nginx.start()
+    await nginx.until_live("router-0")
+    assert await served_by(nginx) == ["router-0"]
+
+
+async def test_a_graceful_stop_leaves_no_process_no_listener_and_no_pid_file(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    await served_by(nginx, 3)
+    assert nginx.master.members()
+    assert await nginx.master.quit() == 0
+    assert nginx.master.members() == []
+    for url in (nginx.front, nginx.status):
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await nginx.session.get(url)
+    assert not Path(nginx.settings.prefix, "nginx.pid").exists()
+    assert [path.name for path in nginx.conf.parent.iterdir()] == ["nginx.conf"]
+
+
+async def test_nginx_writes_only_below_its_prefix(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    await served_by(nginx, body=b"x" * 3_000_000)
+    assert {path.name for path in Path(nginx.settings.prefix).iterdir()} == {
+        *("nginx.pid", "client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    }
+    assert nginx.master.log.read_text() == ""
+
+
+@pytest.fixture
+def homeless():
+    """A directory of nobody, outside the private one of this test run."""
+    directory = Path(tempfile.mkdtemp(prefix="pdsup-nginx-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+async def test_no_root_is_needed(homeless, session, run_bench, make_settings, router):
+    settings = make_settings(homeless, user=None)
+    as_nobody = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
+    async with run_bench(homeless, session, settings, **as_nobody) as nginx:
+        nginx.reloader.prepare()
+        for path in (homeless, *homeless.rglob("*")):
+            os.chown(path, as_nobody.get("user", -1), as_nobody.get("group", -1))
+        nginx.start()
+        await balance_over(nginx, await router("router-0"))
+        assert await served_by(nginx) == ["router-0"]
+
+
+async def test_braces_and_semicolons_in_a_path_stay_in_the_path(
+    tmp_path, session, run_bench, make_settings
+):
+    directory = tmp_path / "a; } location ; { return 200 'x'; #"
+    directory.mkdir()
+    async with run_bench(directory, session, make_settings(directory)) as nginx:
+        nginx.start()
+        await nginx.until_live()
+        command = [nginx.master.binary, "-p", nginx.settings.prefix, "-c", nginx.conf, "-T", "-q"]
+        dump = await asyncio.to_thread(subprocess.check_output, command, text=True)
+        assert render(nginx.reloader._settings, []).text in dump
+        plain = render(
+            make_settings(tmp_path, spares_idle=nginx.reloader._settings.spares_idle), []
+        ).text
+        assert skeleton(parse(dump)) == skeleton(parse(plain))
+        async with session.get(nginx.front) as response:
+            assert response.status == 503

@@ -1,0 +1,275 @@
+"""Routers hear of workers that are back, against a stand-in for the router's API."""
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pdsup.front import router as repairer_module
+from pdsup.front import router_rules
+from pdsup.front.router import RouterRepair
+
+LIMIT_S = 10.0
+ALL = ("prefill-0", "prefill-1", "decode-0", "decode-1")
+
+
+class FakeRouter:
+    """Knows workers, has breakers, and does what it is asked a moment later."""
+
+    def __init__(self, targets):
+        self.ids = {target.url: target.unit for target in targets}
+        self.open = set()
+        self.asked = []
+        self.fails = 0
+        self.foreign: int | None = None  # how often it answered as another program
+
+    def app(self):
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/workers", self.listing),
+                web.post("/workers", self.add),
+                web.put("/workers/{id}", self.close),
+                web.delete("/workers/{id}", self.drop),
+                web.get("/metrics", self.metrics),
+            ]
+        )
+        return app
+
+    async def listing(self, request):
+        if self.fails:
+            self.fails -= 1
+            raise web.HTTPServiceUnavailable
+        if self.foreign is not None:
+            self.foreign += 1
+            return web.json_response("hello")
+        workers = [{"url": url, "id": name} for url, name in self.ids.items()]
+        return web.json_response({"workers": workers})
+
+    async def add(self, request):
+        body = await request.json()
+        self.asked.append(("add", body["url"], body.get("bootstrap_port")))
+        asyncio.get_running_loop().call_later(0.05, self.ids.__setitem__, body["url"], "new")
+        return web.json_response({}, status=202)
+
+    async def close(self, request):
+        name = request.match_info["id"]
+        assert await request.json() == {"priority": 50}
+        self.asked.append(("close", name))
+        self.open.discard(name)
+        return web.json_response({}, status=202)
+
+    async def drop(self, request):
+        name = request.match_info["id"]
+        self.asked.append(("drop", name))
+        self.ids = {url: one for url, one in self.ids.items() if one != name}
+        return web.json_response({}, status=202)
+
+    async def metrics(self, request):
+        lines = (
+            f'smg_worker_cb_state{{worker="{url}"}} {int(name in self.open)}'
+            for url, name in self.ids.items()
+        )
+        return web.Response(text="\n".join(lines))
+
+
+@pytest.fixture
+def front(plan, assignment, unit_report, monkeypatch):
+    """A repairer of router-0 with all workers RUNNING; ``see`` changes what is reported."""
+    monkeypatch.setattr(repairer_module, "CHECK_S", 0.01)
+
+    @contextlib.asynccontextmanager
+    async def made():
+        targets = router_rules.targets(plan, "router-0")
+        router = FakeRouter(targets)
+        runner = web.AppRunner(router.app())
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        unit = next(u for u in assignment("node0").units if u.name == "router-0")
+        ports = {"http": port, "prometheus": port}
+        unit = dataclasses.replace(unit, plan=dataclasses.replace(unit.plan, ports=ports))
+        said = {name: unit_report(name) for name in (*ALL, "router-0")}
+        silent = SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)
+        async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
+            repairer = RouterRepair(plan, unit, said.get, session, silent)
+            task = asyncio.create_task(repairer.run())
+
+            def see(name, **changes):
+                said[name] = dataclasses.replace(said[name], **changes) if changes else None
+                repairer.follow()
+
+            def back(name):
+                run, since = said[name].run + 1, said[name].since + 10
+                see(name, state="STARTING", run=run, since=since)
+                see(name, state="RUNNING", since=since + 5)
+
+            repairer.follow()
+            try:
+                yield SimpleNamespace(
+                    router=router, see=see, back=back, said=said, follow=repairer.follow
+                )
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await runner.cleanup()
+
+    return made
+
+
+async def test_a_router_that_has_just_started_is_told_nothing(front, until):
+    async with front() as f:
+        f.router.fails = 1  # so that it is certain that it was asked
+        f.see("router-0", run=9)
+        await until(lambda: not f.router.fails)
+        f.back("decode-1")
+        await until(lambda: f.router.asked)
+        assert f.router.asked == [("close", "decode-1")]
+
+
+async def test_a_worker_that_was_started_again_is_served_again(front, until):
+    async with front() as f:
+        f.back("prefill-1")
+        await until(lambda: f.router.asked == [("close", "prefill-1")])
+
+
+async def test_a_worker_that_was_only_unhealthy_is_served_again(front, until):
+    async with front() as f:
+        f.see("decode-0", state="UNHEALTHY", since=2e9)
+        assert f.router.asked == []
+        f.see("decode-0", state="RUNNING", since=2e9 + 1)
+        await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_a_worker_whose_node_was_gone_for_a_while_is_served_again(front, until):
+    async with front() as f:
+        f.see("decode-0", state="RUNNING")
+        there = f.said["decode-0"]
+        f.see("decode-0")
+        f.said["decode-0"] = there
+        f.follow()
+        await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_the_healthy_ones_that_lost_requests_with_it_are_served_again(front, until):
+    async with front() as f:
+        f.router.open = {"prefill-0", "decode-1"}
+        f.back("decode-1")
+        await until(lambda: len(f.router.asked) == 2)
+        assert f.router.open == set()
+
+
+async def test_a_worker_that_the_router_lacks_is_added_until_it_is_there(front, until):
+    async with front() as f:
+        url = next(url for url, name in f.router.ids.items() if name == "prefill-1")
+        del f.router.ids[url]
+        f.back("prefill-1")
+        await until(lambda: url in f.router.ids)
+        assert set(f.router.asked) == {("add", url, 30001)}
+
+
+async def test_a_router_without_a_ready_worker_is_repaired_though_unhealthy(front, until):
+    async with front() as f:
+        f.see("router-0", state="UNHEALTHY")
+        f.back("decode-0")
+        await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_a_router_that_is_down_is_not_asked(front, until):
+    async with front() as f:
+        f.see("router-0", state="BACKOFF")
+        f.router.fails = 1000
+        f.back("decode-0")
+        f.see("router-0", state="RUNNING", run=3)
+        await until(lambda: f.router.fails < 1000)
+        f.router.fails = 0
+        f.back("decode-1")
+        await until(lambda: f.router.asked)
+        assert f.router.asked == [("close", "decode-1")]
+
+
+async def test_a_router_that_fails_to_answer_is_asked_again(front, until):
+    async with front() as f:
+        f.router.fails = 3
+        f.back("decode-0")
+        await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_a_program_that_is_no_router_we_know_is_left_alone(front, until):
+    async with front() as f:
+        f.router.foreign = 0
+        f.back("decode-0")
+        await until(lambda: f.router.foreign)
+        f.router.foreign = None
+        f.back("decode-1")
+        await until(lambda: f.router.asked)
+        assert f.router.asked == [("close", "decode-1")]
+
+
+async def test_a_worker_behind_a_dead_path_is_dropped_and_one_that_refuses_is_not(
+    front, until, monkeypatch
+):
+    async def connect(address, port):
+        if address.endswith(".4"):  # node3
+            raise OSError(errno.EHOSTUNREACH, "no route to host")
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+    monkeypatch.setattr(repairer_module, "connect", connect)
+    async with front() as f:
+        f.said["prefill-1"] = None
+        f.see("decode-1")
+        await until(lambda: f.router.asked)
+        assert f.router.asked == [("drop", "decode-1")]
+
+
+async def test_a_path_that_swallows_everything_is_dead(front, until, monkeypatch):
+    async def connect(address, port):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(repairer_module, "connect", connect)
+    monkeypatch.setattr(repairer_module, "SILENT_S", 0.01)
+    async with front() as f:
+        f.see("decode-1")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+
+
+@pytest.mark.parametrize("state", ["BACKOFF", "STOPPING", "STARTING", "FATAL"])
+async def test_a_worker_that_is_down_is_dropped_at_once_and_only_once(front, until, state):
+    async with front() as f:
+        f.see("decode-1", state=state)
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        f.see("decode-1", state="WAITING")
+        f.back("prefill-0")
+        await until(lambda: ("close", "prefill-0") in f.router.asked)
+        assert f.router.asked.count(("drop", "decode-1")) == 1
+
+
+async def test_a_worker_that_was_dropped_is_taken_in_again_when_it_is_back(front, until):
+    async with front() as f:
+        f.see("decode-1", state="BACKOFF")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        f.back("decode-1")
+        await until(lambda: f.router.asked[-1][0] == "add")
+
+
+async def test_the_last_worker_of_its_role_is_not_dropped(front, until):
+    async with front() as f:
+        f.said["decode-0"] = dataclasses.replace(f.said["decode-0"], state="BACKOFF")
+        f.see("decode-1", state="BACKOFF")
+        f.back("prefill-0")
+        await until(lambda: ("close", "prefill-0") in f.router.asked)
+        assert [what for what, *_ in f.router.asked if what == "drop"] == []
+
+
+async def test_a_worker_that_is_unhealthy_is_left_to_the_router(front, until):
+    async with front() as f:
+        f.see("decode-1", state="UNHEALTHY")
+        f.back("decode-0")
+        await until(lambda: ("close", "decode-0") in f.router.asked)
+        assert ("drop", "decode-1") not in f.router.asked

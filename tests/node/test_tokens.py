@@ -1,0 +1,79 @@
+"""Who may ask an agent over the network."""
+
+import pytest
+
+from pdsup.node import tokens
+
+TOKEN = "0" * 64
+NOW = 1_700_000_000.0
+PATH = "/v1/report?since=a.1&wait=20"
+
+
+def signed(token=TOKEN, method="GET", path=PATH, now=NOW):
+    return tokens.headers(token, method, path, now, "nonce")
+
+
+def refusal(given, method="GET", path=PATH, now=NOW):
+    return tokens.refusal(TOKEN, method, path, given, now)
+
+
+def test_a_request_signed_with_the_token_of_the_run_is_answered():
+    assert refusal(signed()) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        signed(token="1" * 64),
+        signed(method="POST"),
+        signed(path="/v1/report?since=a.1&wait=21"),
+        signed() | {tokens.NONCE: "another"},
+        signed() | {tokens.TIME: "1700000001.000"},
+        signed() | {tokens.SIGNATURE: "0" * 64},
+    ],
+    ids=["token", "method", "path", "nonce", "time", "signature"],
+)
+def test_a_signature_covers_token_method_path_nonce_and_time(given):
+    assert refusal(given) == "the signature is wrong: another run's token?"
+
+
+@pytest.mark.parametrize("name", [tokens.TIME, tokens.NONCE, tokens.SIGNATURE])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_request_that_lacks_a_header_is_not_signed(name, value):
+    given = {key: text for key, text in signed().items() if key != name}
+    given |= {} if value is None else {name: value}
+    assert refusal(given) == "the request is not signed"
+
+
+@pytest.mark.parametrize("late", [-599.0, 599.0])
+def test_a_clock_that_is_minutes_off_is_forgiven(late):
+    assert refusal(signed(now=NOW - late)) is None
+
+
+@pytest.mark.parametrize("late", [-601.0, 601.0, float("inf")])
+def test_an_old_or_future_request_is_refused_with_the_difference(late):
+    assert refusal(signed(now=NOW - late)).endswith(f"differs from this node's by {late:.0f} s")
+
+
+@pytest.mark.parametrize("time", ["yesterday", "nan", "0x10", "\udcff"])
+def test_a_time_that_is_no_number_is_refused_although_it_is_signed(time):
+    good = tokens.sign(TOKEN, "GET", PATH, time, "nonce")
+    given = {tokens.TIME: time, tokens.NONCE: "nonce", tokens.SIGNATURE: good}
+    assert "time differs" in refusal(given)
+
+
+@pytest.mark.parametrize(
+    "text", ["über", "\udcff\udc80", "\N{MATHEMATICAL BOLD DIGIT ZERO}", "\N{KELVIN SIGN}"]
+)
+@pytest.mark.parametrize("name", [tokens.TIME, tokens.NONCE, tokens.SIGNATURE])
+def test_headers_of_any_bytes_are_refused_and_break_nothing(name, text):
+    assert refusal(signed() | {name: text}) == "the signature is wrong: another run's token?"
+
+
+def test_a_path_of_any_bytes_can_be_signed():
+    assert refusal(signed(path="/\udcff"), path="/\udcff") is None
+
+
+def test_fields_can_not_be_shifted_into_one_another():
+    parts = ("GET", "/a", "1", "2")
+    assert tokens.sign(TOKEN, *parts) != tokens.sign(TOKEN, "GET", "/a1", "", "2")

@@ -1,0 +1,71 @@
+"""Ends what forks all the time, by a cgroup."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdsup.units.process import proc
+from pdsup.units.process.reap import KillGroup
+
+NASTY = Path(__file__).parents[2] / "host" / "nasty.py"
+
+
+@pytest.fixture
+def breeder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that forks for ever, in a session of its own."""
+    file = tmp_path / "pids"
+    command = [sys.executable, "-S", str(NASTY), "breeds", str(file)]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 10
+            while not file.exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+
+
+def members(session: int) -> list[int]:
+    """Living processes of a session, wherever they are."""
+    seen = [proc.look_at(pid) for pid in proc.everyone()]
+    found = [one.pid for one in seen if one and one.session == session]
+    return [pid for pid in found if not proc.is_zombie(pid)]
+
+
+def test_what_forks_all_the_time_is_ended_at_once_and_the_cgroup_is_gone(breeder) -> None:
+    jailer = KillGroup()
+    if not jailer.end([breeder.pid]):
+        pytest.skip("no cgroup of version 2 in which we may make one (Linux >= 5.14)")
+    assert breeder.wait(5) == -signal.SIGKILL
+    until = time.monotonic() + 5
+    while jailer._jails and time.monotonic() < until:
+        jailer.tidy()
+        time.sleep(0.01)
+    assert jailer._jails == []
+    # Its orphans of before were not in it, and end by themselves.
+    while members(breeder.pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert members(breeder.pid) == []
+
+
+def test_without_a_hierarchy_of_version_2_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "mountinfo").write_text("1 0 0:1 / / rw - ext4 /dev/vda rw\n")
+    (tmp_path / "proc" / "self" / "cgroup").write_text("1:cpu:/\n")
+    assert not KillGroup(str(tmp_path)).end([os.getpid()])
+
+
+def test_where_no_cgroup_may_be_made_nothing_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    line = f"1 0 0:1 / {tmp_path}/missing rw - cgroup2 cgroup2 rw\n"
+    (tmp_path / "proc" / "self" / "mountinfo").write_text(line)
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/here\n")
+    assert not KillGroup(str(tmp_path)).end([os.getpid()])

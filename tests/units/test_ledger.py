@@ -1,0 +1,203 @@
+"""The ledger of what runs: what it keeps, and the clean-up after an agent that was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdsup.errors import SupervisorError
+from pdsup.units import ledger as ledger_module
+from pdsup.units import states
+from pdsup.units.facts import LastExit
+from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, Note, left_under, read
+from pdsup.units.process import proc
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.takeover import clean_up, end
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sh", "-c", "sleep 1000 & wait"], start_new_session=True) as process:
+        yield process
+        with contextlib.suppress(ProcessLookupError):  # its child may outlive it
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def note(main: tuple[int, int] | None = None, **changes) -> Note:
+    usual = Note(
+        unit="worker",
+        state=states.Running(2, 5.0, (1.0,)),
+        run=2,
+        since=1.7e9,
+        spawned=4.0,
+        main=main,
+        tag=None,
+        log=(1, 2, 80),
+        ended=False,
+        was_ready=True,
+        last_exit=LastExit(ExitStatus(None, "SIGKILL"), 1.6e9),
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+def opened(directory: Path, inherited: Ledger | None = None) -> LedgerFile:
+    made = LedgerFile(str(directory), "digest", inherited or Ledger())
+    made.open()
+    return made
+
+
+def identity(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    return process.pid, proc.started(process.pid) or 0
+
+
+def test_the_last_word_about_a_unit_counts(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(run=1))
+    books.note(note(unit="other"))
+    books.note(note(run=2))
+    found = read(tmp_path)
+    assert (found.plan, found.notes) == ("digest", {"worker": note(), "other": note(unit="other")})
+
+
+def test_an_end_that_has_begun_is_known_to_the_next_agent(tmp_path: Path) -> None:
+    opened(tmp_path).note_end("SIGTERM", of_cluster=False)
+    assert read(tmp_path).ending == ("SIGTERM", False)
+
+
+def test_what_was_inherited_is_in_the_new_ledger_from_the_beginning(tmp_path: Path) -> None:
+    opened(tmp_path).note(note())
+    inherited = read(tmp_path)
+    opened(tmp_path, inherited)
+    assert read(tmp_path).notes == inherited.notes
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(run=1))
+    books.note(note(run=2))
+    path = tmp_path / LEDGER
+    path.write_bytes(path.read_bytes()[:-40])
+    assert read(tmp_path).notes == {"worker": note(run=1)}
+
+
+def test_a_ledger_from_before_a_reboot_says_nothing(tmp_path: Path, monkeypatch) -> None:
+    opened(tmp_path).note(note())
+    monkeypatch.setattr(ledger_module, "_boot", lambda: "another")
+    assert read(tmp_path) == Ledger()
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{", "[1]", '{"unit": "worker"}', "\xff"])
+def test_what_is_no_ledger_is_read_as_an_empty_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / LEDGER).write_text(text)
+    assert read(tmp_path).notes == {}
+
+
+def test_an_agent_is_found_by_the_guardian_that_started_it(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    for run, guardian in (("one", os.getpid()), ("two", sleeper.pid), ("three", None)):
+        directory = tmp_path / run / "node0"
+        directory.mkdir(parents=True)
+        LedgerFile(str(directory), "digest", Ledger(), guardian).open()
+    assert left_under(tmp_path, sleeper.pid) == tmp_path / "two" / "node0"
+    assert left_under(tmp_path, os.getppid()) is None
+    assert left_under(tmp_path / "missing", os.getpid()) is None
+
+
+def test_a_guardian_that_was_given_the_pid_since_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "run" / "node0"
+    directory.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(proc, "started", lambda pid: 1)
+        LedgerFile(str(directory), "digest", Ledger(), os.getpid()).open()
+    assert left_under(tmp_path, os.getpid()) is None
+
+
+def test_a_ledger_that_has_grown_large_is_written_anew(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ledger_module, "LARGEST_BYTES", 2000)
+    books = opened(tmp_path)
+    for run in range(100):
+        books.note(note(run=run))
+    assert (tmp_path / LEDGER).stat().st_size < 3000
+    assert read(tmp_path).notes == {"worker": note(run=99)}
+
+
+def test_where_nothing_can_be_noted_supervision_goes_on(tmp_path: Path) -> None:
+    opened(tmp_path / "missing" / "deeper").note(note())
+
+
+def test_a_noted_process_and_all_below_it_are_ended(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    opened(tmp_path).note(note(identity(sleeper)))
+    ledger = read(tmp_path)
+    # It names this very process as the agent, which a clean-up would end too.
+    assert end(ledger.notes.values()) == []
+    assert sleeper.wait(5) == -9
+
+
+def test_a_clean_up_ends_also_the_agent_and_removes_its_directory(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path, monkeypatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module.os, "getpid", lambda: sleeper.pid)
+        opened(tmp_path)
+    assert clean_up(tmp_path) == []
+    assert sleeper.wait(5) == -9
+    assert not tmp_path.exists()
+
+
+def test_a_process_that_was_given_the_pid_since_is_left_alone(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    assert end([note((sleeper.pid, 1))]) == []
+    assert sleeper.poll() is None
+
+
+def fill_disk(directory: Path) -> Path:
+    """From now on no ledger can be begun there, until the file that is returned is gone."""
+    aside = directory / f"{LEDGER}.new"
+    aside.symlink_to("/dev/full")
+    return aside
+
+
+def test_a_plan_that_a_full_disk_keeps_from_being_noted_is_not_adopted(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note_next("later")
+    fill_disk(tmp_path)
+    with pytest.raises(SupervisorError, match="cannot write"):
+        books.adopt("later")
+    books.note(note(run=3))
+    found = read(tmp_path)
+    assert (found.plan, found.former, found.next) == ("digest", (), "later")
+    assert found.notes["worker"].run == 3
+
+
+def test_what_a_full_disk_has_kept_out_is_noted_when_there_is_room(tmp_path: Path) -> None:
+    aside = fill_disk(tmp_path)
+    books = opened(tmp_path)
+    books.note(note())
+    assert read(tmp_path) == Ledger()
+    aside.unlink()
+    books.note(note(unit="other"))
+    assert list(read(tmp_path).notes) == ["worker", "other"]
+
+
+def test_a_plan_that_was_asked_for_is_known_until_it_is_adopted(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note_next("later")
+    assert opened(tmp_path, read(tmp_path)) and read(tmp_path).next == "later"
+    books.adopt("later")
+    assert (read(tmp_path).plan, read(tmp_path).next) == ("later", "")
+    books.note_next("other")
+    books.note_next("")
+    assert read(tmp_path).next == ""
