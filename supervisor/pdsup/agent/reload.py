@@ -14,10 +14,9 @@ from pathlib import Path
 from pdsup.agent.commands import Commands
 from pdsup.bell import Bell
 from pdsup.cluster import ending_rules
-from pdsup.cluster.gate_rules import Look
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import Peer
+from pdsup.cluster.report import Look, Peer
 from pdsup.errors import InvalidDocument, SupervisorError
 from pdsup.journal.news import Log
 from pdsup.node import kept_plans, run_dir

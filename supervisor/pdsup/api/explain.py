@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdsup.cluster.gate_rules import Look, Path
+from pdsup.cluster.gate_rules import Path
+from pdsup.cluster.report import Look
 from pdsup.journal.runs import short
 from pdsup.plan.model import Need, Plan, PlanUnit
 from pdsup.units import states

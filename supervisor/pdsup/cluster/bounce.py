@@ -6,9 +6,9 @@ apart), but some engines' transfers stay broken until it is started again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from pdsup.cluster.report import UnitReport
+from pdsup.cluster.report import Look
 from pdsup.plan.model import Plan
 from pdsup.units import events, states
 from pdsup.units.runner import Runner
@@ -17,9 +17,7 @@ from pdsup.units.runner import Runner
 class DecodeBounce:
     """The decodes of one node. ``look`` gives the last report of a unit, None without one."""
 
-    def __init__(
-        self, plan: Plan, runners: Mapping[str, Runner], look: Callable[[str], UnitReport | None]
-    ) -> None:
+    def __init__(self, plan: Plan, runners: Mapping[str, Runner], look: Look) -> None:
         leaders = [unit for unit in plan.units if not unit.rank]
         wanted = plan.bounce_decodes == "on-prefill-restart"
         self._prefills = [u.name for u in leaders if u.role == "prefill"] if wanted else []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pdsup.cluster.gate_rules import Look
-from pdsup.cluster.report import UnitReport
+from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Plan
 
 OVER = frozenset({"EXITED", "FATAL"})

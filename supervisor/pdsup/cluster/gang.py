@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pdsup.cluster import gang_rules
 from pdsup.cluster.gate_rules import Verdict
-from pdsup.cluster.report import Order, Standing, UnitReport
+from pdsup.cluster.report import Look, Order, Standing, UnitReport
 from pdsup.plan.model import Plan
 from pdsup.units import events, states
 from pdsup.units.runner import Runner
@@ -51,7 +51,7 @@ class Gangs:
         plan: Plan,
         state_dir: str,
         runners: Mapping[str, Runner],
-        look: Callable[[str], UnitReport | None],
+        look: Look,
         gate: Callable[[str], str | None],
     ) -> None:
         self._runners = runners

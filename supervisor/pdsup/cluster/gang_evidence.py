@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pdsup import clock
 from pdsup.bell import Bell
 from pdsup.cluster import gang_rules
-from pdsup.cluster.report import Examination, UnitReport
+from pdsup.cluster.report import Examination, Look, UnitReport
 from pdsup.plan.model import Plan
 from pdsup.units import evidence
 from pdsup.units.evidence import Evidence
@@ -40,7 +40,7 @@ class GangEvidence:
         runners: Mapping[str, Runner],
         collector: Evidence,
         tasks: asyncio.TaskGroup,
-        look: Callable[[str], UnitReport | None],
+        look: Look,
         publish: Callable[[str], None],
     ) -> None:
         self._runners = runners

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdsup.cluster.report import UnitReport
+from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Need, Plan
 
-Look = Callable[[str], UnitReport | None]
 Path = tuple[str, str]  # unit, purpose of its port
 
 

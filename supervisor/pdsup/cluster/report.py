@@ -6,7 +6,7 @@ Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,10 @@ class UnitReport:
     order: Order | None = None
     examination: Examination | None = None
     made: str = ""
+
+
+# Gives the last report of a unit of any node; None where its node can't be relied on.
+Look = Callable[[str], UnitReport | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pdsup.cluster.gate_rules import Look
-from pdsup.cluster.report import NOT_ASKED, Peer
+from pdsup.cluster.report import NOT_ASKED, Look, Peer
 from pdsup.plan.model import Plan
 
 WAITS = "waits until every node has taken in the changed plan"

@@ -10,8 +10,9 @@ import asyncio
 
 from pdsup import clock
 from pdsup.cluster.peers import HOLD_S
+from pdsup.cluster.report import Look
 from pdsup.front import drain_rules
-from pdsup.front.drain_rules import Look, Use
+from pdsup.front.drain_rules import Use
 from pdsup.node.assignment import AssignedUnit, Assignment
 from pdsup.units.probes import gauges, http
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 
-from pdsup.cluster.report import UnitReport
+from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Plan
-
-Look = Callable[[str], UnitReport | None]
 
 
 class Use(Enum):

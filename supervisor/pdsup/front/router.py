@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import aiohttp
 
 from pdsup.cluster.peers import SILENCE
-from pdsup.cluster.report import UnitReport
+from pdsup.cluster.report import Look, UnitReport
 from pdsup.front import router_rules
 from pdsup.front.router_rules import Target
 from pdsup.node.assignment import AssignedUnit
@@ -46,7 +45,7 @@ class RouterRepair:
         self,
         plan: Plan,
         router: AssignedUnit,
-        look: Callable[[str], UnitReport | None],
+        look: Look,
         session: aiohttp.ClientSession,
         log: Log,
     ) -> None:
