@@ -37,6 +37,7 @@ from pdsup.units.events import Event, SpawnFailed
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.tree import Usage
+from pdsup.units.public_state import REPORTED
 from pdsup.units.states import FOREVER, Then
 
 HERE = Path(__file__).parent
@@ -151,7 +152,7 @@ WHY = "why"
 
 def states_page() -> str:
     """The public states, the events, and who leads where, by asking the decision itself."""
-    meanings = [(f"`{word}`", MEANINGS[word]) for word in typing.get_args(states.Public)]
+    meanings = [(f"`{word}`", MEANINGS[word]) for word in REPORTED]
     events = [
         (f"`{kind.__name__}`", prose(kind).partition("\n")[0].partition(";")[0].rstrip(".") + ".")
         for kind in typing.get_args(Event)
@@ -184,7 +185,7 @@ def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
             after, _ = lifecycle.step(state, event, context)
             edge = states.public(state), states.public(after)
             found[edge].add(type(event).__name__)
-    order = list(typing.get_args(states.Public))
+    order = list(REPORTED)
     for edge in product(order, order):
         if edge[0] != edge[1] and edge in found:
             yield edge, sorted(found[edge])

@@ -16,6 +16,7 @@ from pdsup.cluster.report import Order
 from pdsup.front.upstreams import Reloads
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.tree import Usage
+from pdsup.units.public_state import REPORTED
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +64,7 @@ def of(found, name, **labels):
 def test_a_unit_is_in_exactly_one_state(scrape):
     found = parsed(scrape())
     states = {k: v for k, v in found.items() if k[0] == "pdsup_unit_state"}
-    assert len(states) == 3 * len(metrics.STATES)
+    assert len(states) == 3 * len(REPORTED)
     assert sum(states.values()) == 3
     assert of(found, "pdsup_unit_state", unit="router-0", state="BACKOFF") == 1
 
@@ -117,9 +118,9 @@ def test_a_gpu_is_told_with_the_unit_that_has_it_and_a_lost_one_is_told_as_lost(
 def test_the_plan_bounds_the_number_of_series(scrape):
     """Twice the life of the same units makes not one series more."""
     once = parsed(scrape())
-    busy = Counts({(u, s): 9 for u in ("nginx", "prefill-1") for s in metrics.STATES}, {})
+    busy = Counts({(u, s): 9 for u in ("nginx", "prefill-1") for s in REPORTED}, {})
     assert parsed(scrape(counts=busy)).keys() == once.keys()
-    assert len(once) < 3 * (3 * len(metrics.STATES) + 12) + 20
+    assert len(once) < 3 * (3 * len(REPORTED) + 12) + 20
 
 
 def test_names_follow_the_conventions(scrape):

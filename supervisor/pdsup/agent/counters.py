@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pdsup import clock
 from pdsup.units import states
 from pdsup.units.facts import Transition
+from pdsup.units.public_state import PublicState
 from pdsup.units.states import State
 
 
@@ -17,7 +18,7 @@ class Counters:
     """
 
     def __init__(self, units: Mapping[str, State], now: float) -> None:
-        self._state = {unit: (str(states.public(state)), now) for unit, state in units.items()}
+        self._state = {unit: (states.public(state), now) for unit, state in units.items()}
         self._entered: dict[Counted, int] = {}
         self._seconds: dict[Counted, float] = {}
 
@@ -39,11 +40,11 @@ class Counters:
             self._state[unit] = state, now
         return Counts(dict(self._entered), dict(self._seconds))
 
-    def _spent(self, unit: str, state: str, seconds: float) -> None:
+    def _spent(self, unit: str, state: PublicState, seconds: float) -> None:
         self._seconds[unit, state] = self._seconds.get((unit, state), 0.0) + max(0.0, seconds)
 
 
-Counted = tuple[str, str]  # a unit and a public state
+Counted = tuple[str, PublicState]  # a unit and a public state
 
 
 @dataclass(frozen=True, slots=True)

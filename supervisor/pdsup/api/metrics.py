@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from pdsup.agent.counters import Counts
 from pdsup.cluster.report import Report, UnitReport
 from pdsup.front.upstreams import Reloads
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.tree import Usage
-from pdsup.units.states import Public
+from pdsup.units.public_state import REPORTED
 
-STATES: tuple[str, ...] = get_args(Public)
 AGENT = "agent"
 
 
@@ -89,7 +88,7 @@ def _began(unit: UnitReport, scrape: Scrape) -> float | None:
 
 
 def _of_states(scrape: Scrape) -> Iterator[Family]:
-    pairs = [(unit, state) for unit in scrape.report.units for state in STATES]
+    pairs = [(unit, state) for unit in scrape.report.units for state in REPORTED]
 
     def family(name: str, about: str, values: Iterable[float], *, counter: bool) -> Family:
         labels = (_labels(unit) | {"state": state} for unit, state in pairs)

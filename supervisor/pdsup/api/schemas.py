@@ -11,8 +11,8 @@ from typing import Any
 from pdsup.api.status import SHOWN
 from pdsup.cluster.report import AgentReport, Report, UnitReport
 from pdsup.plan import model
-from pdsup.units import states
 from pdsup.units.process.gpu import Use
+from pdsup.units.public_state import PublicState
 
 Schema = dict[str, Any]
 
@@ -24,7 +24,7 @@ NOTHING: Schema = {"type": "null"}
 _SIMPLE = {str: TEXT, int: INTEGER, float: NUMBER, bool: TRUTH, types.NoneType: NOTHING}
 # What the reports' classes call text, because whoever reads it may be of another version.
 _WORDS: Mapping[str, Schema] = {
-    "state": {"enum": [*typing.get_args(states.Public), "UNKNOWN"]},
+    "state": {"enum": list(PublicState)},
     "kind": {"enum": list(typing.get_args(model.Kind))},
     "role": {"enum": [*typing.get_args(model.Role), None]},
 }

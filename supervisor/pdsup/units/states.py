@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, assert_never
+from typing import assert_never
 
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.public_state import PublicState
 
 # Monotonic seconds of the failures that are not forgiven, the newest last.
 Failures = tuple[float, ...]
@@ -166,34 +167,22 @@ def run_of(state: State) -> int | None:
     assert_never(state)
 
 
-Public = Literal[
-    "STOPPED",
-    "WAITING",
-    "STARTING",
-    "RUNNING",
-    "UNHEALTHY",
-    "STOPPING",
-    "BACKOFF",
-    "EXITED",
-    "FATAL",
-]
-
-_PUBLIC: dict[type[State], Public] = {
-    Stopped: "STOPPED",
-    Waiting: "WAITING",
-    Starting: "STARTING",
-    Running: "RUNNING",
-    Unhealthy: "UNHEALTHY",
-    Draining: "STOPPING",
-    Stopping: "STOPPING",
-    Backoff: "BACKOFF",
-    Ended: "EXITED",
-    Fatal: "FATAL",
+_PUBLIC: dict[type[State], PublicState] = {
+    Stopped: PublicState.STOPPED,
+    Waiting: PublicState.WAITING,
+    Starting: PublicState.STARTING,
+    Running: PublicState.RUNNING,
+    Unhealthy: PublicState.UNHEALTHY,
+    Draining: PublicState.STOPPING,
+    Stopping: PublicState.STOPPING,
+    Backoff: PublicState.BACKOFF,
+    Ended: PublicState.EXITED,
+    Fatal: PublicState.FATAL,
 }
 
 
-def public(state: State) -> Public:
-    """The word a user sees. A tenth, UNKNOWN, is of what is known of a unit, not of the unit."""
+def public(state: State) -> PublicState:
+    """The word a user sees; never UNKNOWN, which is about what another node knows of the unit."""
     return _PUBLIC[type(state)]
 
 
