@@ -4,12 +4,18 @@ import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pdsup.typed import LARGEST, read, show, unusable
+
+
+class Colour(StrEnum):
+    RED = "red"
+    GREEN = "green"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,7 @@ class Outer:
     word: str = "w"
     maybe: int | None = None
     choice: typing.Literal["red", "green"] = "red"
+    colour: Colour = Colour.RED
     only: typing.Literal[1] | None = None
     table: Mapping[str, int] = field(default_factory=dict)
     inner: Inner | None = None
@@ -43,11 +50,13 @@ def faults(value, kind=Outer, **options):
 def test_values_become_instances_all_the_way_down():
     value = {
         "whole": 2**70, "number": 1.5, "switch": True, "word": "é", "maybe": 0, "choice": "green",
-        "only": 1, "table": {"a": 1}, "inner": {"word": "x"}, "anything": {"a": [None]},
-        "several": [{"word": "y", "words": ["b", "c"]}],
+        "colour": "green", "only": 1, "table": {"a": 1}, "inner": {"word": "x"},
+        "several": [{"word": "y", "words": ["b", "c"]}], "anything": {"a": [None]},
     }  # fmt: skip
     inner, several = Inner(word="x"), (Inner(word="y", words=("b", "c")),)
-    assert read(Outer, value) == (Outer(**{**value, "inner": inner, "several": several}), ())
+    made, told = read(Outer, value)
+    assert (made, told) == (Outer(**{**value, "inner": inner, "several": several}), ())
+    assert made.colour is Colour.GREEN
 
 
 def test_what_is_left_out_or_given_as_nothing_has_its_default():
@@ -76,6 +85,9 @@ def test_a_whole_number_is_also_a_number():
         ("maybe", "x", 'must be a whole number, not "x"'),
         ("choice", "grene", "must be one of 'red', 'green', not \"grene\"; did you mean green?"),
         ("choice", ["red"], "must be one of 'red', 'green', not a list"),
+        ("colour", "blue", "must be one of 'red', 'green', not \"blue\""),
+        ("colour", "RED", "must be one of 'red', 'green', not \"RED\""),
+        ("colour", None, "must be one of 'red', 'green', not nothing"),
         ("only", True, "must be 1, not true"),
         ("only", 1.0, "must be 1, not 1.0"),
         ("table", [], "must be a table of settings, not a list"),

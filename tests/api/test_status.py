@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from pdsup.api import status as status_module
-from pdsup.api.status import ended_well
 from pdsup.cluster.report import ExitReport, Peer
 from pdsup.units.process.gpu import Gpu
 
@@ -163,8 +162,8 @@ def test_a_unit_without_a_process_has_no_uptime(status, unit_report, report, pla
 )
 def test_only_a_unit_that_exited_with_zero_ended_well(unit_report, state, code, good):
     last = ExitReport(code=code, signal=None, at=1.0)
-    assert ended_well(unit_report("benchmark", state, last_exit=last)) is good
+    assert unit_report("benchmark", state, last_exit=last).ended_well is good
 
 
 def test_a_unit_that_never_exited_did_not_end_well(unit_report):
-    assert not ended_well(unit_report("benchmark", "EXITED", last_exit=None))
+    assert not unit_report("benchmark", "EXITED", last_exit=None).ended_well

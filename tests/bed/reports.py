@@ -8,6 +8,7 @@ import pytest
 
 from pdsup.cluster.report import AgentReport, ExitReport, Report, UnitReport
 from pdsup.plan.model import Need, Needs, Nginx, Node, Plan, PlanUnit, Stop
+from pdsup.units.public_state import PublicState
 
 DIGEST = "d" * 64
 
@@ -83,8 +84,8 @@ def unit_report(plan):
         unit = plan.by_name[name]
         report = UnitReport(
             name=name, kind=unit.kind, role=unit.role, node=unit.node, rank=unit.rank, gang=None,
-            state=state, ready=state == "RUNNING", pid=4711, run=2, restarts=1, since=1.7e9,
-            started=12.5, ports=unit.ports, gpus=(0, 1), reason="",
+            state=PublicState(state), ready=state == "RUNNING", pid=4711, run=2, restarts=1,
+            since=1.7e9, started=12.5, ports=unit.ports, gpus=(0, 1), reason="",
             last_exit=ExitReport(code=None, signal="SIGKILL", at=1.6e9),
         )  # fmt: skip
         return dataclasses.replace(report, **changes)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Order, Standing, UnitReport
+from pdsup.units.public_state import PublicState
 
 LEADER = 0
 
@@ -13,7 +14,8 @@ LEADER = 0
 def report(rank: int, standing: Standing | None, order: Order | None = None, state="WAITING"):
     return UnitReport(
         name=f"w.{rank}", kind="worker", role="decode", node=f"node{rank}", rank=rank, gang="w",
-        state=state, ready=state == "RUNNING", pid=None, run=0, restarts=0, since=0.0, started=None,
+        state=PublicState(state), ready=state == "RUNNING", pid=None, run=0, restarts=0,
+        since=0.0, started=None,
         ports={}, gpus=(), reason="", last_exit=None, standing=standing, order=order,
     )  # fmt: skip
 

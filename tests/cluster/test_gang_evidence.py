@@ -14,6 +14,7 @@ from pdsup.cluster.gang_evidence import GangEvidence
 from pdsup.cluster.report import Examination, UnitReport
 from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import evidence
+from pdsup.units.public_state import PublicState
 
 LIMIT = 10.0
 REASON = "no answer; nothing moved for 300 s"
@@ -76,7 +77,7 @@ class Site:
         alive = self.runners[unit].monitor is not None
         report = UnitReport(
             name=unit, kind=planned.kind, role=planned.role, node=planned.node, rank=planned.rank,
-            gang=planned.gang, state="RUNNING", ready=True, pid=1 if alive else None,
+            gang=planned.gang, state=PublicState.RUNNING, ready=True, pid=1 if alive else None,
             run=self.runners[unit].facts.run, restarts=0, since=0.0, started=None, ports={},
             gpus=(), reason="", last_exit=None,
         )  # fmt: skip

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Order, Standing
 from pdsup.plan.model import Node, Plan, PlanUnit
+from pdsup.units.public_state import PublicState
 from tests.cluster.gang_world import World, report
 
 HOLD = Order(epoch=3, go=False, reason="")
@@ -66,7 +67,9 @@ def test_the_end_of_any_rank_holds_the_next_epoch_and_says_why(rank):
     standings[rank] = standing(cleared=3, spent=3)
     reports = told(*standings)
     died = reports[f"w.{rank}"]
-    reports[died.name] = dataclasses.replace(died, state="BACKOFF", reason="killed by SIGKILL")
+    reports[died.name] = dataclasses.replace(
+        died, state=PublicState.BACKOFF, reason="killed by SIGKILL"
+    )
     after = gang_rules.decide(GO, reports)
     assert (after.epoch, after.go) == (4, False)
     assert after.reason == f"w.{rank} is BACKOFF: killed by SIGKILL"

@@ -13,6 +13,7 @@ from aiohttp import web
 from pdsup.front import router as repairer_module
 from pdsup.front import router_rules
 from pdsup.front.router import RouterRepair
+from pdsup.units.public_state import PublicState
 
 LIMIT_S = 10.0
 ALL = ("prefill-0", "prefill-1", "decode-0", "decode-1")
@@ -102,6 +103,8 @@ def front(plan, assignment, unit_report, monkeypatch):
             task = asyncio.create_task(repairer.run())
 
             def see(name, **changes):
+                if "state" in changes:
+                    changes["state"] = PublicState(changes["state"])
                 said[name] = dataclasses.replace(said[name], **changes) if changes else None
                 repairer.follow()
 
@@ -260,7 +263,7 @@ async def test_a_worker_that_was_dropped_is_taken_in_again_when_it_is_back(front
 
 async def test_the_last_worker_of_its_role_is_not_dropped(front, until):
     async with front() as f:
-        f.said["decode-0"] = dataclasses.replace(f.said["decode-0"], state="BACKOFF")
+        f.said["decode-0"] = dataclasses.replace(f.said["decode-0"], state=PublicState.BACKOFF)
         f.see("decode-1", state="BACKOFF")
         f.back("prefill-0")
         await until(lambda: ("close", "prefill-0") in f.router.asked)

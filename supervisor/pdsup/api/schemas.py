@@ -6,11 +6,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 from pdsup.api.status import SHOWN
 from pdsup.cluster.report import AgentReport, Report, UnitReport
-from pdsup.plan import model
 from pdsup.units.process.gpu import Use
 from pdsup.units.public_state import PublicState
 
@@ -22,12 +22,6 @@ INTEGER: Schema = {"type": "integer"}
 TRUTH: Schema = {"type": "boolean"}
 NOTHING: Schema = {"type": "null"}
 _SIMPLE = {str: TEXT, int: INTEGER, float: NUMBER, bool: TRUTH, types.NoneType: NOTHING}
-# What the reports' classes call text, because whoever reads it may be of another version.
-_WORDS: Mapping[str, Schema] = {
-    "state": {"enum": list(PublicState)},
-    "kind": {"enum": list(typing.get_args(model.Kind))},
-    "role": {"enum": [*typing.get_args(model.Role), None]},
-}
 _SECONDS = "in seconds since 1970"
 
 
@@ -95,7 +89,7 @@ def _status() -> dict[str, Schema]:
 def _journal() -> dict[str, Schema]:
     """Lines of the journal are given as they are; a later version may write more into them."""
     event = {"type": "object", "required": ["type"], "properties": {"type": TEXT}}
-    state = _WORDS["state"]
+    state = _value(PublicState)
     line: Schema = {
         "type": "object",
         "description": "A line of the journal. `from` and `to` are those of a change of state.",
@@ -170,16 +164,20 @@ def _class(kind: Any) -> Schema:
 def _fields(kind: Any) -> dict[str, Schema]:
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
-    return {name: _WORDS.get(name) or _value(hints[name]) for name in names}
+    return {name: _value(hints[name]) for name in names}
 
 
 def _value(hint: Any) -> Schema:
     arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return ref(getattr(hint, "__name__", ""))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"enum": [member.value for member in hint]}
     match typing.get_origin(hint):
         case None:
             return _SIMPLE[hint]
+        case typing.Literal:
+            return {"enum": list(arguments)}
         case types.UnionType | typing.Union:
             return {"anyOf": [_value(one) for one in arguments]}
         case kind if issubclass(kind, Mapping):

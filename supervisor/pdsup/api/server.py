@@ -18,7 +18,7 @@ from pdsup import clock, typed
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
-from pdsup.api import openapi, status
+from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
 from pdsup.api.answers import Answers
 from pdsup.api.live import LivePage
@@ -171,7 +171,7 @@ class Server:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         units = self._agent.publisher.units.values()
-        missing = [unit.name for unit in units if not (unit.ready or status.ended_well(unit))]
+        missing = [unit.name for unit in units if not (unit.ready or unit.ended_well)]
         text = f"not ready: {', '.join(missing)}\n" if missing else "ok\n"
         return web.Response(text=text, status=503 if missing else 200)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from pdsup.cluster import ending_rules
 from pdsup.cluster.report import Peer, Report, UnitReport, akin
 from pdsup.plan.model import Plan
 from pdsup.units.process.gpu import Gpu, use
+from pdsup.units.public_state import PublicState
 
 BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination", "made")
 SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
@@ -40,11 +40,6 @@ def status(
         if all_nodes or node.name == own.node
     ]
     return {"cluster": own.cluster, "plan": own.plan, "nodes": nodes}
-
-
-def ended_well(unit: UnitReport) -> bool:
-    """EXITED with status 0: as good as ready."""
-    return unit.state == "EXITED" and unit.last_exit is not None and unit.last_exit.code == 0
 
 
 def _own(report: Report, gpus: Sequence[Gpu]) -> dict[str, Any]:
@@ -87,10 +82,10 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> dic
     until = now if peer.problem is None or peer.heard is None else peer.heard
     passed = until - (until if peer.received is None else peer.received)
     values = _unit(unit, report.at + passed)
-    if peer.problem is None or (report.ending and ending_rules.settled(unit)):
+    if peer.problem is None or (report.ending and unit.state.is_settled):
         return values
     reason = f"was {unit.state}; {peer.problem}"
-    return {**values, "state": "UNKNOWN", "ready": False, "reason": reason}
+    return {**values, "state": PublicState.UNKNOWN, "ready": False, "reason": reason}
 
 
 def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
@@ -113,7 +108,7 @@ def _planned(name: str, plan: Plan, peer: Peer) -> dict[str, Any]:
         "node": unit.node,
         "rank": unit.rank,
         "gang": unit.gang,
-        "state": "UNKNOWN",
+        "state": PublicState.UNKNOWN,
         "ready": False,
         "pid": None,
         "run": 0,

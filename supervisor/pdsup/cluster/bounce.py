@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pdsup.cluster.report import Look
 from pdsup.plan.model import Plan
 from pdsup.units import events, states
+from pdsup.units.public_state import PublicState
 from pdsup.units.runner import Runner
 
 
@@ -32,7 +33,7 @@ class DecodeBounce:
         """Takes in what is reported of the prefills."""
         for name in self._prefills:
             report = self._look(name)
-            if report is None or report.state != "RUNNING":
+            if report is None or report.state is not PublicState.RUNNING:
                 continue
             before = self._runs.setdefault(name, report.run)
             self._runs[name] = report.run

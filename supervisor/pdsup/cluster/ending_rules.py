@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Plan
-
-OVER = frozenset({"EXITED", "FATAL"})
+from pdsup.units.public_state import PublicState
 
 
 def reason(plan: Plan, look: Look) -> str | None:
@@ -16,7 +15,7 @@ def reason(plan: Plan, look: Look) -> str | None:
     A plan may have several; then all have to end. One that an operator stopped has not ended.
     """
     reports = [look(unit.name) for unit in plan.units if unit.kind == "benchmark"]
-    ended = [report for report in reports if report is not None and report.state in OVER]
+    ended = [report for report in reports if report is not None and report.state.ended_by_itself]
     if not ended or len(ended) < len(reports):
         return None
     last = max(ended, key=lambda report: report.since)
@@ -30,7 +29,7 @@ def status(reports: Iterable[UnitReport]) -> int:
 
 def _status(report: UnitReport) -> int:
     last = report.last_exit
-    if last is None or report.state != "EXITED":
+    if last is None or report.state is not PublicState.EXITED:
         return 0
     return 1 if last.code is None else last.code
 
@@ -59,9 +58,6 @@ def patience(plan: Plan) -> dict[str, float]:
     return {unit.name: of(unit.name) for unit in plan.units}
 
 
-SETTLED = frozenset({"STOPPED", "EXITED", "FATAL"})
-
-
 def settled(report: UnitReport | None) -> bool:
     """Whether nothing of the unit runs or will run. A node that can't be reached has none."""
-    return report is None or report.state in SETTLED
+    return report is None or report.state.is_settled

@@ -26,7 +26,6 @@ from pdsup.plan.model import Plan
 
 FRESH = Standing(cleared=0, spent=0, alive=False, poised=False)
 FIRST = Order(epoch=1, go=False, reason="")
-DOWN = frozenset({"STOPPED", "STOPPING", "BACKOFF", "EXITED", "FATAL"})
 
 
 def ranks(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -94,7 +93,7 @@ def _next(order: Order, standing: Standing) -> int:
 def _cause(lost: Iterable[UnitReport]) -> str:
     """Why an epoch is over, in a sentence about the first rank that lost it."""
     for report in lost:
-        if report.state in DOWN:
+        if report.state.lost_its_run:
             return f"{report.name} is {report.state}: {report.reason or 'it ended'}"
         return f"{report.name} was on its own: an agent of its gang began anew"
     return ""

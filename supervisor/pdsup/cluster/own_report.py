@@ -14,6 +14,7 @@ from pdsup.node.assignment import Assignment
 from pdsup.plan.model import PlanUnit
 from pdsup.units import states
 from pdsup.units.facts import Facts
+from pdsup.units.public_state import PublicState
 
 
 class OwnReport:
@@ -114,7 +115,7 @@ def unit_report(
     """
     state = states.public(facts.state)
     last = facts.last_exit
-    settled = facts.run == 0 or state in ("STOPPED", "EXITED")
+    settled = facts.run == 0 or state.is_at_rest
     waits = "" if not outdated or settled else OUTDATED
     why = states.reason_of(facts.state) or facts.detail or unusable
     reasons = (why, waits, facts.log_problem)
@@ -127,7 +128,7 @@ def unit_report(
         rank=unit.rank,
         gang=unit.gang,
         state=state,
-        ready=state == "RUNNING" and unusable is None,
+        ready=state is PublicState.RUNNING and unusable is None,
         pid=facts.pid,
         run=facts.run,
         restarts=max(0, facts.run - 1),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdsup import typed
+from pdsup.plan.model import Kind, Role
+from pdsup.units.public_state import PublicState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,12 @@ class UnitReport:
     """
 
     name: str
-    kind: str
-    role: str | None
+    kind: Kind
+    role: Role | None
     node: str
     rank: int | None
     gang: str | None
-    state: str
+    state: PublicState
     ready: bool
     pid: int | None
     run: int
@@ -87,6 +89,12 @@ class UnitReport:
     order: Order | None = None
     examination: Examination | None = None
     made: str = ""
+
+    @property
+    def ended_well(self) -> bool:
+        """EXITED with status 0: as good as ready."""
+        last = self.last_exit if self.state is PublicState.EXITED else None
+        return last is not None and last.code == 0
 
 
 # Gives the last report of a unit of any node; None where its node can't be relied on.

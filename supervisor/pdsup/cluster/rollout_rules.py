@@ -14,7 +14,6 @@ from pdsup.cluster.report import NOT_ASKED, Look, Peer
 from pdsup.plan.model import Plan
 
 WAITS = "waits until every node has taken in the changed plan"
-AT_REST = ("STOPPED", "EXITED")
 
 
 def behind(plan: Plan, digest: str, node: str, peers: Mapping[str, Peer]) -> str | None:
@@ -47,7 +46,7 @@ def turn(routers: Mapping[str, str], look: Look) -> str | None:
     One that is not ready is no loss, so it comes first. One that began anew and does not get ready
     keeps the others as they are: whatever is wrong with it, they serve.
     """
-    found = [report for name in routers if (report := look(name)) and report.state not in AT_REST]
+    found = [report for name in routers if (report := look(name)) and not report.state.is_at_rest]
     outdated = [report for report in found if report.made not in ("", routers[report.name])]
     if any(not report.ready for report in found if report not in outdated):
         return None

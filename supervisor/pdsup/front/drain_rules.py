@@ -6,6 +6,7 @@ from enum import Enum
 
 from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Plan
+from pdsup.units.public_state import PublicState
 
 
 class Use(Enum):
@@ -41,7 +42,7 @@ def lacks(router: str, fronts: tuple[str, ...], look: Look) -> str | None:
     """
     for name in fronts:
         report = look(name)
-        if report is None or report.state != "RUNNING" or report.upstreams is None:
+        if report is None or report.state is not PublicState.RUNNING or report.upstreams is None:
             continue
         if router not in report.upstreams:
             return f"{name} does not pass requests to it yet"

@@ -14,6 +14,7 @@ from pdsup.front.router_rules import Target
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan.model import Plan
 from pdsup.units.probes.http import cause, connect
+from pdsup.units.public_state import PublicState
 
 TIMEOUT_S = 5.0
 # The router answers before it has done what it was asked, so it is asked again until it has.
@@ -21,7 +22,6 @@ CHECK_S = 0.2
 # A connection within a cluster takes a millisecond.
 SILENT_S = 0.5
 RETRY_LIMIT_S = 5.0
-SERVING = ("RUNNING", "UNHEALTHY")  # without a worker of each role a router is not ready
 LIMIT = aiohttp.ClientTimeout(total=TIMEOUT_S)
 
 # One stay of a worker in RUNNING: its run, and since when.
@@ -70,13 +70,14 @@ class RouterRepair:
     def follow(self) -> None:
         """Takes in what is reported of the router and its workers."""
         router = self._look(self._router.name)
-        if router is None or router.state not in SERVING:
+        # Without a worker of each role a router is UNHEALTHY, and that is when it needs help.
+        if router is None or not router.state.is_serving:
             self._run = None
             return
         stays = {
             target.unit: (report.run, report.since)
             for target in self._targets
-            if (report := self._look(target.unit)) and report.state == "RUNNING"
+            if (report := self._look(target.unit)) and report.state is PublicState.RUNNING
         }
         came = {unit for unit, stay in stays.items() if self._stays.get(unit) != stay}
         if router.run == self._run:
@@ -175,4 +176,4 @@ class RouterRepair:
 
 def _is_gone(report: UnitReport | None) -> bool:
     """Whether no request should go to a worker; one that is UNHEALTHY may only be busy."""
-    return report is None or report.state not in SERVING
+    return report is None or not report.state.is_serving

@@ -21,6 +21,7 @@ from pdsup.front.nginx_reload import Live, NginxReload
 from pdsup.journal.entry import Happening
 from pdsup.node.assignment import AssignedUnit, Assignment
 from pdsup.units.process.spawn import Spawner
+from pdsup.units.public_state import PublicState
 from pdsup.units.runner import Runner
 
 # Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
@@ -76,7 +77,7 @@ class Upstreams:
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
             for name in (self._nginx.upstreams if self._nginx else ())
             for unit in (self._plan.by_name[name],)
-            if (report := self._gatekeeper.look(name)) and report.state == "RUNNING"
+            if (report := self._gatekeeper.look(name)) and report.state is PublicState.RUNNING
         )
         self._wanted = frozenset(upstream.name for upstream in ready)
         self.reloader.want(ready)
