@@ -71,8 +71,8 @@ async def test_a_unit_of_another_node_is_explained_by_what_is_known_here(serving
         found = (await s.local("/v1/explain/router-0")).json()
         truth = {one["what"]: one["holds"] for one in found["gate"]["conditions"]}
         assert (found["told_by"], found["agent"]["reachable"]) == ("node3", False)
-        assert truth["decode-0 RUNNING"] is True
-        assert truth["prefill-0 RUNNING"] is None
+        assert truth["decode-0 ready"] is True
+        assert truth["prefill-0 ready"] is None
 
 
 async def test_a_unit_that_does_not_exist_is_not_explained(serving):

@@ -6,7 +6,8 @@ import pytest
 
 from pdsup.api import explain
 from pdsup.api.explain import Now
-from pdsup.plan.model import Restart
+from pdsup.cluster import gate_rules
+from pdsup.plan.model import Need, Needs, Restart
 from pdsup.units import states
 from pdsup.units.facts import Facts
 
@@ -15,11 +16,13 @@ NOW = Now(wall=1.7e9, monotonic=100.0)
 
 @pytest.fixture
 def gate(plan, unit_report):
-    """The gate of router-0: what it asks, with the truth of it, as ``what: holds``."""
+    """What is told of the gate of router-0."""
 
-    def of(running=(), connects=None, run=0, **reported):
-        reports = {name: unit_report(name) for name in running} | reported
-        return explain.gate(plan, "router-0", run, reports.get, connects or {})
+    def of(running=(), connects=None, first=True, **reported):
+        reports = {name: unit_report(name) for name in running}
+        reports |= {name.replace("_", "-"): report for name, report in reported.items()}
+        decision = gate_rules.decide(plan, "router-0", reports.get, connects or {}, first=first)
+        return explain.gate(plan, decision)
 
     return of
 
@@ -30,33 +33,46 @@ def truths(found):
 
 def test_each_unit_and_each_port_that_is_needed_is_a_condition(gate):
     assert list(truths(gate())) == [
-        "prefill-0 RUNNING", "TCP to prefill-0 http", "TCP to prefill-0 bootstrap",
-        "prefill-1 RUNNING", "TCP to prefill-1 http", "TCP to prefill-1 bootstrap",
-        "decode-0 RUNNING", "TCP to decode-0 http", "decode-1 RUNNING", "TCP to decode-1 http",
-        "etcd RUNNING",
+        "prefill-0 ready", "TCP to prefill-0 http", "TCP to prefill-0 bootstrap",
+        "prefill-1 ready", "TCP to prefill-1 http", "TCP to prefill-1 bootstrap",
+        "decode-0 ready", "TCP to decode-0 http", "decode-1 ready", "TCP to decode-1 http",
+        "etcd ready",
     ]  # fmt: skip
 
 
 def test_what_this_agent_does_not_know_is_neither_true_nor_false(gate):
     found = gate(running=["prefill-0"])
-    assert truths(found)["prefill-0 RUNNING"] is True
+    assert truths(found)["prefill-0 ready"] is True
     assert truths(found)["TCP to prefill-0 http"] is None
-    assert truths(found)["decode-0 RUNNING"] is None
+    assert truths(found)["decode-0 ready"] is None
 
 
 def test_a_condition_that_does_not_hold_says_why(gate, unit_report):
     starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
-    found = gate(connects={("decode-0", "http"): "connection refused"}, **{"decode-0": starting})
+    found = gate(connects={("decode-0", "http"): "connection refused"}, decode_0=starting)
     conditions = {one["what"].split(" (")[0]: one for one in found["conditions"]}
-    assert conditions["decode-0 RUNNING"]["holds"] is False
-    assert conditions["decode-0 RUNNING"]["detail"] == "STARTING: not ready yet: HTTP 503"
+    assert conditions["decode-0 ready"]["holds"] is False
+    assert conditions["decode-0 ready"]["detail"] == "STARTING on node2: not ready yet: HTTP 503"
     tcp = conditions["TCP to decode-0 http"]
     assert (tcp["holds"], tcp["detail"]) == (False, "connection refused")
 
 
+def test_the_explanation_of_a_unit_that_waits_for_nginx_agrees_with_its_gate(plan, unit_report):
+    why = "no router is ready, so it answers 503"
+    nginx = unit_report("nginx", "RUNNING", ready=False, reason=why)
+    benchmark = plan.by_name["benchmark"]
+    benchmark = dataclasses.replace(benchmark, needs=Needs(units=(Need(unit="nginx"),)))
+    others = tuple(unit for unit in plan.units if unit.name != "benchmark")
+    plan = dataclasses.replace(plan, units=(*others, benchmark))
+    decision = gate_rules.decide(plan, "benchmark", {"nginx": nginx}.get, {}, first=True)
+    assert decision.reason == f"waits for nginx (RUNNING on node0: {why})"
+    (condition,) = explain.gate(plan, decision)["conditions"]
+    assert (condition["holds"], condition["detail"]) == (False, f"RUNNING on node0: {why}")
+
+
 def test_the_first_start_needs_all_and_a_later_one_what_the_plan_says(gate):
-    assert (gate(run=0)["rule"], gate(run=1)["rule"]) == ("all", "one-per-role")
-    assert gate(run=0)["enough"] == {}
+    assert (gate(first=True)["rule"], gate(first=False)["rule"]) == ("all", "one-per-role")
+    assert gate(first=True)["enough"] == {}
 
 
 def outlook(plan, state, shown="BACKOFF", **restart):

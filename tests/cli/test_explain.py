@@ -52,10 +52,10 @@ def waiting(unit):
     shown = unit("router-0", "WAITING", kind="router", role=None, node="node0", run=0,
                  since=NOW - 61, reason="waits for decode-0 (STARTING on node2)")  # fmt: skip
     gate = [
-        condition("prefill-0 RUNNING", True, "RUNNING"),
-        condition("decode-0 RUNNING", False, "STARTING: not ready yet: HTTP 503"),
+        condition("prefill-0 ready", True, "RUNNING on node0"),
+        condition("decode-0 ready", False, "STARTING on node2: not ready yet: HTTP 503"),
         condition("TCP to decode-0 http (10.0.0.3:30000)", None, "not tried from here"),
-        *(condition(f"decode-{i} RUNNING", True, "RUNNING") for i in range(1, 9)),
+        *(condition(f"decode-{i} ready", True, f"RUNNING on node{i}") for i in range(1, 9)),
     ]
     return shown, {"rule": "all", "conditions": gate}
 
@@ -193,7 +193,7 @@ def test_the_explanation_as_json_is_one_value(killed, pdsup):
 def test_a_gate_is_told_with_the_truth_of_each_condition(killed, pdsup):
     said = pdsup("explain", "router").stdout.splitlines()
     assert "Gate, asked before a start: 0 of 1 conditions hold; it needs all." in said
-    assert "    no  worker RUNNING: BACKOFF: killed by SIGKILL" in said
+    assert "    no  worker ready: BACKOFF on node1: killed by SIGKILL" in said
 
 
 def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wait_for):

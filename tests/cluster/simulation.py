@@ -25,13 +25,13 @@ LOAD_S = (30.0, 90.0)
 TURN_S = 0.0002
 
 
-class Everything(dict[gate_rules.Path, None]):
-    """Paths that all work."""
+class Everything(dict[gate_rules.UnitPort, None]):
+    """Ports that can all be reached."""
 
-    def __contains__(self, path: object) -> bool:
+    def __contains__(self, port: object) -> bool:
         return True
 
-    def __missing__(self, path: gate_rules.Path) -> None:
+    def __missing__(self, port: gate_rules.UnitPort) -> None:
         return None
 
 

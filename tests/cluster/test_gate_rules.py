@@ -22,7 +22,7 @@ def decide(plan, unit_report):
 
         def look(name):
             state = known.get(name, "RUNNING")
-            return state and unit_report(name, state)
+            return unit_report(name, state) if isinstance(state, str) else state
 
         return gate_rules.decide(plan, "router-0", look, connects, first=first)
 
@@ -142,6 +142,39 @@ def test_a_path_that_fails_is_named_with_its_cause(decide):
 def test_one_worker_that_can_be_reached_is_enough_for_a_later_start(decide):
     connects = CONNECTED | {("decode-0", "http"): "connection refused"}
     assert decide(connects, first=False).reason is None
+
+
+def test_a_unit_that_runs_and_can_not_be_used_is_named_with_the_cause(decide, unit_report):
+    why = "no router is ready, so it answers 503"
+    etcd = unit_report("etcd", "RUNNING", ready=False, reason=why)
+    assert decide(first=True, etcd=etcd).reason == f"waits for etcd (RUNNING on node0: {why})"
+
+
+def test_what_is_missing_is_what_the_conditions_say(decide):
+    connects = CONNECTED | {("decode-0", "http"): "connection refused"}
+    del connects["prefill-1", "bootstrap"]
+    decision = decide(connects, first=True, decode_1="STARTING", etcd=None)
+    assert [(one.unit, one.port, one.holds) for one in decision.conditions if not one.holds] == [
+        ("prefill-1", "bootstrap", None), ("decode-0", "http", False), ("decode-1", None, False),
+        ("etcd", None, None),
+    ]  # fmt: skip
+    assert decision.missing == tuple(
+        f"{one.unit} ({one.lack})" for one in decision.conditions if not one.holds
+    )
+
+
+def test_a_port_that_its_node_does_not_have_yet_keeps_the_gate_closed(decide, unit_report):
+    old = unit_report("prefill-1", ports={"http": 30000})
+    decision = decide(CONNECTED, first=True, prefill_1=old)
+    assert decision.reason == "waits for prefill-1 (its node has no port bootstrap for it yet)"
+
+
+def test_the_reason_of_a_unit_that_starts_is_left_to_that_unit(decide, unit_report):
+    starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
+    decision = decide(first=True, decode_0=starting)
+    assert decision.reason == "waits for decode-0 (STARTING on node2)"
+    (lack,) = [one for one in decision.conditions if not one.holds]
+    assert lack.detail == "STARTING on node2: not ready yet: HTTP 503"
 
 
 def test_a_long_list_of_causes_is_cut_to_three(decide):

@@ -99,7 +99,7 @@ class Answers:
         return web.json_response(self._explanation(name, await self.gpus()))
 
     def _explanation(self, name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
-        agent, gates = self._agent, self._agent.gates
+        agent = self._agent
         unit, facts = agent.plan.by_name[name], agent.facts(name)
         nodes = self.status(gpus, all_nodes=True)["nodes"]
         node = next(one for one in nodes if one["node"] == unit.node)
@@ -110,7 +110,7 @@ class Answers:
             "address": node["address"],
             "agent": node["agent"],
             "told_by": agent.node,
-            "gate": explain.gate(agent.plan, name, shown["run"], gates.look, gates.connects),
+            "gate": explain.gate(agent.plan, agent.gates.decide(name, first=not shown["run"])),
             "next": explain.outlook(unit, shown, facts, moment),
             "log": log_path(agent.assignment.place.run_dir, unit),
             "run_dir": agent.assignment.place.run_dir,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdsup.cluster.gate_rules import Path
-from pdsup.cluster.report import Look
-from pdsup.journal.runs import short
-from pdsup.plan.model import Need, Plan, PlanUnit
+from pdsup.cluster.gate_rules import Condition, Decision
+from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units import states
 from pdsup.units.facts import Facts
 from pdsup.units.states import FOREVER
@@ -23,51 +21,24 @@ class Now:
     monotonic: float
 
 
-def conditions(
-    plan: Plan, unit: str, look: Look, connects: Mapping[Path, str | None]
-) -> Iterator[dict[str, Any]]:
-    """What the gate of a unit asks, each with its truth; None where this agent does not know.
-
-    ``look`` and ``connects`` are those of ``gate.decide``.
-    """
-    for need in plan.by_name[unit].needs.units:
-        yield {"what": f"{need.unit} RUNNING", **_running(need, look)}
-        for port in need.ports:
-            where = f"{plan.address[plan.by_name[need.unit].node]}:{_number(plan, need, port)}"
-            yield {"what": f"TCP to {need.unit} {port} ({where})", **_tcp(need, port, connects)}
-
-
-def _running(need: Need, look: Look) -> dict[str, Any]:
-    report = look(need.unit)
-    if report is None:
-        return {"holds": None, "detail": "no report from its node"}
-    reason = f": {short(report.reason)}" if report.reason else ""
-    return {"holds": report.state == "RUNNING", "detail": f"{report.state}{reason}"}
-
-
-def _number(plan: Plan, need: Need, port: str) -> int:
-    return plan.by_name[need.unit].ports[port]
-
-
-def _tcp(need: Need, port: str, connects: Mapping[Path, str | None]) -> dict[str, Any]:
-    if (need.unit, port) not in connects:
-        return {"holds": None, "detail": "not tried from here"}
-    failure = connects[need.unit, port]
-    return {"holds": failure is None, "detail": failure or "connected"}
-
-
-def gate(
-    plan: Plan, unit: str, run: int, look: Look, connects: Mapping[Path, str | None]
-) -> dict[str, Any]:
-    """The gate of a unit that is in its ``run``-th life (0: before the first)."""
-    needs = plan.by_name[unit].needs
-    enough = needs.later_at_least if run else needs.first_at_least
-    rule = needs.later if run else "one-per-role" if enough else "all"
+def gate(plan: Plan, decision: Decision) -> dict[str, Any]:
+    """The gate of a unit: the conditions that it decides by, and how many of them it needs."""
     return {
-        "rule": rule,
-        "enough": enough,
-        "conditions": list(conditions(plan, unit, look, connects)),
+        "rule": decision.rule,
+        "enough": dict(decision.enough),
+        "conditions": [
+            {"what": _what(plan, one), "holds": one.holds, "detail": one.detail}
+            for one in decision.conditions
+        ],
     }
+
+
+def _what(plan: Plan, condition: Condition) -> str:
+    if condition.port is None:
+        return f"{condition.unit} ready"
+    unit = plan.by_name[condition.unit]
+    where = f"{plan.address[unit.node]}:{unit.ports[condition.port]}"
+    return f"TCP to {condition.unit} {condition.port} ({where})"
 
 
 def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: Now) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdsup.cluster import gang_rules
-from pdsup.cluster.gate_rules import Verdict
+from pdsup.cluster.gate_rules import waits_for
 from pdsup.cluster.report import Look, Order, Standing, UnitReport
 from pdsup.plan.model import Plan
 from pdsup.units import events, states
@@ -85,7 +85,7 @@ class Gangs:
             why = f": {order.reason}" if order.reason else ""
             return f"waits for {rank.leader} to begin epoch {order.epoch} of the gang{why}"
         others = {name: self._look(name) for name in rank.ranks[1:]}
-        waits = Verdict(gang_rules.missing(order, others), ()).reason
+        waits = waits_for(gang_rules.missing(order, others))
         return waits or f"waits for its gang to begin epoch {order.epoch}"
 
     def stamped(self, report: UnitReport) -> UnitReport:
