@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pdsup.agent.counters import Counts
-from pdsup.api import metrics
+from pdsup.api import metrics, openapi
 from pdsup.cli.main import ALIASES, parser_of
 from pdsup.cli.screens import help
 from pdsup.cli.screens.catalogue import VERBS
@@ -42,7 +42,7 @@ from pdsup.units.states import FOREVER, Then
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
-BEGIN, END = "<!-- defaults: made by generate.py -->\n", "<!-- end of defaults -->\n"
+BEGIN, END = "<!-- made by generate.py -->\n", "<!-- end of what generate.py made -->\n"
 
 
 def pages() -> dict[Path, str]:
@@ -52,6 +52,7 @@ def pages() -> dict[Path, str]:
         HERE / "states.md": states_page(),
         HERE / "plan.md": plan(),
         HERE / "metrics.md": metrics_page(),
+        HERE / "http-api.md": http_api((HERE / "http-api.md").read_text("utf-8")),
         HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
         HERE / "plan.schema.json": plan_schema(),
         HERE / "recipe.schema.json": recipe_schema((HERE / "recipe.md").read_text("utf-8")),
@@ -91,7 +92,7 @@ def commands() -> str:
         "`pdsup VERB [ARGUMENTS]`, or `python -m pdsup VERB [ARGUMENTS]`. "
         f"Other names: {aliases}.\n\n"
         "Errors are one line on stderr, `pdsup: cannot VERB THING: CAUSE`. The exit statuses of "
-        "all commands are [in one table](files-and-signals.md#exit-statuses).\n\n"
+        "all commands are [in one table](exit-statuses.md).\n\n"
         "With `--json` stdout holds one JSON value and nothing else. Without it are only `agent`, "
         "whose own log is JSON where stderr is no terminal, and `sbatch` and `completion`, which "
         "print scripts.\n"
@@ -287,6 +288,38 @@ def _scrape() -> metrics.Scrape:
     )
 
 
+# -- HTTP API -----------------------------------------------------------------------------------
+
+
+def http_api(page: str) -> str:
+    """The page with a row for each request, from the OpenAPI document."""
+    paths = openapi.document(["start", "stop", "restart"])["paths"]
+    rows = [
+        (f"`{method.upper()} {path}`", *_request(operation))
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if method != "servers"
+    ]
+    return _renewed(page, table(("request", "where", "what", "statuses"), rows))
+
+
+def _request(operation: dict[str, Any]) -> tuple[str, str, str]:
+    """Where it may be asked, what it is for with its parameters, and the statuses beside 200."""
+    given = [one for one in operation.get("parameters", ()) if one["in"] == "query"]
+    asked = [f"`?{one['name']}=`: {one['description']}" for one in given]
+    responses = operation["responses"].items()
+    others = [f"{code}: {told['description']}" for code, told in responses if code != "200"]
+    where = "both" if operation["security"] else "socket"
+    return where, " ".join([operation["summary"], *asked]), " ".join(others)
+
+
+def _renewed(page: str, made: str) -> str:
+    """The page with the part between the two marks made new."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+
+
 # -- Plan ---------------------------------------------------------------------------------------
 
 
@@ -374,9 +407,7 @@ class Entry:
 
 def recipe(page: str) -> str:
     """The page with the part between the two marks made new."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{_defaults()}\n{END}{after}"
+    return _renewed(page, _defaults())
 
 
 def _defaults() -> str:

@@ -28,7 +28,8 @@ from tests.docs.pages import DOCS, block, name
 
 GENERATOR = DOCS / "reference" / "generate.py"
 PAGES: dict[Path, str] = runpy.run_path(str(GENERATOR))["pages"]()
-FILES = DOCS / "reference" / "files-and-signals.md"
+JOURNAL = DOCS / "reference" / "journal.md"
+HTTP = DOCS / "reference" / "http-api.md"
 RECIPE = DOCS / "reference" / "recipe.md"
 
 
@@ -63,26 +64,26 @@ def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
     context = lifecycle.Context(1.0, 2, None, Restart(), 1.0, 1.0)
     step = Transition("decode-0", exited, running, backoff, context)
     line = entry.line(step, "node2", 1.0)
-    assert shape(json.loads(block(FILES, "journal"))) == shape(json.loads(line))
+    assert shape(json.loads(block(JOURNAL, "journal"))) == shape(json.loads(line))
 
 
 def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> None:
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
     line = entry.line(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
-    assert shape(json.loads(block(FILES, "happening"))) == shape(json.loads(line))
+    assert shape(json.loads(block(JOURNAL, "happening"))) == shape(json.loads(line))
 
 
 def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
     node = Node(name="node0", address="127.0.10.1")
     plan = Plan(plan=1, name="demo", nodes=(node,), units=())
     real = status.status(plan, report(), (), 10.0, all_nodes=False)
-    assert shape(json.loads(block(FILES, "status"))) == shape(json.loads(json.dumps(real)))
+    assert shape(json.loads(block(HTTP, "status"))) == shape(json.loads(json.dumps(real)))
 
 
 def test_the_http_table_has_the_routes_of_the_server() -> None:
     code = "".join(map(inspect.getsource, (server, answers, live)))
     routes = re.findall(r'web\.(get|post)\("(.+?)"', code)
-    table = re.findall(r"^\| `(GET|POST) (/\S*?)` \|", FILES.read_text("utf-8"), re.M)
+    table = re.findall(r"^\| `(GET|POST) (/\S*?)` \|", HTTP.read_text("utf-8"), re.M)
     assert sorted(table) == sorted((method.upper(), path) for method, path in routes)
 
 

@@ -72,34 +72,62 @@ def _key(where: str, name: str, about: str) -> _Values:
 
 def _looking() -> _Values:
     poll = {"304": _plain("Nothing is new."), "400": _plain("The wait is too long.")}
-    newer = (_since(), _query("wait", NUMBER, "Seconds to wait for that.", 0, LONGEST_WAIT_S))
-    every = _query("all", {"enum": ["1"]}, "Of all nodes, not only of this one.")
-    count = _query("n", INTEGER, "How many, the newest.", 1, MOST_EVENTS)
+    newer = (
+        _since(),
+        _query("wait", NUMBER, "Seconds to wait for that, at most 60.", 0, LONGEST_WAIT_S),
+    )
+    every = _query("all", {"enum": ["1"]}, "1: of all nodes, not only this one.")
+    count = _query("n", INTEGER, "How many; default 50.", 1, MOST_EVENTS)
     only = _query("unit", TEXT, "Of this unit only.")
     lines = {"400": _plain("`n` is wrong."), "503": _plain("The journals can't be read.")}
     missing = {"404": _plain("There is no such unit.")}
-    ready = {"503": _plain("The names of units that are not.")}
+    ready = {"503": _plain("Some are not: their names.")}
     entered = {"303": _plain("A link of `pdsup web` was good: the ticket is a cookie now.")}
     many = {"503": _plain("Too many pages are open.")}
     html, stream = "text/html", "text/event-stream"
     return {
-        "/v1/report": _get("report", "This node, as other agents read it.", ref("Report"),
-                           newer, poll),
-        "/v1/status": _get("status", "What units do.", ref("Status"), (every, *newer), poll),
-        "/v1/events": _get("events", "What happened, on all nodes.", ref("Events"),
-                           (count, only), lines),
-        "/v1/explain/{unit}": _get("explain", "Why a unit is in its state.", ref("Explanation"),
-                                   (_unit(),), missing),
+        "/v1/report": _get(
+            "report",
+            "The report of this node, as other agents read it.",
+            ref("Report"),
+            newer,
+            poll,
+        ),
+        "/v1/status": _get("status", "The status JSON.", ref("Status"), (every, *newer), poll),
+        "/v1/events": _get(
+            "events",
+            "The newest journal lines of all nodes, in order of time.",
+            ref("Events"),
+            (count, only),
+            lines,
+        ),
+        "/v1/explain/{unit}": _get(
+            "explain",
+            "A unit as in the status JSON, each condition of its gate with its "
+            "truth (null: unknown to this agent), what happens next and when, and "
+            "its log file.",
+            ref("Explanation"),
+            (_unit(),),
+            missing,
+        ),
         PATH: _get("openapi", "This document.", {"type": "object"}),
-        "/metrics": _get("metrics", "Metrics of this node for Prometheus.", kind=PLAIN,
-                         views=_VIEWS),
+        "/metrics": _get(
+            "metrics", "Metrics of this node for Prometheus.", kind=PLAIN, views=_VIEWS
+        ),
         "/": _get("page", "The live page.", (), (_link_key(),), entered, kind=html, views=_VIEWS),
-        "/v1/stream": _get("stream", "Server-sent events: the status of all nodes whenever it "
-                           "changes, and what happened.", others=many, kind=stream, views=_VIEWS),
-        "/livez": _get("livez", "Whether the agent lives.", kind=PLAIN),
-        "/readyz": _get("readyz", "Whether all units of this node are ready.", others=ready,
-                        kind=PLAIN),
-    }  # fmt: skip
+        "/v1/stream": _get(
+            "stream",
+            "Server-sent events, on which the live page lives: the status "
+            "JSON of all nodes whenever it changes, and new events.",
+            others=many,
+            kind=stream,
+            views=_VIEWS,
+        ),
+        "/livez": _get("livez", "Always 200: the agent is alive.", kind=PLAIN),
+        "/readyz": _get(
+            "readyz", "Whether all units of this node are ready.", others=ready, kind=PLAIN
+        ),
+    }
 
 
 def _get(
@@ -140,7 +168,11 @@ def _query(
 
 
 def _since() -> _Values:
-    return _query("since", TEXT, "The version that is known; answered when there is another one.")
+    return _query(
+        "since",
+        TEXT,
+        "The version known to the client; the answer comes when there is a newer one.",
+    )
 
 
 def _link_key() -> _Values:
@@ -156,22 +188,49 @@ def _unit() -> _Values:
 
 def _for_local(commands: list[str]) -> _Values:
     missing = {"404": _plain("There is no such unit.")}
-    refused = {"409": _plain("The agent will not, and says why."), "400": _plain("Wrong body.")}
-    log = _get("log", "Where a unit writes.", table(path=TEXT), (_unit(),), missing)["get"]
+    refused = {"409": _plain("Refused; the answer says why."), "400": _plain("Wrong body.")}
+    log = _get(
+        "log",
+        "The path of a unit's log file, for a unit of any node.",
+        table(path=TEXT),
+        (_unit(),),
+        missing,
+    )["get"]
     del log["responses"]["401"]
     log["security"] = []
     link = table(url=TEXT, address=TEXT, port=INTEGER, seconds=NUMBER)
     ending = table(ending={"const": True})
     return {
         "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
-        "/v1/units": _post("command", "Tells units something. What comes of it is in the status.",
-                           _told(), _orders(commands), {**missing, **refused}),
-        "/v1/reload": _post("reload", "Another agent, or another plan, while units run on.",
-                            _reloaded(), _reload(), refused),
-        "/v1/link": _post("link", "A link to the live page, good for one visit.", link),
-        "/v1/shutdown": _post("shutdown", "Begins the end of this node, or of the cluster.",
-                              ending, table(all=TRUTH), {"400": refused["400"]}),
-    }  # fmt: skip
+        "/v1/units": _post(
+            "command",
+            "Starts, stops, restarts or signals units of this node. The answer "
+            "has each unit's state, run and since as they were before (for a "
+            "signal: whether it had a process); the outcome is in the status.",
+            _told(),
+            _orders(commands),
+            {**missing, **refused},
+        ),
+        "/v1/reload": _post(
+            "reload",
+            "Replaces the agent by a new one that takes over its units; or reads "
+            "the plan again (null: the file of the run) and applies the "
+            "difference on all nodes. `dry_run`: only answers what would change.",
+            _reloaded(),
+            _reload(),
+            refused,
+        ),
+        "/v1/link": _post(
+            "link", "A link to the live page, good for one visit within ten minutes.", link
+        ),
+        "/v1/shutdown": _post(
+            "shutdown",
+            "Begins to stop this node, or with `all` the cluster.",
+            ending,
+            table(all=TRUTH),
+            {"400": refused["400"]},
+        ),
+    }
 
 
 def _orders(commands: list[str]) -> Schema:
