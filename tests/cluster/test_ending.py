@@ -26,8 +26,8 @@ RESTING = ("STOPPED", "EXITED", "FATAL")
 class FakeRunner:
     """A unit that is RUNNING until it is told to stop, and STOPPED as soon as it may."""
 
-    def __init__(self, name, show, stops, stop_within):
-        self.name, self.show, self.stops, self.stop_within = name, show, stops, stop_within
+    def __init__(self, name, show, stops):
+        self.name, self.show, self.stops = name, show, stops
         self.told = []
         self.become("RUNNING")
 
@@ -36,8 +36,8 @@ class FakeRunner:
         self.show(self.name, state)
 
     def tell(self, event):
-        assert event == events.Stop()
-        self.told.append(self.stop_within)
+        assert isinstance(event, events.Stop)
+        self.told.append(event.within)
         if self.state in ("WAITING", "BACKOFF"):
             self.become("STOPPED")
         elif self.state not in RESTING:
@@ -77,7 +77,7 @@ def node(plan, assignment, unit_report, monkeypatch):
                 order.append(f"{unit} {state}")
 
         runners = {
-            unit.name: FakeRunner(unit.name, show, unit.name not in stubborn, 30.0)
+            unit.name: FakeRunner(unit.name, show, unit.name not in stubborn)
             for unit in plan.units
             if unit.node == name
         }

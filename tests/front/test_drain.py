@@ -29,8 +29,9 @@ def routed(plan):
 def drainer(routed, assignment, unit_report):
     """A drainer on the router's node, and what nginx's agent reports: ``known``."""
     known = {"nginx": unit_report("nginx", upstreams=("router-0",))}
-    made = Drains(assignment(routed.by_name["router-0"].node, routed), known.get)
-    made.known = known
+    own = assignment(routed.by_name["router-0"].node, routed)
+    made = Drains(own, known.get, lambda: made.node_ends)
+    made.known, made.node_ends = known, False
     return made
 
 
@@ -68,7 +69,7 @@ def test_a_router_that_nginx_uses_must_drain_and_others_need_not(drainer, unit_r
 
 
 def test_at_the_end_of_a_node_there_is_less_time(drainer):
-    drainer.ending = True
+    drainer.node_ends = True
     assert drainer.within("router-0") == module.END_S
 
 

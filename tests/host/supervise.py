@@ -99,8 +99,7 @@ class Agent:
         self._runners[unit].tell(events.Stop())
 
     def hurry(self, unit: str, seconds: float) -> None:
-        self._runners[unit].stop_within = seconds
-        self.stop(unit)
+        self._runners[unit].tell(events.Stop(within=seconds))
 
     def crowd(self, units: list[str]) -> None:
         """SIGKILL to the main processes of many, as nearly at once as it can be."""

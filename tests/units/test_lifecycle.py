@@ -417,7 +417,7 @@ def test_what_survives_a_kill_is_killed_again_and_said_to_be_alive() -> None:
 
 
 def test_a_second_stop_in_a_hurry_brings_the_kill_forward() -> None:
-    state = after(Running(1, 0.0, ()), (Stop(), at(0.0)), (Stop(), at(2.0, stop_within=1.0)))
+    state = after(Running(1, 0.0, ()), (Stop(), at(0.0)), (Stop(within=1.0), at(2.0)))
     assert deadline(state) == 3.0
 
 
@@ -498,7 +498,19 @@ def test_what_is_not_ready_yet_has_nothing_to_drain() -> None:
 
 def test_a_stop_in_a_hurry_cuts_a_drain_short() -> None:
     state = after(Running(1, 0.0, ()), (Stop(), at(0.0, drain_within=10.0)))
-    assert deadline(after(state, (Stop(), at(2.0, stop_within=1.0)))) == 3.0
+    state, effects = step(state, Stop(within=1.0), at(2.0, drain_within=10.0))
+    assert (effects, deadline(state)) == ((Terminate(1),), 3.0)
+
+
+def test_a_stop_in_a_hurry_drains_nothing() -> None:
+    hurried = Stop(within=1.0), at(2.0, drain_within=10.0)
+    state, effects = step(Running(1, 0.0, ()), *hurried)
+    assert (effects, deadline(state)) == ((Terminate(1),), 3.0)
+
+
+def test_a_stop_that_grants_more_time_than_the_plan_changes_nothing() -> None:
+    state = after(Running(1, 0.0, ()), (Stop(within=99.0), at(2.0)))
+    assert deadline(state) == 17.0
 
 
 def test_what_dies_while_it_drains_is_gone_without_blame() -> None:

@@ -51,6 +51,7 @@ from pdsup.units.states import (
     run_of,
 )
 
+PATIENCE_S = 15.0
 POLICIES = [
     Policy(
         policy=policy,
@@ -69,6 +70,11 @@ POLICIES = [
 GOOD, BAD = ExitStatus(0), ExitStatus(1)
 KILLED = ExitStatus(None, "SIGKILL")
 STATUSES = st.sampled_from([GOOD, BAD, KILLED])
+
+
+def granted(event: events.Event) -> float:
+    """How long the unit gets to end, once this has asked it to."""
+    return min(PATIENCE_S, event.within) if isinstance(event, Stop) else PATIENCE_S
 
 
 class Histories(RuleBasedStateMachine):
@@ -98,7 +104,7 @@ class Histories(RuleBasedStateMachine):
 
     # -- what the runner does
 
-    def context(self, stop_within: float = 15.0) -> Context:
+    def context(self) -> Context:
         return Context(
             now=self.now,
             next_run=self.runs + 1,
@@ -106,17 +112,17 @@ class Histories(RuleBasedStateMachine):
             restart=self.restart,
             ready_within=20.0,
             ready_at_most=60.0,
-            stop_within=stop_within,
+            stop_within=PATIENCE_S,
             drain_within=self.drain,
             unclean=self.unclean,
         )
 
-    def take(self, event: events.Event, stop_within: float = 15.0) -> None:
-        before, context = self.state, self.context(stop_within)
+    def take(self, event: events.Event) -> None:
+        before, context = self.state, self.context()
         self.note(event, before, context)
         self.state, effects = step(before, event, context)
         for effect in effects:
-            self.perform(effect, context)
+            self.perform(effect, event, context)
 
     def note(self, event: events.Event, before: states.State, context: Context) -> None:
         """What the world knows of wishes and rights, told apart from the code under test."""
@@ -125,14 +131,14 @@ class Histories(RuleBasedStateMachine):
         if isinstance(event, Stop):
             self.wanted = False
             if isinstance(before, Stopping):
-                self.kill_due = min(self.kill_due, context.now + context.stop_within)
+                self.kill_due = min(self.kill_due, context.now + granted(event))
         own = isinstance(event, Exited) and event.run == run_of(before)
         if own and not isinstance(before, Stopping | Draining):
             once = self.restart.policy == "never"
             well = self.restart.policy == "on-failure" and event.status == GOOD
             self.rests |= once or well or event.hopeless
 
-    def perform(self, effect: events.Effect, context: Context) -> None:
+    def perform(self, effect: events.Effect, cause: events.Event, context: Context) -> None:
         if isinstance(effect, Spawn):
             assert self.tree is None, "a second process"
             assert self.wanted, "not wanted"
@@ -143,7 +149,7 @@ class Histories(RuleBasedStateMachine):
             ends = [event.run for event in self.inbox if isinstance(event, Exited | SpawnFailed)]
             assert effect.run in (self.tree, *ends), "signalled what is gone"
         if isinstance(effect, Terminate):
-            self.kill_due = min(self.kill_due, context.now + context.stop_within)
+            self.kill_due = min(self.kill_due, context.now + granted(cause))
         if isinstance(effect, Kill):
             self.kill_due = FOREVER
 
@@ -164,9 +170,9 @@ class Histories(RuleBasedStateMachine):
     def begin_afresh(self) -> None:
         self.inbox.append(Restart())
 
-    @rule(stop_within=st.sampled_from([0.0, 1.0, 15.0]))
-    def stop(self, stop_within: float) -> None:
-        self.take(Stop(), stop_within)
+    @rule(within=st.sampled_from([0.0, 1.0, FOREVER]))
+    def stop(self, within: float) -> None:
+        self.take(Stop(within=within))
 
     @precondition(lambda self: self.inbox)
     @rule()

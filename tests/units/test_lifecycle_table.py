@@ -67,6 +67,7 @@ STATES = [
 EVENTS = [
     Start(),
     Stop(),
+    Stop(within=1.0),
     Restart(),
     Tick(),
     GateChanged(),

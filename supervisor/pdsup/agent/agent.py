@@ -94,7 +94,9 @@ class Agent:
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
-        self._drainer = Drains(assignment, self.gates.look)
+        self._drainer = Drains(
+            assignment, self.gates.look, lambda: self.publisher.ending is not None
+        )
         self._runners = self._make_runners()
         self._ganger = Gangs(
             self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
@@ -192,8 +194,7 @@ class Agent:
         ears = Signals(self.end, self._ender.hurry, self.replanner.hear, self._reaper.sweep)
         ears.listen()
         self._bookkeeper.open()
-        self._messenger.on_gone = self._lose_guardian
-        self._messenger.listen()
+        self._messenger.listen(self._lose_guardian)
         self.poller.follow(peers.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
         doers += [output.watch([runner.recorder for runner in self._runners.values()])]
@@ -269,7 +270,6 @@ class Agent:
             self._log.info("ending", reason=reason, of_cluster=of_cluster)
             self.publisher.publish_end(reason, of_cluster=of_cluster)
             self._bookkeeper.note_end(reason, of_cluster=of_cluster)
-        self._drainer.ending = True
         self._end.set()
 
     # -- what runners ask and tell ------------------------------------------------------------

@@ -32,7 +32,7 @@ class Commands:
         while the node ends; nothing is told then.
         """
         before = self._units(verb, names)
-        ending = self._publisher.report().ending
+        ending = self._publisher.ending
         if ending is not None and verb != "stop":
             raise SupervisorError(
                 f"cannot {verb} {', '.join(names)}: {self._publisher.report().node} "

@@ -56,16 +56,14 @@ class Ending:
             {self._plan.by_name[name].node for name in in_front - self._runners.keys()}
         )
         while not self._all_settled():
-            self._stop(self._stoppable())
+            self._stop(self._stoppable(), events.Stop())
             await self._bell.wait_until(
                 lambda: self._all_settled() or bool(self._stoppable()), LOOK_S
             )
 
     def hurry(self) -> None:
         """Every unit at once, and whatever is left in a second is killed."""
-        for runner in self._runners.values():
-            runner.stop_within = HURRY_S
-        self._stop(list(self._runners))
+        self._stop(list(self._runners), events.Stop(within=HURRY_S))
 
     async def linger(self) -> None:
         """Stays until the others know of the cluster's end, so that nobody misses it."""
@@ -79,10 +77,10 @@ class Ending:
     def _unaware(self) -> list[Peer]:
         return [peer for peer in self._poller.peers.values() if not _aware(peer)]
 
-    def _stop(self, names: list[str]) -> None:
+    def _stop(self, names: list[str], order: events.Stop) -> None:
         for name in names:
             self._asked.add(name)
-            self._runners[name].tell(events.Stop())
+            self._runners[name].tell(order)
 
     def _all_settled(self) -> bool:
         return all(ending_rules.settled(self._publisher.units[name]) for name in self._runners)

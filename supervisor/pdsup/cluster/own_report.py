@@ -20,6 +20,8 @@ from pdsup.units.public_state import PublicState
 class OwnReport:
     """The report of this node: the newest value of every unit, and a number that grows.
 
+    ``ending`` tells why the node stops its units, once it does.
+
     ``bell`` rings for this node's own changes only: all others wait on it, and a change on one
     node must not wake every follower of another. ``news`` rings as well.
     """
@@ -29,7 +31,7 @@ class OwnReport:
         self._news = news
         self._assignment = assignment
         self._sequence = 0
-        self._ending: str | None = None
+        self.ending: str | None = None
         self.ends_cluster = False
         self._level, self._turn = True, None  # type: tuple[bool, str | None]
         self._agent = AgentReport(
@@ -63,7 +65,7 @@ class OwnReport:
 
     def publish_end(self, reason: str, *, of_cluster: bool) -> None:
         """Tells that this node stops its units, and whether all are to."""
-        self._ending = reason
+        self.ending = reason
         self.ends_cluster |= of_cluster
         self._changed()
 
@@ -82,7 +84,7 @@ class OwnReport:
             address=self._assignment.address,
             sequence=self._sequence,
             at=clock.monotonic(),
-            ending=self._ending,
+            ending=self.ending,
             ends_cluster=self.ends_cluster,
             agent=self._agent,
             units=tuple(self.units.values()),

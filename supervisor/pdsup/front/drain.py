@@ -7,6 +7,7 @@ from its report which routers nginx passes requests to; nobody tells the other a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pdsup import clock
 from pdsup.cluster.peers import HOLD_S
@@ -32,14 +33,17 @@ MOST_METRICS = 1 << 20
 class Drains:
     """The routers of one node that have an nginx in front of them."""
 
-    def __init__(self, assignment: Assignment, look: Look) -> None:
+    def __init__(
+        self, assignment: Assignment, look: Look, is_node_ending: Callable[[], bool]
+    ) -> None:
+        """``is_node_ending``: then a drain takes ``END_S`` at the most."""
         self._look = look
         in_front = drain_rules.in_front(assignment.plan)
         self._fronts = {
             unit.name: in_front[unit.name] for unit in assignment.units if unit.name in in_front
         }
         self.routers = {unit.name: unit for unit in assignment.units if unit.name in self._fronts}
-        self.ending = False
+        self._is_node_ending = is_node_ending
 
     def unlisted(self, unit: str) -> str | None:
         """Why a unit that is ready gets no requests yet, or None."""
@@ -50,7 +54,7 @@ class Drains:
         if unit not in self.routers or self._use(unit) is Use.NONE:
             return 0.0
         patience = self.routers[unit].plan.stop.drain_timeout_s
-        return min(patience, END_S) if self.ending else patience
+        return min(patience, END_S) if self._is_node_ending() else patience
 
     async def drain(self, unit: str) -> None:
         """Returns when nginx passes nothing more to a unit that is to end, and all it passed is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.states import FOREVER
 
 # -- events -----------------------------------------------------------------------------------
 
@@ -16,7 +17,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It is wanted down; a second one may shorten the deadline (``Context.stop_within``)."""
+    """It is wanted down. ``within``: seconds until what is left of it is killed, where that is less
+    than the plan grants it; then it does not drain either, and one that ends already ends sooner.
+    """
+
+    within: float = FOREVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ def step(state: State, event: Event, ctx: Context) -> Step:
     match event:
         case Start():
             return _on_start(state, ctx)
-        case Stop():
-            return _on_stop(state, ctx)
+        case Stop(within=within):
+            return _on_stop(state, within, ctx)
         case Restart(reason=reason):
             return _on_restart(state, reason, ctx)
         case Tick():
@@ -147,10 +147,15 @@ def _on_start(state: State, ctx: Context) -> Step:
     assert_never(state)
 
 
-def _on_stop(state: State, ctx: Context) -> Step:
+def _on_stop(state: State, within: float, ctx: Context) -> Step:
+    hurried = within < ctx.stop_within
+    if hurried:
+        ctx = replace(ctx, stop_within=within, drain_within=0.0)
     match state:
         case Starting() | Running() | Unhealthy():
             return _end(state, Then.REST, "stop requested", ctx)
+        case Draining(run=run, failures=failures, reason=why) if hurried:
+            return _terminate(run, Then.REST, failures, why, ctx.now + within)
         case Draining(until=when):
             return replace(state, then=Then.REST, until=min(when, ctx.now + ctx.stop_within)), ()
         case Stopping(kill_at=when):

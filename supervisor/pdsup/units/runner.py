@@ -53,7 +53,6 @@ class Runner:
 
     def __init__(self, unit: AssignedUnit, host: Host, hooks: UnitHost) -> None:
         self.unit = unit
-        self.stop_within = unit.plan.stop.timeout_s
         self.facts = Facts(states.Stopped(), None, 0, clock.wall(), None, "", None)
         self._host = host
         self._hooks = hooks
@@ -195,15 +194,13 @@ class Runner:
             ready_within=(startup and startup.deadline_s) or FOREVER,
             ready_at_most=(startup and startup.limit_s) or FOREVER,
             quiet_within=(startup and startup.quiet_s) or 0.0,
-            stop_within=self.stop_within,
+            stop_within=self.unit.plan.stop.timeout_s,
             drain_within=self._drain_within(),
             chance=random.random(),  # noqa: S311 (jitter, no secret)
         )
 
     def _drain_within(self) -> float:
         stop = self.unit.plan.stop
-        if self.stop_within < stop.timeout_s:
-            return 0.0  # somebody is in a hurry
         return stop.drain_timeout_s if stop.drain else self._hooks.drain_within(self.unit.name)
 
     def _remember(self, transition: Transition) -> None:

@@ -30,12 +30,12 @@ class GuardianLink:
     def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
         """``given``: the value of ``VARIABLE``. ``expected``: the processes to be asked about."""
         self.pid: int | None = None
-        self.on_gone: Callable[[], None] = lambda: None
         self._expected = frozenset(expected)
         self._hear = self._say = -1
         self._statuses: dict[Identity, ExitStatus] = {}
         self._waiting: dict[Identity, Heard] = {}
         self._rest = b""
+        self._on_gone: Callable[[], None] | None = None
         if given:
             self._hear, self._say = map(int, given.split(","))
             self.pid = os.getppid()
@@ -43,8 +43,11 @@ class GuardianLink:
             for descriptor in (self._hear, self._say):
                 os.set_inheritable(descriptor, False)
 
-    def listen(self) -> None:
-        """Begins to take in what it tells, on the running loop."""
+    def listen(self, on_gone: Callable[[], None]) -> None:
+        """Begins to take in what it tells, on the running loop; ``on_gone`` is called if it ends
+        before this agent does.
+        """
+        self._on_gone = on_gone
         if self.pid is not None:
             self._take()
         if self.pid is not None:
@@ -91,6 +94,7 @@ class GuardianLink:
     def _is_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._hear)
         self.pid = None
-        self.on_gone()
+        if self._on_gone is not None:
+            self._on_gone()
         for process in list(self._waiting):
             self._resolve(process, UNSEEN)
