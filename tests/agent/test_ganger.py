@@ -47,7 +47,11 @@ def node(tmp_path):
             ),
         )  # fmt: skip
         runner, peers, gates = FakeRunner(), {}, {}
-        ganger = Gangs(plan, str(tmp_path), {unit: runner}, peers.get, gates.get)
+
+        def describe(_):
+            return report(rank, None, state=states.public(runner.facts.state))
+
+        gangs = Gangs(plan, str(tmp_path), {unit: runner}, peers.get, gates.get, describe)
         state = {"WAITING": WAITING, "RUNNING": RUNNING}
 
         def become(new):
@@ -55,9 +59,8 @@ def node(tmp_path):
             return look()
 
         def look():
-            peers[unit] = ganger.stamped(
-                report(rank, None, state=states.public(runner.facts.state))
-            )
+            gangs.react()
+            peers[unit] = gangs.stamped(describe(unit))
             return peers[unit]
 
         def hear(standing=None, order=None):
@@ -65,8 +68,8 @@ def node(tmp_path):
             return look()
 
         return SimpleNamespace(
-            ganger=ganger, runner=runner, become=become, look=look, hear=hear, gates=gates,
-            unit=unit, state=state, reason=lambda: ganger.reason(unit), plan=plan,
+            gangs=gangs, runner=runner, become=become, look=look, hear=hear, gates=gates,
+            peers=peers, unit=unit, state=state, reason=lambda: gangs.reason(unit), plan=plan,
         )  # fmt: skip
 
     return made
@@ -172,7 +175,7 @@ def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node, tmp_path, 
     n = node(1)
     n.hear(READY, order(1, go=True))
     assert n.become(RUNNING).standing == standing(alive=True)
-    assert n.runner.told == [events.Recycle(1, "its gang begins anew")]
+    assert n.runner.told == [events.Recycle(1, "its gang restarts")]
     assert n.become(WAITING).standing == standing(spent=1, poised=True)  # it missed that one
 
 
@@ -181,9 +184,22 @@ def test_an_epoch_that_can_not_be_noted_begins_all_the_same(node, tmp_path):
     assert started(node, 1).look().standing.alive
 
 
+def test_a_report_that_is_made_changes_nothing(node, tmp_path):
+    n = started(node, 1)
+    n.hear(READY, Order(epoch=2, go=False, reason="w.0 is BACKOFF"))
+    notes = (tmp_path / NOTES).read_text()
+    n.runner.told.clear()
+    n.peers["w.0"] = report(0, READY, order(3))
+    n.runner.become(states.Starting(2, 0.0, ()))
+    said = [n.gangs.stamped(report(1, None)) for _ in range(2)]
+    assert {(one.standing.cleared, one.standing.spent) for one in said} == {(1, 1)}
+    assert n.runner.told == []
+    assert (tmp_path / NOTES).read_text() == notes
+
+
 def test_a_unit_of_no_gang_is_reported_as_it_is(node):
     n = node(0)
     other = dataclasses.replace(report(0, None), name="single")
-    assert n.ganger.stamped(other) == other
-    assert n.ganger.reason("single") is None
-    assert n.ganger.units == ("w.0",)
+    assert n.gangs.stamped(other) == other
+    assert n.gangs.reason("single") is None
+    assert n.gangs.units == ("w.0",)

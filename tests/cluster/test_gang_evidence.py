@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -65,7 +66,7 @@ class Site:
                 self,
                 tasks,
                 self.look,
-                self.publish,
+                functools.partial(self.publish, node.name),
             )
             for node in PLAN.nodes
         }
@@ -83,12 +84,12 @@ class Site:
         )  # fmt: skip
         return self.agents[planned.node].stamped(report)
 
-    def publish(self, unit: str) -> None:
-        if PLAN.by_name[unit].node in self.silent:
+    def publish(self, changed: str) -> None:
+        if changed in self.silent:
             return
         for node, agent in self.agents.items():
             if node not in self.silent:
-                asyncio.get_running_loop().call_soon(agent.follow)
+                asyncio.get_running_loop().call_soon(agent.react)
                 asyncio.get_running_loop().call_soon(self.bells[node].ring)
 
     async def collect(self, unit: str, run: int, reason: str, subject, asked) -> str:
@@ -145,7 +146,7 @@ async def test_a_rank_that_hears_nothing_holds_the_end_up_for_a_bounded_time(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "WITHIN_S", 0.2)
-    monkeypatch.setattr(site.agents["node1"], "follow", lambda: None)
+    monkeypatch.setattr(site.agents["node1"], "react", lambda: None)
     assert await site.examine("prefill-0.0") == "evidence in evidence/prefill-0.0-1"
     assert site.look("prefill-0.1").examination is None
 
@@ -169,7 +170,7 @@ async def test_evidence_of_an_earlier_run_does_not_have_the_next_one_examined(si
     await site.examine("prefill-0.0")
     for runner in site.runners.values():
         runner.facts.run = 2
-    site.publish("prefill-0.0")
+    site.publish("node0")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.05):
             await asyncio.Event().wait()
@@ -182,6 +183,6 @@ async def test_where_there_is_none_it_says_why(site: Site, monkeypatch) -> None:
 
     monkeypatch.setattr(site, "collect", fail)
     for agent in site.agents.values():
-        monkeypatch.setattr(agent, "_collector", site)
+        monkeypatch.setattr(agent, "_collection", site)
     assert await site.examine("router-0") == "no evidence: No space left on device"
     assert replace(site.look("router-0").examination, run=0) == Examination(run=0, done=True)

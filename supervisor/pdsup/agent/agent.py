@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 
 import aiohttp
 
@@ -23,7 +24,7 @@ from pdsup.cluster.gate import Gates
 from pdsup.cluster.lost_nodes import LostNodes
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import Peer
+from pdsup.cluster.report import Peer, UnitReport
 from pdsup.cluster.rollout import Rollout
 from pdsup.errors import SupervisorError
 from pdsup.front.drain import Drains
@@ -68,12 +69,13 @@ class Agent:
         self.plan = assignment.plan
         self.node = assignment.place.node
         self.bell = Bell()
+        self._reaction_due = asyncio.Event()
         self.publisher = OwnReport(assignment, self.bell, messenger.pid)
         self.poller = Peers(
             self.plan, assignment.digest, assignment.former, token, session, tasks,
             self._peer_changed,
         )  # fmt: skip
-        self.gates = Gates(assignment, self.publisher, self.poller, tasks, self._react_soon)
+        self.gates = Gates(assignment, self.publisher, self.poller, tasks, self._reaction_due.set)
         self._log = log
         self._spawner = Spawner()
         self._messenger = messenger
@@ -94,40 +96,43 @@ class Agent:
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
-        self._drainer = Drains(
-            assignment, self.gates.look, lambda: self.publisher.ending is not None
-        )
+        self._drainer = Drains(assignment, self.gates.look, self.publisher.is_ending)
         self._runners = self._make_runners()
         self._ganger = Gangs(
-            self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate
-        )
+            self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate,
+            self._describe,
+        )  # fmt: skip
         self._balancers = self._make_balancers(session)
         self._repairers = self._make_repairers(session)
         self._gpuwatcher = GpuWatch(
             self._runners, self.gpus, assignment.place.state_dir, tell, inherited=took_over
         )
         self._renewer = Rollout(
-            assignment, self._runners, self.publisher, self.poller, self.gates, self._react_soon
+            assignment,
+            self._runners,
+            self.publisher,
+            self.poller,
+            self.gates,
+            self._reaction_due.set,
         )
         self._bouncer = DecodeBounce(self.plan, self._runners, self.gates.look)
         collector = Evidence(assignment.place.run_dir, self._spawner)
         self._examiner = GangEvidence(
-            self.plan, self._runners, collector, tasks, self.gates.look, self._publish
+            self.plan, self._runners, collector, tasks, self.gates.look, self._reaction_due.set
         )
         self.operator = Commands(self._runners, self.publisher)
         self.replanner = self._make_replanner()
-        found = {name: runner.facts.state for name, runner in self._runners.items()}
-        self.counter = Counters(found, clock.monotonic())
+        known = {name: runner.facts.state for name, runner in self._runners.items()}
+        self.counter = Counters(known, clock.monotonic())
         self._ender = Ending(self.plan, self._runners, self.publisher, self.poller, self.bell)
         self._end = asyncio.Event()
         self._fatal = {
             name for name, note in inherited.notes.items() if isinstance(note.state, states.Fatal)
         }
         self.leaves_units = False  # only to another agent that takes them over at once
-        self._reaction_due = asyncio.Event()
         self._news = 0
-        for name in self._runners:
-            self._publish(name)
+        self._ganger.react()
+        self._publish_all(self._runners)
 
     def _make_runners(self) -> dict[str, Runner]:
         """One for each unit; they know what an agent that is gone knew."""
@@ -143,7 +148,7 @@ class Agent:
     def _make_balancers(self, session: aiohttp.ClientSession) -> dict[str, Upstreams]:
         return {
             name: Upstreams(
-                self.assignment, runner, self.gates, self._spawner, session, self._react_soon,
+                self.assignment, runner, self.gates, self._spawner, session, self._reaction_due.set,
                 self._announcer.tell,
             )
             for name, runner in self._runners.items()
@@ -228,9 +233,8 @@ class Agent:
         self.publisher.lose_guardian()
 
     async def make_way(self) -> None:
-        """Ends this agent, not its units: the guardian starts another one at once.
-
-        Raises SupervisorError where there is no guardian, or the code can't be loaded any more.
+        """Ends this agent, not its units: the guardian starts another one at once. Raises
+        SupervisorError where there is no guardian, or the code can't be loaded.
         """
         await self._check_way()
         self._make_way()
@@ -262,7 +266,7 @@ class Agent:
         if self._inherited.ending is not None:
             reason, of_cluster = self._inherited.ending
             self.end(reason, of_cluster=of_cluster)
-        self._react_soon()
+        self._reaction_due.set()
 
     def end(self, reason: str, *, of_cluster: bool) -> None:
         """Begins the end of this node's units, and of all nodes' if wanted."""
@@ -276,8 +280,7 @@ class Agent:
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
-        reason = self._renewer.reason(unit) or self.gates.reason(unit, first=first)
-        return reason or self._ganger.reason(unit)
+        return self._own_gate(unit) or self._ganger.reason(unit)
 
     def before_spawn(self, unit: str) -> None:
         """nginx finds its configuration and directories ready."""
@@ -295,29 +298,35 @@ class Agent:
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records what a runner told, and lets the rest of the node react."""
         self._announcer.tell_of_log(unit, self._runners[unit].facts.log_problem)
+        self._ganger.react()  # a run's epoch is noted before its process is started
         self._publish(unit)
         self._balance()
         self.gates.forget([unit])
         if transition is not None:
             self._record(transition)
-        self._react_soon()
+        self._reaction_due.set()
 
     async def examine(self, unit: str, reason: str) -> str:
         """Takes the evidence of a unit that was found dead, and of its gang; tells where it is."""
         return await self._examiner.examine(unit, reason, self.bell)
 
-    # -- the rest of the node -----------------------------------------------------------------
-
-    def _publish(self, name: str) -> None:
+    def _describe(self, name: str) -> UnitReport:
         runner = self._runners[name]
-        balancer = self._balancers.get(name)
-        unusable = balancer.unusable() if balancer else self._drainer.unlisted(name)
-        upstreams = balancer.upstreams() if balancer else None
-        report = own_report.unit_report(
+        nginx = self._balancers.get(name)
+        unusable = nginx.unusable() if nginx else self._drainer.unlisted(name)
+        upstreams = nginx.upstreams() if nginx else None
+        return own_report.unit_report(
             runner.unit.plan, runner.facts, unusable, upstreams, runner.made,
             outdated=runner.outdated,
         )  # fmt: skip
-        self.publisher.publish(self._examiner.stamped(self._ganger.stamped(report)))
+
+    def _publish_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._publish(name)
+
+    def _publish(self, name: str) -> None:
+        report = self._ganger.stamped(self._describe(name))
+        self.publisher.publish(self._examiner.stamped(report))
 
     def _balance(self) -> None:
         """At once, not soon: whoever hears that a router is ready must not find nginx ready too
@@ -325,8 +334,7 @@ class Agent:
         """
         for name, balancer in self._balancers.items():
             balancer.follow(self._runners[name].facts.pid)
-        for name in (*self._balancers, *self._drainer.routers):
-            self._publish(name)
+        self._publish_all((*self._balancers, *self._drainer.routers))
 
     def _record(self, transition: Transition) -> None:
         self.counter.take(transition)
@@ -342,13 +350,10 @@ class Agent:
         self._balance()
         self._news += 1
         self.bell.ring()
-        self._react_soon()
+        self._reaction_due.set()
         self._overseer.follow(self.poller.peers[node])
         self._obey(self.poller.peers[node])
         self.replanner.consider(self.poller.peers[node])
-
-    def _react_soon(self) -> None:
-        self._reaction_due.set()
 
     async def _react(self) -> None:
         """Once to everything that happens in one turn of the loop, until cancelled."""
@@ -364,9 +369,9 @@ class Agent:
     def _look_around(self) -> None:
         self._balance()
         self._renewer.follow()
-        for name in self._ganger.units:
-            self._publish(name)
-        self._examiner.follow()
+        self._ganger.react()
+        self._examiner.react()
+        self._publish_all({*self._ganger.units, *self._examiner.examined})
         self._bouncer.follow()
         for repairer in self._repairers:
             repairer.follow()
@@ -379,7 +384,7 @@ class Agent:
         for runner in waiting.values():
             runner.tell(events.GateChanged())
         finished = ending_rules.reason(self.plan, self.gates.look)
-        if finished is not None and not self.publisher.ends_cluster:
+        if finished and not self.publisher.ends_cluster:
             self.end(finished, of_cluster=True)
 
     def _obey(self, peer: Peer) -> None:
@@ -388,8 +393,7 @@ class Agent:
 
     async def _leave_nothing(self) -> None:
         """No process outlives a proper end; an agent that crashed leaves all to the next one."""
-        survivors = await self._reaper.end_everything()
-        if survivors:
+        if survivors := await self._reaper.end_everything():
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
         for runner in self._runners.values():
             runner.recorder.end()

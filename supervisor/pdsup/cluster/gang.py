@@ -1,7 +1,8 @@
 """Keeps the ranks of this node in step with their gangs, and leads the gangs whose rank 0 is here.
 
-What it decides is in ``cluster/gang_rules.py``. It notes on this node in which epoch each rank was
-started, for an agent that is started again above ranks that live on.
+The decisions are in ``cluster/gang_rules.py``. ``react`` acts on them, ``stamped`` only reads what
+it found. The epoch in which each rank was started is noted on this node before its process is: an
+agent that takes over a living rank reads there which epoch that belongs to.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class _Rank:
 
 
 class Gangs:
-    """The gangs of one node. ``gate`` says what a unit waits for beside its gang, or None."""
+    """The gangs of one node. ``gate`` says what a unit waits for beside its gang, or None;
+    ``describe`` gives the report of a unit of this node as it is now, not yet stamped.
+    """
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Gangs:
         runners: Mapping[str, Runner],
         look: Look,
         gate: Callable[[str], str | None],
+        describe: Callable[[str], UnitReport],
     ) -> None:
         self._runners = runners
         self._look = look
         self._gate = gate
+        self._describe = describe
         self._path = Path(state_dir, NOTES)
         self._notes = self._read()
         self._ranks = {
@@ -89,21 +94,29 @@ class Gangs:
         return waits or f"waits for its gang to begin epoch {order.epoch}"
 
     def stamped(self, report: UnitReport) -> UnitReport:
-        """The report of a unit, just made, with what its gang has to know. Does what follows."""
+        """The report of a unit of this node with what its gang has to know."""
         rank = self._ranks.get(report.name)
         if rank is None:
             return report
-        state = self._runners[rank.unit].facts.state
-        rank.known |= not isinstance(state, states.Stopped)
-        if not rank.known:
-            return replace(report, standing=rank.standing)
+        return replace(report, standing=rank.standing, order=rank.order)
+
+    def react(self) -> None:
+        """Takes in what became of the ranks and what their leaders ordered; leads, and ends runs
+        of epochs that are over.
+        """
+        for rank in self._ranks.values():
+            state = self._runners[rank.unit].facts.state
+            rank.known |= not isinstance(state, states.Stopped)
+            if rank.known:
+                self._react(rank)
+
+    def _react(self, rank: _Rank) -> None:
         self._notice(rank)
         if rank.unit == rank.leader:
-            self._lead(rank, report)
+            self._lead(rank)
         order = self._order(rank)
         if rank.run != rank.ended and gang_rules.must_end(rank.standing, order):
             self._end(rank, order)
-        return replace(report, standing=rank.standing, order=rank.order)
 
     def _notice(self, rank: _Rank) -> None:
         """Takes in the state of the unit and the order of its gang."""
@@ -113,7 +126,7 @@ class Gangs:
             rank.run = run
             self._begin(rank, run, order)
         alive = run is not None
-        poised = not alive and self._is_poised(rank.unit)
+        poised = not alive and self._waits_only_for_its_gang(rank.unit)
         rank.standing = gang_rules.obey(rank.standing, order, alive=alive, poised=poised)
 
     def _begin(self, rank: _Rank, run: int, order: Order | None) -> None:
@@ -125,13 +138,14 @@ class Gangs:
         elif (noted := self._notes.get(rank.unit)) and noted[0] == run:
             rank.standing = replace(rank.standing, spent=noted[1])
 
-    def _is_poised(self, unit: str) -> bool:
+    def _waits_only_for_its_gang(self, unit: str) -> bool:
         state = self._runners[unit].facts.state
         waits = isinstance(state, states.Waiting) and state.recheck_at == FOREVER
         return waits and self._gate(unit) is None
 
-    def _lead(self, rank: _Rank, report: UnitReport) -> None:
+    def _lead(self, rank: _Rank) -> None:
         """Orders follow from each other when the leader obeys its own, so until nothing changes."""
+        report = self._describe(rank.unit)
         if rank.order is None:
             rank.order = gang_rules.resumed(rank.standing)
         reports = {name: self._look(name) for name in rank.ranks[1:]}
@@ -145,7 +159,7 @@ class Gangs:
     def _end(self, rank: _Rank, order: Order | None) -> None:
         if rank.run is not None and order is not None:
             rank.ended = rank.run
-            why = order.reason or "its gang begins anew"
+            why = order.reason or "its gang restarts"
             self._runners[rank.unit].tell(events.Recycle(rank.run, why))
 
     def _order(self, rank: _Rank) -> Order | None:

@@ -7,7 +7,7 @@ that of a rank of the same gang examines its own, and so on until all are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pdsup import clock
@@ -29,7 +29,7 @@ class _Exam:
 
 
 class GangEvidence:
-    """The evidence of one node. ``publish`` is called with the name of a unit whose exam changed.
+    """The evidence of one node. ``on_change`` is called when there is another one to tell of.
 
     ``look`` gives the last report of any unit, None when its node can't be relied on.
     """
@@ -38,16 +38,16 @@ class GangEvidence:
         self,
         plan: Plan,
         runners: Mapping[str, Runner],
-        collector: Evidence,
+        collection: Evidence,
         tasks: asyncio.TaskGroup,
         look: Look,
-        publish: Callable[[str], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._runners = runners
-        self._collector = collector
+        self._collection = collection
         self._group = tasks
         self._look = look
-        self._publish = publish
+        self._on_change = on_change
         self._exams: dict[str, _Exam] = {}
         self._siblings = {
             name: tuple(other for other in ranks if other != name)
@@ -56,8 +56,13 @@ class GangEvidence:
             if name in runners
         }
 
+    @property
+    def examined(self) -> Iterable[str]:
+        """The units of this node whose report tells of an exam."""
+        return self._exams.keys()
+
     def stamped(self, report: UnitReport) -> UnitReport:
-        """A report of a unit of this node with how far its exam is."""
+        """The report of a unit of this node with how far its exam is."""
         exam = self._exams.get(report.name)
         return replace(report, examination=exam.state) if exam else report
 
@@ -72,7 +77,7 @@ class GangEvidence:
         await bell.wait_until(lambda: not any(map(self._lacks, self._siblings.get(unit, ()))), left)
         return told
 
-    def follow(self) -> None:
+    def react(self) -> None:
         """Examines the units of this node whose gang is being examined."""
         for unit, others in self._siblings.items():
             for report in filter(None, map(self._look, others)):
@@ -93,7 +98,7 @@ class GangEvidence:
         if exam is None or exam.state.run != run:
             task = self._group.create_task(self._take(unit, run, reason))
             exam = self._exams[unit] = _Exam(Examination(run=run, done=False), task)
-            self._publish(unit)
+            self._on_change()
         return exam
 
     async def _take(self, unit: str, run: int, reason: str) -> str:
@@ -101,7 +106,9 @@ class GangEvidence:
         try:
             if monitor is None:
                 return "no evidence: it has ended"
-            where = await self._collector.collect(unit, run, reason, monitor.subject, monitor.asked)
+            where = await self._collection.collect(
+                unit, run, reason, monitor.subject, monitor.asked
+            )
             return f"evidence in {where}"
         except OSError as error:  # also when it took too long
             return f"no evidence: {error.strerror or error or 'it took too long'}"
@@ -109,7 +116,7 @@ class GangEvidence:
             exam = self._exams[unit]
             if exam.state.run == run:
                 self._exams[unit] = replace(exam, state=Examination(run=run, done=True))
-                self._publish(unit)
+                self._on_change()
 
     def _lacks(self, unit: str) -> bool:
         """Whether a rank lives whose evidence is still to come. One that can't be asked is none."""

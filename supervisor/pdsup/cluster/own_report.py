@@ -57,6 +57,10 @@ class OwnReport:
         """The version of the present report."""
         return f"{self._agent.incarnation}.{self._sequence}"
 
+    def is_ending(self) -> bool:
+        """Whether this node stops its units."""
+        return self.ending is not None
+
     def publish(self, unit: UnitReport) -> None:
         """Replaces what is reported of one unit."""
         if self.units.get(unit.name) != unit:
