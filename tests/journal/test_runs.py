@@ -11,8 +11,10 @@ from pdsup.plan.model import Restart
 from pdsup.units import events, states
 from pdsup.units import lifecycle as lc
 from pdsup.units.facts import Transition
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.public_state import PublicState
 
-KILLED = lc.ExitStatus(None, "SIGKILL")
+KILLED = ExitStatus(None, "SIGKILL")
 
 
 def entry(at, before, to, run=1, node="node0", reason="", event="Tick", **more):
@@ -32,7 +34,7 @@ def test_a_line_of_the_agent_is_an_entry():
     found = parse(entry_module.line(transition, "node2", 1.7e9))
     assert (found.at, found.node, found.unit, found.run) == (1.7e9, "node2", "decode-0", 2)
     assert (found.event, found.before, found.to) == ("Exited", "RUNNING", "BACKOFF")
-    assert (found.reason, runs.exit_of(found)) == ("killed by SIGKILL", "killed by SIGKILL")
+    assert (found.reason, found.exit) == ("killed by SIGKILL", KILLED)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +50,30 @@ def test_what_is_no_entry_is_left_out(line):
 def test_an_entry_of_another_version_is_read_as_far_as_it_is_known():
     found = parse('{"at": 5, "node": "node1", "event": "AgentStarted", "news": [1]}')
     assert (found.at, found.node, found.unit, found.run) == (5.0, "node1", "", None)
-    assert (found.event, found.before, found.to, found.reason) == ("AgentStarted", "", "", "")
+    assert (found.event, found.before, found.to, found.reason) == ("AgentStarted", None, None, "")
     assert found.raw["news"] == [1]
+
+
+def test_a_state_that_this_version_does_not_know_is_no_step_of_a_unit():
+    known, limping = entry(1, "STOPPED", "STARTING"), entry(2, "STARTING", "LIMPING")
+    assert (limping.before, limping.to) == (PublicState.STARTING, None)
+    assert runs.steps([known, limping]) == {"decode-0": [known]}
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"code": 3, "signal": None}, ExitStatus(3)),
+        ({"code": None, "signal": "SIGKILL"}, KILLED),
+        ({"code": None, "signal": None}, ExitStatus(None)),
+        ({"code": "three", "signal": 9}, ExitStatus(None)),
+        ("exited with status 3", None),
+        (None, None),
+    ],
+)
+def test_an_entry_tells_how_a_process_ended_where_it_did(status, told):
+    ended = {"type": "Exited", "run": 1, "status": status}
+    assert entry(1, "RUNNING", "BACKOFF", event=ended).exit == told
 
 
 RELOAD = {"at": 3, "node": "node0", "unit": "decode-0", "run": 1, "event": {"type": "Reloaded"},
@@ -59,7 +83,7 @@ RELOAD = {"at": 3, "node": "node0", "unit": "decode-0", "run": 1, "event": {"typ
 def test_what_changes_no_state_is_an_entry_and_no_step():
     reload = parse(json.dumps(RELOAD))
     node = parse('{"at": 5, "node": "node1", "event": "AgentStarted"}')
-    assert (reload.event, reload.run, reload.to, reload.changes) == ("Reloaded", 1, "", False)
+    assert (reload.event, reload.run, reload.to, reload.changes) == ("Reloaded", 1, None, False)
     starts = [entry(1, "STOPPED", "STARTING"), entry(2, "STARTING", "RUNNING")]
     ends = [entry(4, "RUNNING", "STOPPING", reason="asked"), entry(5, "STOPPING", "STOPPED")]
     found = runs.steps([*starts, reload, node, *ends])
@@ -67,9 +91,9 @@ def test_what_changes_no_state_is_an_entry_and_no_step():
 
 
 def test_journals_are_merged_by_time_and_a_clock_that_was_set_back_turns_no_order():
-    one = [entry(at, "A", f"one-{at}") for at in (1, 9, 3, 12)]
-    two = [entry(at, "A", f"two-{at}") for at in (2, 10)]
-    order = [each.to for each in merged([one, two])]
+    one = [entry(at, "WAITING", "WAITING", reason=f"one-{at}") for at in (1, 9, 3, 12)]
+    two = [entry(at, "WAITING", "WAITING", reason=f"two-{at}") for at in (2, 10)]
+    order = [each.reason for each in merged([one, two])]
     assert order == ["one-1", "two-2", "one-9", "one-3", "two-10", "one-12"]
 
 

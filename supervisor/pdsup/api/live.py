@@ -90,13 +90,24 @@ async def _news(chronicler: Journals) -> list[Entry]:
     """
     try:
         found = await asyncio.to_thread(chronicler.news)
-        return [one for one in found if one.changes or not one.to]
+        return [one for one in found if one.changes or one.to is None]
     except SupervisorError:
         return []
 
 
 def _message(status: dict[str, Any], events: list[Entry]) -> bytes:
-    fields = ("at", "node", "unit", "run", "event", "before", "to", "reason")
-    shown = [{name: getattr(one, name) for name in fields} for one in events]
-    value = {"now": clock.wall(), "status": status, "events": shown}
+    value = {"now": clock.wall(), "status": status, "events": [_event(one) for one in events]}
     return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+
+
+def _event(one: Entry) -> dict[str, Any]:
+    return {
+        "at": one.at,
+        "node": one.node,
+        "unit": one.unit,
+        "run": one.run,
+        "event": one.event,
+        "before": one.before or "",
+        "to": one.to or "",
+        "reason": one.reason,
+    }

@@ -15,6 +15,8 @@ from typing import Any, Literal, assert_never
 
 from pdsup.units import codec, states
 from pdsup.units.facts import Transition
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.public_state import PublicState
 
 Event = Literal["GpusThrottled", "GpusUnthrottled", "GpusLost", "GpusBack"]
 
@@ -80,8 +82,9 @@ def _happening(happening: Happening, node: str, wall: float) -> dict[str, Any]:
 class Entry:
     """One line of a journal. ``at``: seconds since the epoch; ``raw``: all of its fields.
 
-    ``unit`` is empty where it is about the node. ``event`` is the event's type. ``to`` is empty
-    where it is no step of a unit.
+    ``unit`` is empty where it is about the node. ``event`` is the event's type. ``before`` and
+    ``to`` are None where it is no step of a unit, or one between states of another version.
+    ``exit``: how a process ended, where the entry tells that.
     """
 
     at: float
@@ -89,9 +92,10 @@ class Entry:
     unit: str
     run: int | None
     event: str
-    before: str
-    to: str
+    before: PublicState | None
+    to: PublicState | None
     reason: str
+    exit: ExitStatus | None
     raw: Mapping[str, Any]
 
     @property
@@ -110,9 +114,10 @@ def parse(line: str | bytes) -> Entry | None:
             unit=str(raw.get("unit") or ""),
             run=raw["run"] if isinstance(raw.get("run"), int) else None,
             event=_type(raw.get("event")),
-            before=str(raw.get("from") or ""),
-            to=str(raw.get("to") or ""),
+            before=_state(raw.get("from")),
+            to=_state(raw.get("to")),
             reason=str(raw.get("reason") or ""),
+            exit=_exit(raw.get("event")),
             raw=raw,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -121,6 +126,23 @@ def parse(line: str | bytes) -> Entry | None:
 
 def _type(event: Any) -> str:
     return str(event.get("type") or "") if isinstance(event, dict) else str(event or "")
+
+
+_WORDS = frozenset(PublicState)
+
+
+def _state(word: Any) -> PublicState | None:
+    return PublicState(word) if isinstance(word, str) and word in _WORDS else None
+
+
+def _exit(event: Any) -> ExitStatus | None:
+    status = event.get("status") if isinstance(event, dict) else None
+    if not isinstance(status, dict):
+        return None
+    code, signal = status.get("code"), status.get("signal")
+    return ExitStatus(
+        code if isinstance(code, int) else None, signal if isinstance(signal, str) else None
+    )
 
 
 def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:

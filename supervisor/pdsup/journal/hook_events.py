@@ -10,13 +10,14 @@ from pdsup.journal.entry import Happening
 from pdsup.plan.model import HookEvent
 from pdsup.units import states
 from pdsup.units.facts import Transition
+from pdsup.units.public_state import PublicState
 
-_STATES: Mapping[str, HookEvent] = {
-    "RUNNING": "ready",
-    "UNHEALTHY": "unhealthy",
-    "BACKOFF": "down",
-    "FATAL": "fatal",
-    "EXITED": "exited",
+_STATES: Mapping[PublicState, HookEvent] = {
+    PublicState.RUNNING: "ready",
+    PublicState.UNHEALTHY: "unhealthy",
+    PublicState.BACKOFF: "down",
+    PublicState.FATAL: "fatal",
+    PublicState.EXITED: "exited",
 }
 _HAPPENINGS: Mapping[str, HookEvent] = {
     "Reloaded": "reload",

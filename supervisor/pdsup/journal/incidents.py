@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pdsup.journal.entry import Entry
-from pdsup.journal.runs import exit_of, short, steps
+from pdsup.journal.runs import LOST, short, steps
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.public_state import PublicState
 
 Kind = Literal[
     "restart",
@@ -66,7 +68,7 @@ def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incide
     """
     known = list(entries)
     found = [each for own in steps(known).values() for each in _outages(own)]
-    found += _happenings(one for one in known if not one.to)
+    found += _happenings(one for one in known if one.to is None)
     return ordered(each for each in found if overlaps(each, begin, end))
 
 
@@ -83,9 +85,9 @@ def ordered(found: Iterable[Incident]) -> list[Incident]:
 def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
     """The outages of one unit; what was its last state counts, for an agent may have died."""
     going: Incident | None = None
-    last = ""
+    last: PublicState | None = None
     for one in entries:
-        if going is None and "RUNNING" in (last or one.before) and not _well(one):
+        if going is None and (last or one.before) is PublicState.RUNNING and not _well(one):
             going = Incident(_kind(one), one.unit, one.node, one.at, None, _what(one, last))
         elif going is not None and _well(one):
             yield replace(going, ended=one.at)
@@ -125,16 +127,17 @@ def _concerned(one: Entry) -> str:
 
 
 def _well(one: Entry) -> bool:
-    return one.to == "RUNNING" or (one.to == "EXITED" and exit_of(one) == "exited with status 0")
+    done = one.to is PublicState.EXITED and one.exit == ExitStatus(0)
+    return done or one.to is PublicState.RUNNING
 
 
 def _kind(one: Entry) -> Kind:
     match one.to:
-        case "FATAL":
+        case PublicState.FATAL:
             return "fatal"
-        case "STARTING":
+        case PublicState.STARTING:
             return "restart"
-        case "UNHEALTHY":
+        case PublicState.UNHEALTHY:
             return "unhealthy"
     return "down"
 
@@ -143,9 +146,10 @@ def _worse(first: Kind, second: Kind) -> Kind:
     return max(first, second, key=OUTAGES.index)
 
 
-def _what(one: Entry, last: str) -> str:
-    lost = "it was gone when its agent came back" if last == "RUNNING" != one.before else ""
-    return lost or short(one.reason) or exit_of(one)
+def _what(one: Entry, last: PublicState | None) -> str:
+    if last is PublicState.RUNNING is not one.before:
+        return LOST
+    return short(one.reason) or str(one.exit or "")
 
 
 def to_json(incident: Incident) -> dict[str, Any]:

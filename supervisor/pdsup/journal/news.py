@@ -14,15 +14,7 @@ from pdsup.plan.model import HookEvent
 from pdsup.units import states
 from pdsup.units.facts import Transition
 
-ALARMING = (
-    "FATAL",
-    "BACKOFF",
-    "UNHEALTHY",
-    "ReloadFailed",
-    "GpusThrottled",
-    "GpusLost",
-    "NodeLost",
-)
+ALARMING = ("ReloadFailed", "GpusThrottled", "GpusLost", "NodeLost")
 
 Notify = Callable[[HookEvent, Mapping[str, Any]], None]
 
@@ -59,7 +51,7 @@ class News:
             case Transition(unit=unit, before=before, after=after):
                 state = states.public(after)
                 if state != states.public(before):
-                    say = self._log.warning if state in ALARMING else self._log.info
+                    say = self._log.warning if state.needs_attention else self._log.info
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
         wall = clock.wall()
         if (problem := self._chronicler.write(news, wall)) is not None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdsup.journal.entry import Entry
+from pdsup.units.public_state import PublicState
 
-# States without a process: whoever comes to one of them has ended its run.
-DOWN = frozenset({"STOPPED", "WAITING", "BACKOFF", "EXITED", "FATAL"})
 # How a reason goes on where nothing in the output says why the process ended.
 UNKNOWN_CAUSE = ": cause unknown"
+# How a run ended whose agent died with it.
+LOST = "it was gone when its agent came back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def steps(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """
     found: dict[str, list[Entry]] = {}
     for one in entries:
-        if one.unit and one.to:
+        if one.unit and one.to is not None:
             found.setdefault(one.unit, []).append(one)
     return found
 
@@ -52,41 +53,35 @@ def runs(entries: Iterable[Entry]) -> list[Run]:
         if going and _ends(one, found[-1]):
             found[-1] = _ended(found[-1], one, why)
             going = False
-        if one.to == "STARTING" and not going:
+        if one.to is PublicState.STARTING and not going:
             found.append(Run(one.unit, one.node, one.run, one.at))
-        elif going and one.to == "RUNNING" and found[-1].ready is None:
+        elif going and one.to is PublicState.RUNNING and found[-1].ready is None:
             found[-1] = replace(found[-1], ready=one.at)
-        why = one.reason.partition("; ")[0] if one.to == "STOPPING" else ""
+        why = one.reason.partition("; ")[0] if one.to is PublicState.STOPPING else ""
     return found
 
 
 def _ends(one: Entry, run: Run) -> bool:
     """Also when another run begins at once, or after an agent that could not tell."""
-    another = one.to == "STARTING" and one.run != run.number
-    return one.to in DOWN or another
+    another = one.to is PublicState.STARTING and one.run != run.number
+    return another or _is_down(one.to)
+
+
+def _is_down(state: PublicState | None) -> bool:
+    return state is not None and not state.has_process
 
 
 def _ended(run: Run, one: Entry, why: str) -> Run:
     """``why``: what its stop was for, where it was stopped."""
-    lost = "" if one.before not in DOWN else "it was gone when its agent came back"
-    how = why or lost or short(one.reason) or exit_of(one) or "ended"
-    return replace(run, ended=one.at, how=how, failed=one.to in ("BACKOFF", "FATAL"))
+    lost = LOST if _is_down(one.before) else ""
+    how = why or lost or short(one.reason) or str(one.exit or "ended")
+    failed = one.to is not None and one.to.follows_a_failure
+    return replace(run, ended=one.at, how=how, failed=failed)
 
 
 def short(reason: str) -> str:
     """A reason without the last words of the output, for those who see that output anyway."""
     return reason.partition(UNKNOWN_CAUSE)[0]
-
-
-def exit_of(one: Entry) -> str:
-    """How a process ended, in the words of its status; empty where the entry tells of no end."""
-    event = one.raw.get("event")
-    status = event.get("status") if isinstance(event, dict) else None
-    if not isinstance(status, dict):
-        return ""
-    if status.get("signal"):
-        return f"killed by {status['signal']}"
-    return f"exited with status {status.get('code')}"
 
 
 def to_json(run: Run) -> dict[str, Any]:

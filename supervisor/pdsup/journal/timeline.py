@@ -6,23 +6,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pdsup.journal.entry import Entry
+from pdsup.units.public_state import PublicState
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """One state from ``begin`` to ``end``, seconds since the epoch; the first reason there was."""
 
-    state: str
+    state: PublicState
     begin: float
     end: float
     reason: str
 
 
 def spans(entries: Iterable[Entry], end: float) -> list[Span]:
-    """The spans of one unit, from the first of its ``history.steps`` to ``end``."""
+    """The spans of one unit, from the first of its ``runs.steps`` to ``end``."""
     found: list[Span] = []
     for one in entries:
-        if found and found[-1].state == one.to:
+        if one.to is None:
+            continue
+        if found and found[-1].state is one.to:
             found[-1] = replace(found[-1], reason=found[-1].reason or one.reason)
             continue
         if found:
