@@ -1,8 +1,10 @@
 """Talking to an agent that answers well, badly, or not at all."""
 
 import contextlib
+import itertools
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +176,54 @@ def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, hom
 
     monkeypatch.setattr(client, "_answers", answers_and_vanishes)
     assert client.clusters() == []
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What agents answer to one question after another; gives the list of these questions."""
+
+    def give(*values):
+        left, queries = list(values), []
+
+        def ask(path, query, *, wait=0.0):
+            queries.append(query)
+            value = left.pop(0) if left else client.Answer(None, None)
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        monkeypatch.setattr(client, "ask", ask)
+        return queries
+
+    return give
+
+
+def looks(count, **more):
+    follow = client.follow(lambda: Path("node0/control.sock"), every=True, **more)
+    return list(itertools.islice(follow, count))
+
+
+def test_a_status_is_followed_from_the_version_that_is_known(answers):
+    first, second = {"nodes": [1]}, {"nodes": [2]}
+    asked = answers(
+        client.Answer(first, "v.1"), client.Answer(None, None), client.Answer(second, "v.2")
+    )
+    assert looks(3) == [
+        client.Look(first, new=True), client.Look(first, new=False), client.Look(second, new=True)
+    ]  # fmt: skip
+    assert [query.split("&")[1] for query in asked] == ["since=", "since=v.1", "since=v.1"]
+
+
+def test_an_agent_that_goes_is_told_with_what_was_known_and_its_successor_asked_afresh(answers):
+    gone = NothingThere("cannot ask the agent of node0: it is gone")
+    asked = answers(client.Answer({"nodes": []}, "v.1"), gone, client.Answer({"nodes": [2]}, "w.1"))
+    first, absent, last = looks(3)
+    assert absent == client.Look(first.status, new=False, absent=gone)
+    assert last == client.Look({"nodes": [2]}, new=True)
+    assert "since=&" in asked[2]
+
+
+def test_following_ends_with_a_last_look_when_the_time_is_over(answers):
+    asked = answers()
+    assert looks(9, until=0.0) == [client.Look(None, new=False)]
+    assert asked == ["/v1/status?all=1&since=&wait=0.000"]

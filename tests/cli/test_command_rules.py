@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdsup.cli.command_rules import Result, choose, outcome, waves
+from pdsup.cli.command_rules import Outcome, Result, choose, exit_status, outcome, waves
 from pdsup.errors import NothingThere
 
 
@@ -102,24 +102,24 @@ WELL, BADLY = ({"code": code, "signal": None, "at": 2.0} for code in (0, 1))
     [
         ("stop", RAN, {"state": "RUNNING"}, None),
         ("stop", RAN, {"state": "STOPPING"}, None),
-        ("stop", RAN, {"state": "STOPPED"}, "stopped"),
-        ("stop", NEVER, {"state": "STOPPED"}, "already stopped"),
+        ("stop", RAN, {"state": "STOPPED"}, Outcome.DONE),
+        ("stop", NEVER, {"state": "STOPPED"}, Outcome.ALREADY),
         ("stop", GAVE_UP, {"state": "FATAL", "since": 1.0}, None),
-        ("start", RAN, {"state": "RUNNING"}, "already started"),
+        ("start", RAN, {"state": "RUNNING"}, Outcome.ALREADY),
         ("start", NEVER, {"state": "STOPPED", "run": 0}, None),
         ("start", NEVER, {"state": "WAITING", "run": 0}, None),
         ("start", NEVER, {"state": "STARTING"}, None),
-        ("start", NEVER, {"state": "RUNNING"}, "started"),
+        ("start", NEVER, {"state": "RUNNING"}, Outcome.DONE),
         ("start", NEVER, {"state": "RUNNING", "ready": False}, None),
-        ("start", NEVER, {"state": "RUNNING", "ready": False, "kind": "nginx"}, "started"),
-        ("start", NEVER, {"state": "EXITED", "last_exit": WELL}, "started"),
-        ("start", NEVER, {"state": "EXITED", "last_exit": BADLY}, "failed"),
+        ("start", NEVER, {"state": "RUNNING", "ready": False, "kind": "nginx"}, Outcome.DONE),
+        ("start", NEVER, {"state": "EXITED", "last_exit": WELL}, Outcome.DONE),
+        ("start", NEVER, {"state": "EXITED", "last_exit": BADLY}, Outcome.FAILED),
         ("start", GAVE_UP, {"state": "FATAL", "run": 3, "since": 1.0}, None),
-        ("start", GAVE_UP, {"state": "FATAL", "run": 3, "since": 2.0}, "failed"),
+        ("start", GAVE_UP, {"state": "FATAL", "run": 3, "since": 2.0}, Outcome.FAILED),
         ("restart", RAN, {"state": "RUNNING", "run": 1}, None),
-        ("restart", RAN, {"state": "RUNNING", "run": 2}, "restarted"),
+        ("restart", RAN, {"state": "RUNNING", "run": 2}, Outcome.DONE),
         ("restart", RAN, {"state": "BACKOFF", "run": 2}, None),
-        ("restart", RAN, {"state": "FATAL", "run": 2}, "failed"),
+        ("restart", RAN, {"state": "FATAL", "run": 2}, Outcome.FAILED),
     ],
     ids=str,
 )
@@ -129,7 +129,41 @@ def test_a_command_is_done_when_its_units_are_as_it_wants_them(unit, verb, befor
 
 def test_results_are_written_as_supervisorctl_does(unit):
     late = unit("router-0", "WAITING", reason="waits for decode-0")
-    assert Result(unit("router-1"), "restarted", True).line() == "router-1: restarted"
-    assert Result(late, "not started in time", False).line() == (
+    assert Result("restart", unit("router-1"), Outcome.DONE).line() == "router-1: restarted"
+    assert Result("start", late, Outcome.LATE).line() == (
         "router-0: ERROR (not started in time: WAITING, waits for decode-0)"
     )
+
+
+@pytest.mark.parametrize(
+    ("verb", "outcome", "told"),
+    [
+        ("stop", Outcome.DONE, "stopped"),
+        ("start", Outcome.ALREADY, "already started"),
+        ("restart", Outcome.FAILED, "failed"),
+        ("restart", Outcome.LATE, "not restarted in time"),
+        ("restart", Outcome.SKIPPED, "left as it is"),
+        ("signal", Outcome.DONE, "signalled"),
+        ("signal", Outcome.NO_PROCESS, "not running"),
+    ],
+    ids=str,
+)
+def test_an_outcome_is_told_in_the_words_of_its_command(unit, verb, outcome, told):
+    value = Result(verb, unit(), outcome).value()
+    good = outcome in (Outcome.DONE, Outcome.ALREADY)
+    assert (value["outcome"], value["ok"]) == (told, good)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([], 0),
+        ([Outcome.DONE, Outcome.ALREADY], 0),
+        ([Outcome.DONE, Outcome.FAILED], 1),
+        ([Outcome.NO_PROCESS], 1),
+        ([Outcome.FAILED, Outcome.LATE, Outcome.SKIPPED], 124),
+    ],
+    ids=str,
+)
+def test_the_exit_status_follows_from_the_outcomes(unit, outcomes, expected):
+    assert exit_status([Result("start", unit(), one) for one in outcomes]) == expected

@@ -101,9 +101,9 @@ def test_the_list_of_verbs_imports_none_of_them(words):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     ).stdout.splitlines()[-1]
     assert said == (
-        "imported: pdsup.cli pdsup.cli.main pdsup.cli.screens pdsup.cli.screens.catalogue "
-        "pdsup.cli.terminal pdsup.cli.terminal.fit pdsup.cli.terminal.fold pdsup.cli.verbs "
-        "pdsup.cli.verbs.help"
+        "imported: pdsup.cli pdsup.cli.main pdsup.cli.options pdsup.cli.screens "
+        "pdsup.cli.screens.catalogue pdsup.cli.terminal pdsup.cli.terminal.fit "
+        "pdsup.cli.terminal.fold pdsup.cli.verbs pdsup.cli.verbs.help"
     )
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from pdsup.cli.screens import reload
+from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.errors import NothingThere
 
 GUARDED = ("-m", "pdsup", "agent")
@@ -170,21 +171,38 @@ def unit(state="RUNNING", run=2, node="node0", **changes):
     [
         ("restarted", unit(run=1), unit(run=1), None),
         ("restarted", unit(run=1), unit("STARTING"), None),
-        ("restarted", unit(run=1), unit(), "restarted"),
-        ("restarted", unit(run=1), unit("FATAL"), "failed"),
+        ("restarted", unit(run=1), unit(), Outcome.DONE),
+        ("restarted", unit(run=1), unit("FATAL"), Outcome.FAILED),
         ("restarted", unit("FATAL", run=1), unit("FATAL", run=1), None),
-        ("restarted", unit("STOPPED", run=1), unit("STOPPED", run=1), "left STOPPED"),
-        ("restarted", unit(run=5, node="node1"), unit(run=1), "restarted"),
-        ("restarted", unit("UNKNOWN"), unit("UNKNOWN"), "left: its node can't be asked"),
+        ("restarted", unit("STOPPED", run=1), unit("STOPPED", run=1), Outcome.LEFT_DOWN),
+        ("restarted", unit(run=5, node="node1"), unit(run=1), Outcome.DONE),
+        ("restarted", unit("UNKNOWN"), unit("UNKNOWN"), Outcome.LEFT_UNKNOWN),
         ("restarted", unit(), unit("UNKNOWN"), None),
         ("restarted", unit(), None, None),
-        ("updated", unit(), unit(), "updated"),
+        ("updated", unit(), unit(), Outcome.DONE),
         ("added", None, None, None),
         ("added", None, unit("WAITING", 0), None),
-        ("added", None, unit(run=1), "added"),
+        ("added", None, unit(run=1), Outcome.DONE),
         ("removed", unit(), unit("STOPPING"), None),
-        ("removed", unit(), None, "removed"),
+        ("removed", unit(), None, Outcome.DONE),
     ],
 )
 def test_what_became_of_a_unit_is_told_when_it_is_so(what, before, now, outcome):
     assert reload.outcome(change(what=what), before, now) == outcome
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome", "before", "line"),
+    [
+        ("restarted", Outcome.DONE, unit(run=1), "a: restarted"),
+        ("restarted", Outcome.LEFT_DOWN, unit("EXITED"), "a: left EXITED"),
+        ("added", Outcome.LATE, None, "a: ERROR (not added in time: STARTING, loads)"),
+        ("restarted", Outcome.FAILED, unit(), "a: ERROR (failed: STARTING, loads)"),
+        ("restarted", Outcome.LEFT_UNKNOWN, unit("UNKNOWN"),
+         "a: ERROR (left: its node can't be asked: STARTING, loads)"),
+    ],
+)  # fmt: skip
+def test_a_result_is_good_by_its_outcome_not_by_its_words(what, outcome, before, line):
+    result = Result(change(what=what), outcome, before, unit("STARTING", reason="loads"))
+    assert result.line() == line
+    assert result.good is ("ERROR" not in line)

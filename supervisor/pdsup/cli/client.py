@@ -12,7 +12,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
 
 TIMEOUT_S = 10.0
-# An agent that was killed is back sooner, unless it can't start; that is asked about so often.
+# An agent that was killed is back sooner, unless it can't start.
 RETURN_S = 3.0
+# How often to look for an agent while none answers: there is nobody to wait with.
 LOOK_S = 0.05
+# How long an agent is asked to wait for news: what depends on the time is at most this old.
+TICK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class Answer:
 
     value: Any
     version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a cluster: the last status that an agent gave (None: there was none yet) and
+    whether it is another one than before. ``absent`` says why no agent answered this time.
+    """
+
+    status: dict[str, Any] | None
+    new: bool
+    absent: NothingThere | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +238,37 @@ def status(found: Cluster, *, every: bool) -> dict[str, Any]:
         return {**value, "nodes": nodes}
     answers = [answer.value for answer in ask_all(list(found.sockets.values()), "/v1/status")]
     return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
+
+
+def follow(
+    agent: Callable[[], Path], *, every: bool, until: float = float("inf")
+) -> Iterator[Look]:
+    """The status of now, each change of it, and each second without one; a last look at ``until``,
+    in monotonic seconds.
+
+    ``agent`` gives the socket to ask; it may raise NothingThere, and one agent may follow another.
+    ``every``: of every node of the plan, not only of the agent's.
+    """
+    version, status, left = "", None, until - clock.monotonic()
+    nodes = "all=1&" if every else ""
+    while True:
+        began, wait = clock.monotonic(), max(0.0, min(TICK_S, left))
+        query = f"/v1/status?{nodes}since={version}&wait={wait:.3f}"
+        look = Look(status, new=False)
+        try:
+            answer = ask(agent(), query, wait=wait)
+        except NothingThere as error:
+            version, look = "", Look(status, new=False, absent=error)
+        else:
+            if answer.value is not None:
+                version, status = answer.version or "", answer.value
+                look = Look(status, new=True)
+        yield look
+        if left <= 0:
+            return
+        if not look.new:  # an agent that is ending answers at once, whatever the wait
+            time.sleep(max(0.0, min(began + LOOK_S, until) - clock.monotonic()))
+        left = until - clock.monotonic()
 
 
 def first_agent(found: Cluster) -> Path:

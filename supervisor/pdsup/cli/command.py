@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pdsup import clock
-from pdsup.cli import client, command_rules
-from pdsup.cli.command_rules import Result, Verb
+from pdsup.cli import client, command_rules, options
+from pdsup.cli.command_rules import Outcome, Result, Verb
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.progress import Unit
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
-
-POLL_S = 1.0
-TIMED_OUT = 124
 
 
 def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -27,13 +24,11 @@ def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
     parser.add_argument(
         "units", nargs="+", metavar="UNIT", help="names, globs, gangs, or all (of this machine)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON value instead of lines")
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.as_json(parser)
+    options.run_dir(parser)
     if timeout:
-        parser.add_argument(
-            "--timeout", type=float, default=timeout, metavar="S",
-            help=f"how long to wait for all of it (default: {timeout:g})",
-        )  # fmt: skip
+        meaning = f"how long to wait for all of it (default: {timeout:g})"
+        options.timeout(parser, meaning, timeout)
 
 
 def carry_out(verb: Verb, args: argparse.Namespace) -> int:
@@ -49,7 +44,7 @@ def carry_out(verb: Verb, args: argparse.Namespace) -> int:
         results += done
         if not all(result.good for result in done):
             rest = [unit for later in waves[number + 1 :] for unit in later]
-            results += [_shown(Result(unit, "left as it is", False), args) for unit in rest]
+            results += [_shown(Result(verb, unit, Outcome.SKIPPED), args) for unit in rest]
             break
     return _told(results, args)
 
@@ -67,7 +62,7 @@ def signal(number: int, args: argparse.Namespace) -> int:
 
 
 def _signalled(unit: Unit, reached: bool) -> Result:
-    return Result(unit, command_rules.DONE["signal"] if reached else "not running", reached)
+    return Result("signal", unit, Outcome.DONE if reached else Outcome.NO_PROCESS)
 
 
 def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[Unit]]]:
@@ -98,22 +93,19 @@ def _carry_out(
 def _await(
     verb: Verb, socket: Path, names: list[str], before: Mapping[str, Any], until: float
 ) -> Iterator[Result]:
-    version, left = "", list(names)
-    while left:
-        wait = max(0.0, min(POLL_S, until - clock.monotonic()))
-        answer = client.ask(socket, f"/v1/status?since={version}&wait={wait:.3f}", wait=wait)
-        version = answer.version or version
-        units = {unit["name"]: unit for unit in progress.units(answer.value or {"nodes": []})}
+    left, units = list(names), dict[str, Unit]()
+    for look in client.follow(lambda: socket, every=False, until=until):
+        if look.absent is not None:
+            raise look.absent
+        units = {unit["name"]: unit for unit in progress.units(look.status or {"nodes": []})}
         for name in [name for name in left if name in units]:
             if (outcome := command_rules.outcome(verb, units[name], before[name])) is not None:
                 left.remove(name)
-                yield Result(units[name], outcome, outcome != "failed")
-        if left and clock.monotonic() >= until:
-            last = client.ask(socket, "/v1/status").value
-            for unit in progress.units(last):
-                if unit["name"] in left:
-                    yield Result(unit, f"not {command_rules.DONE[verb]} in time", False)
+                yield Result(verb, units[name], outcome)
+        if not left:
             return
+    for name in left:
+        yield Result(verb, units[name], Outcome.LATE)
 
 
 def _by_node(units: Iterable[Unit]) -> dict[str, list[Unit]]:
@@ -139,6 +131,4 @@ def _told(results: list[Result], args: argparse.Namespace) -> int:
         import json
 
         print(json.dumps({"units": [result.value() for result in results]}, indent=2))
-    if all(result.good for result in results):
-        return 0
-    return TIMED_OUT if any("in time" in result.outcome for result in results) else 1
+    return command_rules.exit_status(results)

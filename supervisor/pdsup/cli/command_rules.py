@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import Enum, auto
+from typing import Any, Literal, assert_never
 
+from pdsup.cli.options import TIMED_OUT
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.progress import Unit
 from pdsup.errors import NothingThere
 
 Verb = Literal["start", "stop", "restart", "signal"]
 
-DONE: Mapping[str, str] = {
+# What is said of a unit once it is so.
+DONE: Mapping[Verb, str] = {
     "start": "started",
     "stop": "stopped",
     "restart": "restarted",
     "signal": "signalled",
 }
+
+
+class Outcome(Enum):
+    """What came of a command for one unit."""
+
+    DONE = auto()
+    ALREADY = auto()  # it was so before
+    FAILED = auto()  # it gave up
+    LATE = auto()  # it is not so yet, and the time is over
+    SKIPPED = auto()  # not told, because of what came of others
+    NO_PROCESS = auto()  # nothing there to be signalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +100,20 @@ def waves(verb: Verb, units: Iterable[Unit]) -> list[list[Unit]]:
     return [wave for wave in found if wave]
 
 
-def outcome(verb: Verb, unit: Unit, before: Mapping[str, Any]) -> str | None:
-    """``stopped`` and the like once it is so, ``failed`` once it can't be, None meanwhile."""
+def outcome(verb: Verb, unit: Unit, before: Mapping[str, Any]) -> Outcome | None:
+    """What came of a command that was told; None meanwhile."""
     if verb == "stop":
         down = ("STOPPED", "EXITED")
         if before["state"] in down:
-            return "already stopped"
-        return DONE[verb] if unit["state"] in down else None
+            return Outcome.ALREADY
+        return Outcome.DONE if unit["state"] in down else None
     if verb == "start" and before["state"] in ("RUNNING", "UNHEALTHY"):
-        return "already started"
+        return Outcome.ALREADY
     afresh = unit["run"] > before["run"]
     if _is_up(unit) and (afresh or verb == "start"):
-        return DONE[verb]
+        return Outcome.DONE
     if progress.is_lost(unit) and (afresh or unit["since"] != before["since"]):
-        return "failed"
+        return Outcome.FAILED
     return None
 
 
@@ -110,20 +124,50 @@ def _is_up(unit: Unit) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a command for one unit. ``good``: what was asked for is so."""
+    """What came of a command for one unit."""
 
+    verb: Verb
     unit: Unit
-    outcome: str
-    good: bool
+    outcome: Outcome
+
+    @property
+    def good(self) -> bool:
+        """Whether what was asked for is so."""
+        return self.outcome in (Outcome.DONE, Outcome.ALREADY)
+
+    def words(self) -> str:
+        """The outcome, as it is told and as ``--json`` gives it."""
+        done = DONE[self.verb]
+        match self.outcome:
+            case Outcome.DONE:
+                return done
+            case Outcome.ALREADY:
+                return f"already {done}"
+            case Outcome.FAILED:
+                return "failed"
+            case Outcome.LATE:
+                return f"not {done} in time"
+            case Outcome.SKIPPED:
+                return "left as it is"
+            case Outcome.NO_PROCESS:
+                return "not running"
+        assert_never(self.outcome)
 
     def line(self) -> str:
         """As supervisorctl writes it: ``router-0: stopped``."""
         if self.good:
-            return f"{self.unit['name']}: {self.outcome}"
+            return f"{self.unit['name']}: {self.words()}"
         reason = f", {self.unit['reason']}" if self.unit["reason"] else ""
-        return f"{self.unit['name']}: ERROR ({self.outcome}: {self.unit['state']}{reason})"
+        return f"{self.unit['name']}: ERROR ({self.words()}: {self.unit['state']}{reason})"
 
     def value(self) -> dict[str, Any]:
         """For ``--json``."""
         copied = {key: self.unit[key] for key in ("name", "node", "state", "run", "pid", "reason")}
-        return {**copied, "outcome": self.outcome, "ok": self.good}
+        return {**copied, "outcome": self.words(), "ok": self.good}
+
+
+def exit_status(results: Collection[Result]) -> int:
+    """0: all is as it was asked for; 124: something is not yet; else 1."""
+    if all(result.good for result in results):
+        return 0
+    return TIMED_OUT if any(result.outcome is Outcome.LATE for result in results) else 1

@@ -60,7 +60,7 @@ class _NotUp(Exception):
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
-        count = load.node_count(args.file, tuple(args.set), args.variant)
+        count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count))
         loaded = _load(args, loopback_nodes(draft.plan))
         plan = loaded.plan
@@ -79,7 +79,7 @@ def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
         nodes=nodes,
         bind="address",
         engine=args.engine,
-        overrides=tuple(args.set),
+        overrides=tuple(args.overrides),
         variant=args.variant,
     )
 
@@ -88,7 +88,7 @@ def _origin(args: argparse.Namespace) -> Origin:
     return Origin(
         file=str(Path(args.file).absolute()),
         variant=args.variant,
-        overrides=tuple(args.set),
+        overrides=tuple(args.overrides),
         engine=args.engine,
     )
 

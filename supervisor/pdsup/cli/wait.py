@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 from pdsup import clock
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.waiting import Teller
 from pdsup.errors import NothingThere
@@ -20,9 +19,6 @@ from pdsup.units.states import FOREVER
 
 Goal = Literal["running", "stopped"]
 
-POLL_S = 1.0
-# While no agent answers there is nobody to wait with, so it is looked for this often.
-LOOK_S = 0.1
 MOST_LINES = 8
 
 
@@ -31,7 +27,7 @@ class Outcome(Enum):
 
     REACHED = 0
     LOST = 1
-    TIMED_OUT = 124
+    TIMED_OUT = options.TIMED_OUT
 
 
 def reaches(goal: Goal) -> Callable[[progress.Unit], bool]:
@@ -70,39 +66,28 @@ class Wait:
     def watch(self, timeout: float | None) -> Outcome:
         """Returns when the goal is reached, can't be reached any more, or after ``timeout``."""
         until = FOREVER if timeout is None else clock.monotonic() + timeout
-        version = ""
-        while True:
-            left = until - clock.monotonic()
-            try:
-                answer = self._ask(version, max(0.0, min(POLL_S, left)))
-            except NothingThere:
-                if (outcome := self._nobody()) is not None:
-                    return outcome
-                version = ""
-                time.sleep(max(0.0, min(LOOK_S, left)))
-            else:
-                version = answer.version or version
-                if (outcome := self._judge(answer.value or self.status)) is not None:
-                    return outcome
+        for look in client.follow(self._agent, every=True, until=until):
+            outcome = self._nobody() if look.absent else self._judge(look.status)
+            if outcome is not None:
+                return outcome
             if trouble := self._trouble():
                 self.missing = [trouble]
                 return Outcome.LOST
-            if left <= 0:  # what is missing is told with the outcome
-                return Outcome.TIMED_OUT
-            self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
+            if clock.monotonic() < until:  # at the end what is missing is told with the outcome
+                self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
+        return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:
         """What to say of an outcome that is not REACHED."""
         late = "not in time" if outcome is Outcome.TIMED_OUT else "it can't be reached any more"
         return "\n".join((late, *(f"  {line}" for line in self.missing)))
 
-    def _ask(self, version: str, wait: float) -> client.Answer:
+    def _agent(self) -> Path:
         cluster = client.cluster(self._run_dir)
         if self._past is None:
             self._ran_in = Path(cluster.run_dir)
             self._past = Journals(self._ran_in), []
-        socket: Path = client.first_agent(cluster)
-        return client.ask(socket, f"/v1/status?all=1&since={version}&wait={wait:.3f}", wait=wait)
+        return client.first_agent(cluster)
 
     def _nobody(self) -> Outcome | None:
         if self._goal == "stopped":

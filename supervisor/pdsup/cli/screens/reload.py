@@ -6,7 +6,9 @@ Changes are those of the agent's answer, units those of the status JSON. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, assert_never
 
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.progress import Unit
@@ -16,6 +18,16 @@ Change = Mapping[str, Any]
 # What is said of a change before it is made.
 _WORDS = {"restarted": "restart", "updated": "update", "added": "add", "removed": "remove"}
 MOST_FIELDS = 40
+
+
+class Outcome(Enum):
+    """What became of a unit that a reload was to change."""
+
+    DONE = auto()
+    LEFT_DOWN = auto()  # it was down, and stays so
+    LEFT_UNKNOWN = auto()  # its node can't be asked
+    FAILED = auto()  # it gave up
+    LATE = auto()  # it is not so yet, and the time is over
 
 
 def table(answer: Mapping[str, Any]) -> list[str]:
@@ -47,51 +59,75 @@ def late_nodes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def outcome(change: Change, before: Unit | None, now: Unit | None) -> str | None:
+def outcome(change: Change, before: Unit | None, now: Unit | None) -> Outcome | None:
     """What became of a unit, None meanwhile; ``before``: what it was when the agent was told."""
     what = change["what"]
     if what == "removed":
-        return "removed" if now is None or now["node"] != change["node"] else None
+        return Outcome.DONE if now is None or now["node"] != change["node"] else None
     if now is None:
         return None
     if what == "updated":
-        return "updated"
+        return Outcome.DONE
     if before is not None and before["state"] in ("STOPPED", "EXITED"):
-        return f"left {before['state']}"
+        return Outcome.LEFT_DOWN
     if now["state"] == "UNKNOWN":
-        return "left: its node can't be asked" if before and before["state"] == "UNKNOWN" else None
+        return Outcome.LEFT_UNKNOWN if before and before["state"] == "UNKNOWN" else None
     moved = before is not None and before["node"] != now["node"]
     afresh = before is None or moved or now["run"] > before["run"]
     if afresh and progress.is_up(now):
-        return str(what)
+        return Outcome.DONE
     tried = afresh or before is None or before["since"] != now["since"]
-    return "failed" if tried and progress.is_lost(now) else None
+    return Outcome.FAILED if tried and progress.is_lost(now) else None
 
 
-def is_good(outcome: str) -> bool:
-    """Whether it is what was wanted."""
-    return outcome in _WORDS or outcome.startswith("left STOPPED") or outcome == "left EXITED"
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one unit. ``before``: as in ``outcome``; ``now``: None where it is gone."""
+
+    change: Change
+    outcome: Outcome
+    before: Unit | None
+    now: Unit | None
+
+    @property
+    def good(self) -> bool:
+        """Whether it is what was wanted."""
+        return self.outcome in (Outcome.DONE, Outcome.LEFT_DOWN)
+
+    def words(self) -> str:
+        """The outcome, as it is told and as ``--json`` gives it."""
+        match self.outcome:
+            case Outcome.DONE:
+                return str(self.change["what"])
+            case Outcome.LEFT_DOWN:
+                return f"left {self.before['state'] if self.before else 'STOPPED'}"
+            case Outcome.LEFT_UNKNOWN:
+                return "left: its node can't be asked"
+            case Outcome.FAILED:
+                return "failed"
+            case Outcome.LATE:
+                return f"not {self.change['what']} in time"
+        assert_never(self.outcome)
+
+    def value(self) -> dict[str, Any]:
+        """For ``--json``: the change, and what came of it."""
+        known = self.now or {}
+        now = {key: known.get(key) for key in ("state", "run", "pid", "reason")}
+        return {**self.change, **now, "outcome": self.words(), "ok": self.good}
+
+    def line(self) -> str:
+        """``prefill-0: restarted``."""
+        name, unit = self.change["unit"], self.now
+        if self.good:
+            return f"{name}: {self.words()}"
+        reason = f", {unit['reason']}" if unit and unit["reason"] else ""
+        state = f": {unit['state']}{reason}" if unit else ""
+        return f"{name}: ERROR ({self.words()}{state})"
 
 
 def by_name(status: dict[str, Any]) -> dict[str, Unit]:
     """The units of a status."""
     return {unit["name"]: unit for unit in progress.units(status)}
-
-
-def value(change: Change, outcome: str, unit: Unit | None) -> dict[str, Any]:
-    """For ``--json``: the change, and what came of it."""
-    known = unit or {}
-    now = {key: known.get(key) for key in ("state", "run", "pid", "reason")}
-    return {**change, **now, "outcome": outcome, "ok": is_good(outcome)}
-
-
-def line(change: Change, outcome: str, unit: Unit | None) -> str:
-    """``prefill-0: restarted``."""
-    if is_good(outcome):
-        return f"{change['unit']}: {outcome}"
-    reason = f", {unit['reason']}" if unit and unit["reason"] else ""
-    state = f": {unit['state']}{reason}" if unit else ""
-    return f"{change['unit']}: ERROR ({outcome}{state})"
 
 
 def left(changes: Iterable[Change], done: Iterable[str]) -> list[Change]:

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from pdsup.cli import options
+
 EXAMPLE = "srun --kill-on-bad-exit=0 --wait=0 pdsup agent plan.yaml"
 
 
@@ -15,9 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node", help="the node of the plan to run as (default: SLURMD_NODENAME, else the host)"
     )
-    parser.add_argument(
-        "--run-dir", help="where all agents of this run write (default: runs/NAME-JOBID)"
-    )
+    options.run_dir(parser, "where all agents of this run write (default: runs/NAME-JOBID)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from pdsup.cli import options
 from pdsup.errors import InvalidDocument
 from pdsup.plan.model import Plan
 
@@ -19,20 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: as many as needed"
     )
-    parser.add_argument(
-        "--variant",
-        metavar="NAME",
-        help="which recipe of a file with several, as in FILE:NAME; default: all of them",
+    options.recipe_choice(
+        parser, "which recipe of a file with several, as in FILE:NAME; default: all of them"
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="A.B=VALUE",
-        action="append",
-        default=[],
-        help="change one setting of the recipe; may be repeated",
-    )
-    parser.add_argument("--json", action="store_true", help="print the problems as a JSON list")
+    options.as_json(parser, "print the problems as a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:

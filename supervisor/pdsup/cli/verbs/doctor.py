@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from pdsup.cli import options
+
 EXAMPLE = "srun pdsup doctor plan.yaml"
 COLOURS: Mapping[Literal["ok", "note", "bad"], str] = {"ok": "32", "note": "33", "bad": "31;1"}
 
@@ -22,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node", help="the node of the plan that this is (default: as pdsup agent finds it)"
     )
-    parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+    options.as_json(parser, "print the findings as a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:

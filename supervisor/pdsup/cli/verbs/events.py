@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.screens import events
 from pdsup.cli.terminal import fit
 from pdsup.errors import NothingThere
@@ -22,13 +22,11 @@ LOOK_S = 0.25
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Of which units, and how much."""
-    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+    options.units(parser)
     parser.add_argument("-n", type=int, default=50, help="events from the end (default: 50)")
     parser.add_argument("-f", action="store_true", help="go on as they come, until Ctrl-C")
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON list; with -f one JSON value a line"
-    )
-    parser.add_argument("--run-dir", help="which run; it may have ended")
+    options.as_json(parser, "one JSON list; with -f one JSON value a line")
+    options.run_dir(parser, "which run; it may have ended")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import json
 import sys
 
 from pdsup import clock
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.explain import investigate
 from pdsup.cli.screens.explain import story
 from pdsup.cli.terminal import fit
@@ -18,8 +18,8 @@ EXAMPLE = "pdsup explain decode-0"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which unit."""
     parser.add_argument("unit", metavar="UNIT", help="its name")
-    parser.add_argument("--json", action="store_true", help="one JSON value instead of sentences")
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.as_json(parser, "one JSON value instead of sentences")
+    options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:

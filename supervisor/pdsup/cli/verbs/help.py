@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from pdsup.cli import options
 from pdsup.cli.screens.catalogue import VERBS
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
@@ -18,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "verb", nargs="?", metavar="VERB", choices=tuple(VERBS), help="one of them (default: all)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON value instead of text")
+    options.as_json(parser, "one JSON value instead of text")
 
 
 def run(args: argparse.Namespace) -> int:

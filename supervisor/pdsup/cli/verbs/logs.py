@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.errors import SupervisorError
 from pdsup.units.logs import files
 from pdsup.units.logs.read import LogReader, Piece
@@ -30,12 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timestamps", action="store_true", help="when each line arrived, if the plan has it noted"
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="one JSON value; with -f one a line, each line's text and when it arrived (or null)",
+    options.as_json(
+        parser, "one JSON value; with -f one a line, each line's text and when it arrived (or null)"
     )
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:

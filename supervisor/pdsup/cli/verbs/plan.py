@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdsup import files
+from pdsup.cli import options
 from pdsup.cli.terminal import fit
 from pdsup.errors import SupervisorError, WrongUsage
 
@@ -33,22 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("sglang", "mock"), help="default: the recipe's backend.type"
     )
-    parser.add_argument(
-        "--variant", metavar="NAME", help="which recipe of a file with several; as in FILE:NAME"
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="A.B=VALUE",
-        action="append",
-        default=[],
-        help="change one setting of the recipe; may be repeated",
-    )
+    options.recipe_choice(parser, "which recipe of a file with several; as in FILE:NAME")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the plan there")
     parser.add_argument(
         "--explain", action="store_true", help="tell node by node what runs where and why"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
+    options.as_json(parser, "print JSON instead")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from pdsup import clock
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.screens import reload
+from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.cli.verbs.start import TIMEOUT_S
-from pdsup.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.errors import SupervisorError, WrongUsage
 
 EXAMPLE = "pdsup reload --dry-run"
-# An agent that does not listen yet can't be waited with.
-LOOK_S = 0.05
-POLL_S = 1.0
 AGENT_S = 60.0
-TIMED_OUT = 124
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent", action="store_true", help="the code of this machine's agents, not the plan"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON value instead of lines")
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
-    parser.add_argument(
-        "--timeout", type=float, metavar="S",
-        help=f"how long to wait for all of it (default: {TIMEOUT_S:g}, with --agent {AGENT_S:g})",
-    )  # fmt: skip
+    options.as_json(parser)
+    options.run_dir(parser)
+    options.timeout(
+        parser, f"how long to wait for all of it (default: {TIMEOUT_S:g}, with --agent {AGENT_S:g})"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,10 +62,12 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
     wait = _Wait(cluster, before, answer, quiet=args.json)
     in_time = wait.until(until)
     if args.json:
-        print(json.dumps({**answer, "units": wait.results}, indent=2))
+        print(
+            json.dumps({**answer, "units": [result.value() for result in wait.results]}, indent=2)
+        )
     if not in_time:
-        return TIMED_OUT
-    return 0 if all(result["ok"] for result in wait.results) else 1
+        return options.TIMED_OUT
+    return 0 if all(result.good for result in wait.results) else 1
 
 
 class _Wait:
@@ -89,43 +86,40 @@ class _Wait:
         self._answer = answer
         self._quiet = quiet
         self._units = reload.by_name(before)
-        self._done: dict[str, dict[str, Any]] = {}
+        self._done: dict[str, Result] = {}
 
     def until(self, when: float) -> bool:
         """Whether all came in time; what became of each unit is told as soon as it is known.
 
         Raises NothingThere when the agents that are here have ended meanwhile.
         """
-        version, status = "", self._before
-        while clock.monotonic() < when:
-            wait = max(0.0, min(POLL_S, when - clock.monotonic()))
-            query = f"/v1/status?all=1&since={version}&wait={wait:.3f}"
-            try:
-                answer = client.ask(client.first_agent(self._cluster), query, wait=wait)
-            except NothingThere:  # it makes way for another one, or for none
-                time.sleep(LOOK_S)
+        status = self._before
+        for look in client.follow(self._agent, every=True, until=when):
+            if look.absent is not None:  # it hands over to another one, or to none
                 self._cluster = client.cluster(self._cluster.run_dir, "see the plan change")
                 continue
-            version, status = answer.version or version, answer.value or status
-            if status["plan"] != self._answer["plan"]:
-                time.sleep(LOOK_S)  # whatever happens to this agent, it is about to go
-            elif not reload.late_nodes(self._before, status) and not self._look(status):
+            status = look.status or status
+            changed = status["plan"] == self._answer["plan"]
+            if changed and not reload.late_nodes(self._before, status) and not self._look(status):
                 return True
         self._give_up(status)
         return False
 
+    def _agent(self) -> Path:
+        return client.first_agent(self._cluster)
+
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> list[Result]:
         """What became of each unit."""
         return list(self._done.values())
 
     def _look(self, status: dict[str, Any]) -> list[reload.Change]:
         now = reload.by_name(status)
         for change in reload.left(self._answer["units"], self._done):
-            unit = now.get(change["unit"])
-            outcome = reload.outcome(change, self._units.get(change["unit"]), unit)
+            unit, before = now.get(change["unit"]), self._units.get(change["unit"])
+            outcome = reload.outcome(change, before, unit)
             if outcome is not None:
-                self._tell(change, outcome, unit)
+                self._tell(Result(change, outcome, before, unit))
         return reload.left(self._answer["units"], self._done)
 
     def _give_up(self, status: dict[str, Any]) -> None:
@@ -133,12 +127,13 @@ class _Wait:
             print(f"pdsup: no new agent answers in time for {', '.join(late)}", file=sys.stderr)
         now = reload.by_name(status)
         for change in reload.left(self._answer["units"], self._done):
-            self._tell(change, f"not {change['what']} in time", now.get(change["unit"]))
+            name = change["unit"]
+            self._tell(Result(change, Outcome.LATE, self._units.get(name), now.get(name)))
 
-    def _tell(self, change: reload.Change, outcome: str, unit: dict[str, Any] | None) -> None:
-        self._done[change["unit"]] = reload.value(change, outcome, unit)
+    def _tell(self, result: Result) -> None:
+        self._done[result.change["unit"]] = result
         if not self._quiet:
-            print(reload.line(change, outcome, unit), flush=True)
+            print(result.line(), flush=True)
 
 
 def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
@@ -148,12 +143,11 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
     agents = []
     for node, path in cluster.sockets.items():
         replaced = client.tell(path, "/v1/reload", {"agent": True}).value["replaced"]
-        while (successor := _incarnation(cluster, node)) in (None, replaced):
-            if clock.monotonic() > until:
-                raise SupervisorError(
-                    f"cannot reload the agent of {node}: no new one answers in {timeout:g} s"
-                )
-            time.sleep(LOOK_S)
+        successor = _successor(path, replaced, until)
+        if successor is None:
+            raise SupervisorError(
+                f"cannot reload the agent of {node}: no new one answers in {timeout:g} s"
+            )
         print(f"{node}: a new agent has taken over", file=sys.stderr)
         agents.append({"node": node, "replaced": replaced, "incarnation": successor})
     if args.json:
@@ -161,9 +155,11 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
     return 0
 
 
-def _incarnation(cluster: client.Cluster, node: str) -> str | None:
-    try:
-        (found,) = client.ask(cluster.sockets[node], "/v1/status").value["nodes"]
-    except NothingThere:
-        return None
-    return str(found["agent"]["incarnation"])
+def _successor(path: Path, replaced: str, until: float) -> str | None:
+    """The incarnation of the agent that answers in the place of another; None: none in time."""
+    for look in client.follow(lambda: path, every=False, until=until):
+        if look.status is not None and look.absent is None:
+            (node,) = look.status["nodes"]
+            if node["agent"]["incarnation"] != replaced:
+                return str(node["agent"]["incarnation"])
+    return None

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from pdsup.cli import options
+
 EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
 
@@ -16,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="out", metavar="FILE", type=Path, help="default: RUN_DIR/report.html"
     )
-    parser.add_argument("--json", action="store_true", help="print what the page shows instead")
+    options.as_json(parser, "print what the page shows instead")
 
 
 def run(args: argparse.Namespace) -> int:

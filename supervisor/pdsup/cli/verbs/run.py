@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from pdsup.cli import client, verdict
+from pdsup.cli import client, options, verdict
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal.say import say
 from pdsup.cli.wait import Outcome, Wait, reaches
@@ -20,18 +20,12 @@ TAINTED = 3
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How long to wait for the cluster, and what to make of the verdict."""
-    parser.add_argument(
-        "--timeout", type=float, metavar="S", help="wait S seconds at most until all is ready"
-    )
+    options.timeout(parser, "wait S seconds at most until all is ready")
     parser.add_argument(
         "--require-clean", action="store_true", help="exit with 3 when the verdict is tainted"
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print what run.json holds; COMMAND's stdout goes to stderr then",
-    )
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.as_json(parser, "print what run.json holds; COMMAND's stdout goes to stderr then")
+    options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:

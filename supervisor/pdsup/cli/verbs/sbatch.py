@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from pdsup.cli import options
 from pdsup.errors import InvalidDocument, WrongUsage
 
 EXAMPLE = "pdsup sbatch recipe.yaml --signal-before 180 > job.sh"
@@ -17,15 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="RECIPE", type=Path, help="a recipe; it says how many nodes"
     )
-    parser.add_argument("--variant", metavar="NAME", help="which recipe of a file with several")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="A.B=VALUE",
-        action="append",
-        default=[],
-        help="change one setting of the recipe; may be repeated",
-    )
+    options.recipe_choice(parser)
     parser.add_argument(
         "--container-image", metavar="IMAGE", help="run the agents in it (srun with pyxis)"
     )

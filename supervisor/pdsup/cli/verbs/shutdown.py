@@ -8,7 +8,7 @@ import os
 import select
 
 from pdsup import clock
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.node import state_dir
@@ -20,13 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which agents."""
     parser.add_argument("--all", action="store_true", help="every agent of the cluster")
     parser.add_argument("--node", help="the agent of this node, when several are on this machine")
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON value: whose agents have stopped, whose not"
-    )
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
-    parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="how long to wait (default: 60)"
-    )
+    options.as_json(parser, "one JSON value: whose agents have stopped, whose not")
+    options.run_dir(parser)
+    options.timeout(parser, "how long to wait (default: 60)", 60.0)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pdsup.cli import options
+
 EXAMPLE = "pdsup up configs/demo.yaml -- ./benchmark.sh"
 # What follows -- is run when all is ready; then everything is stopped.
 TAKES_COMMAND = True
@@ -16,17 +18,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, help="a recipe, or a plan whose addresses are of this machine"
     )
     parser.add_argument("--engine", choices=("sglang", "mock"), help="instead of the recipe's")
-    parser.add_argument("--variant", metavar="NAME", help="which recipe of a file with several")
-    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override")
-    parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
+    options.recipe_choice(parser)
+    options.timeout(parser, "give up after S seconds")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="when it is ready, or can't be, one JSON value with its status; with COMMAND at the "
+    options.as_json(
+        parser,
+        "when it is ready, or can't be, one JSON value with its status; with COMMAND at the "
         "end what run.json holds, and COMMAND's stdout goes to stderr",
     )
-    parser.add_argument("--run-dir", help="where it writes (default: runs/NAME-TIME)")
+    options.run_dir(parser, "where it writes (default: runs/NAME-TIME)")
 
 
 def run(args: argparse.Namespace) -> int:

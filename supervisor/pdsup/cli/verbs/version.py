@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from pdsup import __version__
+from pdsup.cli import options
 
 EXAMPLE = "pdsup version"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """In which form."""
-    parser.add_argument("--json", action="store_true", help="one JSON value")
+    options.as_json(parser, "one JSON value")
 
 
 def run(args: argparse.Namespace) -> int:

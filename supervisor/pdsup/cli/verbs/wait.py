@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pdsup.cli import options
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal.say import say
 from pdsup.cli.wait import Outcome, Wait, reaches
@@ -13,15 +14,13 @@ EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to wait for, and how long."""
-    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+    options.units(parser)
     parser.add_argument(
         "--for", dest="goal", choices=("running", "stopped"), default="running", help="the goal"
     )
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds (default: no limit)")
-    parser.add_argument(
-        "--json", action="store_true", help="at the end one JSON value with what is missing"
-    )
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.timeout(parser, "seconds (default: no limit)")
+    options.as_json(parser, "at the end one JSON value with what is missing")
+    options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from pdsup.cli import client
+from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 
 EXAMPLE = "pdsup web"
@@ -13,8 +13,8 @@ EXAMPLE = "pdsup web"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Of which run."""
-    parser.add_argument("--json", action="store_true", help="one JSON value instead of the link")
-    parser.add_argument("--run-dir", help="which run, when several are on this machine")
+    options.as_json(parser, "one JSON value instead of the link")
+    options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
