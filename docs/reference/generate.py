@@ -30,6 +30,8 @@ from pdsup.cli.screens.plan import question
 from pdsup.cluster.report import AgentReport, Order, Report, UnitReport
 from pdsup.front.upstreams import Reloads
 from pdsup.plan import defaults, model
+from pdsup.plan.engines import sglang
+from pdsup.plan.frontends import sglang_router
 from pdsup.plan.recipe import sbatch, schema2
 from pdsup.plan.recipe import schema1 as layout1
 from pdsup.units import lifecycle, states
@@ -411,18 +413,24 @@ def recipe(page: str) -> str:
 
 
 def _defaults() -> str:
-    source = inspect.getsource(defaults)
+    return "\n".join(map(_defaults_of, (defaults, sglang, sglang_router)))
+
+
+def _defaults_of(module: types.ModuleType) -> str:
+    """A table for each part of a module between a line with a title and the next such line."""
+    source = inspect.getsource(module)
     lines = source.splitlines()
-    entries = list(_entries(ast.parse(source).body, vars(defaults)))
+    entries = list(_entries(ast.parse(source).body, vars(module)))
     marks = [
-        (number, found[1])
+        (number, found[1] or "")
         for number, line in enumerate(lines, 1)
-        if (found := re.fullmatch(r"# -+ (.+?) -+", line))
+        if (found := re.fullmatch(r"# -{3,}(?: (.+?) -+)?", line))
     ]
     ends = [number for number, _ in marks[1:]] + [len(lines) + 1]
     return "\n".join(
         f"### {title}\n\n{_rows([e for e in entries if begin < e.line < end], lines)}\n"
         for (begin, title), end in zip(marks, ends, strict=True)
+        if title
     )
 
 

@@ -17,7 +17,7 @@ import urllib.request
 import psutil
 import pytest
 
-from pdsup.plan import defaults
+from pdsup.plan.engines import sglang
 from pdsup.plan.model import Check, Probe, Probes, Progress, Restart
 
 HTTP, BOOTSTRAP = 30000, 30001
@@ -29,17 +29,17 @@ PREFILL = (
 AGAIN = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=1)
 QUIET_S, TIMEOUT_S = 0.6, 0.5
 STARTUP = Probe(
-    checks=(defaults.WORKER_HEALTH,), period_s=0.02, timeout_s=TIMEOUT_S,
+    checks=(sglang.WORKER_HEALTH,), period_s=0.02, timeout_s=TIMEOUT_S,
     deadline_s=30.0, limit_s=60.0, quiet_s=QUIET_S,
 )  # fmt: skip
 READINESS = dataclasses.replace(
-    defaults.WORKER_READINESS, period_s=0.05, timeout_s=TIMEOUT_S, failures=2
+    sglang.WORKER_READINESS, period_s=0.05, timeout_s=TIMEOUT_S, failures=2
 )
 LIVENESS = dataclasses.replace(
-    defaults.WORKER_LIVENESS, period_s=0.05, timeout_s=TIMEOUT_S, failures=3, quiet_s=QUIET_S
+    sglang.WORKER_LIVENESS, period_s=0.05, timeout_s=TIMEOUT_S, failures=3, quiet_s=QUIET_S
 )
-OUTPUT = Progress(noise=defaults.WORKER_NOISE)
-COUNTERS = Progress(port="http", counters=defaults.WORKER_COUNTERS, noise=defaults.WORKER_NOISE)
+OUTPUT = Progress(noise=sglang.WORKER_NOISE)
+COUNTERS = Progress(port="http", counters=sglang.WORKER_COUNTERS, noise=sglang.WORKER_NOISE)
 
 
 class Engine:
@@ -190,7 +190,7 @@ def test_a_port_that_nobody_accepts_from_is_no_answer(make, address):
 
 REGISTERED = dataclasses.replace(
     STARTUP,
-    checks=(defaults.WORKER_HEALTH, defaults.BOOTSTRAP_HEALTH, defaults.BOOTSTRAP_ROUTE),
+    checks=(sglang.WORKER_HEALTH, sglang.BOOTSTRAP_HEALTH, sglang.BOOTSTRAP_ROUTE),
     deadline_s=1.5,
 )
 

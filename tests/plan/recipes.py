@@ -25,6 +25,8 @@ frontend:
   type: sglang
 """
 
+ONE_EACH = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
+
 
 def recipe(resources: dict[str, int | bool], **tables: object) -> str:
     """A recipe with these resources; other tables as given."""
@@ -33,6 +35,24 @@ def recipe(resources: dict[str, int | bool], **tables: object) -> str:
         {"name": "made", "model": {"path": "/m"}, "resources": resources, **tables},
         sort_keys=False,
     )
+
+
+def config(**roles: object) -> dict[str, object]:
+    """A recipe's backend with the engine flags of each role."""
+    return {"sglang_config": roles}
+
+
+def flags(command: tuple[str, ...]) -> dict[str, list[str]]:
+    """Flags of a command with their values."""
+    found: dict[str, list[str]] = {}
+    for word in command[3:]:
+        if word.startswith("--"):
+            name = word
+            assert name not in found or name in ("--prefill", "--decode"), f"{name} twice"
+            found.setdefault(name, [])
+        else:
+            found[name].append(word)
+    return found
 
 
 class Desk:

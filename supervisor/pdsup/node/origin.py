@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from pdsup import typed
-from pdsup.plan.recipe.deployment import Engine
+from pdsup.plan.engines.engine import EngineName
 
 FILE = "origin.json"
 
@@ -20,7 +20,7 @@ class Origin:
     file: str
     variant: str | None = None
     overrides: tuple[str, ...] = ()
-    engine: Engine | None = None
+    engine: EngineName | None = None
 
 
 def write(origin: Origin) -> bytes:

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from tests.plan.recipes import GOOD, recipe
-
-ONE_EACH = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
+from tests.plan.recipes import GOOD, ONE_EACH, recipe
 
 
 def units(plan, kind):
@@ -181,19 +179,6 @@ def test_nginx_may_be_another_program_with_another_directory(desk):
     assert desk.problem(GOOD, "frontend.nginx_binary=''").path == "frontend.nginx_binary"
 
 
-def test_the_successor_of_the_router_can_be_chosen(desk):
-    plan = desk.plan(GOOD, "frontend.launcher=smg launch")
-    old, new = units(desk.plan(GOOD), "router")[0], units(plan, "router")[0]
-    assert old.command[:3] == ("python3", "-m", "sglang_router.launch_router")
-    assert new.command == ("smg", "launch", *old.command[3:])
-    assert "must be one of" in desk.problem(GOOD, "frontend.launcher=smg").message
-
-
-def test_a_list_of_a_router_flag_repeats_the_flag(desk):
-    router = units(desk.plan(GOOD, "frontend.args.header=[a, b]"), "router")[0]
-    assert router.command[-4:] == ("--header", "a", "--header", "b")
-
-
 def test_a_recipe_for_the_stand_in_or_a_flag_chooses_the_engine(desk):
     by_recipe = desk.plan(recipe(ONE_EACH, backend={"type": "mock"}))
     by_flag = desk.plan(recipe(ONE_EACH), engine="mock")
@@ -201,13 +186,6 @@ def test_a_recipe_for_the_stand_in_or_a_flag_chooses_the_engine(desk):
     assert by_recipe == by_flag
     assert by_flag.units[0].command[:3] == ("python3", "-m", "pdsup.mock.worker")
     assert real.units[0].command[:3] == ("python3", "-m", "sglang.launch_server")
-
-
-def test_a_prefill_of_the_real_engine_stays_down_until_its_decodes_have_noticed(desk):
-    real, mock = desk.plan(GOOD), desk.plan(GOOD, engine="mock")
-    assert real.units[0].restart.first_delay_s == 15.0
-    assert real.units[1].restart.first_delay_s == 1.0
-    assert mock.units[0].restart.first_delay_s == 1.0
 
 
 def test_settings_that_only_srtctl_uses_are_accepted(desk):

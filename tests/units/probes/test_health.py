@@ -8,7 +8,7 @@ from itertools import accumulate, repeat
 
 import pytest
 
-from pdsup.plan import defaults
+from pdsup.plan.engines import sglang
 from pdsup.plan.model import Check, Probe
 from pdsup.units.probes import health
 from pdsup.units.probes.health import No, Signs, Tally, Unasked, Yes
@@ -159,7 +159,7 @@ def questions(asked: Probe, chances: random.Random, until: float) -> list[float]
 
 @pytest.mark.parametrize("kind", ["readiness", "liveness"])
 def test_ten_thousand_units_that_became_ready_at_once_are_not_asked_at_once(kind):
-    asked = defaults.WORKER_READINESS if kind == "readiness" else defaults.WORKER_LIVENESS
+    asked = sglang.WORKER_READINESS if kind == "readiness" else sglang.WORKER_LIVENESS
     chances = random.Random(7)
     buckets: Counter[int] = Counter()
     for _ in range(10_000):

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 import hostlist
 
-from pdsup.plan import hooks, sglang_ports
+from pdsup.plan import hooks
+from pdsup.plan.compile.placement import router_step
+from pdsup.plan.engines.known import RANK_FLAGS, derived_ports
 from pdsup.plan.model import (
     Bind,
     HookEvent,
@@ -181,7 +183,7 @@ def _masked(command: Iterable[str], address: str) -> Iterator[str]:
     """Without what is each rank's own: its number, where its gang meets, its node's address."""
     before = ""
     for word in command:
-        own = word == address or before in ("--node-rank", "--dist-init-addr")
+        own = word == address or before in RANK_FLAGS
         yield "" if own else word
         before = word
 
@@ -210,7 +212,9 @@ def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
 
 
 def _unspoken(unit: PlanUnit) -> tuple[int, ...]:
-    return sglang_ports.derived_ports(unit.command) if unit.kind == "worker" else ()
+    if unit.kind != "worker":
+        return ()
+    return tuple(port for _, port in derived_ports(unit.command))
 
 
 def _care(plan: Plan) -> Iterator[Care]:
@@ -228,12 +232,10 @@ def _care(plan: Plan) -> Iterator[Care]:
 
 def _routers(plan: Plan, notes: Notes) -> Routers:
     nodes = [unit.node for unit in plan.units if unit.kind == "router"]
-    others = len(plan.nodes) - 1
-    step = -(-others // notes.additional) if notes.additional and others else None
     return Routers(
         count=len(nodes),
         nodes=names(nodes),
-        step=step,
+        step=router_step(len(plan.nodes), notes.additional or 0),
         additional=notes.additional,
         stated=notes.stated,
     )

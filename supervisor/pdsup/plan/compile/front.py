@@ -5,13 +5,11 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pdsup.plan import defaults
 from pdsup.plan.compile import placement
 from pdsup.plan.compile.placement import Site
-from pdsup.plan.model import Check, Gauges, Log, Need, Needs, Nginx, PlanUnit, Probe, Probes, Role
-from pdsup.plan.recipe import sglang
+from pdsup.plan.frontends.frontend import Route
+from pdsup.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
 from pdsup.plan.recipe.deployment import Deployment, Front
 
 NGINX_PROBES = Probes(
@@ -29,20 +27,16 @@ def routers(
     if front is None:
         return ()
     index = {node.name: i for i, node in enumerate(site.nodes)}
+    program = front.program
     routes = tuple(
-        (
+        Route(
             unit.role or "agg",
             f"http://{site.endpoint(index[unit.node], unit.ports['http'])}",
-            unit.ports.get("bootstrap"),
+            str(unit.ports["bootstrap"]) if "bootstrap" in unit.ports else None,
         )
         for unit in leaders
     )
-    targets = sglang.targets(routes)
-    probes = Probes(
-        startup=defaults.ROUTER_STARTUP,
-        readiness=_readiness(routes),
-        liveness=defaults.ROUTER_LIVENESS,
-    )
+    probes = program.probes(routes)
     needs = Needs(
         units=tuple(
             Need(unit=unit.name, ports=tuple(p for p in ("http", "bootstrap") if p in unit.ports))
@@ -59,43 +53,19 @@ def routers(
             name=f"router-{number}",
             kind="router",
             node=site.nodes[node].name,
-            ports={"http": port, "prometheus": int(front.args[sglang.PROMETHEUS_PORT])},
-            command=sglang.router(
-                targets,
-                launcher=front.launcher,
-                host=site.host(node),
-                port=port,
-                args=front.args,
-            ),
+            ports={"http": port, **program.ports(front.args)},
+            command=program.command(front.args, routes, site.host(node), port),
             env=dict(front.env),
             needs=needs,
             probes=probes,
             restart=defaults.FRONT_RESTART,
-            stop=defaults.ROUTER_STOP,
+            stop=program.stop,
             log=Log(file=f"{site.nodes[node].name}_router_{number}.out"),
         )
         for number, node in enumerate(
             placement.router_nodes(len(site.nodes), front.additional or 0)
         )
     )
-
-
-def _readiness(routes: tuple[tuple[Role, str, int | None], ...]) -> Probe:
-    """A router is of use when it says so and has, of each role, a worker it would ask."""
-    groups: dict[str, tuple[str, ...]] = {}
-    for role, url, _ in routes:
-        groups[role] = (*groups.get(role, ()), url)
-    breakers = Gauges(
-        name=defaults.ROUTER_BREAKER,
-        label="worker",
-        bad=1.0,
-        means="an open breaker",
-        groups=groups,
-        trial=defaults.ROUTER_TRIAL,
-    )
-    check = Check(port="prometheus", path="/metrics", gauges=breakers)
-    asked = defaults.ROUTER_READINESS
-    return replace(asked, checks=(*asked.checks, check))
 
 
 def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:

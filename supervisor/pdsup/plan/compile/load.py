@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pdsup.errors import InvalidDocument, Problem, WrongUsage
-from pdsup.plan import check_relations, programs, yaml
-from pdsup.plan.compile import addresses
+from pdsup.plan import programs, yaml
+from pdsup.plan.compile import addresses, check_relations
 from pdsup.plan.compile.nodes import invented_nodes
 from pdsup.plan.compile.plan import compile_plan
 from pdsup.plan.document import source, tree
 from pdsup.plan.document.source import Source
 from pdsup.plan.document.syntax import Item
+from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.model import Bind, Node, Plan
 from pdsup.plan.recipe import schema
-from pdsup.plan.recipe.deployment import Engine
 from pdsup.plan.recipe.read import hopeless, normalise
 
 
@@ -39,7 +39,7 @@ def load(
     *,
     nodes: tuple[Node, ...] | None,
     bind: Bind = "any",
-    engine: Engine | None = None,
+    engine: EngineName | None = None,
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
 ) -> Loaded:
@@ -143,7 +143,7 @@ def _renumbered(problem: Problem, partial: schema.Partial) -> Problem:
 
 
 def _compile(
-    file: Source, nodes: tuple[Node, ...] | None, bind: Bind, engine: Engine | None
+    file: Source, nodes: tuple[Node, ...] | None, bind: Bind, engine: EngineName | None
 ) -> Plan:
     if file.broken:
         file.refuse(())

@@ -10,9 +10,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from pdsup.address import endpoint
 from pdsup.errors import Problem
+from pdsup.plan import defaults
 from pdsup.plan.model import Bind, Node
-from pdsup.plan.recipe import sglang
 from pdsup.plan.recipe.deployment import Deployment, Pool
 
 # How far the numbers offered for a recipe that can't be placed may be from its own, and up to
@@ -30,12 +31,11 @@ class Site:
 
     def host(self, node: int) -> str:
         """What listeners on a node bind to."""
-        return sglang.ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
+        return defaults.ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
 
     def endpoint(self, node: int, port: int) -> str:
         """HOST:PORT by which other nodes reach a port of a node."""
-        address = self.nodes[node].address
-        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return endpoint(self.nodes[node].address, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,13 @@ def router_nodes(nodes: int, additional: int) -> tuple[int, ...]:
 
     So there are at most ``additional`` + 1, and often fewer: 4 for 10 nodes and 4 additional.
     """
-    if not additional or nodes < 2:
-        return (0,)
-    step = -(-(nodes - 1) // additional)
-    return (0, *range(1, nodes, step))
+    step = router_step(nodes, additional)
+    return (0, *range(1, nodes, step)) if step else (0,)
+
+
+def router_step(nodes: int, additional: int) -> int | None:
+    """How many nodes lie between additional routers; None when there are none."""
+    return -(-(nodes - 1) // additional) if additional and nodes > 1 else None
 
 
 def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ...]]:

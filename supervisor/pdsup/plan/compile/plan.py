@@ -5,15 +5,12 @@ Deterministic: the same deployment and nodes give the same plan. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pdsup.errors import Problem
-from pdsup.plan import check_relations, defaults
-from pdsup.plan.compile import front, placement, workers
+from pdsup.plan import defaults
+from pdsup.plan.compile import check_relations, front, placement, workers
 from pdsup.plan.compile.placement import Site
 from pdsup.plan.document.syntax import join
 from pdsup.plan.model import Bind, Node, Plan, PlanUnit
-from pdsup.plan.recipe import sglang
 from pdsup.plan.recipe.deployment import Deployment
 
 
@@ -79,14 +76,6 @@ def _size_problems(deployment: Deployment, given: int) -> tuple[Problem, ...]:
     return ()
 
 
-# Where a port's number comes from, when the recipe says it.
-PINS: Mapping[str, str] = {
-    "http": "port",
-    "bootstrap": sglang.BOOTSTRAP,
-    "prometheus": sglang.PROMETHEUS_PORT,
-}
-
-
 def _in_recipe(problem: Problem, plan: Plan, deployment: Deployment) -> Problem:
     """A problem of the plan at the setting of the recipe that causes it."""
     match problem.path.split("."):
@@ -107,7 +96,9 @@ def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
             return "frontend.nginx_binary"
         return f"frontend.nginx_{inside[-1]}" if inside[:1] == ["nginx"] else "frontend"
     pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)
-    at = pool.at.flags if pool else deployment.front.args_at if deployment.front else ""
+    front = None if pool else deployment.front
+    pins = deployment.engine.port_flags if pool else front.program.port_flags if front else {}
+    at = pool.at.flags if pool else front.args_at if front else ""
     match inside:
         case ["needs", "first_at_least", role]:
             return f"frontend.start_with.{role}"
@@ -115,7 +106,7 @@ def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
             return f"frontend.restart_with.{role}"
         case ["ports", "kv-events"] if pool:
             return pool.at.kv_events
-        case ["ports", purpose] if purpose in PINS:
-            return join(at, PINS[purpose])
+        case ["ports", purpose] if purpose in pins:
+            return join(at, pins[purpose])
         case _:
             return at

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from pdsup.plan.engines.engine import Engine, EngineSettings
+from pdsup.plan.frontends.frontend import Frontend
 from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Restart, Role
-from pdsup.plan.recipe.tables import Launcher
-
-Engine = Literal["sglang", "mock"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +24,6 @@ class PoolPaths:
     gpus: str
     flags: str
     kv_events: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineSettings:
-    """An engine's flags: those the compiler needs to know, and the rest in ``flags`` as they are.
-
-    ``port`` and ``bootstrap_port`` are None unless the recipe pins them. ``kv_events``: what
-    SGLang is told of publishing its cache's events, without the port; None: nothing.
-    ``extra_args``: words that end the command line.
-    """
-
-    model_path: str
-    served_model_name: str
-    port: int | None
-    bootstrap_port: int | None
-    flags: Mapping[str, Any]
-    kv_events: Mapping[str, Any] | None = None
-    extra_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +45,13 @@ class Front:
     """What clients talk to. ``additional`` routers beside the first; None: one and no nginx.
 
     ``nginx`` has the settings that the recipe gives, by their names in the plan; the others are the
-    plan's defaults. ``nginx_binary``: the program.
+    plan's defaults. ``nginx_binary``: its program.
     """
 
     additional: int | None
     args: Mapping[str, Any]
     env: Mapping[str, str]
-    launcher: Launcher
+    program: Frontend
     start_with: Mapping[str, int]
     restart_with: Mapping[str, int]
     nginx: Mapping[str, Any]

@@ -9,8 +9,9 @@ from typing import Any
 
 from pdsup.errors import Problem
 from pdsup.plan.document import sweep, variants
+from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.recipe import schema1, schema2
-from pdsup.plan.recipe.deployment import Deployment, Engine
+from pdsup.plan.recipe.deployment import Deployment
 from pdsup.plan.recipe.schema1 import Recipe
 from pdsup.plan.recipe.schema2 import RolesRecipe
 from pdsup.typed import show
@@ -30,7 +31,7 @@ def hopeless(values: Any) -> Problem | None:
 
 
 def normalise(
-    recipe: Recipe | RolesRecipe, engine: Engine | None
+    recipe: Recipe | RolesRecipe, engine: EngineName | None
 ) -> tuple[Deployment, tuple[Problem, ...]]:
     """The deployment a recipe asks for; meaningful only when there is no problem.
 

@@ -16,6 +16,7 @@ from pdsup.errors import Problem
 from pdsup.plan import defaults
 from pdsup.plan.document import tree
 from pdsup.plan.document.syntax import Item, join
+from pdsup.plan.engines.known import ENGINES
 from pdsup.typed import show, suggestion
 
 SLURM = {"account": "account", "partition": "partition", "time_limit": "time"}
@@ -124,9 +125,11 @@ def _allocation(values: Mapping[str, Any]) -> dict[str, str | None]:
     """Whole nodes, as the ports are fixed, with their GPUs. The recipe may say false to each."""
     whole: dict[str, str | None] = {"exclusive": None}
     gpus = _inside(values, "resources").get("gpus_per_node") or defaults.GPUS_PER_NODE
-    engines = (_inside(values, "backend").get("type"), values.get("engine"))
-    mock = "mock" in (*engines, _inside(values, "engine").get("type"))
-    return whole if mock else {**whole, "gpus-per-node": str(gpus)}
+    named = [_inside(values, table).get("type") for table in ("backend", "engine")]
+    named.append(values.get("engine"))
+    if any(name in named and not engine.needs_gpus for name, engine in ENGINES.items()):
+        return whole
+    return {**whole, "gpus-per-node": str(gpus)}
 
 
 def _inside(values: Any, key: str) -> Mapping[str, Any]:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pdsup.errors import Problem
+from pdsup.plan.engines.engine import EngineName
+from pdsup.plan.engines.known import ENGINES
+from pdsup.plan.frontends.frontend import Launcher
 from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Role
 from pdsup.plan.recipe import settings
-from pdsup.plan.recipe.deployment import Deployment, Engine, PoolPaths
+from pdsup.plan.recipe.deployment import Deployment, PoolPaths
 from pdsup.plan.recipe.settings import FrontTable, RoleTable
-from pdsup.plan.recipe.tables import HealthCheck, Launcher, Model, Network
+from pdsup.plan.recipe.tables import HealthCheck, Model, Network
 from pdsup.typed import show
 
 # What srtctl knows and nothing here uses: containers and job submission are others' business.
@@ -113,7 +116,7 @@ class Backend:
     ``kv_events_config``: true, a table for all roles, or one with a table or true for each role.
     """
 
-    type: Literal["sglang", "mock"] | None = None
+    type: EngineName | None = None
     prefill_environment: dict[str, Any] | None = None
     decode_environment: dict[str, Any] | None = None
     aggregated_environment: dict[str, Any] | None = None
@@ -147,22 +150,23 @@ ROLES: Mapping[Role, str] = {"prefill": "prefill", "decode": "decode", "agg": "a
 HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg_ ones)"
 
 
-def deployment(recipe: Recipe, engine: Engine | None, problems: list[Problem]) -> Deployment:
+def deployment(recipe: Recipe, engine: EngineName | None, problems: list[Problem]) -> Deployment:
     """The deployment; ``engine`` goes before ``backend.type``."""
     environment = settings.variables(recipe.environment, "environment", problems)
     path = settings.model_path(recipe.model, problems)
-    resources, kind = recipe.resources, engine or recipe.backend.type or "sglang"
+    resources = recipe.resources
+    program = ENGINES[engine or recipe.backend.type or "sglang"]
     pools = {
-        role: settings.pool(_role(recipe, role), path, environment, kind, problems)
+        role: settings.pool(_role(recipe, role), path, environment, program, problems)
         for role in ROLES
     }
     het_jobs = bool(resources.het_jobs) and not pools["agg"].workers
     return Deployment(
         name=settings.name(recipe.name, problems),
-        engine=kind,
+        engine=program,
         gpus_per_node=settings.gpus_per_node(resources.gpus_per_node, problems),
         spread_workers=bool(resources.spread_workers),
-        pools=settings.check_roles(pools, het_jobs, "resources", HINT, problems),
+        pools=settings.check_roles(pools, program, het_jobs, "resources", HINT, problems),
         front=settings.front(
             _front(recipe.frontend, recipe.backend, problems), environment, problems
         ),

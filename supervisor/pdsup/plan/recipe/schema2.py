@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pdsup.errors import Problem
 from pdsup.plan import defaults
+from pdsup.plan.engines.engine import EngineName
+from pdsup.plan.engines.known import ENGINES
+from pdsup.plan.frontends.frontend import Launcher
 from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Role
 from pdsup.plan.recipe import schema1, settings
-from pdsup.plan.recipe.deployment import Deployment, Engine, Front, Pool, PoolPaths
+from pdsup.plan.recipe.deployment import Deployment, Front, Pool, PoolPaths
 from pdsup.plan.recipe.settings import FrontTable, RoleTable
-from pdsup.plan.recipe.tables import HealthCheck, Launcher, Model, Network, RoleRestart
+from pdsup.plan.recipe.tables import HealthCheck, Model, Network, RoleRestart
 from pdsup.typed import show, suggestion
 
 COLOCATE = "colocate"
@@ -24,26 +27,29 @@ ALONE = "sglang"
 HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and workers"
 
 
-def deployment(recipe: RolesRecipe, engine: Engine | None, problems: list[Problem]) -> Deployment:
+def deployment(
+    recipe: RolesRecipe, engine: EngineName | None, problems: list[Problem]
+) -> Deployment:
     """The deployment; ``engine`` goes before the recipe's own."""
     environment = settings.variables(recipe.environment, "environment", problems)
     path = settings.model_path(recipe.model, problems)
     own = _engine(recipe.engine, problems)
+    program = ENGINES[engine or own]
     tables = {
         "prefill": _role("prefill", recipe.roles.prefill, problems),
         "decode": _role("decode", recipe.roles.decode, problems),
         "agg": _role("agg", recipe.roles.agg, problems),
     }
     pools: dict[Role, Pool] = {
-        table.role: settings.pool(table, path, environment, engine or own, problems)
+        table.role: settings.pool(table, path, environment, program, problems)
         for table in tables.values()
     }
     het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
-    wanted = settings.check_roles(pools, het_jobs, "roles", HINT, problems)
+    wanted = settings.check_roles(pools, program, het_jobs, "roles", HINT, problems)
     front, wanted = _front(recipe.frontend, wanted, environment, problems)
     return Deployment(
         name=settings.name(recipe.name, problems),
-        engine=engine or own,
+        engine=program,
         gpus_per_node=settings.gpus_per_node(recipe.resources.gpus_per_node, problems),
         spread_workers=bool(recipe.resources.spread_workers),
         pools=wanted,
@@ -58,16 +64,16 @@ def deployment(recipe: RolesRecipe, engine: Engine | None, problems: list[Proble
     )
 
 
-def _engine(given: Any, problems: list[Problem]) -> Engine:
+def _engine(given: Any, problems: list[Problem]) -> EngineName:
     """The engine, whose name stands alone or as the ``type`` of a table."""
     name, path = given, "engine"
     if isinstance(given, dict):
         name, path = given.get("type"), "engine.type"
-    for known in get_args(Engine):
+    for known in ENGINES:
         if name == known:
-            return "mock" if known == "mock" else "sglang"
+            return known
     if name is not None:
-        hint = suggestion(name, get_args(Engine)) if isinstance(name, str) else ""
+        hint = suggestion(name, ENGINES) if isinstance(name, str) else ""
         message = f"{show(name)} can't be used; set {path}: sglang{hint}"
         problems.append(Problem(path, message))
     return "sglang"

@@ -15,11 +15,12 @@ from pdsup.errors import Problem
 from pdsup.plan import defaults
 from pdsup.plan.check_values import NAME, VARIABLE
 from pdsup.plan.document.syntax import join
+from pdsup.plan.engines.engine import Engine, Given
+from pdsup.plan.frontends.frontend import Launcher
+from pdsup.plan.frontends.known import FRONTENDS
 from pdsup.plan.model import Restart, Role
-from pdsup.plan.recipe import sglang
-from pdsup.plan.recipe.deployment import Engine, Front, Pool, PoolPaths
-from pdsup.plan.recipe.tables import HealthCheck, Launcher, Model, RoleRestart
-from pdsup.plan.sglang_ports import KV_EVENTS
+from pdsup.plan.recipe.deployment import Front, Pool, PoolPaths
+from pdsup.plan.recipe.tables import HealthCheck, Model, RoleRestart
 from pdsup.typed import show
 
 
@@ -124,13 +125,18 @@ def pool(
     if gpus is not None and gpus < 1:
         problems.append(Problem(at.gpus, f"a worker needs at least 1 GPU, not {gpus}"))
         gpus = None
-    settings, wrong = sglang.settle(table.role, table.flags or {}, model_path, at.flags)
-    problems += wrong
-    settings = replace(
-        settings,
-        kv_events=_kv_events(table, settings.flags, problems),
-        extra_args=_words(table.extra_args, table.extra_args_at, problems),
+    settings, wrong = engine.settle(
+        Given(
+            role=table.role,
+            model_path=model_path,
+            flags=table.flags or {},
+            kv_events=table.kv_events,
+            extra_args=_words(table.extra_args, table.extra_args_at, problems),
+            flags_at=at.flags,
+            kv_events_at=at.kv_events,
+        )
     )
+    problems += wrong
     own = variables(table.env, table.env_at, problems)
     return Pool(
         role=table.role,
@@ -145,10 +151,15 @@ def pool(
 
 
 def check_roles(
-    pools: Mapping[Role, Pool], het_jobs: bool, at: str, hint: str, problems: list[Problem]
+    pools: Mapping[Role, Pool],
+    engine: Engine,
+    het_jobs: bool,
+    at: str,
+    hint: str,
+    problems: list[Problem],
 ) -> tuple[Pool, ...]:
     """The pools that are wanted: prefill and decode, or aggregated workers."""
-    _check_bootstrap(pools["prefill"], pools["decode"], problems)
+    _check_bootstrap(pools["prefill"], pools["decode"], engine, problems)
     wanted = tuple(pool for pool in pools.values() if pool.workers or pool.nodes)
     roles = {pool.role for pool in wanted}
     if not roles:
@@ -176,7 +187,8 @@ def front(table: FrontTable, environment: Mapping[str, str], problems: list[Prob
         default=defaults.ADDITIONAL_FRONTENDS,
         most=defaults.MOST_NODES,
     )
-    args, wrong = sglang.settle_router(table.args or {}, table.args_at)
+    program = FRONTENDS[table.launcher or "sglang_router.launch_router"]
+    args, wrong = program.settle(table.args or {}, table.args_at)
     problems += wrong
     own = variables(table.env, "frontend.env", problems)
     given = {name: value for name, value in table.nginx.items() if value is not None}
@@ -185,7 +197,7 @@ def front(table: FrontTable, environment: Mapping[str, str], problems: list[Prob
         additional=additional if table.several in (None, True) else None,
         args=args,
         env={**environment, **own},
-        launcher=table.launcher or "sglang_router.launch_router",
+        program=program,
         start_with=table.start_with or {},
         restart_with=table.restart_with or {},
         nginx=given,
@@ -239,29 +251,12 @@ def load_deadline(check: HealthCheck | None, problems: list[Problem]) -> float:
     return total
 
 
-def _check_bootstrap(prefill: Pool, decode: Pool, problems: list[Problem]) -> None:
+def _check_bootstrap(prefill: Pool, decode: Pool, engine: Engine, problems: list[Problem]) -> None:
     """Prefill and decode may both pin the bootstrap port, to the same number."""
     first, second = prefill.engine.bootstrap_port, decode.engine.bootstrap_port
     if first and second and first != second:
         message = f"is {second} here and {first} for prefill; they must be equal"
-        problems.append(Problem(join(decode.at.flags, sglang.BOOTSTRAP), message))
-
-
-def _kv_events(
-    table: RoleTable, flags: Mapping[str, Any], problems: list[Problem]
-) -> Mapping[str, Any] | None:
-    if table.kv_events in (None, False):
-        return None
-    if not isinstance(table.kv_events, dict | bool):
-        message = f"must be true, false or a table of settings, not {show(table.kv_events)}"
-        problems.append(Problem(table.at.kv_events, message))
-        return None
-    if KV_EVENTS in flags:
-        message = f"stands beside {join(table.at.flags, KV_EVENTS)}; keep one"
-        problems.append(Problem(table.at.kv_events, message))
-        return None
-    given = table.kv_events if isinstance(table.kv_events, dict) else {}
-    return defaults.KV_EVENTS | given
+        problems.append(Problem(join(decode.at.flags, engine.port_flags["bootstrap"]), message))
 
 
 def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
@@ -294,8 +289,7 @@ def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
 
 
 def _restart(table: RoleTable, engine: Engine, problems: list[Problem]) -> Restart:
-    slow = table.role == "prefill" and engine == "sglang"
-    found = defaults.PREFILL_RESTART if slow else defaults.WORKER_RESTART
+    found = engine.restart[table.role]
     given = table.restart
     if given is None:
         return found

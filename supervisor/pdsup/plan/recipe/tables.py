@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# How a router is started: as a Python module, or its successor as a program.
-Launcher = Literal["sglang_router.launch_router", "smg launch"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Network:

@@ -14,7 +14,8 @@ from pdsup.errors import Problem
 from pdsup.plan import defaults
 from pdsup.plan.document import tree
 from pdsup.plan.document.syntax import Item, join
-from pdsup.plan.recipe import schema1, schema2, sglang
+from pdsup.plan.engines.known import DROPPED_FLAGS
+from pdsup.plan.recipe import schema1, schema2
 
 _LABEL = "a label; nothing depends on it"
 _JOB = "only pdsup sbatch uses it"
@@ -107,7 +108,7 @@ def _unused(values: Any) -> Iterator[str]:
         yield "benchmark"
     for table in FLAGS:
         for flag in _table(values, table):
-            if flag.replace("_", "-") == sglang.DROPPED:
+            if flag.replace("_", "-") in DROPPED_FLAGS:
                 yield join(table, flag)
 
 
@@ -119,7 +120,7 @@ def _table(values: Any, path: str) -> Mapping[str, Any]:
 
 
 def _located(root: Item, path: str) -> Unused:
-    dropped = path.replace("_", "-").endswith(f".{sglang.DROPPED}")
-    reason = "each worker gets a port of its own" if dropped else REASONS.get(path, OTHERWISE)
+    flag = path.rpartition(".")[2].replace("_", "-")
+    reason = DROPPED_FLAGS.get(flag) or REASONS.get(path, OTHERWISE)
     problem = tree.locate(root, Problem(path, reason))
     return Unused(path=path, line=problem.line, reason=problem.message)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import graphlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from pdsup.errors import Problem
-from pdsup.plan import check_values, sglang_ports
+from pdsup.plan import check_values
+from pdsup.plan.engines.known import derived_ports
+from pdsup.plan.frontends.frontend import Route
+from pdsup.plan.frontends.known import routes
 from pdsup.plan.model import Plan, PlanUnit
 
 AGENT = "the agent"
@@ -77,7 +80,7 @@ class _Graph:
                 yield Problem(f"{at}.node", f"the plan has no node {unit.node!r}")
 
     def listeners(self) -> Iterator[Problem]:
-        """No port of a node has two listeners; SGLang's unspoken ones count."""
+        """No port of a node has two listeners; those that no flag tells count."""
         taken = {(node.name, self._plan.control_port): AGENT for node in self._plan.nodes}
         for at, unit in self._units:
             for purpose, port in _ports(unit):
@@ -169,11 +172,12 @@ class _Graph:
         """Routers name leaders of the right role, with the bootstrap port these listen on."""
         for at, unit in self._units:
             if unit.kind == "router":
-                for role, url, bootstrap in _routes(unit.command):
-                    if reason := self._wrong_route(role, url, bootstrap):
+                for route in routes(unit.command):
+                    if reason := self._wrong_route(route):
                         yield Problem(f"{at}.command", reason)
 
-    def _wrong_route(self, role: str, url: str, bootstrap: str | None) -> str | None:
+    def _wrong_route(self, route: Route) -> str | None:
+        role, url, bootstrap = route.role, route.url, route.bootstrap
         host, _, port = url.partition("://")[2].rstrip("/").rpartition(":")
         if host not in self._addresses:
             return None  # a worker outside of this plan
@@ -214,19 +218,4 @@ def _repeated(values: Mapping[str, str], message: str) -> Iterator[Problem]:
 def _ports(unit: PlanUnit) -> Iterable[tuple[str, int]]:
     yield from unit.ports.items()
     if unit.kind == "worker":
-        for port in sglang_ports.derived_ports(unit.command):
-            yield f"attention-{port}", port
-
-
-def _routes(command: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
-    """Role, URL and bootstrap port of each worker that a router's command names."""
-    for index, word in enumerate(command):
-        following = command[index + 1 : index + 3]
-        if word in ("--prefill", "--decode") and following:
-            bootstrap = following[1] if len(following) > 1 else None
-            yield word[2:], following[0], bootstrap
-        elif word == "--worker-urls":
-            for url in command[index + 1 :]:
-                if url.startswith("--"):
-                    break
-                yield "agg", url, None
+        yield from derived_ports(unit.command)

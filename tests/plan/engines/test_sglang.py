@@ -1,15 +1,13 @@
-"""Command lines, ports and environment of what a recipe runs."""
+"""Command lines, ports and environment of SGLang's workers."""
 
 import json
-from itertools import pairwise
 
 import pytest
 
-from pdsup.plan import defaults, sglang_ports
+from pdsup.plan.engines.known import derived_ports
 from pdsup.plan.model import Node
-from tests.plan.recipes import recipe
+from tests.plan.recipes import ONE_EACH, config, flags, recipe
 
-ONE_EACH = {"prefill_nodes": 1, "prefill_workers": 1, "decode_nodes": 1, "decode_workers": 1}
 SHARED = {
     "gpus_per_node": 8,
     "prefill_nodes": 1,
@@ -18,23 +16,6 @@ SHARED = {
     "decode_nodes": 0,
     "decode_workers": 1,
 }
-
-
-def config(**roles):
-    return {"sglang_config": roles}
-
-
-def flags(command):
-    """Flags of a command with their values."""
-    found = {}
-    for word in command[3:]:
-        if word.startswith("--"):
-            name = word
-            assert name not in found or name in ("--prefill", "--decode"), f"{name} twice"
-            found.setdefault(name, [])
-        else:
-            found[name].append(word)
-    return found
 
 
 def test_a_prefill_worker_of_one_node(desk):
@@ -149,20 +130,6 @@ def test_a_pinned_http_port_is_the_one_the_routers_use(desk):
     assert flags(plan.by_name["router-1"].command)["--decode"] == ["http://n1:31234"]
 
 
-@pytest.mark.parametrize(
-    ("args", "path"),
-    [
-        ({"prometheus-port": 30000}, "frontend.args.prometheus-port"),
-        ({"prometheus-port": 9440}, "frontend.args.prometheus-port"),
-        ({"prometheus_port": 30080}, "frontend.args.prometheus_port"),
-    ],
-)
-def test_a_prometheus_port_that_another_listener_has_is_refused(desk, args, path):
-    problem = desk.problem(recipe(ONE_EACH, frontend={"type": "sglang", "args": args}))
-    assert problem.path in (path, "frontend.args.prometheus-port")
-    assert "belongs to" in problem.message
-
-
 def test_ports_that_data_parallel_attention_opens_unasked_are_known(desk):
     pinned = {"enable-dp-attention": True, "port": 29000 - 235}
     problem = desk.problem(recipe(ONE_EACH, backend=config(prefill=pinned)))
@@ -183,7 +150,7 @@ def test_ports_that_data_parallel_attention_opens_unasked_are_known(desk):
     ],
 )
 def test_the_derived_ports_of_a_command(words, ports):
-    assert sglang_ports.derived_ports(("python3", "-m", "sglang.launch_server", *words)) == ports
+    assert [port for _, port in derived_ports(("x", *words))] == list(ports)
 
 
 def test_eight_workers_with_data_parallel_attention_fit_on_a_node(desk):
@@ -241,56 +208,6 @@ def test_the_engine_gets_the_models_path_and_a_name_to_serve(desk, model, given,
     assert "--model" not in line
 
 
-def test_on_one_machine_every_listener_binds_to_its_nodes_address(desk):
-    nodes = tuple(Node(name=f"node{i}", address=f"127.0.9.{i + 1}") for i in range(2))
-    plan = desk.plan(recipe(ONE_EACH), nodes=nodes, bind="address")
-    for unit in plan.units[:-1]:
-        line = flags(unit.command)
-        assert line["--host"] == [plan.address[unit.node]]
-        assert line.get("--prometheus-host", line["--host"]) == line["--host"]
-    assert plan.bind == "address"
-    assert plan.front() == "http://127.0.9.1:8000"
-
-
-def test_a_router_waits_for_every_leader_and_later_for_one_of_each_role(desk):
-    plan = desk.plan(recipe(ONE_EACH | {"decode_nodes": 2}))
-    needs = plan.by_name["router-2"].needs
-    assert [(need.unit, need.ports) for need in needs.units] == [
-        ("prefill-0", ("http", "bootstrap")),
-        ("decode-0.0", ("http",)),
-    ]
-    assert needs.later == "one-per-role"
-
-
-def test_a_router_is_asked_for_the_breakers_of_the_workers_it_is_told(desk):
-    plan = desk.plan(recipe({**ONE_EACH, "decode_nodes": 2, "decode_workers": 2}))
-    router = plan.by_name["router-0"]
-    *_, breakers = router.probes.readiness.checks
-    assert breakers.port == "prometheus"
-    for role, urls in breakers.gauges.groups.items():
-        told = [after for word, after in pairwise(router.command) if word == f"--{role}"]
-        assert list(urls) == told
-    assert {role: len(urls) for role, urls in breakers.gauges.groups.items()} == {
-        "prefill": 1, "decode": 2
-    }  # fmt: skip
-
-
-def test_nginx_balances_over_all_routers_and_waits_for_none(desk):
-    nginx = desk.plan(recipe(ONE_EACH)).by_name["nginx"]
-    assert nginx.nginx.upstreams == ("router-0", "router-1")
-    assert nginx.needs.units == ()
-    assert nginx.ports == {"http": 8000, "status": 30081}
-    assert nginx.command[:3] == ("nginx", "-p", "{state_dir}/")
-
-
-def test_log_files_have_the_names_that_srtctls_tools_read(desk):
-    plan = desk.plan(recipe(ONE_EACH | {"decode_nodes": 2}))
-    assert [unit.log.file for unit in plan.units] == [
-        *("n0_prefill_w0.out", "n1_decode_w0.out", "n2_decode_w0.out"),
-        *("n0_router_0.out", "n1_router_1.out", "n2_router_2.out", "n0_nginx.out"),
-    ]
-
-
 def test_a_prefills_bootstrap_server_is_asked_before_it_counts_as_started(desk):
     prefill, decode = desk.plan(recipe(ONE_EACH)).units[:2]
     assert [check.port for check in prefill.probes.startup.checks] == [
@@ -298,18 +215,6 @@ def test_a_prefills_bootstrap_server_is_asked_before_it_counts_as_started(desk):
     ]  # fmt: skip
     assert [check.port for check in decode.probes.startup.checks] == ["http"]
     assert [check.port for check in prefill.probes.readiness.checks] == ["http"]
-
-
-def test_everything_has_stopped_before_slurm_kills_it():
-    stops = (defaults.NGINX_STOP, defaults.ROUTER_STOP, defaults.WORKER_STOP)
-    assert sum(stop.timeout_s for stop in stops) < 30
-    grace = defaults.ROUTER_ARGS["shutdown-grace-period-secs"]
-    assert grace < defaults.ROUTER_STOP.timeout_s
-
-
-def test_no_flag_of_a_unit_is_given_twice(desk):
-    for unit in desk.plan(recipe(SHARED)).units[:-1]:
-        flags(unit.command)
 
 
 def events(unit):
@@ -359,8 +264,8 @@ def test_data_parallel_ranks_publish_on_ports_that_follow(desk):
         backend={"kv_events_config": True} | config(prefill=attention),
     )
     first, second = desk.plan(text).units[:2]
-    assert set(range(5201, 5208)) <= set(sglang_ports.derived_ports(first.command))
-    assert sglang_ports.derived_ports(second.command) == tuple(range(5208, 5216))
+    assert set(range(5201, 5208)) <= {port for _, port in derived_ports(first.command)}
+    assert [port for _, port in derived_ports(second.command)] == list(range(5208, 5216))
 
 
 @pytest.mark.parametrize("given", [3, "yes", [1]])
@@ -373,70 +278,3 @@ def test_events_are_not_configured_twice(desk):
     flag = config(prefill={"kv-events-config": "{}"})
     problem = desk.problem(recipe(ONE_EACH, backend={"kv_events_config": True} | flag))
     assert "keep one" in problem.message
-
-
-# -- the benchmark --------------------------------------------------------------------------------
-
-
-def test_a_benchmark_with_a_command_is_a_unit_behind_all_that_clients_meet(desk):
-    plan = desk.plan(recipe(ONE_EACH, benchmark={"type": "custom", "command": "./run.sh -n '4 8'"}))
-    unit = plan.by_name["benchmark"]
-    assert (unit.kind, unit.node, unit.command) == ("benchmark", "n0", ("./run.sh", "-n", "4 8"))
-    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
-    assert [need.unit for need in unit.needs.units] == ["router-0", "router-1", "nginx"]
-    assert (unit.restart.policy, unit.log.file) == ("never", "benchmark.out")
-
-
-def test_the_benchmark_of_one_aggregated_worker_talks_to_it(desk):
-    text = (
-        "schema: 2\nname: one\nmodel: {path: /m}\nfrontend: {type: sglang}\n"
-        "roles: {agg: {nodes: 1, workers: 1}}\nbenchmark: {command: [./run.sh]}\n"
-    )
-    unit = desk.plan(text).by_name["benchmark"]
-    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
-    assert [need.unit for need in unit.needs.units] == ["agg-0"]
-
-
-@pytest.mark.parametrize("table", [None, {}, {"type": "sa-bench", "isl": 1024}])
-def test_a_benchmark_without_a_command_is_no_unit(desk, table):
-    assert "benchmark" not in desk.plan(recipe(ONE_EACH, benchmark=table)).by_name
-
-
-def test_a_benchmark_that_is_no_table_and_a_command_that_is_none_are_told(desk):
-    assert desk.problem(recipe(ONE_EACH, benchmark=[1])).path == "benchmark"
-    wrong = desk.problem(recipe(ONE_EACH, benchmark={"command": {"a": 1}}))
-    assert (wrong.path, wrong.message) == (
-        "benchmark.command",
-        "must be a list of words, not a table",
-    )
-
-
-def test_the_stops_in_front_of_workers_and_theirs_fit_into_slurms_kill_wait(desk):
-    plan = desk.plan(recipe(ONE_EACH, benchmark={"command": "x"}))
-    by_kind = {unit.kind: unit.stop.timeout_s for unit in plan.units}
-    assert sum(by_kind.values()) < 30
-
-
-# -- gates ----------------------------------------------------------------------------------------
-
-
-def test_a_recipe_may_say_how_many_workers_are_enough_for_routers(desk):
-    counts = {"start_with": {"prefill": 1}, "restart_with": {"decode": 1}}
-    plan = desk.plan(recipe(ONE_EACH, frontend={"type": "sglang", **counts}))
-    needs = plan.by_name["router-1"].needs
-    assert (needs.first_at_least, needs.later_at_least) == ({"prefill": 1}, {"decode": 1})
-
-
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ({"prefill": 2}, "must be 1 to 1, not 2"),
-        ({"decode": 0}, "must be 1 to 1, not 0"),
-        ({"agg": 1}, "router-0 needs no worker of role 'agg'"),
-    ],
-)
-@pytest.mark.parametrize("key", ["start_with", "restart_with"])
-def test_more_workers_than_there_are_are_told_where_they_are_asked_for(desk, key, counts, message):
-    (role,) = counts
-    found = desk.problems(recipe(ONE_EACH, frontend={"type": "sglang", key: counts}))
-    assert (found[0].path, found[0].message) == (f"frontend.{key}.{role}", message)

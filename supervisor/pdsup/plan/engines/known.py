@@ -1,0 +1,25 @@
+"""The engines there are, and what all of them know of a command. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pdsup.plan.engines import mock, sglang
+from pdsup.plan.engines.engine import Engine, EngineName
+
+ENGINES: Mapping[EngineName, Engine] = {
+    engine.name: engine for engine in (sglang.ENGINE, mock.ENGINE)
+}
+RANK_FLAGS = frozenset(flag for engine in ENGINES.values() for flag in engine.rank_flags)
+DROPPED_FLAGS: Mapping[str, str] = {
+    flag: reason for engine in ENGINES.values() for flag, reason in engine.dropped_flags.items()
+}
+
+
+def derived_ports(command: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """What a worker listens on though no flag says so, each port with a name for it.
+
+    A script may hide which engine it starts, so each engine looks for flags of its own.
+    """
+    found = (engine.derived_ports(command) for engine in ENGINES.values())
+    return next(filter(None, found), ())

@@ -1,0 +1,97 @@
+"""Flags that a recipe gives to a program: how they are spelled, refused, written and read. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pdsup.errors import Problem
+from pdsup.plan.document.syntax import join
+
+_FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def spelled(flags: Mapping[str, Any], at: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Flags in kebab case, each once. ``at``: the path of their table."""
+    found: dict[str, Any] = {}
+    problems = []
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if not _FLAG.fullmatch(name):
+            problems.append(Problem(join(at, name), f"{name!r} can't be the name of a flag"))
+        elif flag in found:
+            problems.append(Problem(join(at, name), f"the flag --{flag} is given twice"))
+        else:
+            found[flag] = value
+    return found, problems
+
+
+def path_of(flag: str, flags: Mapping[str, Any], at: str) -> str:
+    """The path of a flag, as the recipe spells it."""
+    written = next((name for name in flags if name.replace("_", "-") == flag), flag)
+    return join(at, written)
+
+
+def unwanted(flag: str, flags: Mapping[str, Any], at: str, reason: str) -> Problem:
+    """The refusal of a flag that is not the recipe's to choose."""
+    return Problem(path_of(flag, flags, at), f"can't be chosen: {reason}; leave it out")
+
+
+def no_port(flag: str, flags: Mapping[str, Any], at: str) -> Problem:
+    """The refusal of a value that can't be a port."""
+    return Problem(path_of(flag, flags, at), "must be a port: a whole number, 1 to 65535")
+
+
+def port(value: Any) -> int | None:
+    """The port that a value names; None: not given, 0: it can't be one."""
+    if value is None:
+        return None
+    number = _number(str(value))
+    return number if number <= 65535 else 0
+
+
+def words(flags: Iterable[tuple[str, Any]], *, repeat: bool = False) -> tuple[str, ...]:
+    """Flags as command-line words, as srtctl writes them: true alone, false and null not at all.
+
+    A list follows its flag, or (``repeat``) the flag stands before each of its values.
+    """
+    line: list[str] = []
+    for name, value in flags:
+        match value:
+            case None | False | () | []:
+                continue
+            case True:
+                line.append(f"--{name}")
+            case list() | tuple() if repeat:
+                line += (word for entry in value for word in (f"--{name}", _word(entry)))
+            case list() | tuple():
+                line += [f"--{name}", *map(_word, value)]
+            case _:
+                line += [f"--{name}", _word(value)]
+    return tuple(line)
+
+
+def value_of(command: Sequence[str], flag: str, default: str) -> str:
+    """The word after a flag of a command."""
+    for word, following in itertools.pairwise(command):
+        if word == flag:
+            return following
+    return default
+
+
+def number_of(command: Sequence[str], *spellings: str) -> int:
+    """The number after a flag that has several spellings; 0 without one."""
+    return _number(next((word for flag in spellings if (word := value_of(command, flag, ""))), ""))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, separators=(",", ":"))
+    return str(value)

@@ -1,0 +1,21 @@
+"""The frontends there are, and what all of them know of a command. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pdsup.plan.frontends import sglang_router, smg
+from pdsup.plan.frontends.frontend import Frontend, Launcher, Route
+
+FRONTENDS: Mapping[Launcher, Frontend] = {
+    frontend.launcher: frontend for frontend in (sglang_router.FRONTEND, smg.FRONTEND)
+}
+
+
+def routes(command: Sequence[str]) -> tuple[Route, ...]:
+    """The workers that a router's command names.
+
+    A script may hide which frontend it starts, so each frontend looks for flags of its own.
+    """
+    found = (frontend.routes(command) for frontend in FRONTENDS.values())
+    return next(filter(None, found), ())

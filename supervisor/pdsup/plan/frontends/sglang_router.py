@@ -1,0 +1,180 @@
+"""SGLang's router: its command line over the workers, and how it is asked.
+
+Arguments of the recipe that nothing here needs to know pass through untouched. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pdsup.errors import Problem
+from pdsup.plan import defaults, flags
+from pdsup.plan.frontends.frontend import Frontend, Route
+from pdsup.plan.model import Check, Gauges, Probe, Probes, Stop, Trial
+
+# --- SGLang's router: port, probes and stop ---------------------------------------------------
+
+PROMETHEUS_PORT = 29000  # the router's own default; it exits when the port is taken
+ROUTER_READY = Check(port="http", path="/readiness")
+ROUTER_ALIVE = Check(port="http", path="/liveness")
+# A router needs 0.6 s from exec to ready; its import alone may take long on a cold file system.
+ROUTER_STARTUP = Probe(checks=(ROUTER_READY,), period_s=0.1, timeout_s=5.0, deadline_s=120.0)
+# Of its breakers /readiness knows nothing: with all of a role open it says 200 and serves none.
+ROUTER_BREAKER = "smg_worker_cb_state"  # a gauge for each worker: 0 closed, 1 open, 2 half open
+# An open breaker stays open until a request comes after its time; out of nginx, none would. Long
+# enough for one token behind other work.
+ROUTER_TRIAL = Trial(
+    port="http",
+    path="/generate",
+    body='{"text": "a", "sampling_params": {"max_new_tokens": 1}}',
+    timeout_s=defaults.HEALTH_TIMEOUT_S,
+)
+# Every 503 of /readiness is an ERROR line in its log, so no faster than this.
+ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
+# It answers without a worker. A new one is there in a second, so there is no long wait.
+ROUTER_LIVENESS = Probe(checks=(ROUTER_ALIVE,), period_s=5.0, timeout_s=5.0, failures=4)
+# A router that ends alone leaves nginx first, and its requests may go on for two minutes; at the
+# end of a node only for 2 s.
+ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0, drain_timeout_s=120.0)
+
+# --- The router's flags -----------------------------------------------------------------------
+
+# frontend.args may change or (null) remove each.
+ROUTER_ARGS: dict[str, Any] = {
+    # Workers are ready before a router starts, except after its restart: then one may still load.
+    # A worker that comes after the timeout is never taken in, and the router says nothing.
+    "worker-startup-timeout-secs": 86400,
+    # The default of 60 s keeps a returned worker idle for as long; each check costs it a token.
+    "health-check-interval-secs": 10,
+    # The default of 5 s fails a busy worker.
+    "health-check-timeout-secs": int(defaults.HEALTH_TIMEOUT_S),
+    "health-failure-threshold": 3,
+    "health-success-threshold": 1,
+    # The default prefers the decode with the least to do, so every retry goes to a dead one: of
+    # 2 decodes one killed, 2 of 71 requests failed; in turn, none of 1398. A decode gets its
+    # cache from the prefill, so it needs no affinity. Not used without prefill and decode.
+    "decode-policy": "round_robin",
+    # In turn, a prefill's successes clear its count: only the dead decode's breaker opens, and
+    # the sooner the less is tried in vain: 1398 requests in 6 s of outage, with 10 failures 395.
+    "cb-failure-threshold": 3,
+    # A dead decode opens the breakers of healthy prefills too; the default is 60 s and 3 requests.
+    "cb-timeout-duration-secs": 10,
+    "cb-success-threshold": 1,
+    "shutdown-grace-period-secs": 6,  # less than ROUTER_STOP, so that it ends by itself
+    "log-level": "warn",  # info writes 900 bytes for each request
+}
+
+# ----------------------------------------------------------------------------------------------
+
+PROMETHEUS = "prometheus-port"
+WIRED = {
+    "host": "it comes from where the cluster runs",
+    "port": "nginx and the clients expect it where it is",
+    "prometheus-host": "it comes from where the cluster runs",
+    "pd-disaggregation": "it follows from the workers",
+    "prefill": "it follows from the workers",
+    "decode": "it follows from the workers",
+    "worker-urls": "it follows from the workers",
+}
+
+
+def settle(args: Mapping[str, Any], at: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """The defaults of the router's flags with the recipe's ``args`` over them."""
+    given, problems = flags.spelled(args, at)
+    for name, reason in WIRED.items():
+        if name in given:
+            problems.append(flags.unwanted(name, args, at, reason))
+            del given[name]
+    if PROMETHEUS in given and not flags.port(given[PROMETHEUS]):
+        problems.append(flags.no_port(PROMETHEUS, args, at))
+        del given[PROMETHEUS]
+    return {PROMETHEUS: PROMETHEUS_PORT, **ROUTER_ARGS} | given, tuple(problems)
+
+
+def ports(args: Mapping[str, Any]) -> dict[str, int]:
+    """What it listens on besides the port for clients."""
+    return {"prometheus": int(args[PROMETHEUS])}
+
+
+def command(
+    args: Mapping[str, Any], routes: tuple[Route, ...], host: str, port: int
+) -> tuple[str, ...]:
+    """The command line of one router."""
+    program = ("python3", "-m", "sglang_router.launch_router")
+    return (*program, *arguments(args, routes, host, port))
+
+
+def arguments(
+    args: Mapping[str, Any], routes: tuple[Route, ...], host: str, port: int
+) -> tuple[str, ...]:
+    """What stands after the program."""
+    return (
+        *_targets(routes),
+        *("--host", host, "--port", str(port), "--prometheus-host", host),
+        *flags.words(args.items(), repeat=True),
+    )
+
+
+def _targets(routes: tuple[Route, ...]) -> tuple[str, ...]:
+    if routes[0].role == "agg":
+        return ("--worker-urls", *(route.url for route in routes))
+    line = ["--pd-disaggregation"]
+    for route in routes:
+        line += [f"--{route.role}", route.url, *([route.bootstrap] if route.bootstrap else [])]
+    return tuple(line)
+
+
+def probes(routes: tuple[Route, ...]) -> Probes:
+    """How a router over these workers is asked.
+
+    It is of use when it says so and has, of each role, a worker it would ask.
+    """
+    groups: dict[str, tuple[str, ...]] = {}
+    for route in routes:
+        groups[route.role] = (*groups.get(route.role, ()), route.url)
+    breakers = Gauges(
+        name=ROUTER_BREAKER,
+        label="worker",
+        bad=1.0,
+        means="an open breaker",
+        groups=groups,
+        trial=ROUTER_TRIAL,
+    )
+    check = Check(port="prometheus", path="/metrics", gauges=breakers)
+    return Probes(
+        startup=ROUTER_STARTUP,
+        readiness=replace(ROUTER_READINESS, checks=(*ROUTER_READINESS.checks, check)),
+        liveness=ROUTER_LIVENESS,
+    )
+
+
+def routes(command: Sequence[str]) -> tuple[Route, ...]:
+    """The workers that a command names."""
+    return tuple(_routes(command))
+
+
+def _routes(command: Sequence[str]) -> Iterator[Route]:
+    for index, word in enumerate(command):
+        following = command[index + 1 : index + 3]
+        if word in ("--prefill", "--decode") and following:
+            bootstrap = following[1] if len(following) > 1 else None
+            yield Route("prefill" if word == "--prefill" else "decode", following[0], bootstrap)
+        elif word == "--worker-urls":
+            for url in command[index + 1 :]:
+                if url.startswith("--"):
+                    break
+                yield Route("agg", url, None)
+
+
+FRONTEND = Frontend(
+    launcher="sglang_router.launch_router",
+    settle=settle,
+    ports=ports,
+    command=command,
+    probes=probes,
+    routes=routes,
+    port_flags={"http": "port", "prometheus": PROMETHEUS},
+    stop=ROUTER_STOP,
+)

@@ -1,0 +1,20 @@
+"""SMG, the successor of SGLang's router: the same arguments and answers, another program. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pdsup.plan.frontends import sglang_router
+from pdsup.plan.frontends.frontend import Frontend, Route
+
+
+def command(
+    args: Mapping[str, Any], routes: tuple[Route, ...], host: str, port: int
+) -> tuple[str, ...]:
+    """The command line of one router."""
+    return ("smg", "launch", *sglang_router.arguments(args, routes, host, port))
+
+
+FRONTEND: Frontend = replace(sglang_router.FRONTEND, launcher="smg launch", command=command)
