@@ -117,7 +117,8 @@ class Unit:
             name=unit.name, kind=unit.kind, role=unit.role, node=unit.node, rank=unit.rank,
             gang=unit.gang, state=public, ready=public == "RUNNING", pid=None, run=self.run,
             restarts=0, since=0.0, started=None, ports=unit.ports, gpus=(),
-            reason=states.reason_of(state), last_exit=None,
+            reason=states.reason_of(state),
+            short_reason=states.short_reason_of(state), last_exit=None,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pdsup.cluster.own_report import unit_report
+from pdsup.cluster.own_report import OUTDATED, unit_report
 from pdsup.cluster.report import from_json, to_json
 from pdsup.units import states
 from pdsup.units.facts import Facts, LastExit
@@ -55,6 +55,16 @@ def test_the_reason_of_the_state_goes_before_details_and_these_before_what_is_un
     waiting = states.Waiting((), "waits for etcd")
     assert unit_report(unit, facts(waiting, detail="d"), "u").reason == "waits for etcd"
     assert unit_report(unit, facts(RUNNING, detail="d"), "u").reason == "d"
+
+
+def test_a_short_reason_lacks_the_last_words_of_the_output_and_nothing_else(plan):
+    dead = states.Backoff(9.0, (0.0,), "killed by SIGKILL", "one | two")
+    found = unit_report(
+        plan.by_name["nginx"], facts(dead, log_problem="its log is lost"), outdated=True
+    )
+    words = ": cause unknown; its last words: one | two"
+    assert found.reason == f"killed by SIGKILL{words}; {OUTDATED}; its log is lost"
+    assert found.short_reason == f"killed by SIGKILL; {OUTDATED}; its log is lost"
 
 
 def test_a_reason_that_holds_other_bytes_than_text_can_be_reported(plan, report):

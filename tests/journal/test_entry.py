@@ -61,7 +61,7 @@ def test_an_exit_is_told_with_its_status():
     line = written(event, RUNNING, states.Backoff(9.0, (0.0,), "x"))
     assert line["event"] == {
         "type": "Exited", "run": 2, "status": {"code": None, "signal": "SIGSEGV"},
-        "cause": "", "hopeless": False,
+        "cause": "", "hopeless": False, "last_words": "",
     }  # fmt: skip
 
 

@@ -23,6 +23,10 @@ def entry(at, before, to, run=1, node="node0", reason="", event="Tick", **more):
     return parse(json.dumps(raw))
 
 
+def stopping(reason, how_far=""):
+    return {"reason": f"{reason}{how_far}", "state": {"type": "Stopping", "reason": reason}}
+
+
 def exited(code=None, signal=None):
     return {"event": {"type": "Exited", "run": 1, "status": {"code": code, "signal": signal}}}
 
@@ -119,7 +123,7 @@ def test_a_run_that_died_tells_how_and_counts_as_failed():
 def test_a_run_that_was_stopped_tells_why_and_did_not_fail():
     (run,) = life(
         (1, "STOPPED", "STARTING"), (3, "STARTING", "RUNNING"),
-        (5, "RUNNING", "STOPPING", {"reason": "stop requested"}),
+        (5, "RUNNING", "STOPPING", stopping("stop requested")),
         (6, "STOPPING", "STOPPED", exited(code=0)),
     )  # fmt: skip
     assert (run.ended, run.how, run.failed) == (6.0, "stop requested", False)
@@ -128,8 +132,8 @@ def test_a_run_that_was_stopped_tells_why_and_did_not_fail():
 def test_a_run_that_was_not_ready_in_time_failed_for_that_reason_however_it_was_ended():
     (run,) = life(
         (1, "STOPPED", "STARTING"),
-        (5, "STARTING", "STOPPING", {"reason": "not ready within 4 s"}),
-        (6, "STOPPING", "STOPPING", {"reason": "not ready within 4 s; SIGKILL sent"}),
+        (5, "STARTING", "STOPPING", stopping("not ready within 4 s")),
+        (6, "STOPPING", "STOPPING", stopping("not ready within 4 s", "; SIGKILL sent")),
         (6, "STOPPING", "BACKOFF", exited(signal="SIGKILL")),
     )  # fmt: skip
     assert (run.ready, run.how, run.failed) == (None, "not ready within 4 s", True)
@@ -138,10 +142,10 @@ def test_a_run_that_was_not_ready_in_time_failed_for_that_reason_however_it_was_
 def test_a_restart_without_a_pause_ends_one_run_and_begins_the_next():
     first, second = life(
         (1, "STOPPED", "STARTING"),
-        (3, "STARTING", "STOPPING", {"reason": "restart requested"}),
+        (3, "STARTING", "STOPPING", stopping("a; b, as its plan says")),
         (4, "STOPPING", "STARTING", {"run": 2}),
     )
-    assert (first.ended, first.how, first.failed) == (4.0, "restart requested", False)
+    assert (first.ended, first.how, first.failed) == (4.0, "a; b, as its plan says", False)
     assert (second.number, second.began) == (2, 4.0)
 
 
@@ -163,10 +167,23 @@ def test_a_unit_that_only_waited_has_no_run():
     assert life((1, "STOPPED", "WAITING"), (2, "WAITING", "STOPPED")) == []
 
 
-def test_the_cause_of_an_end_is_told_but_not_the_last_words_of_an_output_that_tells_none():
-    for why in ("CUDA out of memory", "cause unknown; its last words: x"):
-        (run,) = life(
-            (1, "STOPPED", "STARTING"),
-            (2, "STARTING", "BACKOFF", {"reason": f"killed by SIGKILL: {why}"}),
-        )
-        assert run.how == {"C": f"killed by SIGKILL: {why}", "c": "killed by SIGKILL"}[why[0]]
+UNEXPLAINED = "killed by SIGKILL: cause unknown; its last words: x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "how"),
+    [
+        ("killed: CUDA out of memory", {"reason": "killed: CUDA out of memory", "last_words": ""},
+         "killed: CUDA out of memory"),
+        (UNEXPLAINED, {"reason": "killed by SIGKILL", "last_words": "x"}, "killed by SIGKILL"),
+        # What the output itself says is not taken for words of ours.
+        ("dead: cause unknown", {"reason": "dead: cause unknown", "last_words": ""},
+         "dead: cause unknown"),
+        (UNEXPLAINED, {"reason": UNEXPLAINED}, "killed by SIGKILL"),  # as 0.1.0 wrote it
+        (UNEXPLAINED, None, "killed by SIGKILL"),
+    ],
+)  # fmt: skip
+def test_how_a_run_ended_is_told_without_the_last_words_of_its_output(reason, state, how):
+    more = {"reason": reason, "state": state}
+    (run,) = life((1, "STOPPED", "STARTING"), (2, "STARTING", "BACKOFF", more))
+    assert run.how == how

@@ -68,12 +68,10 @@ def test_the_oom_killer_is_named_only_where_it_can_have_been():
     assert "OOM" not in diagnose(FAILED, QUIET, 1).cause
 
 
-def test_an_unknown_cause_is_called_so_and_comes_with_the_last_lines():
+def test_an_unknown_cause_comes_with_the_last_lines():
     lines = ["one", "two", "three", "segfault \x1b[31mat\x07 0x0", "x" * 1000]
     found = diagnose(ExitStatus(None, "SIGSEGV"), lines, 0)
-    assert found == Diagnosis(
-        f"cause unknown; its last words: three | segfault [31mat 0x0 | {'x' * 117}..."
-    )
+    assert found == Diagnosis("", last_words=f"three | segfault [31mat 0x0 | {'x' * 117}...")
 
 
 def test_without_any_output_nothing_is_said():

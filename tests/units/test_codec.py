@@ -17,7 +17,7 @@ STATES = [
     states.Unhealthy(3, 5.0, (), "HTTP 503"),
     states.Draining(3, 5.0, Then.RESTART, (), "restart requested"),
     states.Stopping(3, 5.0, Then.RETRY, (1.0,), "x", 2, "alive: pid 7"),
-    states.Backoff(5.0, (1.0,), "x"),
+    states.Backoff(5.0, (1.0,), "x", "its last words"),
     states.Ended(ExitStatus(0)),
     states.Fatal((1.0,), "x"),
 ]
@@ -26,6 +26,11 @@ EVENTS = [
     events.Exited(3, ExitStatus(None, "SIGKILL"), "CUDA out of memory", hopeless=True),
     events.LostReadiness(3, "HTTP 503"),
 ]
+
+
+def test_a_failure_of_0_1_0_is_read_without_last_words_of_its_own():
+    text = '{"type": "Backoff", "until": 5.0, "failures": [1.0], "reason": "killed: x"}'
+    assert codec.state(json.loads(text)) == states.Backoff(5.0, (1.0,), "killed: x")
 
 
 def test_every_kind_of_state_is_tried():

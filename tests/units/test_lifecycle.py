@@ -205,6 +205,23 @@ def test_any_exit_nobody_asked_for_is_a_failure_also_code_0(status: ExitStatus) 
     assert state == Backoff(6.0, (5.0,), str(status))
 
 
+UNEXPLAINED = Exited(1, BAD, last_words="one | two")
+FINAL = replace(ALWAYS, fatal_codes=(1,))
+
+
+@pytest.mark.parametrize("policy", [ALWAYS, replace(ALWAYS, max_failures=0), FINAL])
+def test_the_last_words_of_a_run_are_told_after_the_reason_and_are_no_part_of_it(
+    policy: Policy,
+) -> None:
+    state = after(Running(1, 0.0, ()), (UNEXPLAINED, at(5.0, restart=policy)))
+    assert isinstance(state, Backoff | Fatal)
+    assert state.last_words == "one | two"
+    assert states.short_reason_of(state) == state.reason
+    assert "one" not in state.reason
+    told = f"{state.reason}: cause unknown; its last words: one | two"
+    assert states.reason_of(state) == told
+
+
 def test_a_unit_that_restarts_on_failure_rests_after_code_0() -> None:
     state = after(Running(1, 0.0, ()), (Exited(1, GOOD), at(restart=ON_FAILURE)))
     assert state == Ended(GOOD)

@@ -85,7 +85,8 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> dic
     if peer.problem is None or (report.ending and unit.state.is_settled):
         return values
     reason = f"was {unit.state}; {peer.problem}"
-    return {**values, "state": PublicState.UNKNOWN, "ready": False, "reason": reason}
+    unknown = {"state": PublicState.UNKNOWN, "ready": False, "reason": reason}
+    return {**values, **unknown, "short_reason": reason}
 
 
 def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
@@ -117,6 +118,7 @@ def _planned(name: str, plan: Plan, peer: Peer) -> dict[str, Any]:
         "ports": unit.ports,
         "gpus": unit.gpus,
         "reason": peer.problem or "",
+        "short_reason": peer.problem or "",
         "last_exit": None,
         "uptime_s": None,
         "gpu_use": None,

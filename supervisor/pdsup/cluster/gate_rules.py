@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pdsup.cluster.report import Look, UnitReport
-from pdsup.journal.runs import short
 from pdsup.plan.model import Need, Plan, PlanUnit
+from pdsup.units.public_state import PublicState
 
 UnitPort = tuple[str, str]  # a unit, and the purpose of a port of it
 Rule = Literal["all", "one-per-role"]
@@ -101,12 +101,11 @@ def _ready(unit: str, report: UnitReport | None) -> Condition:
     if report is None:
         return Condition(unit, None, None, "no report from its node", "no report from its node")
     where = f"{report.state} on {report.node}"
-    why = f": {short(report.reason)}" if report.reason else ""
+    why = f": {report.short_reason}" if report.reason else ""
     if report.ready:
         return Condition(unit, None, True, where + why)
-    return Condition(
-        unit, None, False, where + why, where + why if report.state == "RUNNING" else where
-    )
+    lack = where + why if report.state is PublicState.RUNNING else where
+    return Condition(unit, None, False, where + why, lack)
 
 
 def _reached(

@@ -123,9 +123,8 @@ def unit_report(
     last = facts.last_exit
     settled = facts.run == 0 or state.is_at_rest
     waits = "" if not outdated or settled else OUTDATED
-    why = states.reason_of(facts.state) or facts.detail or unusable
-    reasons = (why, waits, facts.log_problem)
-    reason = "; ".join(filter(None, reasons))
+    also = (waits, facts.log_problem)
+    why = facts.detail or unusable
     return UnitReport(
         name=unit.name,
         kind=unit.kind,
@@ -142,11 +141,16 @@ def unit_report(
         started=facts.started,
         ports=unit.ports,
         gpus=unit.gpus,
-        # Command lines and file names may hold any bytes; a report holds text.
-        reason=reason.encode(errors="backslashreplace").decode(),
+        reason=_joined(states.reason_of(facts.state) or why, *also),
+        short_reason=_joined(states.short_reason_of(facts.state) or why, *also),
         last_exit=ExitReport(code=last.status.code, signal=last.status.signal, at=last.at)
         if last
         else None,
         upstreams=upstreams,
         made=made,
     )
+
+
+def _joined(*reasons: str | None) -> str:
+    """Command lines and file names may hold any bytes; a report holds text."""
+    return "; ".join(filter(None, reasons)).encode(errors="backslashreplace").decode()

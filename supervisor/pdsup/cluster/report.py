@@ -59,6 +59,7 @@ class Examination:
 class UnitReport:
     """One unit as users see it, and what a rank and its gang tell each other.
 
+    ``short_reason``: ``reason`` without the last words of the output.
     ``ready``: RUNNING, and what it serves can be used (nginx passes requests to every router that
     is ready). ``upstreams``: of an nginx, the routers it is known to pass requests to; None: not
     known, or no nginx.
@@ -83,6 +84,7 @@ class UnitReport:
     ports: Mapping[str, int]
     gpus: tuple[int, ...]
     reason: str
+    short_reason: str
     last_exit: ExitReport | None
     upstreams: tuple[str, ...] | None = None
     standing: Standing | None = None

@@ -84,7 +84,8 @@ class Entry:
 
     ``unit`` is empty where it is about the node. ``event`` is the event's type. ``before`` and
     ``to`` are None where it is no step of a unit, or one between states of another version.
-    ``exit``: how a process ended, where the entry tells that.
+    ``exit``: how a process ended, where the entry tells that. ``short_reason``: ``reason`` without
+    the last words of the output and without how far a stop has come.
     """
 
     at: float
@@ -95,6 +96,7 @@ class Entry:
     before: PublicState | None
     to: PublicState | None
     reason: str
+    short_reason: str
     exit: ExitStatus | None
     raw: Mapping[str, Any]
 
@@ -117,6 +119,7 @@ def parse(line: str | bytes) -> Entry | None:
             before=_state(raw.get("from")),
             to=_state(raw.get("to")),
             reason=str(raw.get("reason") or ""),
+            short_reason=_short_reason(raw),
             exit=_exit(raw.get("event")),
             raw=raw,
         )
@@ -133,6 +136,17 @@ _WORDS = frozenset(PublicState)
 
 def _state(word: Any) -> PublicState | None:
     return PublicState(word) if isinstance(word, str) and word in _WORDS else None
+
+
+# How 0.1.0 went on in the reason itself, where the state now has the last words as a field.
+_LAST_WORDS = ": cause unknown"
+
+
+def _short_reason(raw: Mapping[str, Any]) -> str:
+    state = raw.get("state")
+    known = state if isinstance(state, dict) else {}
+    reason = str(known.get("reason") or raw.get("reason") or "")
+    return reason if "last_words" in known else reason.partition(_LAST_WORDS)[0]
 
 
 def _exit(event: Any) -> ExitStatus | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pdsup.journal.entry import Entry
-from pdsup.journal.runs import LOST, short, steps
+from pdsup.journal.runs import LOST, steps
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
@@ -149,7 +149,7 @@ def _worse(first: Kind, second: Kind) -> Kind:
 def _what(one: Entry, last: PublicState | None) -> str:
     if last is PublicState.RUNNING is not one.before:
         return LOST
-    return short(one.reason) or str(one.exit or "")
+    return one.short_reason or str(one.exit or "")
 
 
 def to_json(incident: Incident) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from typing import Any
 from pdsup.journal.entry import Entry
 from pdsup.units.public_state import PublicState
 
-# How a reason goes on where nothing in the output says why the process ended.
-UNKNOWN_CAUSE = ": cause unknown"
 # How a run ended whose agent died with it.
 LOST = "it was gone when its agent came back"
 
@@ -57,7 +55,7 @@ def runs(entries: Iterable[Entry]) -> list[Run]:
             found.append(Run(one.unit, one.node, one.run, one.at))
         elif going and one.to is PublicState.RUNNING and found[-1].ready is None:
             found[-1] = replace(found[-1], ready=one.at)
-        why = one.reason.partition("; ")[0] if one.to is PublicState.STOPPING else ""
+        why = one.short_reason if one.to is PublicState.STOPPING else ""
     return found
 
 
@@ -74,14 +72,9 @@ def _is_down(state: PublicState | None) -> bool:
 def _ended(run: Run, one: Entry, why: str) -> Run:
     """``why``: what its stop was for, where it was stopped."""
     lost = LOST if _is_down(one.before) else ""
-    how = why or lost or short(one.reason) or str(one.exit or "ended")
+    how = why or lost or one.short_reason or str(one.exit or "ended")
     failed = one.to is not None and one.to.follows_a_failure
     return replace(run, ended=one.at, how=how, failed=failed)
-
-
-def short(reason: str) -> str:
-    """A reason without the last words of the output, for those who see that output anyway."""
-    return reason.partition(UNKNOWN_CAUSE)[0]
 
 
 def to_json(run: Run) -> dict[str, Any]:

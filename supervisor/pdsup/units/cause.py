@@ -23,10 +23,13 @@ SHOWN_LINES, SHOWN = 3, 120
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """``cause``: words for a status line. ``hopeless``: the same command would end so again."""
+    """``cause``: words for a status line; "" where none was found, and then ``last_words`` are the
+    last lines of the output. ``hopeless``: the same command would end so again.
+    """
 
     cause: str
     hopeless: bool = False
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,7 @@ def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagno
             if sign.pattern.search(line):
                 hopeless = sign.of_configuration and back < LAST and status.code not in (None, 0)
                 return Diagnosis(f"{sign.name}: {_shown(line)}", hopeless)
-    if not lines:
-        return Diagnosis("")
-    last = " | ".join(_shown(line) for line in lines[-SHOWN_LINES:])
-    return Diagnosis(f"cause unknown; its last words: {last}")
+    return Diagnosis("", last_words=" | ".join(_shown(line) for line in lines[-SHOWN_LINES:]))
 
 
 def _shown(line: str) -> str:

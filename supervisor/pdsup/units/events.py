@@ -61,13 +61,15 @@ class Lingering:
 class Exited:
     """The main process ended, and nothing of its tree is left.
 
-    ``cause``: what its last words say of the reason; ``hopeless``: it would end so again.
+    ``cause``: what the kernel or its output say of the reason; ``hopeless``: it would end so again;
+    ``last_words``: the end of its output, where no cause is known.
     """
 
     run: int
     status: ExitStatus
     cause: str = ""
     hopeless: bool = False
+    last_words: str = ""
 
     def __str__(self) -> str:
         return f"{self.status}: {self.cause}" if self.cause else str(self.status)

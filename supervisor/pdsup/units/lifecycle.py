@@ -286,8 +286,8 @@ def _on_exit(state: State, event: Exited, ctx: Context) -> Step:
         case Starting() | Running() | Unhealthy():
             blamed = (*_blamed(state, ctx), ctx.now)
             if (never := _never_again(event, ctx.restart)) is not None:
-                return Fatal(blamed, never), ()
-            return _after_failure(blamed, str(event), ctx)
+                return Fatal(blamed, never, event.last_words), ()
+            return _after_failure(blamed, str(event), ctx, event.last_words)
         case Stopping(then=Then.RETRY, failures=failures, reason=why) if policy == "never":
             return Fatal((*failures, ctx.now), why), ()
         case Draining() | Stopping():
@@ -339,11 +339,13 @@ def _attempt(failures: Failures, ctx: Context) -> Step:
     return Starting(run, ready_by, failures, hard_by), (Spawn(run),)
 
 
-def _after_failure(failures: Failures, reason: str, ctx: Context) -> Step:
+def _after_failure(failures: Failures, reason: str, ctx: Context, last_words: str = "") -> Step:
     recent = tuple(at for at in failures if ctx.now - at <= ctx.restart.window_s)
     if len(recent) > ctx.restart.max_failures:
-        return Fatal(recent, f"gave up after {len(recent)} failures, the last: {reason}"), ()
-    return Backoff(ctx.now + delay(ctx.restart, len(recent), ctx.chance), recent, reason), ()
+        why = f"gave up after {len(recent)} failures, the last: {reason}"
+        return Fatal(recent, why, last_words), ()
+    until = ctx.now + delay(ctx.restart, len(recent), ctx.chance)
+    return Backoff(until, recent, reason, last_words), ()
 
 
 def _end(state: Starting | Running | Unhealthy, then: Then, reason: str, ctx: Context) -> Step:

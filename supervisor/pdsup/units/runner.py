@@ -373,4 +373,4 @@ class Runner:
         )
         # A command that has worked once is not wrong: what it needs may come back.
         hopeless = found.hopeless and not self._was_ready
-        self.tell(events.Exited(run, status, found.cause, hopeless))
+        self.tell(events.Exited(run, status, found.cause, hopeless, found.last_words))

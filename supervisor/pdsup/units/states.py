@@ -107,11 +107,12 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """No process; next attempt at a time."""
+    """No process; next attempt at a time. ``last_words``: see ``events.Exited``."""
 
     until: float
     failures: Failures
     reason: str
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """Gave up. Only an operator's start leaves this state."""
+    """Gave up; an operator's start alone leaves this state. ``last_words``: see ``Backoff``."""
 
     failures: Failures
     reason: str
+    last_words: str = ""
 
 
 State = (
@@ -189,8 +191,10 @@ def public(state: State) -> PublicState:
 def reason_of(state: State) -> str:
     """Why it is in this state, in words; empty where the state says it all."""
     match state:
-        case Waiting(reason=why) | Unhealthy(reason=why) | Backoff(reason=why) | Fatal(reason=why):
+        case Waiting(reason=why) | Unhealthy(reason=why):
             return why
+        case Backoff(reason=why, last_words=last) | Fatal(reason=why, last_words=last):
+            return f"{why}: cause unknown; its last words: {last}" if last else why
         case Draining(reason=why):
             return f"{why}; gets no new work, its last is being done"
         case Stopping(reason=why, kills=kills, left=left):
@@ -201,6 +205,14 @@ def reason_of(state: State) -> str:
         case Stopped() | Starting() | Running():
             return ""
     assert_never(state)
+
+
+def short_reason_of(state: State) -> str:
+    """The reason without the last words of the output, for those who see that output anyway."""
+    match state:
+        case Backoff(reason=why) | Fatal(reason=why):
+            return why
+    return reason_of(state)
 
 
 def is_news(before: State, after: State) -> bool:

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.status import brief, cut
+from pdsup.cli.screens.status import brief, cut, short_reason
 from pdsup.cli.terminal.fold import COLOURS, INDENT, folded
-from pdsup.journal.runs import short
 
 MOST_HELD = 3
 
@@ -43,7 +42,7 @@ def _state(found: dict[str, Any], now: float) -> Iterator[str]:
     kind = f"{unit['role']} {unit['kind']}" if unit["role"] else unit["kind"]
     since = unit["since"]
     age = f" since {moment(since, now)}, for {brief(max(0.0, now - since))}" if since else ""
-    reason = f": {short(unit['reason'])}" if unit["reason"] else ""
+    reason = f": {short_reason(unit)}" if unit["reason"] else ""
     yield f"{unit['name']} ({kind} on {unit['node']}) is {unit['state']}{age}{reason}."
     if unit["pid"] is not None:
         yield f"Its process is {unit['pid']}, run {unit['run']}, up {brief(unit['uptime_s'])}."

@@ -43,9 +43,12 @@ def _fitting(unit: dict[str, Any], most: int | None) -> str:
     text = details(unit)
     if most is None or len(text) <= most:
         return text
-    from pdsup.journal.runs import short  # late: mostly all fits
+    return cut(details({**unit, "reason": short_reason(unit)}), most)
 
-    return cut(details({**unit, "reason": short(unit["reason"])}), most)
+
+def short_reason(unit: dict[str, Any]) -> str:
+    """The reason without the last words of the output; agents of 0.1.0 do not tell it apart."""
+    return str(unit.get("short_reason", unit["reason"]))
 
 
 def details(unit: dict[str, Any]) -> str:

@@ -7,9 +7,8 @@ from typing import Any
 
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.progress import Unit
-from pdsup.cli.screens.status import cut, duration
+from pdsup.cli.screens.status import cut, duration, short_reason
 from pdsup.cli.terminal.lines import Line, Size, Span
-from pdsup.journal.runs import short
 
 HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
 # Below these widths a column is left out; the reason is what one looks for.
@@ -119,7 +118,7 @@ def _row(unit: Unit, now: float) -> tuple[str, ...]:
         "" if unit["pid"] is None else str(unit["pid"]),
         str(unit["restarts"] or ""),
         unit["node"],
-        short(unit["reason"]),
+        short_reason(unit),
     )
 
 
