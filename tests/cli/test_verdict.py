@@ -89,18 +89,9 @@ def test_a_restart_that_no_journal_tells_is_an_incident_too(unit):
     assert verdict.unrecorded(before, after, [reload], 10.0) == [found]
 
 
-def test_clients_talk_to_nginx_else_the_first_router_else_the_only_aggregated_worker(unit):
-    nginx = unit("nginx", kind="nginx", role=None, node="n0", ports={"http": 8000})
-    routers = [unit(f"router-{i}", kind="router", role=None, node=f"n{i}", ports={"http": 30080})
-               for i in range(2)]  # fmt: skip
-    agg = [unit(f"agg-{i}", role="agg", node="n1", ports={"http": 30000}) for i in range(2)]
-
-    def front(*units):
-        nodes = (("n0", None, []), ("n1", None, list(units)))
-        return verdict.front(status(*nodes))
-
-    assert front(*agg, *routers, nginx) == "http://10.0.0.0:8000"
-    assert front(*agg, *routers) == "http://10.0.0.0:30080"
-    assert front(agg[0]) == "http://10.0.0.1:30000"
-    assert front(*agg) is None
-    assert front(unit()) is None
+def test_where_clients_of_a_running_cluster_talk_to_follows_from_its_status(unit):
+    router = unit("router-0", kind="router", role=None, node="n1", ports={"http": 30080})
+    assert verdict.front(status(("n0", None, [unit()]), ("n1", None, [router]))) == (
+        "http://10.0.0.1:30080"
+    )
+    assert verdict.front(status(("n0", None, [unit()]))) is None

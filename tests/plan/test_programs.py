@@ -200,7 +200,9 @@ def test_of_another_rank_only_the_processes_are_watched():
         ("address", OWN, OWN, True), ("address", OWN, "0.0.0.0", True),
         ("address", OWN, "127.0.0.1", False), ("address", "127.0.0.1", "localhost", True),
         ("address", OWN, "[::]", True), ("address", OWN, "elsewhere", False),
-        ("address", "fd00::7", "[fd00::7]", True),
+        ("address", "fd00::7", "[fd00::7]", True), ("any", "fd00::7", "[::1]", True),
+        ("any", "fd00::7", "[::]", True), ("any", "fd00::7", "[fd00::7]", False),
+        ("any", "fd00::7", "127.0.0.1", False), ("any", "fd00::7", "0.0.0.0", False),
     ],
 )  # fmt: skip
 def test_a_program_is_asked_only_where_it_can_be_reached(bind, address, host, is_asked):

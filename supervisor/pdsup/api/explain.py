@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pdsup.address import endpoint
 from pdsup.cluster.gate_rules import Condition, Decision
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units import states
@@ -37,7 +38,7 @@ def _what(plan: Plan, condition: Condition) -> str:
     if condition.port is None:
         return f"{condition.unit} ready"
     unit = plan.by_name[condition.unit]
-    where = f"{plan.address[unit.node]}:{unit.ports[condition.port]}"
+    where = endpoint(plan.address[unit.node], unit.ports[condition.port])
     return f"TCP to {condition.unit} {condition.port} ({where})"
 
 

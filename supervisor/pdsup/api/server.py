@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from pdsup import clock, typed
+from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
@@ -81,7 +82,7 @@ class Server:
             cause = error.strerror or str(error)
             if error.errno == errno.EADDRINUSE:
                 cause = f"it is held by {holder(address, 'address', port)}"
-            raise SupervisorError(f"cannot listen on {address}:{port}: {cause}") from None
+            raise SupervisorError(f"cannot listen on {endpoint(address, port)}: {cause}") from None
 
     def _readable(self) -> list[web.RouteDef]:
         return [
@@ -205,8 +206,8 @@ class Server:
 
     async def _link(self, _: web.Request) -> web.Response:
         address, port = self._agent.assignment.address, self._agent.plan.control_port
-        url = f"http://{address}:{port}/?key={self._doorkeeper.link()}"
-        return web.json_response({"url": url, "address": address, "port": port, "seconds": LINK_S})
+        link = url(address, port, f"/?key={self._doorkeeper.link()}")
+        return web.json_response({"url": link, "address": address, "port": port, "seconds": LINK_S})
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         match _json(await request.read()):

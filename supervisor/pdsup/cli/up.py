@@ -24,6 +24,7 @@ from pdsup.node.run_dir import prepare
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import invented_nodes
+from pdsup.plan.front import front_of
 from pdsup.plan.model import Node, Plan
 
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         plan, run_dir = _start(args, agents)
         _until_ready(args, agents, plan, run_dir)
-        front = plan.front()
+        front = front_of(plan)
         say(f"ready: clients talk to {front}" if front else "ready")
         if args.command:
             return _run_command(args, run_dir)
@@ -98,7 +99,7 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
         watcher = Wait(str(run_dir), (), "running", teller, agents.trouble)
         outcome = watcher.watch(args.timeout)
     if args.json and not (args.command and outcome is Outcome.REACHED):
-        found = {"outcome": outcome.name.lower(), "missing": watcher.missing, "url": plan.front()}
+        found = {"outcome": outcome.name.lower(), "missing": watcher.missing, "url": front_of(plan)}
         _print({**found, "run_dir": str(run_dir), "status": watcher.status})
     if watcher.status is not None:
         colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)

@@ -11,6 +11,8 @@ from pdsup.cli.screens.progress import Unit, units
 from pdsup.cli.screens.status import brief, duration
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
+from pdsup.plan import front as plan_front
+from pdsup.plan.front import Server
 
 Verdict = Literal["clean", "tainted"]
 PHRASES: Mapping[Kind, str] = {
@@ -136,18 +138,9 @@ def _told(incident: Incident, now: float) -> str:
 
 
 def front(status: Mapping[str, Any]) -> str | None:
-    """Where clients talk to: nginx, else the first router, else the only aggregated worker."""
-    agg = [unit for unit in units(dict(status)) if unit["role"] == "agg" and not unit["rank"]]
-    for group in (
-        _of_kind(status, "nginx"),
-        _of_kind(status, "router"),
-        agg if len(agg) == 1 else [],
-    ):
-        for unit in group:
-            node = next(n for n in status["nodes"] if n["node"] == unit["node"])
-            return f"http://{node['address']}:{unit['ports']['http']}"
-    return None
-
-
-def _of_kind(status: Mapping[str, Any], kind: str) -> list[Unit]:
-    return [unit for unit in units(dict(status)) if unit["kind"] == kind]
+    """Where clients of a running cluster talk to."""
+    return plan_front.front(
+        Server(unit["kind"], unit["role"], unit["rank"], node["address"], unit["ports"].get("http"))
+        for node in status["nodes"]
+        for unit in node["units"]
+    )

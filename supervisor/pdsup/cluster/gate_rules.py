@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pdsup.address import endpoint
 from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Need, Plan, PlanUnit
 from pdsup.units.public_state import PublicState
@@ -114,7 +115,7 @@ def _reached(
     if report is not None and port not in report.ports:
         unknown = f"its node has no port {port} for it yet"
         return Condition(unit.name, port, False, unknown, unknown)
-    where = f"{unit.node}:{unit.ports[port]}"
+    where = endpoint(unit.node, unit.ports[port])
     if (unit.name, port) not in connects:
         return Condition(unit.name, port, None, "not tried from here", f"connecting to {where}")
     if (failure := connects[unit.name, port]) is None:

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import AddrInfoType
 
 from pdsup import clock
+from pdsup.address import url
 from pdsup.cluster import gang_rules
 from pdsup.cluster.report import NOT_ASKED, Peer, Report, akin, from_json
 from pdsup.node import tokens
@@ -137,10 +138,10 @@ class Peers:
         wait = WAIT_S if known and peer.failing is None else 0.0
         path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}"
         signed = tokens.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
-        url = f"http://{self._plan.address[peer.node]}:{self._plan.control_port}{path}"
+        where = url(self._plan.address[peer.node], self._plan.control_port, path)
         limit = aiohttp.ClientTimeout(total=wait + GRACE_S, sock_connect=CONNECT_S)
         async with self._session.get(
-            url, headers=signed, timeout=limit, allow_redirects=False
+            where, headers=signed, timeout=limit, allow_redirects=False
         ) as response:
             if response.status == 304 and known:
                 return None

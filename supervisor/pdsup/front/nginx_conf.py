@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from pdsup.address import endpoint
 from pdsup.errors import SupervisorError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -98,8 +99,8 @@ def render(settings: Settings, upstreams: Iterable[Upstream]) -> Rendered:
 
 def status_url(settings: Settings, path: str) -> str:
     """Where nginx answers for itself: ``/healthz``, ``/generation`` or ``/stub_status``."""
-    endpoint = _endpoint("status address", settings.status_address, settings.status_port)
-    return f"http://{endpoint}{path}"
+    where = _endpoint("status address", settings.status_address, settings.status_port)
+    return f"http://{where}{path}"
 
 
 def _values(settings: Settings) -> dict[str, object]:
@@ -159,12 +160,11 @@ def _endpoint(what: str, address: str, port: int) -> str:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return f"{_word(what, address, _NAME, 'a host name or an IP address')}:{port}"
-    if isinstance(ip, ipaddress.IPv4Address):
-        return f"{ip}:{port}"
-    if ip.scope_id is not None:  # the part after % may hold anything, and nginx knows no scopes
+        return endpoint(_word(what, address, _NAME, "a host name or an IP address"), port)
+    # The part after % may hold anything, and nginx knows no scopes.
+    if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
         raise _refusal(what, address, "an IPv6 address without a scope")
-    return f"[{ip}]:{port}"
+    return endpoint(str(ip), port)
 
 
 def _path(what: str, value: str) -> str:

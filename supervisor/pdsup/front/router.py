@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from pdsup.address import url
 from pdsup.cluster.peers import SILENCE
 from pdsup.cluster.report import Look, UnitReport
 from pdsup.front import router_rules
@@ -163,15 +164,14 @@ class RouterRepair:
             return None
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
-        url = self._url(self._router.plan.ports["http"], path)
-        async with self._session.request(method, url, json=body, timeout=LIMIT) as answer:
+        where = self._url(self._router.plan.ports["http"], path)
+        async with self._session.request(method, where, json=body, timeout=LIMIT) as answer:
             if not answer.ok:
                 raise ValueError(f"HTTP {answer.status} to {method} {path}")
             return await answer.json(content_type=None)
 
     def _url(self, port: int, path: str) -> str:
-        host = self._router.asked_at
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+        return url(self._router.asked_at, port, path)
 
 
 def _is_gone(report: UnitReport | None) -> bool:

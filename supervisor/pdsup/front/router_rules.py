@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pdsup.address import url
 from pdsup.plan.model import Plan
 
 _BREAKER = re.compile(r'^smg_worker_cb_state\{[^}]*worker="([^"]+)"[^}]*\} ([0-9.]+)', re.M)
@@ -50,9 +51,8 @@ def targets(plan: Plan, router: str) -> tuple[Target, ...]:
     for need in plan.by_name[router].needs.units:
         worker = plan.by_name[need.unit]
         if worker.kind == "worker" and "http" in worker.ports:
-            host = plan.address[worker.node]
-            url = f"http://{f'[{host}]' if ':' in host else host}:{worker.ports['http']}"
-            found.append(Target(worker.name, url, worker.role, worker.ports.get("bootstrap")))
+            where = url(plan.address[worker.node], worker.ports["http"])
+            found.append(Target(worker.name, where, worker.role, worker.ports.get("bootstrap")))
     return tuple(found)
 
 

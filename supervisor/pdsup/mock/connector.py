@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pdsup.mock.answers import Bootstrap, Job
 from pdsup.mock.injector import Injector
-from pdsup.mock.options import Address
+from pdsup.mock.options import Address, unbracketed
 
 if TYPE_CHECKING:
     import aiohttp
@@ -48,9 +48,10 @@ async def hold_ports(addresses: tuple[Address, ...], held: AsyncExitStack) -> No
 async def _hold(address: Address) -> socket.socket:
     for _ in range(PORT_TRIES):
         with suppress(OSError):
-            return socket.create_server(address)
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            return socket.create_server(address, family=family)
         await asyncio.sleep(PORT_PAUSE)
-    raise StartFailed(f"ValueError: {address.host}:{address.port} is not available in 3 s")
+    raise StartFailed(f"ValueError: {address} is not available in 3 s")
 
 
 class Leader:
@@ -202,7 +203,7 @@ class KvReceiver:
             await self._http.close()
 
     async def _fetch(self, bootstrap: Bootstrap) -> None:
-        address = Address(bootstrap.host, bootstrap.port or self._own_port)
+        address = Address(unbracketed(bootstrap.host), bootstrap.port or self._own_port)
         life = await self._ask(address)
         if life is None:
             self._fail(address, "Lost connection with prefill instance")
@@ -213,7 +214,7 @@ class KvReceiver:
                 self._heartbeats[address] = asyncio.create_task(self._watch(address))
 
     def _fail(self, address: Address, why: str) -> NoReturn:
-        raise KvTransferFailed(f"KV transfer failed: {why} ({address.host}:{address.port})")
+        raise KvTransferFailed(f"KV transfer failed: {why} ({address})")
 
     async def _ask(self, address: Address) -> str | None:
         """Which life of a prefill answers there, or None."""
@@ -222,7 +223,7 @@ class KvReceiver:
         limit = self._injector.knobs.kv_timeout_seconds
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
-        url = f"http://{address.host}:{address.port}/health"
+        url = f"http://{address}/health"
         with suppress(aiohttp.ClientError, TimeoutError, ValueError):
             async with asyncio.timeout(limit), self._http.get(url) as answer:
                 return answer.headers.get(RUN_HEADER, "") if answer.status == 200 else None
@@ -233,6 +234,6 @@ class KvReceiver:
         while missed < MISSED_HEARTBEATS:
             await asyncio.sleep(self._injector.knobs.heartbeat_seconds)
             missed = 0 if await self._ask(address) is not None else missed + 1
-        log.warning("Lost connection with prefill instance (%s:%d)", *address)
+        log.warning("Lost connection with prefill instance (%s)", address)
         self._lives.pop(address, None)
         del self._heartbeats[address]

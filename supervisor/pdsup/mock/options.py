@@ -23,10 +23,13 @@ DP_ATTENTION_PORTS = 6
 
 
 class Address(NamedTuple):
-    """A TCP address; ``host`` is a name or an IPv4 address."""
+    """A TCP address; ``host`` is a name or an IP address, without brackets."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,12 @@ def _address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return Address(host, int(port))
+    return Address(unbracketed(host), int(port))
+
+
+def unbracketed(host: str) -> str:
+    """An IPv6 address as sockets take it; in URLs, and by routers, it is given in brackets."""
+    return host.removeprefix("[").removesuffix("]")
 
 
 PORT, COUNT = _at_least(1, 65535), _at_least(1)

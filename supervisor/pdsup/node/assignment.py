@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pdsup.address import loopback
 from pdsup.errors import SupervisorError
 from pdsup.node.paths import PIPES, cluster_id
 from pdsup.plan import programs
@@ -41,7 +42,7 @@ class AssignedUnit:
     @property
     def asked_at(self) -> str:
         """Where this node's agent asks the unit: over loopback where it listens there too."""
-        return self.address if self.bind == "address" else "127.0.0.1"
+        return self.address if self.bind == "address" else loopback(self.address)
 
     @property
     def spared(self) -> frozenset[str]:

@@ -6,10 +6,12 @@ Types are right already (``plan/recipe/schema.py``); how units depend on one ano
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Iterator
 
+from pdsup.address import is_ipv6
 from pdsup.errors import Problem
 from pdsup.plan import check_probes, hooks
 from pdsup.plan.check_numbers import positive
@@ -17,7 +19,6 @@ from pdsup.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
 
 # Names become file names, words of commands and parts of URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:-]*")
 # The length is YAML's: a longer key can't be written on one line.
 VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
 # What commands that take units read as something else.
@@ -41,12 +42,22 @@ def check(plan: Plan) -> Iterator[Problem]:
     for index, node in enumerate(plan.nodes):
         if not NAME.fullmatch(node.name):
             yield Problem(f"nodes.{index}.name", _bad_name(node.name))
-        if not ADDRESS.fullmatch(node.address):
+        if not is_address(node.address):
             message = f"{node.address!r} is neither a host name nor an IP address"
             yield Problem(f"nodes.{index}.address", message)
     yield from hooks.check(plan.hooks)
     for index, unit in enumerate(plan.units):
         yield from _unit(f"units.{index}", unit)
+
+
+def is_address(text: str) -> bool:
+    """A host name or an IP address; without a scope, of which URLs and nginx know nothing."""
+    if not is_ipv6(text):
+        return NAME.fullmatch(text) is not None
+    try:
+        return ipaddress.IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
 
 
 def _bad_name(name: str) -> str:

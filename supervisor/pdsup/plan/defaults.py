@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pdsup.plan.model import Check, Probe, Restart, Stop
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # what listeners on a cluster's nodes bind to, as in srtctl
-
 # --- Ports ------------------------------------------------------------------------------------
 
 FRONT_PORT = 8000

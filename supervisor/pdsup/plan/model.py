@@ -317,10 +317,10 @@ class Hook:
 class Plan:
     """The whole cluster.
 
-    ``bind``: the units listen on all addresses of their node (and are asked over loopback), or
-    only on the node's own. ``on_fatal``: whether the run goes on without a unit that is FATAL.
-    ``bounce_decodes``: whether all decodes begin anew when a prefill is back after a restart.
-    ``hooks``: who is told of what happens.
+    ``bind``: the units listen on all addresses of their node (and are asked over loopback, ``::1``
+    where the node's address is one of IPv6), or only on the node's own. ``on_fatal``: whether the
+    run goes on without a unit that is FATAL. ``bounce_decodes``: whether all decodes begin anew
+    when a prefill is back after a restart. ``hooks``: who is told of what happens.
     """
 
     plan: Literal[1]
@@ -342,15 +342,3 @@ class Plan:
     def address(self) -> dict[str, str]:
         """Node addresses by node name."""
         return {node.name: node.address for node in self.nodes}
-
-    def front(self) -> str | None:
-        """Where clients talk to: nginx, else the first router, else the only aggregated worker."""
-        for kind in ("nginx", "router"):
-            for unit in self.units:
-                if unit.kind == kind and "http" in unit.ports:
-                    return f"http://{self.address[unit.node]}:{unit.ports['http']}"
-        match [unit for unit in self.units if unit.role == "agg" and not unit.rank]:
-            case [only] if "http" in only.ports:
-                return f"http://{self.address[only.node]}:{only.ports['http']}"
-            case _:
-                return None

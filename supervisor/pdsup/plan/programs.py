@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from pdsup.address import EVERYWHERE, is_ipv6, loopback, split
 from pdsup.plan import defaults
 from pdsup.plan.model import Check, Plan, PlanUnit, Probe, Probes
 
@@ -36,7 +37,6 @@ DYNAMO = Probes(
     liveness=defaults.DYNAMO_LIVENESS,
 )
 OTHER_RANK = Probes(liveness=defaults.RANK_LIVENESS)
-_ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (compared)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 _ENDPOINTS = "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"
 # Whoever moves what is asked elsewhere knows best how to ask.
@@ -89,7 +89,9 @@ def _probed(plan: Plan, unit: PlanUnit, early: bool) -> PlanUnit:
 def _hosts(plan: Plan, unit: PlanUnit) -> frozenset[str]:
     """Where a program must listen for its node's agent to reach it."""
     own = plan.address.get(unit.node, "")
-    return _ANY | (_LOOPBACK if plan.bind == "any" or own in _LOOPBACK else {own})
+    if is_ipv6(own):  # what they listen on by themselves is all of IPv4, or its loopback
+        return frozenset({"::", loopback(own) if plan.bind == "any" else own})
+    return EVERYWHERE | {""} | (_LOOPBACK if plan.bind == "any" or own in _LOOPBACK else {own})
 
 
 def _is_port(text: str) -> bool:
@@ -223,9 +225,9 @@ def _etcd(unit: PlanUnit) -> Iterator[Listener]:
     urls = [url.strip().partition("://") for url in (http or both or ETCD_URL).split(",")]
     for wanted in ("http", "https"):
         for scheme, _, place in urls:
-            host, _, port = place.rstrip("/").rpartition(":")
+            host, port = split(place.rstrip("/"))
             if scheme == wanted:
-                yield Listener("client", host.strip("[]"), port, plain=scheme == "http")
+                yield Listener("client", host, port, plain=scheme == "http")
 
 
 def _nats(unit: PlanUnit) -> Iterator[Listener]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from pdsup import clock
+from pdsup.address import endpoint
 from pdsup.units.logs import read
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.watch import Asked
@@ -264,6 +265,6 @@ def _endpoint(text: str) -> str:
     address, _, port = text.partition(":")
     words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
     if len(words) == 1:
-        return f"{'.'.join(map(str, words[0]))}:{int(port, 16)}"
+        return endpoint(".".join(map(str, words[0])), int(port, 16))
     raw = b"".join(words).hex()
-    return f"[{':'.join(raw[i : i + 4] for i in range(0, 32, 4))}]:{int(port, 16)}"
+    return endpoint(":".join(raw[i : i + 4] for i in range(0, 32, 4)), int(port, 16))

@@ -8,6 +8,7 @@ import pytest
 
 from pdsup.cli.screens import plan as plan_module
 from pdsup.plan.compile import explanation
+from pdsup.plan.front import front_of
 from pdsup.plan.model import Check, Node, Probe
 from pdsup.plan.recipe import schema1 as layout1
 from pdsup.plan.recipe import schema2 as layout2
@@ -296,6 +297,6 @@ units:
 - {name: mute, kind: router, node: n, command: [route]}
 - {name: other, kind: router, node: n, command: [route], ports: {http: 8001}}
 """
-    assert desk.plan(text).front() == "http://10.0.0.7:8001"
+    assert front_of(desk.plan(text)) == "http://10.0.0.7:8001"
     alone = "\n".join(text.splitlines()[:-1])
     assert "Nothing here is for clients." in plan_module.explain(desk.plan(alone), Notes())

@@ -86,6 +86,9 @@ def test_a_plan_written_by_hand_is_good(desk):
         ("control_port", 0, "control_port", "1 to 65535"),
         ("nodes.0.name", "a b", "nodes.0.name", "letters"),
         ("nodes.0.address", "x y", "nodes.0.address", "neither a host name nor an IP"),
+        ("nodes.0.address", "node0:9440", "nodes.0.address", "neither a host name nor an IP"),
+        ("nodes.0.address", "[::1]", "nodes.0.address", "neither a host name nor an IP"),
+        ("nodes.0.address", "fe80::1%eth0", "nodes.0.address", "neither a host name nor an IP"),
         ("units.5.name", "../x", "units.5.name", "letters"),
         ("units.5.name", "all", "units.5.name", "means every unit"),
         ("units.5.command", [], "units.5.command", "is empty"),
@@ -169,6 +172,21 @@ def test_a_plan_that_can_not_work_is_refused(desk, path, value, at, words):
     problems = desk.problems(changed(path, value))
     found = [problem for problem in problems if problem.path == at]
     assert [words in problem.message for problem in found] == [True], problems
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("http://[fd00::2]:30032", None), ("http://[fd00::2]:30000", "no worker of rank 0"),
+     ("http://[fd00::1]:30000", "a prefill worker, not decode")],
+)  # fmt: skip
+def test_what_a_router_is_told_is_checked_on_ipv6_addresses_too(desk, url, words):
+    plan = yaml.safe_load(changed("units.3.command", ["router", "--decode", url]))
+    plan["nodes"] = [{"name": "a", "address": "fd00::1"}, {"name": "b", "address": "fd00::2"}]
+    text = yaml.safe_dump(plan)
+    if words is None:
+        assert desk.plan(text)
+    else:
+        assert words in desk.problem(text).message
 
 
 def test_two_ranks_of_a_gang_may_not_share_a_node(desk):

@@ -4,6 +4,7 @@ import pytest
 
 from pdsup.plan import defaults
 from pdsup.plan.engines import sglang
+from pdsup.plan.front import front_of
 from pdsup.plan.frontends import sglang_router
 from pdsup.plan.model import Node
 from tests.plan.recipes import ONE_EACH, flags, recipe
@@ -111,7 +112,7 @@ def test_on_one_machine_every_listener_binds_to_its_nodes_address(desk):
         assert line["--host"] == [plan.address[unit.node]]
         assert line.get("--prometheus-host", line["--host"]) == line["--host"]
     assert plan.bind == "address"
-    assert plan.front() == "http://127.0.9.1:8000"
+    assert front_of(plan) == "http://127.0.9.1:8000"
 
 
 def test_no_flag_of_a_unit_is_given_twice(desk):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pdsup.plan.front import front_of
 from tests.plan.recipes import GOOD, ONE_EACH, recipe
 
 
@@ -40,7 +41,7 @@ def test_without_multiple_frontends_one_router_takes_port_8000_and_there_is_no_n
     (router,) = units(plan, "router")
     assert (router.node, router.ports["http"]) == ("n0", 8000)
     assert units(plan, "nginx") == []
-    assert plan.front() == "http://n0:8000"
+    assert front_of(plan) == "http://n0:8000"
 
 
 def test_one_node_has_nginx_before_its_only_router_as_srtctl_does(desk):

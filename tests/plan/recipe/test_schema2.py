@@ -3,6 +3,7 @@
 import pytest
 
 from pdsup.plan.compile.nodes import slurm_nodes
+from pdsup.plan.front import front_of
 from tests.plan.recipes import recipe
 
 ROLES = """\
@@ -97,7 +98,7 @@ def test_one_aggregated_server_stands_where_clients_expect_it_without_a_router(d
     plan = desk.plan(AGG)
     assert kinds(plan) == ["worker", "worker"]
     assert plan.units[0].ports["http"] == 8000
-    assert plan.front() == "http://n0:8000"
+    assert front_of(plan) == "http://n0:8000"
     assert "9000" in desk.plan(AGG, "roles.agg.args.port=9000").units[0].command
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from pdsup.plan.model import Bind
 from pdsup.units.process import holders
 from pdsup.units.process.holders import CleanSlate, busy_port, holder, port_holder
 
@@ -126,6 +127,25 @@ def test_who_listens_everywhere_is_in_the_way_of_every_address(
     ):
         for bind in ("address", "any"):
             assert f"pid {os.getpid()} " in str(port_holder(address, bind, {"http": port}))
+
+
+@pytest.mark.parametrize(
+    ("bind", "holds"), [("address", "::1"), ("any", "::1"), ("any", "::"), ("any", "0.0.0.0")]
+)
+def test_a_port_of_an_ipv6_address_that_is_held_is_found(
+    free_port: Callable[[], int], bind: Bind, holds: str
+) -> None:
+    port = free_port()
+    family = socket.AF_INET6 if ":" in holds else socket.AF_INET
+    assert port_holder("::1", bind, {"http": port}) is None
+    with listening(holds, port, family):
+        assert f"pid {os.getpid()} " in str(port_holder("::1", bind, {"http": port}))
+
+
+def test_an_ipv6_address_of_another_machine_is_told_with_its_port_in_brackets() -> None:
+    with pytest.raises(OSError, match="not an address of this node") as caught:
+        busy_port("fd00::7", "address", {"http": PORT})
+    assert caught.value.filename == f"[fd00::7]:{PORT}"
 
 
 def test_connections_that_linger_after_their_server_are_not_in_the_way(address: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from pdsup.address import endpoint
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 
@@ -29,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     print(found["url"])
     say(
         f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
-        f"not reach {found['address']}: ssh -L {found['port']}:{found['address']}:{found['port']} "
+        f"not reach {found['address']}: ssh -L {found['port']}:"
+        f"{endpoint(found['address'], found['port'])} "
         "HOST, and localhost instead of the address"
     )
     return 0

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
+from pdsup.address import split
 from pdsup.errors import Problem
 from pdsup.plan import check_values
 from pdsup.plan.engines.known import derived_ports
@@ -178,7 +179,7 @@ class _Graph:
 
     def _wrong_route(self, route: Route) -> str | None:
         role, url, bootstrap = route.role, route.url, route.bootstrap
-        host, _, port = url.partition("://")[2].rstrip("/").rpartition(":")
+        host, port = split(url.partition("://")[2].rstrip("/"))
         if host not in self._addresses:
             return None  # a worker outside of this plan
         worker = self._leaders.get((host, port))

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 import hostlist
 
+from pdsup.address import bracketed
 from pdsup.plan import hooks
 from pdsup.plan.compile.placement import router_step
 from pdsup.plan.engines.known import RANK_FLAGS, derived_ports
+from pdsup.plan.front import front_of
 from pdsup.plan.model import (
     Bind,
     HookEvent,
@@ -123,7 +125,7 @@ def explanation(plan: Plan, notes: Notes) -> Explanation:
     """Explains a plan without problems."""
     return Explanation(
         name=plan.name,
-        front=plan.front(),
+        front=front_of(plan),
         bind=plan.bind,
         control_port=plan.control_port,
         nodes=len(plan.nodes),
@@ -183,7 +185,7 @@ def _masked(command: Iterable[str], address: str) -> Iterator[str]:
     """Without what is each rank's own: its number, where its gang meets, its node's address."""
     before = ""
     for word in command:
-        own = word == address or before in RANK_FLAGS
+        own = word in (address, bracketed(address)) or before in RANK_FLAGS
         yield "" if own else word
         before = word
 

@@ -5,9 +5,11 @@ Pure.
 
 from __future__ import annotations
 
+from pdsup.address import url
 from pdsup.plan import defaults
 from pdsup.plan.compile import placement
 from pdsup.plan.compile.placement import Site
+from pdsup.plan.front import front, server
 from pdsup.plan.frontends.frontend import Route
 from pdsup.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
 from pdsup.plan.recipe.deployment import Deployment, Front
@@ -26,12 +28,12 @@ def routers(
     front = deployment.front
     if front is None:
         return ()
-    index = {node.name: i for i, node in enumerate(site.nodes)}
+    address = {node.name: node.address for node in site.nodes}
     program = front.program
     routes = tuple(
         Route(
             unit.role or "agg",
-            f"http://{site.endpoint(index[unit.node], unit.ports['http'])}",
+            url(address[unit.node], unit.ports["http"]),
             str(unit.ports["bootstrap"]) if "bootstrap" in unit.ports else None,
         )
         for unit in leaders
@@ -107,14 +109,14 @@ def benchmark(
         return units
     met = [unit for unit in units if unit.kind in ("router", "nginx")]
     met = met or [unit for unit in units if not unit.rank]
-    node, port = met[-1].node, met[-1].ports["http"]
-    index = next(i for i, one in enumerate(site.nodes) if one.name == node)
+    address = {node.name: node.address for node in site.nodes}
+    at = front(server(unit, address[unit.node]) for unit in units)
     unit = PlanUnit(
         name="benchmark",
         kind="benchmark",
         node=site.nodes[0].name,
         command=deployment.benchmark,
-        env={"PDSUP_URL": f"http://{site.endpoint(index, port)}"},
+        env={"PDSUP_URL": at} if at else {},
         needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in met)),
         restart=defaults.BENCHMARK_RESTART,
         stop=defaults.BENCHMARK_STOP,

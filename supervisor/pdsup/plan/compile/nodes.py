@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import hostlist
 
 from pdsup.errors import WrongUsage
-from pdsup.plan.check_values import ADDRESS, NAME
+from pdsup.plan.check_values import NAME, is_address
 from pdsup.plan.model import Node
 
 
@@ -48,10 +47,10 @@ def parse_nodes(text: str, addresses: str | None = None) -> tuple[Node, ...]:
 
     Without ``addresses`` the address is the name. Raises WrongUsage for what is no list.
     """
-    names = _expanded(text, "node list", NAME)
+    names = _expanded(text, "node list", NAME.fullmatch)
     if addresses is None:
         return tuple(Node(name=name, address=name) for name in names)
-    found = _expanded(addresses, "address list", ADDRESS)
+    found = _expanded(addresses, "address list", is_address)
     if len(found) != len(names):
         raise WrongUsage(
             f"cannot use address list {addresses[:80]!r}: it has {len(found)} different"
@@ -61,7 +60,7 @@ def parse_nodes(text: str, addresses: str | None = None) -> tuple[Node, ...]:
     return tuple(Node(name=name, address=address) for name, address in pairs)
 
 
-def _expanded(text: str, what: str, form: re.Pattern[str]) -> list[str]:
+def _expanded(text: str, what: str, is_good: Callable[[str], object]) -> list[str]:
     """The entries of a host list, in order."""
     shown = f"{what} {text[:80]!r}"
     try:
@@ -71,6 +70,6 @@ def _expanded(text: str, what: str, form: re.Pattern[str]) -> list[str]:
         raise WrongUsage(f"cannot read {shown}: {cause}") from None
     if not found:
         raise WrongUsage(f"cannot read {shown}: it names no node")
-    if bad := next((entry for entry in found if not form.fullmatch(entry)), None):
+    if bad := next((entry for entry in found if not is_good(entry)), None):
         raise WrongUsage(f"cannot read {shown}: {bad[:80]!r} is no host name")
     return found

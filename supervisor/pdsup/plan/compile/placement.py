@@ -10,9 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pdsup.address import endpoint
+from pdsup.address import everywhere
 from pdsup.errors import Problem
-from pdsup.plan import defaults
 from pdsup.plan.model import Bind, Node
 from pdsup.plan.recipe.deployment import Deployment, Pool
 
@@ -31,11 +30,8 @@ class Site:
 
     def host(self, node: int) -> str:
         """What listeners on a node bind to."""
-        return defaults.ANY_ADDRESS if self.bind == "any" else self.nodes[node].address
-
-    def endpoint(self, node: int, port: int) -> str:
-        """HOST:PORT by which other nodes reach a port of a node."""
-        return endpoint(self.nodes[node].address, port)
+        address = self.nodes[node].address
+        return everywhere(address) if self.bind == "any" else address
 
 
 @dataclass(frozen=True, slots=True)

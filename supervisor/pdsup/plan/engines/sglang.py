@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pdsup.address import endpoint
+from pdsup.address import EVERYWHERE, endpoint
 from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
 from pdsup.plan.document.syntax import join
@@ -102,7 +102,7 @@ def settle(given: Given) -> tuple[EngineSettings, tuple[Problem, ...]]:
     for name, reason in PLACED.items():
         value = rest.pop(name, None)
         # Recipes often say what is so anyway.
-        if value not in (None, defaults.ANY_ADDRESS) and (name, value) != ("nnodes", 1):
+        if value not in (None, *EVERYWHERE) and (name, value) != ("nnodes", 1):
             problems.append(flags.unwanted(name, written, at, reason))
     mode = rest.pop(MODE, None)
     if mode not in (None, MODES[role], "null" if MODES[role] is None else None):
@@ -221,7 +221,7 @@ def _events(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
         return ()
     given = dict(settings.kv_events)
     if given.get("endpoint") is None:
-        host = "*" if rank.host == defaults.ANY_ADDRESS else rank.host
+        host = "*" if rank.host in EVERYWHERE else rank.host
         given["endpoint"] = f"tcp://{endpoint(host, _events_port(rank))}"
     return (f"--{KV_EVENTS_FLAG}", json.dumps(given, separators=(",", ":")))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pdsup.address import bracketed
 from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
 from pdsup.plan.frontends.frontend import Frontend, Route
@@ -112,7 +113,8 @@ def arguments(
     """What stands after the program."""
     return (
         *_targets(routes),
-        *("--host", host, "--port", str(port), "--prometheus-host", host),
+        # It puts a colon and the port behind the one, and takes the other for a whole address.
+        *("--host", bracketed(host), "--port", str(port), "--prometheus-host", host),
         *flags.words(args.items(), repeat=True),
     )
 

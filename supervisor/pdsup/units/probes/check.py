@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
+from pdsup.address import endpoint
 from pdsup.plan.model import Check, Gauges, Probes, Trial
 from pdsup.units.logs.read import Follower
 from pdsup.units.probes import gauges, health, http
@@ -66,7 +67,7 @@ class ProbeCheck:
     def _where(self, check: Check) -> str:
         if check.port is not None:
             path = (check.path or "").partition("?")[0]
-            return f"{self._subject.address}:{self._subject.ports[check.port]}{path}"
+            return endpoint(self._subject.address, self._subject.ports[check.port]) + path
         return " ".join(check.command)
 
     async def _ask(self, check: Check) -> Answer:

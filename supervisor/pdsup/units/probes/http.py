@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pdsup.address import endpoint
 from pdsup.plan.model import Check
 from pdsup.units.probes.health import Answer, No, Yes
 
@@ -55,9 +56,8 @@ def cause(error: Exception) -> str:
 
 
 def _head(method: str, path: str, address: str, port: int, more: str = "") -> bytes:
-    host = f"[{address}]" if ":" in address else address
-    head = f"{method} {path} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n{more}\r\n"
-    return head.encode()
+    host = f"Host: {endpoint(address, port)}"
+    return f"{method} {path} HTTP/1.0\r\n{host}\r\nConnection: close\r\n{more}\r\n".encode()
 
 
 async def _exchange(address: str, port: int, request: bytes, most: int) -> Reply:

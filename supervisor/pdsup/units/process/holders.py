@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from pdsup import clock
+from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
 from pdsup.plan.model import Bind
 from pdsup.units.process.gpus import BoundedCall, holders
 
@@ -91,19 +92,23 @@ def held(port: int, who: str) -> str:
 
 def busy_port(address: str, bind: Bind, ports: dict[str, int]) -> int | None:
     """The first of ``ports`` that somebody has bound. Raises OSError as ``port_holder`` does."""
-    host = "" if bind == "any" else address
-    return next((port for port in sorted(ports.values()) if not _can_bind(host, port)), None)
+    hosts = (address,) if bind == "address" else sorted({everywhere(""), everywhere(address)})
+    busy = (port for port in sorted(ports.values()) if not all(_can_bind(h, port) for h in hosts))
+    return next(busy, None)
 
 
 def _can_bind(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if family == socket.AF_INET6:  # else :: is all of IPv4, too
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # As servers do: connections of an earlier run that linger in TIME_WAIT are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                where = f"{host}:{port}"
+                where = endpoint(host, port)
                 raise OSError(errno.EADDRNOTAVAIL, "not an address of this node", where) from None
             # Whatever else it is, the unit may know better: it may have rights that we lack.
             return error.errno != errno.EADDRINUSE
@@ -121,7 +126,7 @@ def holder(address: str, bind: Bind, port: int) -> str:
         connection
         for connection in psutil.net_connections(kind="tcp")
         if connection.pid and connection.laddr and connection.laddr.port == port
-        if bind == "any" or connection.laddr.ip in (address, "0.0.0.0", "::")  # noqa: S104 (compared)
+        if bind == "any" or connection.laddr.ip in {address, *EVERYWHERE}
     ]
     # An outgoing connection may have been given the port; a listener is the likelier one.
     for connection in sorted(found, key=lambda one: one.status != psutil.CONN_LISTEN):
