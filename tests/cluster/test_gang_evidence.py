@@ -41,12 +41,12 @@ class FakeRunner:
     class Facts:
         run = 1
 
-    class Monitor:
+    class Watch:
         subject = asked = None
 
     def __init__(self) -> None:
         self.facts = self.Facts()
-        self.monitor: FakeRunner.Monitor | None = self.Monitor()
+        self.watch: FakeRunner.Watch | None = self.Watch()
 
 
 class Site:
@@ -75,7 +75,7 @@ class Site:
         planned = PLAN.by_name[unit]
         if planned.node in self.silent:
             return None
-        alive = self.runners[unit].monitor is not None
+        alive = self.runners[unit].watch is not None
         report = UnitReport(
             name=unit, kind=planned.kind, role=planned.role, node=planned.node, rank=planned.rank,
             gang=planned.gang, state=PublicState.RUNNING, ready=True, pid=1 if alive else None,
@@ -152,7 +152,7 @@ async def test_a_rank_that_hears_nothing_holds_the_end_up_for_a_bounded_time(
 
 
 async def test_a_rank_that_is_down_has_nothing_to_show(site: Site) -> None:
-    site.runners["prefill-0.1"].monitor = None
+    site.runners["prefill-0.1"].watch = None
     await site.examine("prefill-0.0")
     assert sorted(told.split(" ")[0] for told in site.taken) == ["prefill-0.0", "prefill-0.2"]
 

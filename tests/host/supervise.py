@@ -22,14 +22,14 @@ from pdsup.node.assignment import AssignedUnit
 from pdsup.units import events, lifecycle, states
 from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
+from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
-from pdsup.units.probes.watch import Prober
 from pdsup.units.process import exit
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.reap import Reaper, become_subreaper
 from pdsup.units.process.spawn import Spawner, close_inherited
-from pdsup.units.runner import Host, Runner
+from pdsup.units.runner import Runner
 
 
 class Agent:
@@ -145,19 +145,19 @@ async def main() -> None:
     become_subreaper()
     loop = asyncio.get_running_loop()
     spawner = Spawner()
-    messenger = GuardianLink(None)
-    reaper = Reaper(spawner, messenger)
-    bookkeeper = LedgerFile(sys.argv[1], "", Ledger())
-    bookkeeper.open()
+    guardian = GuardianLink(None)
+    reaper = Reaper(spawner, guardian)
+    ledger = LedgerFile(sys.argv[1], "", Ledger())
+    ledger.open()
     signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
         host = Host(
             spawner,
             reaper,
-            Prober(spawner, GpuReadings()),
+            GpuReadings(),
             CauseSearch(),
-            bookkeeper,
-            messenger,
+            ledger,
+            guardian,
             tasks,
             "test",
         )

@@ -37,14 +37,14 @@ from pdsup.units import events, states
 from pdsup.units.cause import CauseSearch
 from pdsup.units.evidence import Evidence
 from pdsup.units.facts import Facts, Transition
+from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.logs import output
-from pdsup.units.probes.watch import Prober
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import BEGAN, REPLACE, GuardianLink
 from pdsup.units.process.reap import Reaper, become_subreaper
 from pdsup.units.process.spawn import Spawner, close_inherited
-from pdsup.units.runner import Host, Runner
+from pdsup.units.runner import Runner
 
 # What must work before an agent makes way for another one with, perhaps, newer code.
 TRIAL = (sys.executable, "-c", "import pdsup.launch")
@@ -137,7 +137,7 @@ class Agent:
     def _make_runners(self) -> dict[str, Runner]:
         """One for each unit; they know what an agent that is gone knew."""
         host = Host(
-            self._spawner, self._reaper, Prober(self._spawner, self.gpus), CauseSearch(),
+            self._spawner, self._reaper, self.gpus, CauseSearch(),
             self._bookkeeper, self._messenger, self._tasks, self.assignment.run_name,
         )  # fmt: skip
         made = {unit.name: Runner(unit, host, self) for unit in self.assignment.units}
@@ -182,8 +182,8 @@ class Agent:
 
     def probed(self, unit: str) -> dict[str, float]:
         """For each kind of probe of a unit of this node, how many seconds its last answer took."""
-        monitor = self._runners[unit].monitor
-        return {one.kind: one.seconds for one in (monitor.asked if monitor else ())}
+        watch = self._runners[unit].watch
+        return {one.kind: one.seconds for one in (watch.asked if watch else ())}
 
     def fronts(self) -> dict[str, Reloads]:
         """For each nginx of this node, how it has taken its configurations."""
@@ -202,7 +202,7 @@ class Agent:
         self._messenger.listen(self._lose_guardian)
         self.poller.follow(peers.followed(self.plan, self.node))
         doers = [self._react(), *(runner.serve() for runner in self._runners.values())]
-        doers += [output.watch([runner.recorder for runner in self._runners.values()])]
+        doers += [output.watch([runner.output for runner in self._runners.values()])]
         doers += [self._gpuwatcher.run(), self._notifier.run()]
         doers += [balancer.reloader.run() for balancer in self._balancers.values()]
         doers += [repairer.run() for repairer in self._repairers]
@@ -396,4 +396,4 @@ class Agent:
         if survivors := await self._reaper.end_everything():
             self._log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
         for runner in self._runners.values():
-            runner.recorder.end()
+            runner.output.end()

@@ -81,7 +81,7 @@ class GangEvidence:
         """Examines the units of this node whose gang is being examined."""
         for unit, others in self._siblings.items():
             for report in filter(None, map(self._look, others)):
-                if _is_examined(report) and self._runners[unit].monitor is not None:
+                if _is_examined(report) and self._runners[unit].watch is not None:
                     self._exam(unit, f"{report.name} of the same gang is examined")
 
     async def close(self) -> None:
@@ -102,13 +102,11 @@ class GangEvidence:
         return exam
 
     async def _take(self, unit: str, run: int, reason: str) -> str:
-        monitor = self._runners[unit].monitor
+        watch = self._runners[unit].watch
         try:
-            if monitor is None:
+            if watch is None:
                 return "no evidence: it has ended"
-            where = await self._collection.collect(
-                unit, run, reason, monitor.subject, monitor.asked
-            )
+            where = await self._collection.collect(unit, run, reason, watch.subject, watch.asked)
             return f"evidence in {where}"
         except OSError as error:  # also when it took too long
             return f"no evidence: {error.strerror or error or 'it took too long'}"

@@ -1,93 +1,227 @@
-"""Watches one run of a unit: turns what its probes tell into events of its lifecycle."""
+"""One run of a unit: its process, the watch on it, and the proof that nothing of it is left.
+
+A run begins when a start is decided, before there is a process: its tag is noted first, so that
+whatever is started can be found again. It is over when no process that carries its traces is left,
+which may be long after its main process has ended. What becomes of it, it tells its runner.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
 
-from pdsup.units import events
-from pdsup.units.facts import Transition
+from pdsup.node.assignment import RUN_VARIABLE, AssignedUnit
+from pdsup.units.cause import Diagnosis
+from pdsup.units.host import Host
+from pdsup.units.logs.output import Output
 from pdsup.units.probes.check import Subject
-from pdsup.units.probes.watch import Asked, Prober
+from pdsup.units.probes.watch import Finding, Watch
+from pdsup.units.process import proc, reap
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.spawn import Process
+from pdsup.units.process.tree import Identity, Trace
+
+# A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
+SETTLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Patron:
-    """Who is told. ``news``: what to say of a unit that is not ready yet. ``examine``: takes the
-    evidence of a dead one, and tells where it lies.
+class MainEnded:
+    """The main process has ended; other processes of the run may still live."""
+
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Survived:
+    """The main process has ended, and other processes of the run survive SIGKILL so far."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Nothing of the run is left. ``status``: how its main process ended."""
+
+    status: ExitStatus
+
+
+News = Finding | MainEnded | Survived | Gone
+
+
+class Run:
+    """One run of a unit.
+
+    ``tag``: what all its processes carry. ``main``: its main process, None before there is one;
+    ``ended``: that has ended. ``watch``: only while it lives. ``tell`` hears the run's news.
     """
-
-    tell: Callable[[events.Event], None]
-    is_starting: Callable[[], bool]
-    news: Callable[[str], None]
-    examine: Callable[[str], Awaitable[str]]
-
-
-class Monitor:
-    """Of one run; ``run`` does it, and is cancelled when the run ends."""
 
     def __init__(
         self,
         number: int,
-        subject: Subject,
-        prober: Prober,
-        patron: Patron,
-        *,
-        ready: bool | None = None,
+        tag: int | None,
+        unit: AssignedUnit,
+        host: Host,
+        output: Output,
+        tell: Callable[[Run, News], None],
     ) -> None:
-        self._number = number
-        self._patron = patron
-        self._watch = prober.watch(subject, self, ready=ready)
-        self.subject = subject
+        self.number = number
+        self.tag = tag
+        self.main: Identity | None = None
+        self.ended = False
+        self.watch: Watch | None = None
+        self._unit = unit
+        self._host = host
+        self._output = output
+        self._tell = tell
+        self._inherited = False
+        self._mark = f"{host.cluster}/{unit.name}/{number}"
+        self._env = {**unit.env, RUN_VARIABLE: self._mark}
+        self._process: Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._proof: asyncio.Task[None] | None = None
+        self._oom_kills = 0
+        self._closed = False
 
-    @property
-    def asked(self) -> Sequence[Asked]:
-        """The newest answers, the last one last."""
-        return self._watch.asked
+    def spawn(self, previous: str) -> Identity:
+        """Starts its process; ``previous``: how the run before it ended. Raises OSError."""
+        output = self._output.begin(self.number, previous)
+        self._oom_kills = self._host.causes.oom_kills()
+        try:
+            process = self._process = self._host.spawner.spawn(
+                self._unit.command,
+                self._env,
+                output,
+                self._main_ended,
+                self.tag,
+                spared=self._unit.spared,
+            )
+        except OSError:
+            self._output.end()
+            raise
+        finally:
+            os.close(output)
+        self.main = process.pid, proc.started(process.pid) or 0
+        self._inherited = False
+        return self.main
 
-    async def run(self) -> None:
-        """Asks until cancelled."""
-        await self._watch.run()
+    def restore(self, main: Identity | None, *, ended: bool) -> None:
+        """Takes in what an earlier agent knew of the run."""
+        self.main, self.ended, self._inherited = main, ended, True
 
-    def ready(self) -> None:
-        """See ``prober.Listener``."""
-        self._patron.tell(events.BecameReady(self._number))
+    def find(self) -> Identity | None:
+        """The main process that an earlier agent started, if it did; it may have ended since."""
+        self.main = self.main or proc.main_of(self.tag)
+        return self.main
 
-    def not_ready(self, detail: str) -> None:
-        """See ``prober.Listener``."""
-        if self._patron.is_starting():
-            self._patron.news(f"not ready yet: {detail}")
-        else:
-            self._patron.tell(events.LostReadiness(self._number, detail))
+    def take_over(self, main: Identity) -> bool:
+        """Goes on with a process of an earlier agent; False when it has ended, which is told."""
 
-    def progressed(self) -> None:
-        """See ``prober.Listener``."""
-        self._patron.tell(events.Progressed(self._number))
+        def ask_how() -> None:
+            # Only the guardian knows, and it may take a while: the pidfd is closed by now.
+            self._process = None
+            self._cancel_tasks()
+            self._host.guardian.when_known(main, self._main_ended)
 
-    async def found_dead(self, detail: str) -> None:
-        """See ``prober.Listener``."""
-        told = await self._patron.examine(detail)
-        self._patron.tell(events.FoundDead(self._number, f"{detail}; {told}"))
+        self._oom_kills = self._host.causes.oom_kills()
+        try:
+            self._process = self._host.spawner.take_over(main, self.tag, ask_how)
+        except ProcessLookupError:
+            ask_how()
+        return self._process is not None
 
+    def begin_watch(self, *, ready: bool | None = None) -> None:
+        """Puts the questions of its probes; ``ready`` as ``Watch`` has it."""
+        if self.main is None:
+            raise AssertionError(f"{self._mark} is to be watched before it was started")
+        unit = self._unit
+        subject = Subject(
+            probes=unit.plan.probes,
+            address=unit.asked_at,
+            ports=unit.plan.ports,
+            pid=self.main[0],
+            env=self._env,
+            log_path=unit.log_path,
+            log_start=self._output.start,
+            gpus=unit.plan.gpus,
+        )
+        host = self._host
+        self.watch = Watch(subject, host.spawner, host.gpus, self._told, ready=ready)
+        self.begin(self.watch.run())
 
-class UnitHost(Protocol):
-    """What a runner asks of and tells to the agent around it."""
+    def begin(self, task: Coroutine[None, None, None]) -> None:
+        """Runs a task that is cancelled when the main process ends or is asked to."""
+        self._tasks.append(self._host.tasks.create_task(task))
 
-    def gate(self, unit: str, *, first: bool) -> str | None:
-        """What the unit waits for before a start, or None."""
+    async def drain(self) -> None:
+        """Runs the unit's drain command, if it has one; what that says stands in the unit's log.
 
-    def before_spawn(self, unit: str) -> None:
-        """Last preparations for a start; raises SupervisorError or OSError to refuse it."""
+        Raises OSError or TimeoutError.
+        """
+        stop = self._unit.plan.stop
+        if stop.drain:
+            with self._output.output() as output:
+                env, within = self._unit.env, stop.drain_timeout_s
+                await self._host.spawner.run(stop.drain, env, output, within)
 
-    def drain_within(self, unit: str) -> float:
-        """How long it may take to get the unit out of use, in seconds; 0: it need not be."""
+    def signal(self, number: int) -> bool:
+        """Signals the main process (0 only asks); False when there is none."""
+        return self._process is not None and self._process.send(number)
 
-    async def drain(self, unit: str) -> None:
-        """Returns when the unit, which is to end, has no more work and gets none."""
+    def terminate(self) -> None:
+        """Asks the main process to end."""
+        # To an engine that ends its last requests, a question is one request more.
+        self._cancel_tasks()
+        self.signal(signal.Signals[f"SIG{self._unit.plan.stop.signal}"])
 
-    def changed(self, unit: str, transition: Transition | None) -> None:
-        """Facts of the unit changed, by a transition or without one (a probe's detail)."""
+    def kill(self) -> None:
+        """SIGKILL to the main process and all below it."""
+        if self._process is not None:
+            self._host.reaper.kill_tree(self._process.pid)
 
-    async def examine(self, unit: str, reason: str) -> str:
-        """Takes the evidence of a unit that was found dead; tells where it lies."""
+    def prove_end(self, status: ExitStatus) -> None:
+        """Kills what the main process has left, until ``Gone`` can be told."""
+        if self.main is None:
+            raise AssertionError(f"{self._mark} ended before it was started")
+        trace = Trace(self._mark, self.main[0], self.tag, anywhere=self._inherited)
+        self._proof = self._host.tasks.create_task(self._prove_end(trace, status))
+
+    def diagnose(self, status: ExitStatus) -> Diagnosis:
+        """Why it ended, as far as can be told."""
+        path, start = self._unit.log_path, self._output.start
+        return self._host.causes.examine(status, path, start, self._oom_kills)
+
+    def close(self) -> None:
+        """Tells nothing from now on; its processes stay as they are."""
+        self._closed = True
+        self._cancel_tasks()
+        if self._proof is not None:
+            self._proof.cancel()
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+
+    def _told(self, finding: Finding) -> None:
+        self._tell(self, finding)
+
+    def _main_ended(self, status: ExitStatus) -> None:
+        self._process, self.watch, self.ended = None, None, True
+        self._cancel_tasks()
+        if not self._closed:
+            self._tell(self, MainEnded(status))
+            self.prove_end(status)
+
+    async def _prove_end(self, trace: Trace, status: ExitStatus) -> None:
+        within = SETTLE_S
+        while survivors := await self._host.reaper.end(trace, within):
+            pids = ", ".join(str(pid) for pid in survivors)
+            detail = f"main process {status}, yet alive after SIGKILL (state D in ps?): pid {pids}"
+            self._tell(self, Survived(detail))
+            within = reap.PROOF_S
+        self._output.end()
+        self._tell(self, Gone(status))

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pdsup.plan.model import Check, Probe, Probes, Progress
 from pdsup.units.probes.check import Subject
-from pdsup.units.probes.watch import Prober
+from pdsup.units.probes.watch import Dead, Finding, Loading, NotReady, NotReadyYet, Ready, Watch
 from pdsup.units.process.gpu import Holder
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.spawn import Spawner
@@ -48,20 +48,21 @@ class Scripted:
             probes=probes, address=address, ports=PORTS, pid=how.pop("pid", os.getpid()), env={},
             log_path=str(self.log), log_start=0, gpus=how.pop("gpus", ()),
         )  # fmt: skip
-        self.watch = Prober(Spawner(), how.pop("meter", GpuReadings())).watch(subject, self)
+        self.watch = Watch(subject, Spawner(), how.pop("meter", GpuReadings()), self.hear)
 
-    def ready(self) -> None:
-        self.said.append("ready")
-
-    def not_ready(self, detail: str) -> None:
-        self.said.append(detail.rpartition(": ")[2])
-
-    def progressed(self) -> None:
-        self.said.append("progressed")
-
-    async def found_dead(self, detail: str) -> None:
-        self.said.append(f"dead, {detail.rpartition(': ')[2]}")
-        self.done.set()
+    def hear(self, finding: Finding) -> None:
+        match finding:
+            case Ready():
+                self.said.append("ready")
+            case NotReadyYet(detail):
+                self.said.append(f"not yet, {detail.rpartition(': ')[2]}")
+            case NotReady(detail):
+                self.said.append(detail.rpartition(": ")[2])
+            case Loading():
+                self.said.append("loading")
+            case Dead(detail):
+                self.said.append(f"dead, {detail.rpartition(': ')[2]}")
+                self.done.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
@@ -89,19 +90,19 @@ class Scripted:
 async def test_startup_tells_every_no_until_the_first_yes(address: str) -> None:
     probes = Probes(startup=probe(), readiness=probe())
     said = await Scripted(address, probes, [503, 500, 200, 200]).run()
-    assert said == ["HTTP 503", "HTTP 500", "ready"]
+    assert said == ["not yet, HTTP 503", "not yet, HTTP 500", "ready"]
 
 
 async def test_startup_wants_so_many_yes_in_a_row(address: str) -> None:
     probes = Probes(startup=probe(successes=2), readiness=probe())
     said = await Scripted(address, probes, [200, 503, 200, 200]).run()
-    assert said == ["HTTP 503", "ready"]
+    assert said == ["not yet, HTTP 503", "ready"]
 
 
 async def test_all_checks_must_pass_and_the_first_that_does_not_is_named(address: str) -> None:
     both = probe(GET, Check(port="other", path="/x"))
     scripted = Scripted(address, Probes(startup=both), [200])
-    assert await scripted.run() == ["connection refused"]
+    assert await scripted.run() == ["not yet, connection refused"]
     async with serving(address, always(200), port=8001):
         probes = Probes(startup=both, readiness=probe())
         assert await Scripted(address, probes, [200]).run() == ["ready"]
@@ -196,19 +197,20 @@ async def test_a_unit_that_starts_tells_its_signs_of_life(address: str, tmp_path
     log = tmp_path / "log"
     log.touch()
 
-    class Loading(Scripted):
+    class Writing(Scripted):
         async def answer(self, request: web.Request) -> web.StreamResponse:
             with log.open("a") as out:
                 out.write("Loading shards\n")
             return await super().answer(request)
 
-        def progressed(self) -> None:
-            super().progressed()
-            self.script = iter([])
+        def hear(self, finding: Finding) -> None:
+            super().hear(finding)
+            if isinstance(finding, Loading):
+                self.script = iter([])
 
     startup = probe(deadline_s=1.0, limit_s=10.0, quiet_s=0.05)
-    scripted = Loading(address, Probes(startup=startup), [503] * 10_000, log=log)
-    assert "progressed" in await scripted.run()
+    scripted = Writing(address, Probes(startup=startup), [503] * 10_000, log=log)
+    assert "loading" in await scripted.run()
 
 
 class Filling(GpuReadings):
@@ -237,18 +239,18 @@ async def test_a_unit_that_fills_its_gpus_in_silence_gets_on_until_it_is_ready(
 ) -> None:
     meter, looks = Filling(idle), 0
 
-    class Loading(Scripted):
-        def progressed(self) -> None:
-            super().progressed()
-            self.script = iter([200, 503, 503, 503])
-
-        def ready(self) -> None:
+    class Filled(Scripted):
+        def hear(self, finding: Finding) -> None:
             nonlocal looks
-            looks = meter.looks
-            super().ready()
+            super().hear(finding)
+            match finding:
+                case Loading():
+                    self.script = iter([200, 503, 503, 503])
+                case Ready():
+                    looks = meter.looks
 
     startup = probe(deadline_s=1000.0, limit_s=2000.0, quiet_s=0.05)
     probes, given = Probes(startup=startup, readiness=probe()), {"meter": meter, "gpus": (3,)}
-    said = await Loading(address, probes, [503] * 10_000, pid=idle, **given).run()
-    assert said.index("progressed") < said.index("ready")
+    said = await Filled(address, probes, [503] * 10_000, pid=idle, **given).run()
+    assert said.index("loading") < said.index("ready")
     assert meter.looks == looks

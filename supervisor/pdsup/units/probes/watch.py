@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from pdsup import clock
 from pdsup.plan.model import Check, Probe
@@ -17,26 +17,44 @@ from pdsup.units.probes.progress import Observer
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.spawn import Spawner
 
-# What is kept of the answers, for whoever wants to know why a unit was found dead.
+# How many answers are kept as evidence of why a unit was found dead.
 KEPT = 60
-# Signs of life of a unit that starts are looked for so often: at least ten times in ``quiet_s``.
+# How often to look for progress of a unit that starts: at least ten times in ``quiet_s``.
 LOOK_S = 5.0
 
 
-class Listener(Protocol):
-    """What a watch tells."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The first yes, or the first after readiness was lost."""
 
-    def ready(self) -> None:
-        """At the first yes, and at each return of it."""
 
-    def not_ready(self, detail: str) -> None:
-        """At each no before the first yes, and afterwards once readiness is lost."""
+@dataclass(frozen=True, slots=True)
+class NotReadyYet:
+    """A no before the first yes, or no answer that counts."""
 
-    def progressed(self) -> None:
-        """It is not ready yet, but it gets on."""
+    detail: str
 
-    async def found_dead(self, detail: str) -> None:
-        """It will not serve again by itself. Told once; nothing is asked for liveness after it."""
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """It is not ready yet, but it makes progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """A no while readiness is lost."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """It will not serve again by itself. Found once; liveness is not asked for after it."""
+
+    detail: str
+
+
+Finding = Ready | NotReadyYet | Loading | NotReady | Dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +67,37 @@ class Asked:
     seconds: float
 
 
-class Prober:
-    """Starts watches; what they share."""
-
-    def __init__(self, spawner: Spawner, meter: GpuReadings) -> None:
-        self._spawner = spawner
-        self._meter = meter
-
-    def watch(self, subject: Subject, listener: Listener, *, ready: bool | None = None) -> Watch:
-        """A watch of one run; its ``run`` does it.
-
-        ``ready``: what is known of a run that was watched before, by another agent; None: nothing.
-        """
-        asker = ProbeCheck(subject, self._spawner)
-        return Watch(subject, asker, self._meter, listener, ready)
-
-
 class Watch:
-    """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends."""
+    """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends.
+
+    ``tell`` hears what the answers add up to. ``ready``: what an earlier agent knew of the run;
+    None: nothing. ``asked``: the newest answers, the last one last.
+    """
 
     def __init__(
         self,
         subject: Subject,
-        asker: ProbeCheck,
-        meter: GpuReadings,
-        listener: Listener,
-        ready: bool | None,
+        spawner: Spawner,
+        gpus: GpuReadings,
+        tell: Callable[[Finding], None],
+        *,
+        ready: bool | None = None,
     ) -> None:
-        self._ready = ready
-        self._subject = subject
-        self._asker = asker
-        self._meter = meter
-        self._listener = listener
-        self._known: list[_Known] = []
+        self.subject = subject
         self.asked: deque[Asked] = deque(maxlen=KEPT)
+        self._ready = ready
+        self._check = ProbeCheck(subject, spawner)
+        self._gpus = gpus
+        self._tell = tell
+        self._known: list[_Known] = []
 
     async def run(self) -> None:
         """Startup until its first yes, then readiness and liveness for ever."""
-        probes = self._subject.probes
+        probes = self.subject.probes
         if self._ready is None:
             if probes.startup is not None:
                 await self._start(probes.startup)
-            self._listener.ready()
+            self._tell(Ready())
         async with asyncio.TaskGroup() as tasks:
             if probes.readiness is not None:
                 tasks.create_task(self._keep_asking(probes.readiness))
@@ -99,27 +106,27 @@ class Watch:
 
     async def _start(self, probe: Probe) -> None:
         async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(self._look_for_life(probe))
+            looking = tasks.create_task(self._look_for_progress(probe))
             tally = Tally()
             while not tally.passing:
                 answer = await self._ask("startup", probe, clock.monotonic())
                 tally = health.step(probe, tally, answer, clock.monotonic())
                 if isinstance(answer, No | Unasked):
-                    self._listener.not_ready(answer.detail)
+                    self._tell(NotReadyYet(answer.detail))
                 if not tally.passing:
                     await asyncio.sleep(health.pause(probe, _chance()))
             looking.cancel()
 
-    async def _look_for_life(self, probe: Probe) -> None:
+    async def _look_for_progress(self, probe: Probe) -> None:
         if probe.quiet_s is None:
             return
-        observer = Observer(self._subject, self._meter)
+        observer = Observer(self.subject, self._gpus)
         signs = await observer.at_load()
         while True:
             await asyncio.sleep(min(LOOK_S, probe.quiet_s / 10))
             before, signs = signs, await observer.at_load()
             if health.loads(before, signs):
-                self._listener.progressed()
+                self._tell(Loading())
 
     async def _keep_asking(self, probe: Probe) -> None:
         tally = Tally(passing=self._ready is not False)
@@ -128,19 +135,19 @@ class Watch:
             answer = await self._ask("readiness", probe, clock.monotonic())
             before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
             if tally.passing and not before.passing:
-                self._listener.ready()
+                self._tell(Ready())
             elif not tally.passing and isinstance(answer, No):
-                self._listener.not_ready(answer.detail)
+                self._tell(NotReady(answer.detail))
             await asyncio.sleep(health.pause(probe, _chance()))
 
     async def _keep_watch(self, probe: Probe) -> None:
         tally = Tally(passing=True)
         asked = moved = clock.monotonic()
-        observer = Observer(self._subject, self._meter)
+        observer = Observer(self.subject, self._gpus)
         signs = await observer.at_work()
         for check in probe.checks:
             if check.tree is not None:  # so that it is known who is there before anybody can die
-                await self._asker.ask(check, probe.timeout_s)
+                await self._check.ask(check, probe.timeout_s)
         await asyncio.sleep(health.first_pause(probe, _chance()))
         while True:
             since, asked = asked, clock.monotonic()
@@ -153,7 +160,7 @@ class Watch:
                 moved = clock.monotonic()
             now = clock.monotonic()
             if isinstance(answer, No) and health.is_dead(probe, tally, answer, moved, now):
-                await self._listener.found_dead(_story(answer, moved, now))
+                self._tell(Dead(_story(answer, moved, now)))
                 return
             await asyncio.sleep(health.pause(probe, _chance()))
 
@@ -169,7 +176,7 @@ class Watch:
                 known = _Known(check)
                 self._known.append(known)
             if known.answer is None or known.at <= since:
-                known.answer = await self._asker.ask(check, probe.timeout_s)
+                known.answer = await self._check.ask(check, probe.timeout_s)
                 known.at = clock.monotonic()
             answers.append(known.answer)
             if isinstance(known.answer, No):
