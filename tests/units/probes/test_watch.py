@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -149,6 +152,38 @@ async def test_failing_for_long_is_dead_when_nothing_moves(address: str) -> None
     assert await Scripted(address, probes, [200, 503, 503, 503]).run() == [
         *("ready", "dead, HTTP 503; nothing moved for 0 s"),
     ]
+
+
+@pytest.fixture
+def parent() -> Iterator[tuple[int, int]]:
+    """The pids of a process and of its child, which it reaps."""
+    command = "sleep 1000 & echo $!; wait; exec sleep 1000"
+    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE)
+    with process, process.stdout:
+        child = int(process.stdout.readline())
+        yield process.pid, child
+        if psutil.pid_exists(child):
+            os.kill(child, signal.SIGKILL)
+        process.kill()
+
+
+async def test_a_process_that_dies_as_soon_as_its_unit_is_ready_is_missed(
+    address: str, parent: tuple[int, int]
+) -> None:
+    main, child = parent
+
+    class Losing(Scripted):
+        def hear(self, finding: Finding) -> None:
+            super().hear(finding)
+            if isinstance(finding, Ready):
+                os.kill(child, signal.SIGKILL)
+                end = time.monotonic() + LIMIT
+                while psutil.pid_exists(child):
+                    assert time.monotonic() < end
+
+    probes = Probes(liveness=probe(Check(tree="sleep")))
+    said = await Losing(address, probes, [], pid=main).run()
+    assert said == ["ready", f"dead, its process {child} (sleep) has died"]
 
 
 METERED = Progress(port="http", counters=("tokens_total",))

@@ -94,9 +94,10 @@ class Watch:
     async def run(self) -> None:
         """Startup until its first yes, then readiness and liveness for ever."""
         probes = self.subject.probes
+        if self._ready is None and probes.startup is not None:
+            await self._start(probes.startup)
+        await self._meet_processes()
         if self._ready is None:
-            if probes.startup is not None:
-                await self._start(probes.startup)
             self._tell(Ready())
         async with asyncio.TaskGroup() as tasks:
             if probes.readiness is not None:
@@ -128,6 +129,13 @@ class Watch:
             if health.loads(before, signs):
                 self._tell(Loading())
 
+    async def _meet_processes(self) -> None:
+        """A process that dies as soon as the unit is ready is missed only if it was seen before."""
+        if (probe := self.subject.probes.liveness) is not None:
+            for check in probe.checks:
+                if check.tree is not None:
+                    await self._check.ask(check, probe.timeout_s)
+
     async def _keep_asking(self, probe: Probe) -> None:
         tally = Tally(passing=self._ready is not False)
         await asyncio.sleep(health.first_pause(probe, _chance()))
@@ -145,9 +153,6 @@ class Watch:
         asked = moved = clock.monotonic()
         observer = Observer(self.subject, self._gpus)
         signs = await observer.at_work()
-        for check in probe.checks:
-            if check.tree is not None:  # so that it is known who is there before anybody can die
-                await self._check.ask(check, probe.timeout_s)
         await asyncio.sleep(health.first_pause(probe, _chance()))
         while True:
             since, asked = asked, clock.monotonic()
