@@ -134,6 +134,22 @@ def test_memory_on_its_gpus_is_waited_for_and_who_holds_it_is_named(
     assert unit.states == ["WAITING", "STARTING", "RUNNING"]
 
 
+def test_a_gate_that_closes_while_its_gpus_are_looked_at_holds_the_start(
+    begin_supervising, make_in, until, tmp_path, monkeypatch
+):
+    (tmp_path / "pynvml.py").write_text(DRIVER)
+    os.mkfifo(tmp_path / "held")  # the driver takes until somebody writes to it
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    make = make_in(begin_supervising())
+    unit = make("sleep", gpus=(0,), bind="any").start()
+    until((tmp_path / "asked").exists)
+    unit.do("set_gate", "waits for decode-0")
+    make("sleep").start().until("RUNNING")  # so the gate is closed by now
+    (tmp_path / "held").write_text("[]")
+    assert unit.until("WAITING").reason == "waits for decode-0"
+    assert unit.states == ["WAITING"]
+
+
 def test_memory_on_its_gpus_is_looked_at_while_a_unit_starts(
     begin_supervising, make_in, until, tmp_path, monkeypatch
 ):
