@@ -27,7 +27,8 @@ _hosts = itertools.count(1)
 LISTENER = """
 import socket, sys, time
 time.sleep(float(sys.argv[3]))
-server = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+server = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family, backlog=64)
 while True:
     server.accept()[0].close()
 """

@@ -69,6 +69,13 @@ def test_a_wrong_value_of_a_known_flag_ends_in_code_2(flags, capsys):
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["node0:29500", "10.0.0.7:29500", "[fd00::1]:29500"])
+def test_the_place_where_ranks_meet_may_be_a_name_or_an_address(where):
+    found = parse((*MODEL, "--dist-init-addr", where)).dist_init_addr
+    assert found == (where.rpartition(":")[0].strip("[]"), 29500)
+    assert str(found) == where
+
+
 def test_only_the_first_rank_of_a_prefill_has_a_bootstrap_port():
     two = (*MODEL, "--nnodes", "2", "--tp", "2", "--dist-init-addr", "node0:29500")
     prefill = (*two, "--disaggregation-mode", "prefill")
