@@ -134,7 +134,9 @@ class Agent:
         self.units = {unit.name: Unit(self, unit) for unit in world.units_of[name]}
         directory = world.directory / f"{name}-{life}"
         directory.mkdir()
-        self._ganger = Gangs(world.plan, str(directory), self.units, self.look, lambda _: None)
+        self._ganger = Gangs(
+            world.plan, str(directory), self.units, self.look, lambda _: None, self._describe
+        )
         self._due = False
         self._published: dict[str, UnitReport] = {}
 
@@ -148,7 +150,11 @@ class Agent:
         for unit in self.units.values():
             unit.become(states.Waiting((), "its gate"))
 
+    def _describe(self, unit: str) -> UnitReport:
+        return self.units[unit].report()
+
     def changed(self, unit: Unit) -> None:
+        self._ganger.react()
         self.own[unit.planned.name] = self._ganger.stamped(unit.report())
         self.soon()
 
@@ -167,6 +173,7 @@ class Agent:
         if self.world.agents.get(self.name) is not self:
             return  # the node has gone since
         self.looks += 1
+        self._ganger.react()
         for name in self._ganger.units:
             self.own[name] = self._ganger.stamped(self.units[name].report())
         for name, unit in self.units.items():
