@@ -51,6 +51,7 @@ def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(overse
         ("NodeBack", "node2", "node2 answers again"),
     ]
     assert {(one.unit, one.run) for one in overseer.told} == {(None, None)}
+    assert overseer.told[0].facts["problem"] == "its agent can't be asked: timed out"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from aiohttp import web
 from pdsup import clock
 from pdsup.cluster import peers as poller_module
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import NOT_ASKED, to_json
+from pdsup.cluster.report import to_json
 from pdsup.node import tokens
 
 TOKEN = "t" * 64
@@ -100,7 +100,7 @@ def cluster(plan, digest, report):
 async def test_a_followed_node_is_known_after_one_signed_request(cluster, until, report):
     async with cluster() as c:
         c.poller.follow(["node1"])
-        assert c.look().problem == NOT_ASKED
+        assert not c.look().asked
         await until(lambda: c.look().usable)
         assert c.look().usable == report()
         assert c.news == ["node1"]
@@ -218,7 +218,7 @@ async def test_an_answer_that_is_no_report_is_a_problem_until_a_report_comes(
     async with cluster() as c:
         c.peer.answer = answer
         c.poller.follow(["node1"])
-        await until(lambda: c.look().problem != NOT_ASKED)
+        await until(lambda: c.look().asked)
         assert c.look().problem.startswith("its agent can't be asked: ")
         assert c.look().report is None
         c.peer.answer = None
@@ -229,7 +229,7 @@ async def test_a_refusal_shows_its_status_and_cause(cluster, until):
     async with cluster() as c:
         c.peer.answer = broken
         c.poller.follow(["node1"])
-        await until(lambda: c.look().problem != NOT_ASKED)
+        await until(lambda: c.look().asked)
         assert c.look().problem == "its agent can't be asked: HTTP 500 out of order"
 
 
@@ -339,7 +339,7 @@ async def test_one_node_that_never_answers_does_not_hold_up_another(cluster, unt
         with socket.create_server((plan.address["node2"], plan.control_port)):
             c.poller.follow(["node2", "node1"])
             await until(lambda: c.look().usable)
-            assert c.poller.peers["node2"].problem == NOT_ASKED
+            assert not c.poller.peers["node2"].asked
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pdsup.cluster.report import NOT_ASKED, Peer, from_json, to_json
+from pdsup.cluster.report import Peer, from_json, to_json
 
 
 @pytest.fixture
@@ -117,8 +117,13 @@ def test_a_unit_is_found_in_the_report_of_its_node_only(report):
     assert report(units=("prefill-1",)).unit("decode-0") is None
 
 
+def test_a_peer_has_been_asked_once_it_answered_or_failed_to(report):
+    assert not Peer("node1").asked
+    assert Peer("node1", report(), received=1.0, heard=1.0, problem=None).asked
+    assert Peer("node1", failing=1.0, problem="not asked yet").asked
+
+
 def test_a_peer_can_be_relied_on_only_without_a_problem(report):
-    assert Peer("node1").problem == NOT_ASKED
     assert Peer("node1").usable is None
     assert Peer("node1", report(), problem=None).usable == report()
     assert Peer("node1", report(), problem="it is gone").usable is None

@@ -45,7 +45,10 @@ def node(assignment, plan, report, unit_report, monkeypatch):
             look=reports.get, inquire=lambda _: None, reason=lambda unit, first: gate
         )
         poller = SimpleNamespace(
-            peers={peer: Peer(peer, report(peer, **what), problem=None) for peer, what in peers}
+            peers={
+                peer: Peer(peer, report(peer, **what), heard=1.0, problem=None)
+                for peer, what in peers
+            }
         )
         publisher = SimpleNamespace(
             publish_renewal=lambda level, turn: it.published.append((level, turn))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pdsup.cluster.report import NOT_ASKED, Peer, akin
+from pdsup.cluster.report import Peer, akin
 from pdsup.cluster.rollout_rules import WAITS, behind, turn
 
 OLD = "e" * 64
@@ -14,13 +14,17 @@ OLD = "e" * 64
 
 @pytest.fixture
 def peers(report):
-    """What a node knows of others; each is given the changes of its report, or a problem."""
+    """What a node knows of others; each is given the changes of its report, why it can't be asked,
+    or None: it was not asked yet.
+    """
 
     def make(**known):
         return {
-            node: Peer(node, report(node), problem=what)
+            node: Peer(node)
+            if what is None
+            else Peer(node, report(node), failing=1.0, problem=what)
             if isinstance(what, str)
-            else Peer(node, report(node, **what), problem=None)
+            else Peer(node, report(node, **what), heard=1.0, problem=None)
             for node, what in known.items()
         }
 
@@ -44,8 +48,8 @@ def test_who_can_not_be_asked_is_not_waited_for(plan, digest, peers, problem):
 
 
 def test_who_was_not_asked_yet_is(plan, digest, peers):
-    assert behind(plan, digest, "node0", peers(node1=NOT_ASKED)) is not None
-    assert behind(plan, digest, "node1", peers(node0=NOT_ASKED)) is not None
+    assert behind(plan, digest, "node0", peers(node1=None)) is not None
+    assert behind(plan, digest, "node1", peers(node0=None)) is not None
 
 
 def test_the_others_go_by_the_first_node(plan, digest, peers):

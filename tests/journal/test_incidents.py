@@ -132,10 +132,11 @@ def test_trouble_with_gpus_is_an_incident_from_its_begin_to_its_end(begins, ends
     assert found(*more, begin=13) == []
 
 
-def test_a_node_that_was_lost_is_an_incident_of_that_node_whoever_tells():
+@pytest.mark.parametrize("facts", [{"problem": "why"}, {}], ids=["now", "0.1.0"])
+def test_a_node_that_was_lost_is_an_incident_of_that_node_whoever_tells(facts):
     def node(at, event, of):
         raw = {"at": at, "node": "node0", "unit": None, "run": None,
-               "event": {"type": event, "node": of}, "reason": f"{of}: why"}  # fmt: skip
+               "event": {"type": event, "node": of, **facts}, "reason": f"{of}: why"}  # fmt: skip
         return parse(json.dumps(raw))
 
     entries = [node(7, "NodeLost", "node2"), node(8, "NodeLost", "node3"),

@@ -74,7 +74,8 @@ def test_every_node_tells_its_own_and_the_first_one_of_nodes_that_are_lost(
     down, lost = told(agents)
     assert (down["hook"], down["node"], down["unit"]) == ("down", "node1", "b")
     assert (lost["hook"], lost["node"], lost["unit"]) == ("node-lost", "node0", None)
-    assert lost["event"] == {"type": "NodeLost", "node": "node1"}
+    assert (lost["event"]["type"], lost["event"]["node"]) == ("NodeLost", "node1")
+    assert lost["reason"] == f"node1: {lost['event']['problem']}"
 
 
 def test_an_agent_that_takes_over_tells_nothing_again(agents, started, wait_for):

@@ -170,20 +170,21 @@ def test_a_unit_that_only_waited_has_no_run():
 UNEXPLAINED = "killed by SIGKILL: cause unknown; its last words: x"
 
 
+def failed(reason, own=None, **more):
+    own = reason if own is None else own
+    return {"reason": reason, "state": {"type": "Backoff", "reason": own, **more}}
+
+
 @pytest.mark.parametrize(
-    ("reason", "state", "how"),
+    ("end", "how"),
     [
-        ("killed: CUDA out of memory", {"reason": "killed: CUDA out of memory", "last_words": ""},
-         "killed: CUDA out of memory"),
-        (UNEXPLAINED, {"reason": "killed by SIGKILL", "last_words": "x"}, "killed by SIGKILL"),
-        # What the output itself says is not taken for words of ours.
-        ("dead: cause unknown", {"reason": "dead: cause unknown", "last_words": ""},
-         "dead: cause unknown"),
-        (UNEXPLAINED, {"reason": UNEXPLAINED}, "killed by SIGKILL"),  # as 0.1.0 wrote it
-        (UNEXPLAINED, None, "killed by SIGKILL"),
+        (failed("killed: CUDA out of memory", last_words=""), "killed: CUDA out of memory"),
+        (failed(UNEXPLAINED, "killed by SIGKILL", last_words="x"), "killed by SIGKILL"),
+        # No phrase of a reason is taken for what another module wrote.
+        (failed("dead: cause unknown", last_words=""), "dead: cause unknown"),
+        (failed(UNEXPLAINED), "killed by SIGKILL"),  # as 0.1.0 wrote it
     ],
-)  # fmt: skip
-def test_how_a_run_ended_is_told_without_the_last_words_of_its_output(reason, state, how):
-    more = {"reason": reason, "state": state}
-    (run,) = life((1, "STOPPED", "STARTING"), (2, "STARTING", "BACKOFF", more))
+)
+def test_how_a_run_ended_is_told_without_the_last_words_of_its_output(end, how):
+    (run,) = life((1, "STOPPED", "STARTING"), (2, "STARTING", "BACKOFF", end))
     assert run.how == how

@@ -15,7 +15,6 @@ from pdsup.api import explain, metrics
 from pdsup.api import status as cluster_status
 from pdsup.api.openapi import MOST_EVENTS
 from pdsup.api.scrape import Scrapes
-from pdsup.cluster.report import NOT_ASKED
 from pdsup.errors import SupervisorError
 from pdsup.journal import file
 from pdsup.node.assignment import log_path
@@ -53,7 +52,7 @@ class Answers:
         agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
 
     def _all_asked(self) -> bool:
-        return all(peer.problem != NOT_ASKED for peer in self._agent.poller.peers.values())
+        return all(peer.asked for peer in self._agent.poller.peers.values())
 
     async def gpus(self) -> Sequence[Gpu]:
         """Those of this node, where units have any, some seconds old at the most; none where they

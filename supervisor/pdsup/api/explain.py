@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from pdsup.address import endpoint
 from pdsup.cluster.gate_rules import Condition, Decision
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units import states
 from pdsup.units.facts import Facts
+from pdsup.units.public_state import PublicState
 from pdsup.units.states import FOREVER
 
 
@@ -49,28 +50,30 @@ def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: 
     """
     until = states.deadline(facts.state) if facts else FOREVER
     at = None if until == FOREVER else round(now.wall + until - now.monotonic, 3)
-    return {"what": _next(unit, shown, facts), "at": at}
+    return {"what": _next(unit, PublicState(shown["state"]), facts), "at": at}
 
 
-def _next(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None) -> str:
-    match shown["state"]:
-        case "STOPPED" | "EXITED":
+def _next(unit: PlanUnit, state: PublicState, facts: Facts | None) -> str:
+    match state:
+        case PublicState.STOPPED | PublicState.EXITED:
             return "it stays down until it is started"
-        case "FATAL":
+        case PublicState.FATAL:
             return "it is not tried again until it is started"
-        case "WAITING":
+        case PublicState.WAITING:
             return "it starts when what it waits for is there"
-        case "STARTING":
+        case PublicState.STARTING:
             return "it is RUNNING when its startup probe passes, and ended if that takes too long"
-        case "RUNNING":
+        case PublicState.RUNNING:
             return "it runs on; if it ends, it is " + _after_end(unit)
-        case "UNHEALTHY":
+        case PublicState.UNHEALTHY:
             return "it is left alone, and RUNNING again when its readiness probe passes"
-        case "STOPPING":
+        case PublicState.STOPPING:
             return "whatever is left of it at its deadline is killed"
-        case "BACKOFF":
+        case PublicState.BACKOFF:
             return f"the next attempt; {_failures(unit, facts)}"
-    return "its node's agent knows; it can't be asked"
+        case PublicState.UNKNOWN:
+            return "its node's agent knows; it can't be asked"
+    assert_never(state)
 
 
 def _after_end(unit: PlanUnit) -> str:

@@ -9,10 +9,11 @@ from pdsup.cluster import gate_rules
 from pdsup.cluster.gate_rules import UnitPort
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import NOT_ASKED, UnitReport
+from pdsup.cluster.report import UnitReport
 from pdsup.node.assignment import Assignment
 from pdsup.plan.model import Plan
 from pdsup.units.probes.http import cause, connect
+from pdsup.units.public_state import PublicState
 
 
 class Gates:
@@ -43,7 +44,7 @@ class Gates:
     def has_asked(self, unit: str) -> bool:
         """Whether the unit's node is this one, or has been asked, whatever came of it."""
         peer = self._poller.peers.get(self._plan.by_name[unit].node)
-        return unit in self._publisher.units or (peer is not None and peer.problem != NOT_ASKED)
+        return unit in self._publisher.units or (peer is not None and peer.asked)
 
     def decide(self, unit: str, *, first: bool) -> gate_rules.Decision:
         """The gate of any unit of the plan, by what this node knows."""
@@ -62,7 +63,7 @@ class Gates:
         """Drops what is known of the ports of units that are not RUNNING."""
         for unit in units:
             report = self.look(unit)
-            if report is None or report.state != "RUNNING":
+            if report is None or report.state is not PublicState.RUNNING:
                 self._connector.forget(unit)
 
     async def close(self) -> None:

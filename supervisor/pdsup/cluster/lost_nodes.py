@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pdsup import clock
 from pdsup.cluster.report import Peer
@@ -43,19 +43,22 @@ class LostNodes:
             self._there.add(node)
             if node in self._lost:
                 self._lost.remove(node)
-                self._happened("NodeBack", node, f"{node} answers again")
+                self._happened("NodeBack", f"{node} answers again", {"node": node})
         elif self._is_gone(peer) and node not in self._lost:
             self._lost.add(node)
-            self._happened("NodeLost", node, f"{node}: {peer.problem}")
+            facts = {"node": node, "problem": peer.problem}
+            self._happened("NodeLost", f"{node}: {peer.problem}", facts)
 
     def _is_gone(self, peer: Peer) -> bool:
         ended = peer.report is not None and peer.report.ending is not None
         return peer.node in self._there and peer.failing is not None and not ended
 
-    def _happened(self, event: Literal["NodeLost", "NodeBack"], node: str, reason: str) -> None:
+    def _happened(
+        self, event: Literal["NodeLost", "NodeBack"], reason: str, facts: Mapping[str, Any]
+    ) -> None:
         with contextlib.suppress(OSError):  # then nobody tells after a takeover
             write_atomically(self._path, json.dumps(sorted(self._lost)).encode(), 0o600)
-        self._tell(Happening(clock.monotonic(), None, None, event, reason, {"node": node}))
+        self._tell(Happening(clock.monotonic(), None, None, event, reason, facts))
 
     def _read(self) -> set[str]:
         try:

@@ -19,7 +19,7 @@ from aiohttp import AddrInfoType
 from pdsup import clock
 from pdsup.address import url
 from pdsup.cluster import gang_rules
-from pdsup.cluster.report import NOT_ASKED, Peer, Report, akin, from_json
+from pdsup.cluster.report import Peer, Report, akin, from_json
 from pdsup.node import tokens
 from pdsup.plan.model import Plan
 from pdsup.units.probes.http import cause
@@ -153,7 +153,7 @@ class Peers:
         now, peer = clock.monotonic(), self.peers[node]
         if report is not None:
             peer = replace(peer, report=report, received=now)
-        problem = self._mismatch(node, peer.report)
+        problem = self._mismatch(node, peer.report) if peer.report else peer.problem
         self._set(replace(peer, heard=now, failing=None, problem=problem))
 
     def _doubt(self, node: str, failure: str, silence: bool) -> None:
@@ -167,10 +167,8 @@ class Peers:
         held = not silence and known and not known.ending and now - since < HOLD_S
         self._set(replace(peer, failing=since, problem=None if held else failure))
 
-    def _mismatch(self, node: str, report: Report | None) -> str | None:
+    def _mismatch(self, node: str, report: Report) -> str | None:
         match report:
-            case None:
-                return NOT_ASKED
             case Report(cluster=cluster) if cluster != self._plan.name:
                 return f"its agent belongs to cluster {cluster}"
             case Report(plan=plan) if not akin(report, self._digest, self._former):

@@ -155,9 +155,6 @@ def akin(report: Report, digest: str, former: Collection[str]) -> bool:
     return not {digest, *former}.isdisjoint((report.plan, *report.former))
 
 
-NOT_ASKED = "not asked yet"
-
-
 @dataclass(frozen=True, slots=True)
 class Peer:
     """What is known of another node. Times are monotonic seconds of this node.
@@ -172,7 +169,12 @@ class Peer:
     received: float | None = None
     heard: float | None = None
     failing: float | None = None
-    problem: str | None = NOT_ASKED
+    problem: str | None = "not asked yet"
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has answered a question, or failed to."""
+        return self.heard is not None or self.failing is not None
 
     @property
     def usable(self) -> Report | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pdsup.cluster.report import NOT_ASKED, Look, Peer
+from pdsup.cluster.report import Look, Peer
 from pdsup.plan.model import Plan
 
 WAITS = "waits until every node has taken in the changed plan"
@@ -34,7 +34,7 @@ def behind(plan: Plan, digest: str, node: str, peers: Mapping[str, Peer]) -> str
 
 
 def _is_behind(peer: Peer, digest: str) -> bool:
-    if peer.problem == NOT_ASKED:
+    if not peer.asked:
         return True
     return peer.usable is not None and peer.usable.plan != digest
 

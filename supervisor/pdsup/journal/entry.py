@@ -85,7 +85,7 @@ class Entry:
     ``unit`` is empty where it is about the node. ``event`` is the event's type. ``before`` and
     ``to`` are None where it is no step of a unit, or one between states of another version.
     ``exit``: how a process ended, where the entry tells that. ``short_reason``: ``reason`` without
-    the last words of the output and without how far a stop has come.
+    the last words of the output, how far a stop has come, or the name of a node that was lost.
     """
 
     at: float
@@ -138,19 +138,23 @@ def _state(word: Any) -> PublicState | None:
     return PublicState(word) if isinstance(word, str) and word in _WORDS else None
 
 
-# How 0.1.0 went on in the reason itself, where the state now has the last words as a field.
-_LAST_WORDS = ": cause unknown"
-
-
 def _short_reason(raw: Mapping[str, Any]) -> str:
-    state = raw.get("state")
-    known = state if isinstance(state, dict) else {}
-    reason = str(known.get("reason") or raw.get("reason") or "")
-    return reason if "last_words" in known else reason.partition(_LAST_WORDS)[0]
+    state, event = _table(raw.get("state")), _table(raw.get("event"))
+    reason = str(state.get("reason") or event.get("problem") or raw.get("reason") or "")
+    # Lines of 0.1.0 lack these fields: what they hold stood in the reason alone.
+    if state.get("type") in ("Backoff", "Fatal") and "last_words" not in state:
+        return reason.partition(": cause unknown")[0]
+    if event.get("type") == "NodeLost" and "problem" not in event:
+        return reason.removeprefix(f"{event.get('node')}: ")
+    return reason
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _exit(event: Any) -> ExitStatus | None:
-    status = event.get("status") if isinstance(event, dict) else None
+    status = _table(event).get("status")
     if not isinstance(status, dict):
         return None
     code, signal = status.get("code"), status.get("signal")

@@ -110,8 +110,7 @@ def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
             yield Incident(kind, one.unit, one.node, one.at, one.at, one.reason)
         elif one.event in _BEGINS:
             kind, node = _BEGINS[one.event], _concerned(one)
-            what = one.reason.removeprefix(f"{node}: ")
-            begun = Incident(kind, one.unit, node, one.at, None, what)
+            begun = Incident(kind, one.unit, node, one.at, None, one.short_reason)
             going.setdefault((one.unit, node, kind), begun)
         elif one.event in _ENDS:
             begin = going.pop((one.unit, _concerned(one), _ENDS[one.event]), None)
