@@ -1,4 +1,7 @@
-"""What can happen to a unit, and what its lifecycle orders in return: values only. Pure."""
+"""What can happen to a unit, and what its lifecycle orders in return: values only.
+
+An event that speaks of a process carries the number of the run that the process belongs to. Pure.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """It is wanted up afresh: whatever runs is ended first, and past failures are forgotten."""
+    """It is to restart: what runs is ended first, and past failures are forgotten."""
 
     reason: str = "restart requested"
 
@@ -51,7 +54,7 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Lingering:
-    """The main process ended, and parts of its tree still live although they were killed."""
+    """The main process ended, and other processes of the run survive SIGKILL so far."""
 
     run: int
     detail: str
@@ -59,7 +62,7 @@ class Lingering:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The main process ended, and nothing of its tree is left.
+    """The main process ended, and no process of the run is left.
 
     ``cause``: what the kernel or its output say of the reason; ``hopeless``: it would end so again;
     ``last_words``: the end of its output, where no cause is known.
@@ -77,21 +80,21 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """It is not ready yet, but it gets on: its startup deadline moves."""
+    """It is not ready yet but makes progress, so its startup deadline moves."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class BecameReady:
-    """The readiness question was answered with yes."""
+    """Its startup probe passed, or its readiness probe passes again."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class LostReadiness:
-    """The readiness question was answered with no, often enough."""
+    """Its readiness probe failed as often in a row as its plan allows."""
 
     run: int
     detail: str
@@ -99,7 +102,7 @@ class LostReadiness:
 
 @dataclass(frozen=True, slots=True)
 class FoundDead:
-    """It lives and will never serve again; what could be learned from it has been saved."""
+    """It lives and will not serve again by itself; the evidence has been saved."""
 
     run: int
     detail: str
@@ -107,7 +110,7 @@ class FoundDead:
 
 @dataclass(frozen=True, slots=True)
 class Recycle:
-    """It must begin afresh with others, through no fault of its own."""
+    """It must restart together with others, through no fault of its own."""
 
     run: int
     reason: str
@@ -115,7 +118,7 @@ class Recycle:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """It has no more work, and gets none."""
+    """It has no work left, and gets no more."""
 
     run: int
 
@@ -150,14 +153,14 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Take it out of use, and tell ``Drained`` when that is done."""
+    """Take it out of use; ``Drained`` answers when that is done."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Send the stop signal to the main process only: a group TERM breaks an engine's drain."""
+    """Send the stop signal to the main process only: a group's TERM breaks an engine's drain."""
 
     run: int
 

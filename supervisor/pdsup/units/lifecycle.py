@@ -2,6 +2,9 @@
 
 ``step(state, event, context)`` returns the next state and the effects to perform. It never reads
 a clock, draws a random number, logs or touches a process: what it needs arrives in its arguments.
+So a journal that holds events and contexts can be replayed, and a step may be tried before it is
+taken: a caller that sees a ``Spawn`` first looks whether the node is clean, which takes time, and
+steps again with the answer.
 
 Three rules keep races out:
 
@@ -10,7 +13,9 @@ Three rules keep races out:
 2. A timeout is a deadline stored in the state, never a callback. The caller sleeps until
    ``states.deadline(state)`` and sends ``Tick``; an early or late tick is harmless.
 3. A state that holds a run has a process tree that is not yet proven gone. No other state may
-   spawn before ``Exited`` for that run was seen. Pure.
+   spawn before ``Exited`` for that run was seen.
+
+Pure.
 """
 
 from __future__ import annotations
@@ -62,31 +67,31 @@ from pdsup.units.states import (
     run_of,
 )
 
-# Ports have no "now free" event to wait for, so a start that found one taken is tried again.
+# No event tells that a port is free again, so a start that found one taken is tried again.
 RECHECK_S = 1.0
-# Whatever a SIGKILL did not reach, because it was born meanwhile, gets the next one.
+# A process that was forked during a SIGKILL to the tree escapes it; the next one finds it.
 KILL_AGAIN_S = 5.0
-# Whoever was found dead, or is a rank without the others, gets this long to end by itself: nobody
-# waits for its last work.
+# A unit that was found dead, or is a rank without the others, gets this long to end by itself:
+# nobody waits for its last work.
 DEAD_S = 5.0
 Step = tuple[State, tuple[Effect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a decision depends on that is not in the state or the event. Times in seconds."""
+    """Everything a decision depends on beside the state and the event. Times in seconds."""
 
     now: float
     next_run: int
-    gate: str | None  # what it waits for; None = open
+    gate: str | None  # what it waits for; None: open
     restart: Policy
     ready_within: float
     stop_within: float
-    ready_at_most: float = FOREVER  # whatever its progress
-    quiet_within: float = 0.0  # what a sign of progress is good for, past ``ready_within``
-    drain_within: float = 0.0  # 0 = it need not drain
+    ready_at_most: float = FOREVER  # however much progress it makes
+    quiet_within: float = 0.0  # past ``ready_within``, how long each sign of progress extends that
+    drain_within: float = 0.0  # 0: it need not drain
     chance: float = 0.0  # in [0, 1), drawn by the caller
-    unclean: str | None = None  # who holds what it needs; None = nobody, as far as was looked
+    unclean: str | None = None  # who holds what it needs; None: nobody, or nobody looked yet
 
 
 # -- the decision -----------------------------------------------------------------------------
@@ -298,7 +303,7 @@ def _on_exit(state: State, event: Exited, ctx: Context) -> Step:
 
 
 def _never_again(event: Exited, policy: Policy) -> str | None:
-    """Why another attempt would be in vain, if it would."""
+    """Why another attempt would fail too, where that is known."""
     if event.hopeless:
         return f"{event}; another attempt would end the same way"
     if event.status.code in policy.fatal_codes or event.status.signal in policy.fatal_signals:
@@ -317,7 +322,7 @@ def _on_refusal(state: State, detail: str, ctx: Context) -> Step:
 
 
 def _gone(state: Draining | Stopping, ctx: Context) -> Step:
-    """A unit that was being stopped is gone, however that came about."""
+    """What follows when a unit that was being stopped is gone, whatever ended it."""
     match state.then:
         case Then.REST:
             return Stopped(), ()
@@ -349,7 +354,7 @@ def _after_failure(failures: Failures, reason: str, ctx: Context, last_words: st
 
 
 def _end(state: Starting | Running | Unhealthy, then: Then, reason: str, ctx: Context) -> Step:
-    """A planned end: first out of use, unless it is in no use yet."""
+    """A planned end: a unit that may be in use is drained first."""
     failures = () if then is Then.RESTART else _blamed(state, ctx)
     if ctx.drain_within > 0 and not isinstance(state, Starting):
         until = ctx.now + ctx.drain_within

@@ -19,9 +19,9 @@ from pdsup.units.process import proc
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Seen
 
-# What this process or this node lacks. The unit may be as well as can be.
+# Errors that tell what this process or this node lacks, and nothing about the unit.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
-# To find processes means to look at every thread of the unit; those known are cheap to look at.
+# Finding processes takes a look at every thread of the unit; known ones are cheap to look at.
 SEARCH_EVERY = 6
 
 
@@ -40,7 +40,7 @@ class Subject:
 
 
 class ProbeCheck:
-    """The questions to one run. It remembers what a question is about from one time to the next."""
+    """Asks one run. It remembers what it found in logs and process trees from check to check."""
 
     def __init__(self, subject: Subject, spawner: Spawner) -> None:
         self._subject = subject
@@ -51,7 +51,7 @@ class ProbeCheck:
         self._looks = 0
 
     async def ask(self, check: Check, timeout_s: float) -> Answer:
-        """One answer, within the time; to gauges that look bad, within that of a trial too."""
+        """One answer, within ``timeout_s``; gauges that look bad get a trial with its own limit."""
         if check.gauges is not None:
             answer = await self._ask_gauges(check, check.gauges, timeout_s)
         else:
@@ -91,7 +91,7 @@ class ProbeCheck:
         return await http.get(self._subject.address, port, path, most=most)
 
     async def _ask_gauges(self, check: Check, asked: Gauges, timeout_s: float) -> Answer:
-        """What looks bad may serve all the same: a breaker closes only by a request."""
+        """Gauges that look bad are no proof: a breaker closes only when a request succeeds."""
         groups: tuple[str, ...] = ()
 
         async def look() -> Answer:
@@ -137,7 +137,7 @@ class ProbeCheck:
         return Yes() if pattern in self._heard else No(f"no line like {pattern} in its output yet")
 
     def _look_at_tree(self, prefix: str) -> Answer:
-        """Of its processes those with such a name, once seen, must live; none may be stopped."""
+        """Processes with such a name, once seen, must live; no process may be stopped."""
         members = self._members.setdefault(prefix, {})
         main = self._subject.pid
         seen: dict[int, Seen | None] = {pid: proc.seen(pid) for pid in (main, *members)}

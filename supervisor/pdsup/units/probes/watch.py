@@ -92,7 +92,7 @@ class Watch:
         self._known: list[_Known] = []
 
     async def run(self) -> None:
-        """Startup until its first yes, then readiness and liveness for ever."""
+        """Startup until its first yes, then readiness and liveness until cancelled."""
         probes = self.subject.probes
         if self._ready is None and probes.startup is not None:
             await self._start(probes.startup)
@@ -170,8 +170,8 @@ class Watch:
             await asyncio.sleep(health.pause(probe, _chance()))
 
     async def _ask(self, kind: str, probe: Probe, since: float) -> Answer:
-        """The answer to a probe; a check that another kind asked after ``since`` is not repeated,
-        as each question costs an engine a token.
+        """The answer to a probe. A check that a probe of another kind made after ``since`` is not
+        repeated, as each request to an engine's health costs it a token.
         """
         began = clock.monotonic()
         answers = []
@@ -193,7 +193,7 @@ class Watch:
 
 @dataclass(slots=True)
 class _Known:
-    """The newest answer to a check, of whatever kind, and when it came."""
+    """The newest answer to a check, whichever probe made it, and when it came."""
 
     check: Check
     answer: Answer | None = None
