@@ -5,10 +5,14 @@ Pure.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+
 from pdsup.address import url
 from pdsup.plan import defaults
 from pdsup.plan.compile import placement
 from pdsup.plan.compile.placement import Site
+from pdsup.plan.document.syntax import join
 from pdsup.plan.front import front, server
 from pdsup.plan.frontends.frontend import Route
 from pdsup.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
@@ -19,6 +23,12 @@ NGINX_PROBES = Probes(
     readiness=defaults.NGINX_READINESS,
     liveness=defaults.NGINX_LIVENESS,
 )
+NGINX_CAUSES: Mapping[str, str] = {
+    "": "frontend",
+    "command": "frontend.nginx_binary",
+    **{f"nginx.{one.name}": f"frontend.nginx_{one.name}" for one in dataclasses.fields(Nginx)},
+}
+BENCHMARK_CAUSES: Mapping[str, str] = {"": "benchmark"}
 
 
 def routers(
@@ -68,6 +78,18 @@ def routers(
             placement.router_nodes(len(site.nodes), front.additional or 0)
         )
     )
+
+
+def router_causes(front: Front) -> Mapping[str, str]:
+    """Which setting decides on each part of a router; on all others the arguments do."""
+    causes = {"": front.args_at}
+    for purpose, flag in front.program.port_flags.items():
+        causes[f"ports.{purpose}"] = join(front.args_at, flag)
+    for role in front.start_with:
+        causes[f"needs.first_at_least.{role}"] = f"frontend.start_with.{role}"
+    for role in front.restart_with:
+        causes[f"needs.later_at_least.{role}"] = f"frontend.restart_with.{role}"
+    return causes
 
 
 def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:

@@ -10,7 +10,7 @@ from pdsup.errors import InvalidDocument, Problem, WrongUsage
 from pdsup.plan import programs, yaml
 from pdsup.plan.compile import addresses, check_relations
 from pdsup.plan.compile.nodes import invented_nodes
-from pdsup.plan.compile.plan import compile_plan
+from pdsup.plan.compile.plan import Compiled, compile_plan
 from pdsup.plan.document import source, tree
 from pdsup.plan.document.source import Source
 from pdsup.plan.document.syntax import Item
@@ -119,27 +119,16 @@ def _checked(file: Source, nodes: tuple[Node, ...] | None) -> Plan:
 
 def _plan(file: Source) -> Plan:
     values = tree.plain(file.root)
-    plan, partial, found = schema.plan(values)
+    plan, part, found = schema.plan(values)
     if plan is not None:
         stated = {place for place, unit in enumerate(values["units"]) if "probes" in unit}
         plan = programs.probed(plan, stated)
         found += check_relations.check(plan)
-    elif partial is not None:
-        found += tuple(
-            _renumbered(problem, partial) for problem in check_relations.check_part(partial.plan)
-        )
+    elif part is not None:
+        found += part.causes.locate(check_relations.check_part(part.plan))
     file.refuse(found)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
-
-
-def _renumbered(problem: Problem, partial: schema.Partial) -> Problem:
-    match problem.path.split("."):
-        case ["units" | "hooks" as key, index, *rest]:
-            places = partial.units if key == "units" else partial.hooks
-            return replace(problem, path=".".join((key, str(places[int(index)]), *rest)))
-        case _:
-            return problem
 
 
 def _compile(
@@ -160,12 +149,30 @@ def _compile(
         # With listeners on one address each, that address is where a node is reached.
         if nodes is not None and bind == "any" and recipe.network and not found:
             site = addresses.addressed(nodes, recipe.network)
-        plan, late = compile_plan(deployment, site, bind)
+        compiled, late = compile_plan(deployment, site, bind)
+        if compiled is not None:
+            plan, late = compiled.plan, _checked_plan(compiled)
         known = {problem.path for problem in found}
         found += tuple(problem for problem in late if problem.path not in known)
     file.refuse(found)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
+
+
+def _checked_plan(compiled: Compiled) -> tuple[Problem, ...]:
+    """What is wrong with a compiled plan, at the settings of the recipe that cause it."""
+    wrong = map(_not_of_recipe, check_relations.check(compiled.plan))
+    found = compiled.causes.locate(wrong)
+    # Several workers have a wrong setting in common; one line says it.
+    first = {problem.path: problem for problem in reversed(found)}
+    return tuple(first.values())
+
+
+def _not_of_recipe(problem: Problem) -> Problem:
+    """A problem of the nodes, which come from elsewhere, as one of the whole recipe."""
+    if problem.path.partition(".")[0] != "nodes":
+        return problem
+    return Problem("", f"the nodes: {problem.message}")
 
 
 def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:

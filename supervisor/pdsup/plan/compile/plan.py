@@ -5,19 +5,30 @@ Deterministic: the same deployment and nodes give the same plan. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pdsup.errors import Problem
 from pdsup.plan import defaults
-from pdsup.plan.compile import check_relations, front, placement, workers
+from pdsup.plan.causes import Causes
+from pdsup.plan.compile import front, placement, workers
 from pdsup.plan.compile.placement import Site
-from pdsup.plan.document.syntax import join
-from pdsup.plan.model import Bind, Node, Plan, PlanUnit
+from pdsup.plan.model import Bind, Node, Plan
 from pdsup.plan.recipe.deployment import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A plan that is not checked yet, and which settings of the recipe decide on its parts."""
+
+    plan: Plan
+    causes: Causes
 
 
 def compile_plan(
     deployment: Deployment, nodes: tuple[Node, ...], bind: Bind
-) -> tuple[Plan | None, tuple[Problem, ...]]:
-    """The checked plan on the first nodes of ``nodes``, or problems with paths of the recipe."""
+) -> tuple[Compiled | None, tuple[Problem, ...]]:
+    """The plan on the first nodes of ``nodes``, or why there is none, with paths of the recipe."""
     placed, problems = placement.place(deployment)
     own, lacking = _own_nodes(deployment, nodes)
     problems += lacking or _size_problems(deployment, len(own))
@@ -38,11 +49,7 @@ def compile_plan(
         bounce_decodes=deployment.bounce_decodes,
         hooks=deployment.hooks,
     )
-    found = check_relations.check(plan)
-    in_recipe = [_in_recipe(problem, plan, deployment) for problem in found]
-    # Several workers have a wrong setting in common; one line says it.
-    first = {problem.path: problem for problem in reversed(in_recipe)}
-    return (None if found else plan), tuple(first.values())
+    return Compiled(plan, _causes(plan, deployment)), ()
 
 
 def _own_nodes(
@@ -76,37 +83,19 @@ def _size_problems(deployment: Deployment, given: int) -> tuple[Problem, ...]:
     return ()
 
 
-def _in_recipe(problem: Problem, plan: Plan, deployment: Deployment) -> Problem:
-    """A problem of the plan at the setting of the recipe that causes it."""
-    match problem.path.split("."):
-        case ["nodes", *_]:
-            return Problem("", f"the nodes: {problem.message}")
-        case ["units", index, *rest]:
-            path = _cause(plan.units[int(index)], rest, deployment)
-            return Problem(path, problem.message)
-        case _:
-            return problem
-
-
-def _cause(unit: PlanUnit, inside: list[str], deployment: Deployment) -> str:
-    if unit.kind == "benchmark":
-        return "benchmark"
-    if unit.kind == "nginx":
-        if inside == ["command"]:
-            return "frontend.nginx_binary"
-        return f"frontend.nginx_{inside[-1]}" if inside[:1] == ["nginx"] else "frontend"
-    pool = next((pool for pool in deployment.pools if pool.role == unit.role), None)
-    front = None if pool else deployment.front
-    pins = deployment.engine.port_flags if pool else front.program.port_flags if front else {}
-    at = pool.at.flags if pool else front.args_at if front else ""
-    match inside:
-        case ["needs", "first_at_least", role]:
-            return f"frontend.start_with.{role}"
-        case ["needs", "later_at_least", role]:
-            return f"frontend.restart_with.{role}"
-        case ["ports", "kv-events"] if pool:
-            return pool.at.kv_events
-        case ["ports", purpose] if purpose in pins:
-            return join(at, pins[purpose])
-        case _:
-            return at
+def _causes(plan: Plan, deployment: Deployment) -> Causes:
+    makers: dict[str, Mapping[str, str]] = {
+        "nginx": front.NGINX_CAUSES,
+        "benchmark": front.BENCHMARK_CAUSES,
+    }
+    for pool in deployment.pools:
+        makers[pool.role] = workers.causes(pool, deployment.engine)
+    if deployment.front:
+        makers["router"] = front.router_causes(deployment.front)
+    return Causes(
+        {
+            f"units.{index}.{part}".rstrip("."): cause
+            for index, unit in enumerate(plan.units)
+            for part, cause in makers[unit.role or unit.kind].items()
+        }
+    )

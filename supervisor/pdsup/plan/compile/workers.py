@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pdsup.plan.compile.placement import Placed, Site, Slot
-from pdsup.plan.engines.engine import Rank
+from pdsup.plan.document.syntax import join
+from pdsup.plan.engines.engine import Engine, Rank
 from pdsup.plan.model import Log, PlanUnit
 from pdsup.plan.recipe.deployment import Deployment, Pool
 
@@ -23,6 +24,14 @@ def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> t
         on_node.update(slot.node for slot in worker.slots)
         units += _ranks(worker, number, bootstrap, deployment, site)
     return tuple(units)
+
+
+def causes(pool: Pool, engine: Engine) -> Mapping[str, str]:
+    """Which setting decides on each part of a pool's units; on all others the flags do."""
+    pinned = {
+        f"ports.{purpose}": join(pool.at.flags, flag) for purpose, flag in engine.port_flags.items()
+    }
+    return {"": pool.at.flags, **pinned, "ports.kv-events": pool.at.kv_events}
 
 
 def _ranks(

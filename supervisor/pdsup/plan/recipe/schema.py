@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.errors import Problem
+from pdsup.plan.causes import Causes
 from pdsup.plan.document.syntax import join
 from pdsup.plan.model import Plan
 from pdsup.plan.recipe.schema1 import IGNORED, Recipe
@@ -24,17 +25,14 @@ TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRec
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
-    """A plan without its wrong units and hooks. ``units``, ``hooks``: the places of the others
-    in the file.
-    """
+class Part:
+    """A plan without its wrong units and hooks, and where the others are in the file."""
 
     plan: Plan
-    units: tuple[int, ...]
-    hooks: tuple[int, ...]
+    causes: Causes
 
 
-def plan(values: Any) -> tuple[Plan | None, Partial | None, tuple[Problem, ...]]:
+def plan(values: Any) -> tuple[Plan | None, Part | None, tuple[Problem, ...]]:
     """The plan; or what is sound of it, if anything, and every type error and unknown key."""
     found, faults = read(Plan, values)
     problems = tuple(_problem(Plan, fault) for fault in faults)
@@ -79,7 +77,7 @@ def _used(
     return kept
 
 
-def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
+def _sound_part(values: Any, faults: Iterable[Fault]) -> Part | None:
     for fault in faults:
         if fault.unknown:
             _drop(values, fault.path)
@@ -89,7 +87,12 @@ def _sound_part(values: Any, faults: Iterable[Fault]) -> Partial | None:
     kept = {key: _sound_places(values, key, wrong) for key in ("units", "hooks")}
     sound = {key: [values[key][index] for index in places] for key, places in kept.items()}
     found, _ = read(Plan, {**values, **sound})
-    return Partial(found, kept["units"], kept["hooks"]) if found else None
+    moved = {
+        f"{key}.{new}": f"{key}.{old}"
+        for key, places in kept.items()
+        for new, old in enumerate(places)
+    }
+    return Part(found, Causes(moved, inside=True)) if found else None
 
 
 def _sound_places(values: Mapping[str, Any], key: str, wrong: Container[Path]) -> tuple[int, ...]:

@@ -6,18 +6,17 @@ Every setting may be left out here, so that one mistake hides no other. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pdsup.errors import Problem
 from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.engines.known import ENGINES
-from pdsup.plan.frontends.frontend import Launcher
-from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Role
+from pdsup.plan.model import Role
 from pdsup.plan.recipe import settings
 from pdsup.plan.recipe.deployment import Deployment, PoolPaths
-from pdsup.plan.recipe.settings import FrontTable, RoleTable
-from pdsup.plan.recipe.tables import HealthCheck, Model, Network
+from pdsup.plan.recipe.settings import Layout, RoleTable
+from pdsup.plan.recipe.tables import CommonRecipe, Frontend, Resources
 from pdsup.typed import show
 
 # What srtctl knows and nothing here uses: containers and job submission are others' business.
@@ -59,10 +58,9 @@ IGNORED: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
+class Schema1Resources(Resources):
     """How many nodes and workers, and how many GPUs each has."""
 
-    gpus_per_node: int | None = None
     prefill_nodes: int | None = None
     prefill_workers: int | None = None
     gpus_per_prefill: int | None = None
@@ -72,32 +70,14 @@ class Resources:
     agg_nodes: int | None = None
     agg_workers: int | None = None
     gpus_per_agg: int | None = None
-    spread_workers: bool | None = None
-    het_jobs: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frontend:
+class Schema1Frontend(Frontend):
     """Routers and nginx. ``use_sglang_router`` and ``sglang_router_args`` are an older form."""
 
-    type: str | None = None
     use_sglang_router: bool | None = None
-    enable_multiple_frontends: bool | None = None
-    num_additional_frontends: int | None = None
-    args: dict[str, Any] | None = None
     sglang_router_args: dict[str, Any] | None = None
-    env: dict[str, Any] | None = None
-    launcher: Launcher | None = None
-    start_with: dict[str, int] | None = None
-    restart_with: dict[str, int] | None = None
-    nginx_keepalive_timeout: str | None = None
-    nginx_client_max_body_size: str | None = None
-    nginx_stream_timeout: str | None = None
-    nginx_balance: Literal["round-robin", "least-conn"] | None = None
-    nginx_session_affinity: bool | None = None
-    nginx_session_affinity_header: str | None = None
-    nginx_binary: str | None = None
-    nginx_prefix: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,22 +108,13 @@ class Backend:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(CommonRecipe):
     """A whole recipe of schema 1. ``benchmark``: any table; its ``command`` is ours."""
 
-    name: str | None = None
     schema: Literal[1, 2] | None = None
-    model: Model = field(default_factory=Model)
-    resources: Resources = field(default_factory=Resources)
-    frontend: Frontend = field(default_factory=Frontend)
+    resources: Schema1Resources = field(default_factory=Schema1Resources)
+    frontend: Schema1Frontend = field(default_factory=Schema1Frontend)
     backend: Backend = field(default_factory=Backend)
-    health_check: HealthCheck | None = None
-    environment: dict[str, Any] | None = None
-    network: Network | None = None
-    benchmark: Any = None
-    on_fatal: OnFatal | None = None
-    bounce_decodes: BounceDecodes | None = None
-    hooks: tuple[Hook, ...] = ()
 
 
 ROLES: Mapping[Role, str] = {"prefill": "prefill", "decode": "decode", "agg": "aggregated"}
@@ -152,31 +123,35 @@ HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg
 
 def deployment(recipe: Recipe, engine: EngineName | None, problems: list[Problem]) -> Deployment:
     """The deployment; ``engine`` goes before ``backend.type``."""
-    environment = settings.variables(recipe.environment, "environment", problems)
-    path = settings.model_path(recipe.model, problems)
-    resources = recipe.resources
-    program = ENGINES[engine or recipe.backend.type or "sglang"]
-    pools = {
-        role: settings.pool(_role(recipe, role), path, environment, program, problems)
-        for role in ROLES
-    }
-    het_jobs = bool(resources.het_jobs) and not pools["agg"].workers
-    return Deployment(
-        name=settings.name(recipe.name, problems),
-        engine=program,
-        gpus_per_node=settings.gpus_per_node(resources.gpus_per_node, problems),
-        spread_workers=bool(resources.spread_workers),
-        pools=settings.check_roles(pools, program, het_jobs, "resources", HINT, problems),
-        front=settings.front(
-            _front(recipe.frontend, recipe.backend, problems), environment, problems
+    kind = engine or recipe.backend.type or "sglang"
+    return settings.deployment(recipe, ENGINES[kind], _layout(recipe, problems), problems)
+
+
+def _layout(recipe: Recipe, problems: list[Problem]) -> Layout:
+    frontend, backend = recipe.frontend, recipe.backend
+    _check_type(frontend, backend, problems)
+    home = "frontend" if frontend.num_additional_frontends is not None else "backend"
+    older, args_at = frontend.sglang_router_args, "frontend.args"
+    if older is not None and frontend.args is None:
+        args_at = "frontend.sglang_router_args"
+    elif older is not None:
+        problems.append(Problem("frontend.sglang_router_args", "stands beside frontend.args"))
+    return Layout(
+        roles={role: _role(recipe, role) for role in ROLES},
+        frontend=replace(
+            frontend,
+            enable_multiple_frontends=_either(
+                frontend, backend, "enable_multiple_frontends", problems
+            ),
+            num_additional_frontends=_either(
+                frontend, backend, "num_additional_frontends", problems
+            ),
+            args=older if frontend.args is None else frontend.args,
         ),
-        het_jobs=het_jobs,
+        additional_at=f"{home}.num_additional_frontends",
+        args_at=args_at,
         at="resources",
-        load_deadline_s=settings.load_deadline(recipe.health_check, problems),
-        benchmark=settings.benchmark(recipe.benchmark, problems),
-        on_fatal=recipe.on_fatal or "continue",
-        bounce_decodes=recipe.bounce_decodes or "never",
-        hooks=recipe.hooks,
+        hint=HINT,
     )
 
 
@@ -213,29 +188,7 @@ def _get(table: object, name: str) -> Any:
     return getattr(table, name)
 
 
-def _front(frontend: Frontend, backend: Backend, problems: list[Problem]) -> FrontTable:
-    _check_type(frontend, backend, problems)
-    home = "frontend" if frontend.num_additional_frontends is not None else "backend"
-    older, at = frontend.sglang_router_args, "frontend.args"
-    if older is not None and frontend.args is None:
-        at = "frontend.sglang_router_args"
-    elif older is not None:
-        problems.append(Problem("frontend.sglang_router_args", "stands beside frontend.args"))
-    return FrontTable(
-        several=_either(frontend, backend, "enable_multiple_frontends", problems),
-        additional=_either(frontend, backend, "num_additional_frontends", problems),
-        args=older if frontend.args is None else frontend.args,
-        env=frontend.env,
-        launcher=frontend.launcher,
-        start_with=frontend.start_with,
-        restart_with=frontend.restart_with,
-        nginx=settings.nginx(frontend),
-        additional_at=f"{home}.num_additional_frontends",
-        args_at=at,
-    )
-
-
-def _check_type(frontend: Frontend, backend: Backend, problems: list[Problem]) -> None:
+def _check_type(frontend: Schema1Frontend, backend: Backend, problems: list[Problem]) -> None:
     use = frontend.use_sglang_router or backend.use_sglang_router
     older = "frontend" if frontend.use_sglang_router else "backend"
     match frontend.type:
@@ -255,7 +208,7 @@ def _check_type(frontend: Frontend, backend: Backend, problems: list[Problem]) -
 
 
 def _either(
-    frontend: Frontend,
+    frontend: Schema1Frontend,
     backend: Backend,
     name: Literal["enable_multiple_frontends", "num_additional_frontends"],
     problems: list[Problem],

@@ -13,15 +13,15 @@ from pdsup.errors import Problem
 from pdsup.plan import defaults
 from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.engines.known import ENGINES
-from pdsup.plan.frontends.frontend import Launcher
-from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Role
+from pdsup.plan.model import Role
 from pdsup.plan.recipe import schema1, settings
-from pdsup.plan.recipe.deployment import Deployment, Front, Pool, PoolPaths
-from pdsup.plan.recipe.settings import FrontTable, RoleTable
-from pdsup.plan.recipe.tables import HealthCheck, Model, Network, RoleRestart
+from pdsup.plan.recipe.deployment import Deployment, Pool, PoolPaths
+from pdsup.plan.recipe.settings import Layout, RoleTable
+from pdsup.plan.recipe.tables import CommonRecipe, RoleRestart
 from pdsup.typed import show, suggestion
 
 COLOCATE = "colocate"
+ROLES: tuple[Role, ...] = ("prefill", "decode", "agg")
 # One aggregated server that clients talk to themselves.
 ALONE = "sglang"
 HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and workers"
@@ -31,37 +31,24 @@ def deployment(
     recipe: RolesRecipe, engine: EngineName | None, problems: list[Problem]
 ) -> Deployment:
     """The deployment; ``engine`` goes before the recipe's own."""
-    environment = settings.variables(recipe.environment, "environment", problems)
-    path = settings.model_path(recipe.model, problems)
     own = _engine(recipe.engine, problems)
-    program = ENGINES[engine or own]
-    tables = {
-        "prefill": _role("prefill", recipe.roles.prefill, problems),
-        "decode": _role("decode", recipe.roles.decode, problems),
-        "agg": _role("agg", recipe.roles.agg, problems),
-    }
-    pools: dict[Role, Pool] = {
-        table.role: settings.pool(table, path, environment, program, problems)
-        for table in tables.values()
-    }
-    het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
-    wanted = settings.check_roles(pools, program, het_jobs, "roles", HINT, problems)
-    front, wanted = _front(recipe.frontend, wanted, environment, problems)
-    return Deployment(
-        name=settings.name(recipe.name, problems),
-        engine=program,
-        gpus_per_node=settings.gpus_per_node(recipe.resources.gpus_per_node, problems),
-        spread_workers=bool(recipe.resources.spread_workers),
-        pools=wanted,
-        front=front,
-        het_jobs=het_jobs,
+    roles = {role: _role(role, getattr(recipe.roles, role), problems) for role in ROLES}
+    frontend = recipe.frontend
+    if frontend.type == "smg":
+        frontend = replace(frontend, launcher="smg launch")
+    layout = Layout(
+        roles=roles,
+        frontend=frontend,
+        additional_at="frontend.num_additional_frontends",
+        args_at="frontend.args",
         at="roles",
-        load_deadline_s=settings.load_deadline(recipe.health_check, problems),
-        benchmark=settings.benchmark(recipe.benchmark, problems),
-        on_fatal=recipe.on_fatal or "continue",
-        bounce_decodes=recipe.bounce_decodes or "never",
-        hooks=recipe.hooks,
+        hint=HINT,
     )
+    found = settings.deployment(recipe, ENGINES[engine or own], layout, problems)
+    if frontend.type == ALONE:
+        return _alone(found, problems)
+    _check_type(frontend.type, problems)
+    return found
 
 
 def _engine(given: Any, problems: list[Problem]) -> EngineName:
@@ -118,34 +105,13 @@ def _nodes(role: Role, given: Any, problems: list[Problem]) -> int | None:
     return None
 
 
-def _front(
-    frontend: Frontend,
-    pools: tuple[Pool, ...],
-    environment: dict[str, str],
-    problems: list[Problem],
-) -> tuple[Front | None, tuple[Pool, ...]]:
-    """Routers and nginx, or none and the only worker in their place."""
-    table = FrontTable(
-        several=frontend.enable_multiple_frontends,
-        additional=frontend.num_additional_frontends,
-        args=frontend.args,
-        env=frontend.env,
-        launcher="smg launch" if frontend.type == "smg" else frontend.launcher,
-        start_with=frontend.start_with,
-        restart_with=frontend.restart_with,
-        nginx=settings.nginx(frontend),
-        additional_at="frontend.num_additional_frontends",
-        args_at="frontend.args",
-    )
-    front = settings.front(table, environment, problems)
-    if frontend.type != ALONE:
-        _check_type(frontend.type, problems)
-        return front, pools
-    if [(pool.role, pool.workers) for pool in pools] != [("agg", 1)]:
+def _alone(found: Deployment, problems: list[Problem]) -> Deployment:
+    """The only worker in the place of routers and nginx."""
+    if [(pool.role, pool.workers) for pool in found.pools] != [("agg", 1)]:
         message = "is one aggregated worker without a router; set frontend.type: sglang-router"
         problems.append(Problem("frontend.type", message))
-        return front, pools
-    return None, tuple(_in_front(pool) for pool in pools)
+        return found
+    return replace(found, front=None, pools=tuple(map(_in_front, found.pools)))
 
 
 def _in_front(pool: Pool) -> Pool:
@@ -181,15 +147,6 @@ IGNORED: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What the nodes have."""
-
-    gpus_per_node: int | None = None
-    spread_workers: bool | None = None
-    het_jobs: bool | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class RoleEntry:
     """The workers of one role. ``nodes``: a number, or ``colocate`` (decode only).
 
@@ -217,44 +174,11 @@ class Roles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frontend:
-    """Routers and nginx."""
-
-    type: str | None = None
-    enable_multiple_frontends: bool | None = None
-    num_additional_frontends: int | None = None
-    args: dict[str, Any] | None = None
-    env: dict[str, Any] | None = None
-    launcher: Launcher | None = None
-    start_with: dict[str, int] | None = None
-    restart_with: dict[str, int] | None = None
-    nginx_keepalive_timeout: str | None = None
-    nginx_client_max_body_size: str | None = None
-    nginx_stream_timeout: str | None = None
-    nginx_balance: Literal["round-robin", "least-conn"] | None = None
-    nginx_session_affinity: bool | None = None
-    nginx_session_affinity_header: str | None = None
-    nginx_binary: str | None = None
-    nginx_prefix: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolesRecipe:
+class RolesRecipe(CommonRecipe):
     """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``. ``benchmark``:
     any table; its ``command`` is ours.
     """
 
     schema: Literal[2]
-    name: str | None = None
-    model: Model = field(default_factory=Model)
-    resources: Resources = field(default_factory=Resources)
     engine: Any = None
     roles: Roles = field(default_factory=Roles)
-    frontend: Frontend = field(default_factory=Frontend)
-    health_check: HealthCheck | None = None
-    environment: dict[str, Any] | None = None
-    network: Network | None = None
-    benchmark: Any = None
-    on_fatal: OnFatal | None = None
-    bounce_decodes: BounceDecodes | None = None
-    hooks: tuple[Hook, ...] = ()

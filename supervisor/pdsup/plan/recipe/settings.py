@@ -16,11 +16,10 @@ from pdsup.plan import defaults
 from pdsup.plan.check_values import NAME, VARIABLE
 from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, Given
-from pdsup.plan.frontends.frontend import Launcher
 from pdsup.plan.frontends.known import FRONTENDS
 from pdsup.plan.model import Restart, Role
-from pdsup.plan.recipe.deployment import Front, Pool, PoolPaths
-from pdsup.plan.recipe.tables import HealthCheck, Model, RoleRestart
+from pdsup.plan.recipe.deployment import Deployment, Front, Pool, PoolPaths
+from pdsup.plan.recipe.tables import CommonRecipe, Frontend, HealthCheck, Model, RoleRestart
 from pdsup.typed import show
 
 
@@ -44,19 +43,46 @@ class RoleTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontTable:
-    """What a recipe says of routers and nginx, and where."""
+class Layout:
+    """What the schemas of recipes say in different places. ``*_at``: the paths where this one does.
 
-    several: bool | None
-    additional: int | None
-    args: Mapping[str, Any] | None
-    env: Mapping[str, Any] | None
-    launcher: Launcher | None
-    start_with: Mapping[str, int] | None
-    restart_with: Mapping[str, int] | None
-    nginx: Mapping[str, Any]
+    ``at``: the path of the table that says how many nodes it takes; ``hint``: what to set there.
+    """
+
+    roles: Mapping[Role, RoleTable]
+    frontend: Frontend
     additional_at: str
     args_at: str
+    at: str
+    hint: str
+
+
+def deployment(
+    recipe: CommonRecipe, engine: Engine, layout: Layout, problems: list[Problem]
+) -> Deployment:
+    """All that a recipe says."""
+    environment = variables(recipe.environment, "environment", problems)
+    path = model_path(recipe.model, problems)
+    pools = {
+        role: pool(table, path, environment, engine, problems)
+        for role, table in layout.roles.items()
+    }
+    het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
+    return Deployment(
+        name=name(recipe.name, problems),
+        engine=engine,
+        gpus_per_node=gpus_per_node(recipe.resources.gpus_per_node, problems),
+        spread_workers=bool(recipe.resources.spread_workers),
+        pools=check_roles(pools, engine, het_jobs, layout, problems),
+        front=front(layout, environment, problems),
+        het_jobs=het_jobs,
+        at=layout.at,
+        load_deadline_s=load_deadline(recipe.health_check, problems),
+        benchmark=benchmark(recipe.benchmark, problems),
+        on_fatal=recipe.on_fatal or "continue",
+        bounce_decodes=recipe.bounce_decodes or "never",
+        hooks=recipe.hooks,
+    )
 
 
 def name(given: str | None, problems: list[Problem]) -> str:
@@ -154,11 +180,11 @@ def check_roles(
     pools: Mapping[Role, Pool],
     engine: Engine,
     het_jobs: bool,
-    at: str,
-    hint: str,
+    layout: Layout,
     problems: list[Problem],
 ) -> tuple[Pool, ...]:
     """The pools that are wanted: prefill and decode, or aggregated workers."""
+    at, hint = layout.at, layout.hint
     _check_bootstrap(pools["prefill"], pools["decode"], engine, problems)
     wanted = tuple(pool for pool in pools.values() if pool.workers or pool.nodes)
     roles = {pool.role for pool in wanted}
@@ -178,41 +204,42 @@ def check_roles(
     return wanted
 
 
-def front(table: FrontTable, environment: Mapping[str, str], problems: list[Problem]) -> Front:
+def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem]) -> Front:
     """Routers and nginx."""
+    table = layout.frontend
     additional = count(
-        table.additional,
-        table.additional_at,
+        table.num_additional_frontends,
+        layout.additional_at,
         problems,
         default=defaults.ADDITIONAL_FRONTENDS,
         most=defaults.MOST_NODES,
     )
     program = FRONTENDS[table.launcher or "sglang_router.launch_router"]
-    args, wrong = program.settle(table.args or {}, table.args_at)
+    args, wrong = program.settle(table.args or {}, layout.args_at)
     problems += wrong
     own = variables(table.env, "frontend.env", problems)
-    given = {name: value for name, value in table.nginx.items() if value is not None}
-    binary = given.pop("binary", defaults.NGINX)
+    nginx = _nginx(table)
+    binary = nginx.pop("binary", defaults.NGINX)
     return Front(
-        additional=additional if table.several in (None, True) else None,
+        additional=additional if table.enable_multiple_frontends in (None, True) else None,
         args=args,
         env={**environment, **own},
         program=program,
         start_with=table.start_with or {},
         restart_with=table.restart_with or {},
-        nginx=given,
+        nginx=nginx,
         nginx_binary=binary,
-        additional_at=table.additional_at,
-        args_at=table.args_at,
+        additional_at=layout.additional_at,
+        args_at=layout.args_at,
     )
 
 
-def nginx(frontend: object) -> dict[str, Any]:
-    """What a table of the front says of nginx, by the names that the plan has for it."""
+def _nginx(table: Frontend) -> dict[str, Any]:
+    """What is said of nginx, by the names that the plan has for it."""
     return {
         name.removeprefix("nginx_"): value
-        for name, value in vars(frontend).items()
-        if name.startswith("nginx_")
+        for name, value in vars(table).items()
+        if name.startswith("nginx_") and value is not None
     }
 
 

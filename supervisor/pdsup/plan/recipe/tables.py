@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pdsup.plan.frontends.frontend import Launcher
+from pdsup.plan.model import BounceDecodes, Hook, OnFatal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +43,51 @@ class RoleRestart:
     policy: Literal["always", "on-failure", "never"] | None = None
     max_restarts: int | None = None
     backoff: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the nodes have."""
+
+    gpus_per_node: int | None = None
+    spread_workers: bool | None = None
+    het_jobs: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontend:
+    """Routers and nginx."""
+
+    type: str | None = None
+    enable_multiple_frontends: bool | None = None
+    num_additional_frontends: int | None = None
+    args: dict[str, Any] | None = None
+    env: dict[str, Any] | None = None
+    launcher: Launcher | None = None
+    start_with: dict[str, int] | None = None
+    restart_with: dict[str, int] | None = None
+    nginx_keepalive_timeout: str | None = None
+    nginx_client_max_body_size: str | None = None
+    nginx_stream_timeout: str | None = None
+    nginx_balance: Literal["round-robin", "least-conn"] | None = None
+    nginx_session_affinity: bool | None = None
+    nginx_session_affinity_header: str | None = None
+    nginx_binary: str | None = None
+    nginx_prefix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonRecipe:
+    """What every recipe may say, whatever its schema."""
+
+    name: str | None = None
+    model: Model = field(default_factory=Model)
+    resources: Resources = field(default_factory=Resources)
+    frontend: Frontend = field(default_factory=Frontend)
+    health_check: HealthCheck | None = None
+    environment: dict[str, Any] | None = None
+    network: Network | None = None
+    benchmark: Any = None
+    on_fatal: OnFatal | None = None
+    bounce_decodes: BounceDecodes | None = None
+    hooks: tuple[Hook, ...] = ()

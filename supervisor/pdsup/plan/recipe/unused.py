@@ -15,7 +15,7 @@ from pdsup.plan import defaults
 from pdsup.plan.document import tree
 from pdsup.plan.document.syntax import Item, join
 from pdsup.plan.engines.known import DROPPED_FLAGS
-from pdsup.plan.recipe import schema1, schema2
+from pdsup.plan.recipe.schema import ignored
 
 _LABEL = "a label; nothing depends on it"
 _JOB = "only pdsup sbatch uses it"
@@ -100,8 +100,7 @@ def _older(values: Any, name: str) -> Any:
 
 
 def _unused(values: Any) -> Iterator[str]:
-    ignored = schema2.IGNORED if values.get("schema") == 2 else schema1.IGNORED
-    for table, keys in ignored.items():
+    for table, keys in ignored(values).items():
         found = _table(values, table)
         yield from (join(table, key) for key in found if key in keys and found[key] is not None)
     if (benchmark := _table(values, "benchmark")) and not benchmark.get("command"):
