@@ -160,7 +160,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Send the stop signal to the main process only: a group's TERM breaks an engine's drain."""
+    """Send the stop signal to the main process: a TERM to the group breaks an engine's drain."""
 
     run: int
 

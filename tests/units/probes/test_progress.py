@@ -11,7 +11,7 @@ import pytest
 
 from pdsup.plan.model import Probes
 from pdsup.units.probes.check import Subject
-from pdsup.units.probes.progress import Observer
+from pdsup.units.probes.progress import ProgressSigns
 from pdsup.units.process.gpu import Holder
 from pdsup.units.process.gpus import GpuReadings
 
@@ -48,12 +48,12 @@ def family() -> Iterator[tuple[int, int]]:
         process.communicate()
 
 
-def observer(pid: int, meter: GpuReadings, *gpus: int) -> Observer:
+def progress(pid: int, meter: GpuReadings, *gpus: int) -> ProgressSigns:
     subject = Subject(
         probes=Probes(), address="", ports={}, pid=pid, env={}, log_path="/nowhere", log_start=0,
         gpus=gpus,
     )  # fmt: skip
-    return Observer(subject, meter)
+    return ProgressSigns(subject, meter)
 
 
 async def test_only_memory_of_its_own_processes_on_its_own_gpus_counts(
@@ -61,7 +61,7 @@ async def test_only_memory_of_its_own_processes_on_its_own_gpus_counts(
 ) -> None:
     main, child = family
     meter = Meter()
-    seen = observer(main, meter, 0, 1)
+    seen = progress(main, meter, 0, 1)
     meter.found = (Holder(0, os.getpid(), 1), Holder(2, main, 2))
     assert (await seen.at_load()).gpu_bytes == 0
     meter.found = (Holder(0, main, 10), Holder(0, child, 20), Holder(1, child, 40))
@@ -73,7 +73,7 @@ async def test_memory_is_the_most_so_far_and_unknown_before_the_driver_has_answe
 ) -> None:
     main, _ = family
     meter = Meter()
-    seen, told = observer(main, meter, 0), []
+    seen, told = progress(main, meter, 0), []
     for found in (None, (Holder(0, main, 5),), (), None, (Holder(0, main, 4),)):
         meter.found = found
         told.append((await seen.at_load()).gpu_bytes)
@@ -85,9 +85,9 @@ async def test_the_driver_is_asked_only_about_a_unit_that_loads_and_has_gpus(
 ) -> None:
     main, _ = family
     meter = Meter()
-    without = observer(main, meter)
+    without = progress(main, meter)
     assert (await without.at_load()).gpu_bytes is None
-    assert (await observer(main, meter, 0).at_work()).gpu_bytes is None
+    assert (await progress(main, meter, 0).at_work()).gpu_bytes is None
     assert meter.asked == 0
-    await observer(main, meter, 0).at_load()
+    await progress(main, meter, 0).at_load()
     assert meter.asked == 1

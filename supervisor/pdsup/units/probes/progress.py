@@ -15,18 +15,18 @@ from pdsup.units.probes.health import Signs
 from pdsup.units.process import proc
 from pdsup.units.process.gpus import GpuReadings
 
-# Of an engine that hangs in its HTTP too the counters can't be read; its output decides then.
+# The counters of an engine whose HTTP hangs too can't be read; its output decides then.
 METRICS_S = 5.0
 # Units that start together share one look at the GPUs.
 HOLDERS_KEPT_S = 1.0
 
 
-class Observer:
-    """Of one run, from the moment it is made."""
+class ProgressSigns:
+    """The signs of one run; lines of its output are counted from the moment this is made."""
 
-    def __init__(self, subject: Subject, meter: GpuReadings) -> None:
+    def __init__(self, subject: Subject, gpus: GpuReadings) -> None:
         self._subject = subject
-        self._meter = meter
+        self._gpus = gpus
         self._progress = subject.probes.progress
         self._noise = re.compile("|".join(f"(?:{one})" for one in self._progress.noise) or "(?!)")
         self._follower = Follower(subject.log_path, subject.log_start)
@@ -49,9 +49,11 @@ class Observer:
         return tree, signs
 
     async def _most_memory(self, tree: frozenset[int]) -> int | None:
-        """So far: a driver that forgets a process for a moment shows no growth when it is back."""
+        """The most so far, so that a process that the driver forgot for a moment does not count as
+        growth when it is back.
+        """
         gpus = self._subject.gpus
-        holders = await self._meter.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
+        holders = await self._gpus.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
         if holders is not None:
             now = sum(one.memory for one in holders if one.gpu in gpus and one.pid in tree)
             self._gpu_bytes = max(now, self._gpu_bytes or 0)

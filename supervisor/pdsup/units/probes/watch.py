@@ -13,7 +13,7 @@ from pdsup.plan.model import Check, Probe
 from pdsup.units.probes import health
 from pdsup.units.probes.check import ProbeCheck, Subject
 from pdsup.units.probes.health import Answer, No, Tally, Unasked, Yes
-from pdsup.units.probes.progress import Observer
+from pdsup.units.probes.progress import ProgressSigns
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.spawn import Spawner
 
@@ -121,11 +121,11 @@ class Watch:
     async def _look_for_progress(self, probe: Probe) -> None:
         if probe.quiet_s is None:
             return
-        observer = Observer(self.subject, self._gpus)
-        signs = await observer.at_load()
+        progress = ProgressSigns(self.subject, self._gpus)
+        signs = await progress.at_load()
         while True:
             await asyncio.sleep(min(LOOK_S, probe.quiet_s / 10))
-            before, signs = signs, await observer.at_load()
+            before, signs = signs, await progress.at_load()
             if health.loads(before, signs):
                 self._tell(Loading())
 
@@ -151,15 +151,15 @@ class Watch:
     async def _keep_watch(self, probe: Probe) -> None:
         tally = Tally(passing=True)
         asked = moved = clock.monotonic()
-        observer = Observer(self.subject, self._gpus)
-        signs = await observer.at_work()
+        progress = ProgressSigns(self.subject, self._gpus)
+        signs = await progress.at_work()
         await asyncio.sleep(health.first_pause(probe, _chance()))
         while True:
             since, asked = asked, clock.monotonic()
             answer = await self._ask("liveness", probe, since)
             tally = health.step(probe, tally, answer, clock.monotonic())
             if isinstance(answer, No):
-                before, signs = signs, await observer.at_work()
+                before, signs = signs, await progress.at_work()
                 moved = clock.monotonic() if health.works(before, signs) else moved
             elif isinstance(answer, Yes):
                 moved = clock.monotonic()
