@@ -13,10 +13,9 @@ import io
 import logging
 import os
 import resource
-import socket
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TextIO, cast
@@ -32,15 +31,11 @@ from pdsup.cli.verbs import agent as verb
 from pdsup.cluster import peers
 from pdsup.errors import SupervisorError
 from pdsup.journal.news import Log
-from pdsup.node import identity, kept_plans, paths
+from pdsup.node import kept_plans, paths
 from pdsup.node.assignment import Assignment, Place, assign
-from pdsup.node.origin import Origin
-from pdsup.node.run_dir import default_run_dir, plan_digest, prepare
-from pdsup.node.state_dir import claim, release, run_dir_of, state_root
-from pdsup.plan.compile import load
-from pdsup.plan.compile.load import Loaded
-from pdsup.plan.compile.nodes import slurm_nodes
-from pdsup.units import ledger, takeover
+from pdsup.node.run_dir import plan_digest, prepare
+from pdsup.node.state_dir import claim, release, state_root
+from pdsup.units import takeover
 from pdsup.units.ledger import Ledger
 from pdsup.units.process import guardian_link
 from pdsup.units.process.guardian_link import GuardianLink
@@ -62,11 +57,12 @@ def _run(args: argparse.Namespace) -> int:
     guardian = os.environ.pop(guardian_link.VARIABLE, None)  # it is not the units'
     environ = dict(os.environ)
     root = state_root(environ)
-    part = (_resumed(root) if guardian else None) or _begun(args, environ, root)
+    part = takeover.resumed(root, os.getppid()) if guardian else None
+    part = part or takeover.begun(args.file, args.node, args.run_dir, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
     held = claim(root, state_dir, run_dir)
     try:
-        inherited = _inherited(node, state_dir, part.loaded)
+        inherited = takeover.inherited(part)
     except SupervisorError:
         os.close(held)
         raise
@@ -100,75 +96,11 @@ def _run(args: argparse.Namespace) -> int:
             release(state_dir, held)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Which node of which run an agent is for; no ``origin``: it goes on after another agent."""
-
-    loaded: Loaded
-    node: str
-    run_dir: Path
-    state_dir: Path
-    origin: Origin | None = None
-
-    @property
-    def resumed(self) -> bool:
-        return self.origin is None
-
-
-def _begun(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> _Part:
-    """The part that the command line names; where units run on by a later plan, by that."""
-    loaded = load.load(Path(args.file), nodes=slurm_nodes(environ))
-    node = identity.own_node(loaded.plan, args.node, environ, socket.gethostname())
-    default = default_run_dir(loaded.plan.name, environ)
-    run_dir = Path(args.run_dir or default).resolve()
-    state_dir = Path(paths.node_dir(root, str(run_dir), node))
-    left = ledger.read(state_dir)
-    later = kept_plans.kept(state_dir, left.plan) if loaded.digest in left.former else None
-    if later is not None and takeover.lives(left):
-        return _Part(later, node, run_dir, state_dir)
-    return _Part(loaded, node, run_dir, state_dir, Origin(file=str(Path(args.file).absolute())))
-
-
-def _resumed(root: Path) -> _Part | None:
-    """The part of the agent that this one's guardian started before, as it was.
-
-    What the command line names is not looked at: the file may have been edited for the next run,
-    and be wrong, or gone, by now.
-    """
-    state_dir = ledger.left_under(root, os.getppid())
-    if state_dir is None:
-        return None
-    loaded = kept_plans.kept(state_dir, ledger.read(state_dir).plan)
-    if loaded is None:
-        return None
-    run_dir = run_dir_of(state_dir)
-    return _Part(loaded, state_dir.name, run_dir, state_dir)
-
-
 @dataclass(slots=True)
 class _Life:
     """Whether there are units that another agent has to take over when this one is gone."""
 
     units: bool
-
-
-def _inherited(node: str, state_dir: Path, loaded: Loaded) -> Ledger:
-    """What an agent that is gone left running of the same plan; of another one it is ended."""
-    found = ledger.read(state_dir)
-    above = found.guardian
-    if above and above[0] != os.getppid() and ledger.is_living(above):
-        raise SupervisorError(
-            f"cannot start an agent for {node}: one has just ended, and its guardian "
-            f"(pid {above[0]}) starts it again"
-        )
-    same = found.plan == loaded.digest
-    known = {unit.name for unit in loaded.plan.units if unit.node == node} if same else set()
-    notes = {name: note for name, note in found.notes.items() if name in known}
-    if left := takeover.end(note for name, note in found.notes.items() if name not in known):
-        raise SupervisorError(
-            f"cannot start an agent for {node}: of an earlier one these survive SIGKILL: pid {left}"
-        )
-    return replace(found, notes=notes) if same else Ledger()
 
 
 async def _serve(

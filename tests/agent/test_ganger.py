@@ -1,14 +1,13 @@
 """What an agent does for its ranks, with units whose states the test sets."""
 
 import dataclasses
-import json
 from types import SimpleNamespace
 
 import pytest
 
 from pdsup import clock
 from pdsup.cluster import gang_rules
-from pdsup.cluster.gang import NOTES, Gangs
+from pdsup.cluster.gang import Gangs
 from pdsup.cluster.report import Order, Standing
 from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import events, states
@@ -18,6 +17,7 @@ from tests.cluster.gang_world import report
 class FakeRunner:
     def __init__(self):
         self.told = []
+        self.epoch = None
         self.become(states.Stopped())
 
     def become(self, state):
@@ -32,10 +32,10 @@ RUNNING = states.Running(1, 0.0, ())
 
 
 @pytest.fixture
-def node(tmp_path):
+def node():
     """One node of a gang of two; ``hear`` is what the other one reports."""
 
-    def made(rank):
+    def made(rank, epoch=None):
         unit = f"w.{rank}"
         plan = Plan(
             plan=1, name="p", nodes=tuple(Node(name=f"n{i}", address=f"n{i}") for i in range(2)),
@@ -51,10 +51,13 @@ def node(tmp_path):
         def describe(_):
             return report(rank, None, state=states.public(runner.facts.state))
 
-        gangs = Gangs(plan, str(tmp_path), {unit: runner}, peers.get, gates.get, describe)
+        gangs = Gangs(plan, {unit: runner}, peers.get, gates.get, describe)
+        runner.epoch = epoch
         state = {"WAITING": WAITING, "RUNNING": RUNNING}
 
         def become(new):
+            if new == RUNNING and epoch is None:
+                runner.epoch = gangs.epoch(unit)
             runner.become(new)
             return look()
 
@@ -150,28 +153,23 @@ def started(node, rank):
 
 
 def test_a_new_agent_above_a_leader_that_lives_goes_on_with_its_epoch(node):
-    started(node, 0)
-    n = node(0)
+    epoch = started(node, 0).runner.epoch
+    n = node(0, epoch)
     n.hear(standing(cleared=1, spent=1, alive=True))
     said = n.become(RUNNING)
     assert (said.order, said.standing.spent) == (order(1, go=True), 1)
     assert n.runner.told == []
 
 
-def test_a_new_agent_above_a_rank_that_lives_finds_its_epoch_in_its_notes(node):
-    started(node, 1)
-    n = node(1)
+def test_a_new_agent_above_a_rank_that_lives_goes_by_the_epoch_of_its_run(node):
+    epoch = started(node, 1).runner.epoch
+    n = node(1, epoch)
     n.hear(READY, order(1, go=True))
     assert n.become(RUNNING).standing == standing(spent=1, alive=True)
     assert n.runner.told == []
 
 
-@pytest.mark.parametrize(
-    "notes", [None, "{", "[]", json.dumps({"w.1": 3}), json.dumps({"w.1": [7, 1]})]
-)
-def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node, tmp_path, notes):
-    if notes is not None:
-        (tmp_path / NOTES).write_text(notes)
+def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node):
     n = node(1)
     n.hear(READY, order(1, go=True))
     assert n.become(RUNNING).standing == standing(alive=True)
@@ -179,27 +177,20 @@ def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node, tmp_path, 
     assert n.become(WAITING).standing == standing(spent=1, poised=True)  # it missed that one
 
 
-def test_an_epoch_that_can_not_be_noted_begins_all_the_same(node, tmp_path):
-    tmp_path.joinpath(NOTES).mkdir()
-    assert started(node, 1).look().standing.alive
-
-
-def test_a_report_that_is_made_changes_nothing(node, tmp_path):
+def test_a_report_that_is_made_changes_nothing(node):
     n = started(node, 1)
     n.hear(READY, Order(epoch=2, go=False, reason="w.0 is BACKOFF"))
-    notes = (tmp_path / NOTES).read_text()
     n.runner.told.clear()
     n.peers["w.0"] = report(0, READY, order(3))
     n.runner.become(states.Starting(2, 0.0, ()))
     said = [n.gangs.stamped(report(1, None)) for _ in range(2)]
     assert {(one.standing.cleared, one.standing.spent) for one in said} == {(1, 1)}
     assert n.runner.told == []
-    assert (tmp_path / NOTES).read_text() == notes
 
 
 def test_a_unit_of_no_gang_is_reported_as_it_is(node):
     n = node(0)
     other = dataclasses.replace(report(0, None), name="single")
     assert n.gangs.stamped(other) == other
-    assert n.gangs.reason("single") is None
+    assert (n.gangs.reason("single"), n.gangs.epoch("single")) == (None, None)
     assert n.gangs.units == ("w.0",)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pdsup.agent import gpu_watch
+from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process import gpus as gpus_module
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.gpus import GpuReadings
@@ -75,9 +76,8 @@ async def test_nobody_looks_where_no_unit_has_gpus_or_there_is_no_driver(monkeyp
 
     def watcher(*gpus):
         runner = SimpleNamespace(unit=SimpleNamespace(plan=SimpleNamespace(gpus=gpus)))
-        return gpu_watch.GpuWatch(
-            {"a": runner}, GpuReadings(), str(tmp_path), asked.append, inherited=False
-        )
+        books = LedgerFile(str(tmp_path), "digest", Ledger())
+        return gpu_watch.GpuWatch({"a": runner}, GpuReadings(), books, asked.append, {})
 
     await watcher().run()
     assert asked == []

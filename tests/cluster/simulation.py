@@ -7,7 +7,6 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 from pdsup.cluster import gang_rules, gate_rules, peers
@@ -68,6 +67,7 @@ class Unit:
         self.planned = planned
         self.facts = SimpleNamespace(state=states.Stopped())
         self.run = 0
+        self.epoch: int | None = None
         self._agent = agent
 
     def become(self, state: states.State) -> None:
@@ -81,6 +81,7 @@ class Unit:
     def start(self) -> None:
         self.run += 1
         run, now = self.run, self._agent.world.now
+        self.epoch = self._agent.epoch(self.planned.name)
         self.become(states.Starting(run, now + 1e9, ()))
         self._agent.world.starts += 1
         # Every process of a node loads from one file system, so they are ready together.
@@ -125,18 +126,15 @@ class Unit:
 class Agent:
     """One node: its units, what it knows of others, and how much it had to do."""
 
-    def __init__(self, world: World, name: str, life: int) -> None:
+    def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.load = world.chance.uniform(*LOAD_S)
         self.heard = self.looks = self.decisions = 0
         self.known: dict[str, dict[str, UnitReport] | None] = {}
         self.own: dict[str, UnitReport] = {}
         self.units = {unit.name: Unit(self, unit) for unit in world.units_of[name]}
-        directory = world.directory / f"{name}-{life}"
-        directory.mkdir()
-        self._ganger = Gangs(
-            world.plan, str(directory), self.units, self.look, lambda _: None, self._describe
-        )
+        self._gangs = Gangs(world.plan, self.units, self.look, lambda _: None, self._describe)
+        self.epoch = self._gangs.epoch
         self._due = False
         self._published: dict[str, UnitReport] = {}
 
@@ -154,8 +152,8 @@ class Agent:
         return self.units[unit].report()
 
     def changed(self, unit: Unit) -> None:
-        self._ganger.react()
-        self.own[unit.planned.name] = self._ganger.stamped(unit.report())
+        self._gangs.react()
+        self.own[unit.planned.name] = self._gangs.stamped(unit.report())
         self.soon()
 
     def hear(self, node: str, report: dict[str, UnitReport] | None) -> None:
@@ -173,9 +171,9 @@ class Agent:
         if self.world.agents.get(self.name) is not self:
             return  # the node has gone since
         self.looks += 1
-        self._ganger.react()
-        for name in self._ganger.units:
-            self.own[name] = self._ganger.stamped(self.units[name].report())
+        self._gangs.react()
+        for name in self._gangs.units:
+            self.own[name] = self._gangs.stamped(self.units[name].report())
         for name, unit in self.units.items():
             if isinstance(unit.facts.state, states.Waiting) and self._may_start(name, unit):
                 unit.start()
@@ -184,7 +182,7 @@ class Agent:
             self.world.publish(self.name, self._published)
 
     def _may_start(self, name: str, unit: Unit) -> bool:
-        if self._ganger.reason(name) is not None:
+        if self._gangs.reason(name) is not None:
             return False
         if not unit.planned.needs.units:
             return True
@@ -196,8 +194,8 @@ class Agent:
 class World:
     """All nodes, the network between them, and the time."""
 
-    def __init__(self, made: Plan, directory: Path, seed: int = 1) -> None:
-        self.plan, self.directory = made, directory
+    def __init__(self, made: Plan, seed: int = 1) -> None:
+        self.plan = made
         self.now, self.starts = 0.0, 0
         self.chance = random.Random(seed)
         self.node_of = {unit.name: unit.node for unit in made.units}
@@ -210,7 +208,6 @@ class World:
             for other in nodes:
                 self.followers[other].append(node)
         self._gangs = gang_rules.ranks(made)
-        self._lives = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._cut: set[str] = set()
@@ -247,7 +244,7 @@ class World:
         return deliver
 
     def boot(self, node: str) -> None:
-        agent = self.agents[node] = Agent(self, node, next(self._lives))
+        agent = self.agents[node] = Agent(self, node)
         agent.begin()
         self._meet(node)
 

@@ -6,16 +6,19 @@ import pytest
 
 from pdsup.cluster.lost_nodes import LostNodes
 from pdsup.cluster.report import Peer
+from pdsup.units import ledger
+from pdsup.units.ledger import Ledger, LedgerFile
 
 
 @pytest.fixture
 def overseers(assignment, tmp_path):
     """Makes overseers, one after the other on the same node; ``told`` is what they all told."""
-    (tmp_path / "state").mkdir()
     told = []
 
     def make(node="node0", inherited=False):
-        made = LostNodes(assignment(node), told.append, inherited=inherited)
+        left = ledger.read(tmp_path) if inherited else Ledger()
+        books = LedgerFile(str(tmp_path), "digest", left)
+        made = LostNodes(assignment(node), told.append, books, left.lost)
         made.told = told
         return made
 
@@ -88,11 +91,3 @@ def test_an_agent_that_takes_over_tells_that_a_node_is_back(overseers, peer, inh
     second = overseers(inherited=inherited)
     second.follow(peer())
     assert [event for event, _, _ in events(second)] == ["NodeLost", "NodeBack"][:count]
-
-
-def test_notes_that_can_not_be_read_or_written_are_none(overseers, peer, tmp_path):
-    (tmp_path / "state" / "lost.json").mkdir()
-    for seen in (peer(), peer("its agent can't be asked", 5.0)):
-        (made := overseers(inherited=True)).follow(seen)
-    made.follow(peer())
-    assert events(made) == []

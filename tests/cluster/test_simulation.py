@@ -23,8 +23,8 @@ def calm(world):
 
 
 @pytest.fixture
-def world(tmp_path):
-    return calm(World(plan(64, 4, span=4, routers=4), tmp_path))
+def world():
+    return calm(World(plan(64, 4, span=4, routers=4)))
 
 
 def test_64_nodes_come_up_and_nothing_is_started_twice(world):
@@ -103,10 +103,9 @@ def test_whatever_one_agent_tells_all_know_after_two_steps(nodes):
     assert knows == {node.name for node in made.nodes}
 
 
-def work(nodes, directory):
+def work(nodes):
     """What a node without routers had to do until all runs: reports heard, looks, decisions."""
-    directory.mkdir()
-    world = World(plan(nodes, 4, span=4, routers=2), directory)
+    world = World(plan(nodes, 4, span=4, routers=2))
     world.run(200.0)
     assert world.all_run()
     plain = list(world.agents.values())[4:]
@@ -116,15 +115,15 @@ def work(nodes, directory):
     ]
 
 
-def test_what_an_agent_has_to_do_does_not_grow_with_the_number_of_nodes(tmp_path):
-    few, many = work(32, tmp_path / "few"), work(128, tmp_path / "many")
+def test_what_an_agent_has_to_do_does_not_grow_with_the_number_of_nodes():
+    few, many = work(32), work(128)
     for small, large in zip(few, many, strict=True):
         assert large <= 1.1 * small + 1
 
 
-def test_a_large_cluster_comes_up_loses_much_and_comes_back_in_a_minute(tmp_path):
+def test_a_large_cluster_comes_up_loses_much_and_comes_back_in_a_minute():
     began = time.monotonic()
-    world = World(plan(LARGE, 8, span=2, routers=2), tmp_path)
+    world = World(plan(LARGE, 8, span=2, routers=2))
     world.run(200.0)
     assert world.all_run()
     for number in range(0, LARGE, 10):

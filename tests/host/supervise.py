@@ -46,6 +46,9 @@ class Agent:
     def gate(self, unit: str, *, first: bool) -> str | None:
         return self._gates.get(unit)
 
+    def epoch(self, unit: str) -> int | None:
+        return None
+
     def drain_within(self, unit: str) -> float:
         return 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pdsup.units.facts import LastExit
 from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, Note, left_under, read
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.gpu import Trouble
 from pdsup.units.takeover import clean_up, end
 
 
@@ -64,6 +66,31 @@ def test_the_last_word_about_a_unit_counts(tmp_path: Path) -> None:
     books.note(note(run=2))
     found = read(tmp_path)
     assert (found.plan, found.notes) == ("digest", {"worker": note(), "other": note(unit="other")})
+
+
+def test_the_newest_note_is_the_last_one_also_after_the_ledger_was_written_again(
+    tmp_path: Path,
+) -> None:
+    books = opened(tmp_path)
+    for unit in ("worker", "other", "worker"):
+        books.note(note(unit=unit))
+    assert list(read(tmp_path).notes) == ["other", "worker"]
+    books.open()
+    assert list(read(tmp_path).notes) == ["other", "worker"]
+
+
+def test_every_section_is_known_to_the_next_agents(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(epoch=3, step={"event": {}}))
+    books.note_gpus({"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))})
+    books.note_lost({"node2", "node1"})
+    found = read(tmp_path)
+    assert found.notes == {"worker": note(epoch=3, step={"event": {}})}
+    assert found.gpus == {"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))}
+    assert found.lost == {"node1", "node2"}
+    opened(tmp_path, found)
+    again = read(tmp_path)
+    assert (again.notes, again.gpus, again.lost) == (found.notes, found.gpus, found.lost)
 
 
 def test_an_end_that_has_begun_is_known_to_the_next_agent(tmp_path: Path) -> None:
@@ -163,18 +190,22 @@ def test_a_process_that_was_given_the_pid_since_is_left_alone(
     assert sleeper.poll() is None
 
 
-def fill_disk(directory: Path) -> Path:
-    """From now on no ledger can be begun there, until the file that is returned is gone."""
-    aside = directory / f"{LEDGER}.new"
-    aside.symlink_to("/dev/full")
-    return aside
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Meanwhile no ledger can be begun; one that is open can be continued."""
+
+    def full(path: Path, text: bytes, mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger_module, "write_atomically", full)
+        yield
 
 
 def test_a_plan_that_a_full_disk_keeps_from_being_noted_is_not_adopted(tmp_path: Path) -> None:
     books = opened(tmp_path)
     books.note_next("later")
-    fill_disk(tmp_path)
-    with pytest.raises(SupervisorError, match="cannot write"):
+    with full_disk(), pytest.raises(SupervisorError, match="cannot write"):
         books.adopt("later")
     books.note(note(run=3))
     found = read(tmp_path)
@@ -183,11 +214,10 @@ def test_a_plan_that_a_full_disk_keeps_from_being_noted_is_not_adopted(tmp_path:
 
 
 def test_what_a_full_disk_has_kept_out_is_noted_when_there_is_room(tmp_path: Path) -> None:
-    aside = fill_disk(tmp_path)
-    books = opened(tmp_path)
-    books.note(note())
+    with full_disk():
+        books = opened(tmp_path)
+        books.note(note())
     assert read(tmp_path) == Ledger()
-    aside.unlink()
     books.note(note(unit="other"))
     assert list(read(tmp_path).notes) == ["worker", "other"]
 

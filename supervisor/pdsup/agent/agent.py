@@ -33,7 +33,7 @@ from pdsup.front.upstreams import Reloads, Upstreams
 from pdsup.journal.hooks import Hooks
 from pdsup.journal.news import Log, News
 from pdsup.node.assignment import Assignment
-from pdsup.units import events, states
+from pdsup.units import events, states, takeover
 from pdsup.units.cause import CauseSearch
 from pdsup.units.evidence import Evidence
 from pdsup.units.facts import Facts, Transition
@@ -91,7 +91,7 @@ class Agent:
         )
         self._announcer = News(assignment.place, log, self._notifier.tell)
         tell = self._announcer.tell
-        self._overseer = LostNodes(assignment, tell, inherited=took_over)
+        self._overseer = LostNodes(assignment, tell, self._bookkeeper, inherited.lost)
         self.gpus = GpuReadings()
         self._units_of: dict[str, list[str]] = {}
         for unit in self.plan.units:
@@ -99,22 +99,16 @@ class Agent:
         self._drainer = Drains(assignment, self.gates.look, self.publisher.is_ending)
         self._runners = self._make_runners()
         self._ganger = Gangs(
-            self.plan, assignment.place.state_dir, self._runners, self.gates.look, self._own_gate,
-            self._describe,
-        )  # fmt: skip
+            self.plan, self._runners, self.gates.look, self._own_gate, self._describe
+        )
         self._balancers = self._make_balancers(session)
         self._repairers = self._make_repairers(session)
-        self._gpuwatcher = GpuWatch(
-            self._runners, self.gpus, assignment.place.state_dir, tell, inherited=took_over
-        )
+        books = self._bookkeeper
+        self._gpuwatcher = GpuWatch(self._runners, self.gpus, books, tell, inherited.gpus)
         self._renewer = Rollout(
-            assignment,
-            self._runners,
-            self.publisher,
-            self.poller,
-            self.gates,
+            assignment, self._runners, self.publisher, self.poller, self.gates,
             self._reaction_due.set,
-        )
+        )  # fmt: skip
         self._bouncer = DecodeBounce(self.plan, self._runners, self.gates.look)
         collector = Evidence(assignment.place.run_dir, self._spawner)
         self._examiner = GangEvidence(
@@ -256,6 +250,9 @@ class Agent:
     def _begin(self) -> None:
         """Takes over what runs, and starts what was never run."""
         self._messenger.say(BEGAN)
+        last = takeover.last_step(self._inherited, self.plan)
+        if last is not None and self._announcer.lacks(last):
+            self._record(last, late=True)
         for name, runner in self._runners.items():
             if name in self._inherited.notes:
                 runner.resume()
@@ -281,6 +278,10 @@ class Agent:
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
         return self._own_gate(unit) or self._ganger.reason(unit)
+
+    def epoch(self, unit: str) -> int | None:
+        """The epoch of its gang in which the unit may start now; None for a unit of no gang."""
+        return self._ganger.epoch(unit)
 
     def before_spawn(self, unit: str) -> None:
         """nginx finds its configuration and directories ready."""
@@ -336,14 +337,14 @@ class Agent:
             balancer.follow(self._runners[name].facts.pid)
         self._publish_all((*self._balancers, *self._drainer.routers))
 
-    def _record(self, transition: Transition) -> None:
+    def _record(self, transition: Transition, *, late: bool = False) -> None:
         self.counter.take(transition)
         if isinstance(transition.after, states.Fatal):
             self._fatal.add(transition.unit)
             if self.plan.on_fatal == "stop-cluster":
                 reason = states.reason_of(transition.after)
                 self.end(f"{transition.unit} is FATAL: {reason}", of_cluster=True)
-        self._announcer.tell(transition)
+        self._announcer.tell(transition, late=late)
 
     def _peer_changed(self, node: str) -> None:
         self.gates.forget(self._units_of.get(node, ()))

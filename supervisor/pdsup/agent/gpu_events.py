@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pdsup.journal.entry import Event
-from pdsup.units.process.gpu import Gpu
+from pdsup.units.process.gpu import Gpu, Trouble
 
 # A driver that can't tell for a moment has lost nothing yet.
 LOST_LOOKS = 2
@@ -29,14 +29,6 @@ class Seen:
     def lost(self) -> bool:
         """Whether it was there once and is there no more."""
         return self.known and self.missed >= LOST_LOOKS
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Which GPUs of one unit are slowed down, and which are lost."""
-
-    throttled: tuple[int, ...] = ()
-    lost: tuple[int, ...] = ()
 
 
 def look(seen: Mapping[int, Seen], gpus: Sequence[Gpu], wanted: Sequence[int]) -> dict[int, Seen]:

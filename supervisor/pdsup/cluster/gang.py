@@ -1,17 +1,14 @@
 """Keeps the ranks of this node in step with their gangs, and leads the gangs whose rank 0 is here.
 
 The decisions are in ``cluster/gang_rules.py``. ``react`` acts on them, ``stamped`` only reads what
-it found. The epoch in which each rank was started is noted on this node before its process is: an
-agent that takes over a living rank reads there which epoch that belongs to.
+it found. The epoch in which a rank is started stands in the ledger with its run: an agent that
+takes over a living rank reads there which epoch that belongs to.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pdsup.cluster import gang_rules
 from pdsup.cluster.gate_rules import waits_for
@@ -20,8 +17,6 @@ from pdsup.plan.model import Plan
 from pdsup.units import events, states
 from pdsup.units.runner import Runner
 from pdsup.units.states import FOREVER
-
-NOTES = "epochs.json"
 
 
 @dataclass(slots=True)
@@ -52,7 +47,6 @@ class Gangs:
     def __init__(
         self,
         plan: Plan,
-        state_dir: str,
         runners: Mapping[str, Runner],
         look: Look,
         gate: Callable[[str], str | None],
@@ -62,8 +56,6 @@ class Gangs:
         self._look = look
         self._gate = gate
         self._describe = describe
-        self._path = Path(state_dir, NOTES)
-        self._notes = self._read()
         self._ranks = {
             name: _Rank(name, names)
             for names in gang_rules.ranks(plan).values()
@@ -92,6 +84,14 @@ class Gangs:
         others = {name: self._look(name) for name in rank.ranks[1:]}
         waits = waits_for(gang_rules.missing(order, others))
         return waits or f"waits for its gang to begin epoch {order.epoch}"
+
+    def epoch(self, unit: str) -> int | None:
+        """The epoch of its gang in which a unit may start now; it is noted with the run."""
+        rank = self._ranks.get(unit)
+        if rank is None:
+            return None
+        order = self._order(rank)
+        return order.epoch if order and gang_rules.may_start(rank.standing, order) else None
 
     def stamped(self, report: UnitReport) -> UnitReport:
         """The report of a unit of this node with what its gang has to know."""
@@ -124,19 +124,16 @@ class Gangs:
         order = self._order(rank)
         if run is not None and run != rank.run:
             rank.run = run
-            self._begin(rank, run, order)
+            self._begin(rank)
         alive = run is not None
         poised = not alive and self._waits_only_for_its_gang(rank.unit)
         rank.standing = gang_rules.obey(rank.standing, order, alive=alive, poised=poised)
 
-    def _begin(self, rank: _Rank, run: int, order: Order | None) -> None:
-        """A run is there: started by the order just now, or found alive by a new agent."""
-        if order is not None and gang_rules.may_start(rank.standing, order):
-            rank.standing = replace(rank.standing, spent=order.epoch)
-            self._notes[rank.unit] = (run, order.epoch)
-            self._write()
-        elif (noted := self._notes.get(rank.unit)) and noted[0] == run:
-            rank.standing = replace(rank.standing, spent=noted[1])
+    def _begin(self, rank: _Rank) -> None:
+        """A run is there: started just now, or found alive by a new agent."""
+        epoch = self._runners[rank.unit].epoch
+        if epoch is not None:
+            rank.standing = replace(rank.standing, spent=epoch)
 
     def _waits_only_for_its_gang(self, unit: str) -> bool:
         state = self._runners[unit].facts.state
@@ -167,17 +164,3 @@ class Gangs:
             return rank.order
         report = self._look(rank.leader)
         return report.order if report else None
-
-    def _read(self) -> dict[str, tuple[int, int]]:
-        """What an earlier agent of this node noted; nothing when there is no such note."""
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            values = json.loads(self._path.read_text())
-            return {str(unit): (int(run), int(epoch)) for unit, (run, epoch) in values.items()}
-        return {}
-
-    def _write(self) -> None:
-        """Whole or not at all. A full disk is no reason not to start: it costs one restart."""
-        aside = self._path.with_suffix(".new")
-        with contextlib.suppress(OSError):
-            aside.write_text(json.dumps(self._notes))
-            aside.replace(self._path)

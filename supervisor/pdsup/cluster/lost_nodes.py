@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from pdsup import clock
 from pdsup.cluster.report import Peer
-from pdsup.files import write_atomically
 from pdsup.journal.entry import Happening
 from pdsup.node.assignment import Assignment
-
-# The nodes that are lost: the agent that takes over tells when they are back.
-NOTES = "lost.json"
+from pdsup.units.ledger import LedgerFile
 
 
 class LostNodes:
-    """What one agent saw of the others. A node that was never there is not lost. ``inherited``: the
-    notes of an earlier agent count.
+    """What one agent saw of the others. A node that was never there is not lost.
+
+    ``ledger`` keeps the nodes that are lost: the agent that takes over tells when they are back.
+    ``inherited``: those that an earlier agent lost.
     """
 
     def __init__(
-        self, assignment: Assignment, tell: Callable[[Happening], None], *, inherited: bool
+        self,
+        assignment: Assignment,
+        tell: Callable[[Happening], None],
+        ledger: LedgerFile,
+        inherited: Collection[str],
     ) -> None:
         self._oversees = assignment.plan.nodes[0].name == assignment.place.node
-        self._path = Path(assignment.place.state_dir, NOTES)
+        self._ledger = ledger
         self._tell = tell
         self._there: set[str] = set()
-        self._lost = self._read() if inherited else set()
+        self._lost = set(inherited)
 
     def follow(self, peer: Peer) -> None:
         """Takes in what is known of another node. One that said that it ends is not lost, and one
@@ -56,12 +56,5 @@ class LostNodes:
     def _happened(
         self, event: Literal["NodeLost", "NodeBack"], reason: str, facts: Mapping[str, Any]
     ) -> None:
-        with contextlib.suppress(OSError):  # then nobody tells after a takeover
-            write_atomically(self._path, json.dumps(sorted(self._lost)).encode(), 0o600)
+        self._ledger.note_lost(self._lost)
         self._tell(Happening(clock.monotonic(), None, None, event, reason, facts))
-
-    def _read(self) -> set[str]:
-        try:
-            return {str(node) for node in json.loads(self._path.read_text())}
-        except (OSError, ValueError, TypeError):
-            return set()

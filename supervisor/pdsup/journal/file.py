@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
@@ -11,6 +13,8 @@ from pdsup.node.assignment import Place
 from pdsup.units.facts import Transition
 
 JOURNALS = "events"
+# Holds the last line and, above it, what does not follow from a step of a unit.
+END_BYTES = 1 << 16
 
 
 class Journals:
@@ -52,6 +56,15 @@ class Journal:
     def __init__(self, place: Place) -> None:
         self._node = place.node
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
+        self._whole = False  # whether the last line is known to be complete
+
+    def has(self, step: Transition) -> bool:
+        """Whether one of the last lines tells a step."""
+        with contextlib.suppress(OSError):
+            found = map(entry.parse, self._end().splitlines())
+            told = {(one.unit, one.raw.get("monotonic")) for one in found if one}
+            return (step.unit, step.context.now) in told
+        return False
 
     def write(self, news: Transition | Happening, wall: float) -> str | None:
         """Why the line could not be written, if so: a full disk does not stop supervision.
@@ -60,8 +73,20 @@ class Journal:
         """
         line = entry.line(news, self._node, wall)
         try:
+            # What a full disk or the end of an agent has cut off must not spoil the line behind it.
+            if not self._whole and (end := self._end()) and not end.endswith(b"\n"):
+                line = f"\n{line}"
+            self._whole = False
             with self.path.open("a") as file:
                 file.write(line)
+            self._whole = True
         except OSError as error:
             return error.strerror or str(error)
         return None
+
+    def _end(self) -> bytes:
+        """The last lines, of which the first may lack its begin; empty where there is no file."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - END_BYTES))
+            return file.read()
+        return b""

@@ -40,9 +40,15 @@ class News:
         self._chronicler = Journal(place)
         self._log_problems: dict[str, str] = {}
 
-    def tell(self, news: Transition | Happening) -> None:
+    def lacks(self, step: Transition) -> bool:
+        """Whether the last step that an earlier agent noted is not in the journal: the agent was
+        killed before it could write it.
+        """
+        return not self._chronicler.has(step)
+
+    def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
         """All of it goes to the journal, and to the log as well, save what changes no public state
-        of a unit that it is a step of.
+        of a unit that it is a step of. ``late``: it happened before this agent was there.
         """
         match news:
             case Happening(unit=unit, event=what, reason=reason):
@@ -54,6 +60,8 @@ class News:
                     say = self._log.warning if state.needs_attention else self._log.info
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
         wall = clock.wall()
+        if late and isinstance(news, Transition):
+            wall -= clock.monotonic() - news.context.now
         if (problem := self._chronicler.write(news, wall)) is not None:
             path = str(self._chronicler.path)
             self._log.warning("cannot write the journal", path=path, cause=problem)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.plan.model import Restart
 from pdsup.units.events import Event
+from pdsup.units.facts import Transition
 from pdsup.units.lifecycle import Context
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.states import FOREVER, Failures, State, Then
@@ -47,6 +48,32 @@ def context(of: Context) -> dict[str, Any]:
 def read_context(value: Mapping[str, Any], now: float, restart: Restart) -> Context:
     """The context that ``context`` wrote, at its time, with the policy of the unit's plan."""
     return _filled(Context, {**value, "now": now, "restart": restart})
+
+
+def step(of: Transition) -> dict[str, Any]:
+    """What led a unit from one state to another, without the state that it led to."""
+    return {
+        "event": tagged(of.event),
+        "before": tagged(of.before),
+        "now": of.context.now,
+        "context": context(of.context),
+    }
+
+
+def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restart) -> Transition:
+    """The step that ``step`` wrote, of a unit with this policy; raises ValueError when it is none
+    of this version.
+    """
+    try:
+        return Transition(
+            unit=unit,
+            event=event(value["event"]),
+            before=state(value["before"]),
+            after=after,
+            context=read_context(value["context"], value["now"], restart),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no step of this version: {value!r}") from error
 
 
 def _plain(value: Any) -> dict[str, Any]:

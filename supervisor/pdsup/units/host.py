@@ -35,6 +35,9 @@ class UnitHost(Protocol):
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
 
+    def epoch(self, unit: str) -> int | None:
+        """The epoch of its gang in which the unit may start now; None for a unit of no gang."""
+
     def before_spawn(self, unit: str) -> None:
         """Last preparations for a start; raises SupervisorError or OSError to refuse it."""
 

@@ -12,7 +12,7 @@ from pdsup import clock
 from pdsup.errors import SupervisorError
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan import difference
-from pdsup.units import events, lifecycle, states
+from pdsup.units import codec, events, lifecycle, states
 from pdsup.units.facts import Facts, LastExit, Transition
 from pdsup.units.host import Host, UnitHost
 from pdsup.units.ledger import Note
@@ -29,13 +29,15 @@ from pdsup.units.states import FOREVER
 class Runner:
     """One unit, from the first start to the end of the agent.
 
-    ``made``: the fingerprint of what its last run was started as; "": it is not known.
+    ``made``: the fingerprint of what its last run was started as; "": it is not known. ``epoch``:
+    that of its gang in which its last run was started.
     """
 
     def __init__(self, unit: AssignedUnit, host: Host, hooks: UnitHost) -> None:
         self.unit = unit
         self.facts = Facts(states.Stopped(), None, 0, clock.wall(), None, "", None)
         self.made = ""
+        self.epoch: int | None = None
         self.output = Output(unit, self._show_log_problem)
         self._host = host
         self._hooks = hooks
@@ -75,7 +77,7 @@ class Runner:
 
     def restore(self, note: Note) -> None:
         """Takes in what an agent that is gone knew; ``resume`` goes on with it."""
-        self.facts, self.made = note.facts, note.made
+        self.facts, self.made, self.epoch = note.facts, note.made, note.epoch
         self._was_ready, self._inherited = note.was_ready, note
         if (number := states.run_of(note.state)) is not None:
             self._run = self._make_run(number, note.tag)
@@ -182,7 +184,7 @@ class Runner:
             self._run = None
         if number is not None and spawns:
             self._run = self._make_run(number, self._host.spawner.next_tag())
-            self.made = self._fingerprint
+            self.made, self.epoch = self._fingerprint, self._hooks.epoch(self.unit.name)
 
     def _make_run(self, number: int, tag: int | None) -> Run:
         return Run(number, tag, self.unit, self._host, self.output, self._hear)
@@ -195,10 +197,10 @@ class Runner:
         same_word = states.public(transition.before) == states.public(transition.after)
         since = self.facts.since if same_word else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
-        self._write()
+        self._write(transition)
         self._hooks.changed(self.unit.name, transition)
 
-    def _write(self) -> None:
+    def _write(self, step: Transition | None = None) -> None:
         """Before anything is done that follows from it, so that another agent could go on."""
         facts, run = self.facts, self._run
         note = Note(
@@ -214,6 +216,8 @@ class Runner:
             was_ready=self._was_ready,
             last_exit=facts.last_exit,
             made=self.made,
+            epoch=self.epoch,
+            step=codec.step(step) if step else None,
         )
         self._host.ledger.note(note)
 

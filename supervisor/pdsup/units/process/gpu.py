@@ -23,6 +23,14 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Which GPUs of one unit are slowed down, and which are lost."""
+
+    throttled: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """A process that has memory, in bytes, on one GPU."""
 

@@ -72,14 +72,14 @@ class Reaper:
             known.update(process.identity for process in found)
             return [process.pid for process in found]
 
-        survivors = await self._end_all(find, within)
+        survivors = await _end_all(find, within, self._jailer)
         if not survivors:
             self._killed.pop(trace.session, None)
         return survivors
 
     async def end_everything(self) -> list[int]:
         """Kills every child with all below it, whosever, and the guardian's: for the own end."""
-        return await self._end_all(self._everything, PROOF_S)
+        return await _end_all(self._everything, PROOF_S, self._jailer)
 
     def kill_tree(self, main: int) -> None:
         """SIGKILL to a main process and its descendants; what is born meanwhile is left to ``end``.
@@ -88,21 +88,6 @@ class Reaper:
         """
         if main in self._spawner.pids:
             self._killed.setdefault(main, set()).update(kill_tree(main))
-
-    async def _end_all(self, find: Callable[[], list[int]], within: float) -> list[int]:
-        until = clock.monotonic() + within
-        pause = FIRST_PAUSE_S
-        for attempt in itertools.count():
-            roots = find()
-            self._jailer.tidy()
-            if not roots or clock.monotonic() > until:
-                return roots
-            killed = [pid for root in roots for pid, _ in kill_tree(root)]
-            if attempt >= PLAIN_ATTEMPTS:
-                self._jailer.end(killed)
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE_S, pause * 1.5)
-        raise AssertionError("it counts for ever")
 
     def _sweep(self) -> None:
         self._sweep_due = False
@@ -152,6 +137,30 @@ class Reaper:
         self._living = self._leftovers = self._others = None
 
 
+async def _end_all(find: Callable[[], list[int]], within: float, group: KillGroup) -> list[int]:
+    """Kills the trees of what ``find`` finds, again and again until it finds nothing: only that
+    proves that all are gone. Returns what it still finds after ``within`` seconds.
+    """
+    until = clock.monotonic() + within
+    pause = FIRST_PAUSE_S
+    for attempt in itertools.count():
+        roots = find()
+        group.tidy()
+        if not roots or clock.monotonic() > until:
+            return roots
+        killed = [pid for root in roots for pid, _ in kill_tree(root)]
+        if attempt >= PLAIN_ATTEMPTS:
+            group.end(killed)
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE_S, pause * 1.5)
+    raise AssertionError("it counts for ever")
+
+
+def end_now(find: Callable[[], list[int]]) -> list[int]:
+    """The same where no loop runs, for processes that are nobody's children here."""
+    return asyncio.run(_end_all(find, PROOF_S, KillGroup()))
+
+
 def _reaped(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
@@ -163,12 +172,12 @@ def kill_tree(root: int) -> list[Identity]:
     """SIGKILL to a process and all below it."""
     doomed = proc.tree(root)
     for identity in doomed:
-        _kill(identity)
+        kill(identity)
     return doomed
 
 
-def _kill(identity: Identity) -> None:
-    """By a pidfd: those that are not our children may end, and their pids be used again."""
+def kill(identity: Identity) -> None:
+    """SIGKILL by a pidfd: those that are not our children may end, and their pids be used again."""
     pid, started = identity
     with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; not ours (sudo)
         pidfd = os.pidfd_open(pid)
