@@ -24,7 +24,7 @@ LIFE = [
 
 
 def entry(at, before, to, reason="", unit="decode-0", node="node2", run=1):
-    event = KILLED if "SIGKILL" in reason else {"type": "Tick"}
+    event = KILLED if "SIGKILL" in reason else {"type": "Stop" if to == "STOPPING" else "Tick"}
     raw = {"at": NOON + at, "node": node, "unit": unit, "run": run, "event": event,
            "from": before, "to": to, "reason": reason}  # fmt: skip
     return parse(json.dumps(raw))

@@ -56,6 +56,15 @@ def test_a_unit_that_was_stopped_is_down():
     assert found(*UP, *entries) == [("down", 10.0, None, "stop requested")]
 
 
+@pytest.mark.parametrize(
+    ("event", "asked"), [({"type": "Stop"}, True), ({"type": "Restart"}, False), (KILLED, False)]
+)
+def test_an_outage_was_asked_for_where_a_stop_began_it_whatever_its_reason_says(event, asked):
+    ends = [entry(10, "RUNNING", "STOPPING", "some words", event), entry(11, "STOPPING", "STOPPED")]
+    (one,) = incidents([*UP, *ends], 5, 20)
+    assert one.asked is asked
+
+
 def test_a_unit_that_has_done_its_work_is_no_incident():
     assert found(*UP, entry(10, "RUNNING", "EXITED", "exited with status 0", DONE)) == []
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pdsup.journal.entry import Entry
 from pdsup.journal.runs import LOST, steps
+from pdsup.units.events import Stop
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
@@ -51,7 +52,7 @@ class Incident:
     its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
     be asked; ``reload``, ``reload-failed``: nginx took another list of routers while it ran, or
     could not; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were slowed down, or not there.
-    ``unit`` is empty for a node.
+    ``unit`` is empty for a node. ``asked``: it began with a stop that somebody asked for.
     """
 
     kind: Kind
@@ -60,6 +61,7 @@ class Incident:
     began: float
     ended: float | None
     what: str
+    asked: bool = False
 
 
 def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incident]:
@@ -88,7 +90,8 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
     last: PublicState | None = None
     for one in entries:
         if going is None and (last or one.before) is PublicState.RUNNING and not _well(one):
-            going = Incident(_kind(one), one.unit, one.node, one.at, None, _what(one, last))
+            asked, what = one.event == Stop.__name__, _what(one, last)
+            going = Incident(_kind(one), one.unit, one.node, one.at, None, what, asked)
         elif going is not None and _well(one):
             yield replace(going, ended=one.at)
             going = None

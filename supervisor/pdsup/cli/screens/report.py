@@ -28,8 +28,6 @@ PHASES: Mapping[str, str] = {
     "FATAL": "down",
 }
 OFF = "off"
-# The reason of a unit that somebody stopped, as its lifecycle words it.
-ASKED = "stop requested"
 LEAST_PERCENT = 0.15
 
 
@@ -82,8 +80,8 @@ def _matters(one: Incident, source: Source) -> bool:
     """A stop that was asked for and never taken back is the orderly end of a run; nginx is reloaded
     also while routers come up.
     """
-    asked = one.ended is None and one.what.startswith(ASKED)
-    return not (asked or one.kind == "reload") or _in_benchmark(one, source)
+    orderly = one.ended is None and one.asked
+    return not (orderly or one.kind == "reload") or _in_benchmark(one, source)
 
 
 def _in_benchmark(one: Incident, source: Source) -> bool:
