@@ -4,6 +4,7 @@ import ast
 import functools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,25 @@ def test_a_file_is_short_enough_to_read(path: Path) -> None:
 def test_a_file_is_named_for_what_it_is(path: Path) -> None:
     assert path.stem not in NAMELESS
     assert ast.get_docstring(tree(path)), "a module says what it is for"
+
+
+@pytest.mark.parametrize("path", [path for path in NOT_MOCK if path.stem != "address"], ids=name)
+def test_a_host_and_a_port_are_put_together_in_one_file(path: Path) -> None:
+    """Elsewhere one forgets the brackets of an IPv6 address."""
+    texts = [node.values for node in ast.walk(tree(path)) if isinstance(node, ast.JoinedStr)]
+    assert [value for values in texts for value in triples(values) if is_endpoint(*value)] == []
+
+
+def triples(values: list[ast.expr]) -> Iterator[tuple[ast.expr, ast.expr, ast.expr]]:
+    return zip(values, values[1:], values[2:], strict=False)
+
+
+def is_endpoint(before: ast.expr, between: ast.expr, after: ast.expr) -> bool:
+    """``{...}:{...port...}`` in a text."""
+    match before, between, after:
+        case ast.FormattedValue(), ast.Constant(value=":"), ast.FormattedValue(value=value):
+            return "port" in ast.unparse(value)
+    return False
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())

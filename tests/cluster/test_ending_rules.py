@@ -59,3 +59,32 @@ def test_the_status_of_a_node_is_its_benchmarks(ended, unit_report):
 def test_a_benchmark_that_was_killed_is_no_success_and_one_that_was_stopped_no_failure(ended):
     assert ending_rules.status([ended(code=None, signal="SIGKILL")]) == 1
     assert ending_rules.status([ended("STOPPED", code=None, signal="SIGTERM")]) == 0
+
+
+def test_who_needs_a_unit_and_the_nginx_before_it_stop_first(plan):
+    in_front = ending_rules.dependents(plan)
+    assert in_front["decode-1"] == ("router-0", "benchmark")
+    assert in_front["router-0"] == ("nginx",)
+    assert in_front["nginx"] == ()
+    assert in_front.keys() == plan.by_name.keys()
+
+
+def test_a_unit_has_patience_for_the_slowest_chain_in_front_of_it(plan):
+    patience = ending_rules.patience(plan)
+    assert patience["nginx"] == 0
+    assert patience["router-0"] == 2
+    assert patience["decode-1"] == 7  # router 5, nginx 2; the benchmark's 1 is shorter
+    assert patience["benchmark"] == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "settled"),
+    [("STOPPED", True), ("EXITED", True), ("FATAL", True), ("BACKOFF", False), ("WAITING", False),
+     ("STARTING", False), ("RUNNING", False), ("UNHEALTHY", False), ("STOPPING", False)],
+)  # fmt: skip
+def test_a_unit_is_settled_when_nothing_of_it_runs_or_will_run(unit_report, state, settled):
+    assert ending_rules.settled(unit_report("decode-0", state)) is settled
+
+
+def test_a_unit_of_a_node_that_can_not_be_reached_counts_as_settled():
+    assert ending_rules.settled(None)

@@ -1,10 +1,10 @@
-"""When units may start and stop."""
+"""When units may start."""
 
 import dataclasses
 
 import pytest
 
-from pdsup.cluster import ending_rules, gate_rules, peers
+from pdsup.cluster import gate_rules
 
 PATHS = {
     ("prefill-0", "http"), ("prefill-0", "bootstrap"), ("prefill-1", "http"),
@@ -183,55 +183,3 @@ def test_a_long_list_of_causes_is_cut_to_three(decide):
     )
     assert len(verdict.missing) == 5
     assert verdict.reason.endswith(", decode-0 (WAITING on node2) and 2 more")
-
-
-def test_the_first_node_follows_all_others(plan):
-    assert peers.followed(plan, "node0") == {"node1", "node2", "node3"}
-
-
-def test_every_node_follows_the_first_one_also_without_units(plan):
-    assert peers.followed(plan, "node2") == {"node0"}
-    assert peers.followed(dataclasses.replace(plan, units=()), "node1") == {"node0"}
-
-
-def test_a_node_follows_the_nodes_of_what_its_units_need_or_balance_over(plan):
-    moved = {"router-0": "node1", "nginx": "node2"}
-    units = tuple(dataclasses.replace(u, node=moved.get(u.name, u.node)) for u in plan.units)
-    plan = dataclasses.replace(plan, units=units)
-    assert peers.followed(plan, "node1") == {"node0", "node2", "node3"}
-    assert peers.followed(plan, "node2") == {"node0", "node1"}
-    assert peers.followed(plan, "node3") == {"node0"}
-
-
-def test_a_plan_of_one_node_follows_nobody(plan):
-    alone = dataclasses.replace(plan, nodes=plan.nodes[:1], units=plan.units[:1])
-    assert peers.followed(alone, "node0") == set()
-
-
-def test_who_needs_a_unit_and_the_nginx_before_it_stop_first(plan):
-    in_front = ending_rules.dependents(plan)
-    assert in_front["decode-1"] == ("router-0", "benchmark")
-    assert in_front["router-0"] == ("nginx",)
-    assert in_front["nginx"] == ()
-    assert in_front.keys() == plan.by_name.keys()
-
-
-def test_a_unit_has_patience_for_the_slowest_chain_in_front_of_it(plan):
-    patience = ending_rules.patience(plan)
-    assert patience["nginx"] == 0
-    assert patience["router-0"] == 2
-    assert patience["decode-1"] == 7  # router 5, nginx 2; the benchmark's 1 is shorter
-    assert patience["benchmark"] == 0
-
-
-@pytest.mark.parametrize(
-    ("state", "settled"),
-    [("STOPPED", True), ("EXITED", True), ("FATAL", True), ("BACKOFF", False), ("WAITING", False),
-     ("STARTING", False), ("RUNNING", False), ("UNHEALTHY", False), ("STOPPING", False)],
-)  # fmt: skip
-def test_a_unit_is_settled_when_nothing_of_it_runs_or_will_run(unit_report, state, settled):
-    assert ending_rules.settled(unit_report("decode-0", state)) is settled
-
-
-def test_a_unit_of_a_node_that_can_not_be_reached_counts_as_settled():
-    assert ending_rules.settled(None)

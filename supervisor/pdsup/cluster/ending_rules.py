@@ -38,8 +38,7 @@ def dependents(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each unit, those that stop before it: who needs it, and the nginx in front of it."""
     found: dict[str, list[str]] = {unit.name: [] for unit in plan.units}
     for unit in plan.units:
-        upstreams = unit.nginx.upstreams if unit.nginx else ()
-        for name in (*(need.unit for need in unit.needs.units), *upstreams):
+        for name in unit.stops_before:
             found[name].append(unit.name)
     return {name: tuple(names) for name, names in found.items()}
 

@@ -22,33 +22,33 @@ class Gates:
     def __init__(
         self,
         assignment: Assignment,
-        publisher: OwnReport,
-        poller: Peers,
+        own: OwnReport,
+        peers: Peers,
         tasks: asyncio.TaskGroup,
         on_change: Callable[[], None],
     ) -> None:
         self._plan = assignment.plan
-        self._publisher = publisher
-        self._poller = poller
-        self._connector = Connects(assignment.plan, tasks, on_change)
+        self._own = own
+        self._peers = peers
+        self._connects = Connects(assignment.plan, tasks, on_change)
 
     def look(self, unit: str) -> UnitReport | None:
         """The last report of any unit of the plan; None while its node can't be relied on."""
         node = self._plan.by_name[unit].node
-        if unit in self._publisher.units:
-            return self._publisher.units[unit]
-        peer = self._poller.peers.get(node)
+        if unit in self._own.units:
+            return self._own.units[unit]
+        peer = self._peers.peers.get(node)
         report = peer.usable if peer else None
         return report.unit(unit) if report else None
 
     def has_asked(self, unit: str) -> bool:
         """Whether the unit's node is this one, or has been asked, whatever came of it."""
-        peer = self._poller.peers.get(self._plan.by_name[unit].node)
-        return unit in self._publisher.units or (peer is not None and peer.asked)
+        peer = self._peers.peers.get(self._plan.by_name[unit].node)
+        return unit in self._own.units or (peer is not None and peer.asked)
 
     def decide(self, unit: str, *, first: bool) -> gate_rules.Decision:
         """The gate of any unit of the plan, by what this node knows."""
-        return gate_rules.decide(self._plan, unit, self.look, self._connector.connects, first=first)
+        return gate_rules.decide(self._plan, unit, self.look, self._connects.connects, first=first)
 
     def reason(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for, or None when its gate is open."""
@@ -57,18 +57,18 @@ class Gates:
     def inquire(self, waiting: Iterable[tuple[str, bool]]) -> None:
         """Tries the ports that the gates of waiting units (name, first start?) still miss."""
         for unit, first in waiting:
-            self._connector.ask(self.decide(unit, first=first).ask)
+            self._connects.ask(self.decide(unit, first=first).ask)
 
     def forget(self, units: Iterable[str]) -> None:
         """Drops what is known of the ports of units that are not RUNNING."""
         for unit in units:
             report = self.look(unit)
             if report is None or report.state is not PublicState.RUNNING:
-                self._connector.forget(unit)
+                self._connects.forget(unit)
 
     async def close(self) -> None:
-        """Gives up what is being tried."""
-        await self._connector.close()
+        """Stops trying."""
+        await self._connects.close()
 
 
 TIMEOUT_S = 2.0
@@ -87,19 +87,19 @@ class Connects:
         self.connects: dict[UnitPort, str | None] = {}
 
     def ask(self, ports: Iterable[UnitPort]) -> None:
-        """Tries ports that were not asked yet, again and again until they work."""
+        """Tries ports that were not tried yet, each until it can be reached."""
         for port in ports:
             if port not in self._tasks:
                 self._tasks[port] = self._group.create_task(self._try(port))
 
     def forget(self, unit: str) -> None:
-        """What was known of a unit that is not RUNNING any more means nothing."""
+        """Drops what is known of the ports of a unit that is no longer RUNNING."""
         for port in [port for port in self._tasks if port[0] == unit]:
             self._tasks.pop(port).cancel()
             self.connects.pop(port, None)
 
     async def close(self) -> None:
-        """Gives up whatever is being tried."""
+        """Stops trying."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -38,11 +38,10 @@ def followed(plan: Plan, node: str) -> set[str]:
     names: set[str] = set()
     for unit in plan.units:
         if unit.node == node:
-            names |= {need.unit for need in unit.needs.units}
-            names |= set(unit.nginx.upstreams if unit.nginx else ())
+            names |= set(unit.stops_before)
             if plan.bounce_decodes != "never" and unit.role == "decode":
                 names |= {other.name for other in plan.units if other.role == "prefill"}
-        if unit.nginx and any(plan.by_name[name].node == node for name in unit.nginx.upstreams):
+        if any(plan.by_name[name].node == node for name in unit.upstreams):
             names.add(unit.name)
     for members in gang_rules.ranks(plan).values():
         nodes = [plan.by_name[name].node for name in members]

@@ -21,7 +21,7 @@ def in_front(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each router of the plan, the units of nginx that may pass requests to it."""
     found: dict[str, list[str]] = {}
     for unit in plan.units:
-        for name in unit.nginx.upstreams if unit.nginx else ():
+        for name in unit.upstreams:
             found.setdefault(name, []).append(unit.name)
     return {name: tuple(names) for name, names in found.items()}
 

@@ -55,7 +55,7 @@ class Upstreams:
         self.reloads = Reloads()
         self._wanted: frozenset[str] = frozenset()
         self._new = runner.facts.pid is not None
-        self._nginx = runner.unit.plan.nginx
+        self._routers = runner.unit.plan.upstreams
         self.reloader = NginxReload(
             binary=runner.unit.command[0],
             conf=Path(assignment.place.run_dir, "nginx", "nginx.conf"),
@@ -75,7 +75,7 @@ class Upstreams:
             self.reloader.master_changed()
         ready = frozenset(
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
-            for name in (self._nginx.upstreams if self._nginx else ())
+            for name in self._routers
             for unit in (self._plan.by_name[name],)
             if (report := self._gatekeeper.look(name)) and report.state is PublicState.RUNNING
         )
@@ -85,8 +85,7 @@ class Upstreams:
     def _is_new_here(self) -> bool:
         """Whether this agent, which took a running nginx over, has not heard of all routers yet."""
         self._new = self._new and any(
-            not self._gatekeeper.has_asked(name)
-            for name in (self._nginx.upstreams if self._nginx else ())
+            not self._gatekeeper.has_asked(name) for name in self._routers
         )
         return self._new
 

@@ -286,6 +286,16 @@ class PlanUnit:
     nginx: Nginx | None = None
 
     @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The routers that an nginx balances over; other units have none."""
+        return self.nginx.upstreams if self.nginx else ()
+
+    @property
+    def stops_before(self) -> tuple[str, ...]:
+        """The units that stop only after it: those that its gate needs, and its upstreams."""
+        return (*(need.unit for need in self.needs.units), *self.upstreams)
+
+    @property
     def log_file(self) -> str:
         """Where its output goes, relative to the log directory."""
         return self.log.file or f"{self.node}_{self.name}.out"

@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
+    agent = endpoint(found["address"], found["port"])
     print(found["url"])
     say(
         f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
-        f"not reach {found['address']}: ssh -L {found['port']}:"
-        f"{endpoint(found['address'], found['port'])} "
-        "HOST, and localhost instead of the address"
+        f"not reach {found['address']}: ssh -L {found['port']}:{agent} HOST, and localhost instead "
+        "of the address"
     )
     return 0

@@ -108,8 +108,7 @@ class _Graph:
         edges: dict[str, tuple[str, ...]] = {}
         for at, unit in self._units:
             # nginx waits for nobody, but it stops before its routers: the same order backwards.
-            upstreams = unit.nginx.upstreams if unit.nginx else ()
-            edges[unit.name] = (*(need.unit for need in unit.needs.units), *upstreams)
+            edges[unit.name] = unit.stops_before
             for index, need in enumerate(unit.needs.units):
                 target = self._by_name.get(need.unit)
                 path = f"{at}.needs.units.{index}"
@@ -163,7 +162,7 @@ class _Graph:
     def upstreams(self) -> Iterator[Problem]:
         """Nginx balances over routers of the plan."""
         for at, unit in self._units:
-            for index, name in enumerate(unit.nginx.upstreams if unit.nginx else ()):
+            for index, name in enumerate(unit.upstreams):
                 router = self._by_name.get(name)
                 if router is None or router.kind != "router" or "http" not in router.ports:
                     path = f"{at}.nginx.upstreams.{index}"
