@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.units.public_state import PublicState
-from tests.test_architecture import MODULES, WING, file_of, is_ours, name, room, tree
+from tests.test_architecture import MODULES, ROOT, WING, file_of, is_ours, name, room, tree
 
 SENTENCE = re.compile(r"[A-Za-z']+ [A-Za-z']+|^; |^: [a-z]")
 CUTS = {
@@ -91,6 +91,12 @@ def test_no_decision_hangs_on_a_sentence(path: Path) -> None:
 )
 def test_a_decision_by_a_sentence_is_found(code: str) -> None:
     assert decided_by(ast.parse(code))
+
+
+def test_the_live_page_knows_no_other_words_for_states() -> None:
+    quoted = re.findall(r'"([A-Z]{5,})"', (ROOT / "api" / "page.html").read_text())
+    assert quoted
+    assert set(quoted) <= set(PublicState)
 
 
 @pytest.mark.parametrize("path", NOT_OF_THE_WING, ids=name)

@@ -1,7 +1,7 @@
 """Plain values as frozen dataclasses: nothing is guessed or converted, and every wrong value told.
 
 Made for what comes from outside: a user's file, another agent's answer. It knows the few types
-that the models are made of (text, numbers, ``Literal``, enums by their values, ``X | None``,
+that the models are made of (text, numbers, ``Literal``, ``StrEnum`` by its values, ``X | None``,
 ``tuple[X, ...]``, tables of X, classes inside classes, ``Any``) and refuses a model with others. A
 whole number may stand where any number may; apart from that a value has the type or it has not.
 Pure.
@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
@@ -94,7 +94,7 @@ def _reader(hint: Any, finite: bool) -> Reader:
         return _table_of_fields(hint, finite)
     if origin is typing.Literal:
         return _one_of(arguments)
-    if isinstance(hint, type) and issubclass(hint, Enum):
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _member_of(hint)
     if origin is tuple and arguments[1:] == (...,):
         return _list_of(_reader(arguments[0], finite))
@@ -175,12 +175,13 @@ def _one_of(choices: tuple[Any, ...]) -> Reader:
     return read_choice
 
 
-def _member_of(kind: type[Enum]) -> Reader:
-    by_value = {member.value: member for member in kind}
-    read_value = _one_of(tuple(by_value))
+def _member_of(kind: type[StrEnum]) -> Reader:
+    members = {member.value: member for member in kind}
+    refuse = _one_of(tuple(members))
 
     def read_member(value: Any, path: Path, faults: list[Fault]) -> Any:
-        return by_value.get(read_value(value, path, faults))
+        known = type(value) is str and value in members
+        return members[value] if known else refuse(value, path, faults)
 
     return read_member
 
