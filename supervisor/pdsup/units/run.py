@@ -122,7 +122,7 @@ class Run:
 
         def ask_how() -> None:
             # Only the guardian knows, and it may take a while: the pidfd is closed by now.
-            self._process = None
+            self._process, self.watch = None, None
             self._cancel_tasks()
             self._host.guardian.when_known(main, self._main_ended)
 
