@@ -156,8 +156,8 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_not_killed(
     stranger: subprocess.Popen[bytes],
 ) -> None:
     ((pid, started),) = proc.tree(stranger.pid)
-    reap._kill((pid, started - 1))
+    reap.kill((pid, started - 1))
     assert lives_on(stranger)
-    reap._kill((pid, started))
+    reap.kill((pid, started))
     assert stranger.wait() == -signal.SIGKILL
-    reap._kill((pid, started))  # gone: nothing to complain of
+    reap.kill((pid, started))  # gone: nothing to complain of
