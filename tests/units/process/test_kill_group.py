@@ -41,15 +41,15 @@ def members(session: int) -> list[int]:
 
 
 def test_what_forks_all_the_time_is_ended_at_once_and_the_cgroup_is_gone(breeder) -> None:
-    jailer = KillGroup()
-    if not jailer.end([breeder.pid]):
+    group = KillGroup()
+    if not group.end([breeder.pid]):
         pytest.skip("no cgroup of version 2 in which we may make one (Linux >= 5.14)")
     assert breeder.wait(5) == -signal.SIGKILL
     until = time.monotonic() + 5
-    while jailer._jails and time.monotonic() < until:
-        jailer.tidy()
+    while group._groups and time.monotonic() < until:
+        group.tidy()
         time.sleep(0.01)
-    assert jailer._jails == []
+    assert group._groups == []
     # Its orphans of before were not in it, and end by themselves.
     while members(breeder.pid) and time.monotonic() < until:
         time.sleep(0.01)

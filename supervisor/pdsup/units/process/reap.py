@@ -3,7 +3,7 @@
 Processes that fork faster than they can be killed one by one are moved into a cgroup of version 2,
 whose members the kernel kills all at once (``cgroup.kill``, Linux >= 5.14). Only when plain kills
 were not enough: to put every unit into a cgroup at its start would cost each start a wait for all
-CPUs (the kernel takes a lock for the move that is made for being taken seldom).
+CPUs (the lock that the kernel takes for the move is made to be taken seldom).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def become_subreaper() -> None:
 class Reaper:
     """Knows the agent's children that the agent did not start."""
 
-    def __init__(self, spawner: Spawner, messenger: GuardianLink) -> None:
+    def __init__(self, spawner: Spawner, guardian: GuardianLink) -> None:
         self._spawner = spawner
-        self._messenger = messenger
-        self._jailer = KillGroup()
+        self._guardian = guardian
+        self._kill_group = KillGroup()
         self._killed: dict[int, set[Identity]] = {}  # by the main process whose tree was killed
         self._living: list[int] | None = None
         self._leftovers: list[Leftover] | None = None
@@ -72,17 +72,17 @@ class Reaper:
             known.update(process.identity for process in found)
             return [process.pid for process in found]
 
-        survivors = await _end_all(find, within, self._jailer)
+        survivors = await _end_all(find, within, self._kill_group)
         if not survivors:
             self._killed.pop(trace.session, None)
         return survivors
 
     async def end_everything(self) -> list[int]:
-        """Kills every child with all below it, whosever, and the guardian's: for the own end."""
-        return await _end_all(self._everything, PROOF_S, self._jailer)
+        """Kills every child of this process and of the guardian, with all below: the last act."""
+        return await _end_all(self._everything, PROOF_S, self._kill_group)
 
     def kill_tree(self, main: int) -> None:
-        """SIGKILL to a main process and its descendants; what is born meanwhile is left to ``end``.
+        """SIGKILL to a main process and its descendants; ``end`` kills what they fork meanwhile.
 
         Does nothing when the process has been reaped: its pid may be another one's by now.
         """
@@ -94,16 +94,16 @@ class Reaper:
         self._orphans()
 
     def _everything(self) -> list[int]:
-        return [*self._orphans(), *self._guardians(), *sorted(self._spawner.pids)]
+        return [*self._orphans(), *self._orphans_of_guardian(), *sorted(self._spawner.pids)]
 
-    def _guardians(self) -> list[int]:
+    def _orphans_of_guardian(self) -> list[int]:
         """The children of the guardian beside this agent: orphans of runs that were taken over."""
-        if self._messenger.pid is None:
+        if self._guardian.pid is None:
             return []
         known = {os.getpid(), *self._spawner.pids}
         return [
             pid
-            for pid in proc.children(self._messenger.pid)
+            for pid in proc.children(self._guardian.pid)
             if pid not in known and not proc.is_zombie(pid)
         ]
 
@@ -189,40 +189,40 @@ def kill(identity: Identity) -> None:
 
 
 class KillGroup:
-    """One for an agent. ``root``: where /proc is."""
+    """Kills processes that fork meanwhile, by cgroups of its own. ``root``: where /proc is."""
 
     def __init__(self, root: str = "/") -> None:
         self._own = _own_cgroup(Path(root))
         self._numbers = itertools.count()
-        self._jails: list[Path] = []
+        self._groups: list[Path] = []
 
     def end(self, pids: Iterable[int]) -> bool:
         """Kills processes and all that they fork; False where we may not make a cgroup."""
         if self._own is None:
             return False
-        jail = self._own / f"pdsup-{os.getpid()}-{next(self._numbers)}"
+        group = self._own / f"pdsup-{os.getpid()}-{next(self._numbers)}"
         try:
-            jail.mkdir()
-            self._jails.append(jail)
+            group.mkdir()
+            self._groups.append(group)
             for pid in pids:
                 with contextlib.suppress(OSError):  # it has just ended
-                    (jail / "cgroup.procs").write_text(str(pid))
-            (jail / "cgroup.kill").write_text("1")
+                    (group / "cgroup.procs").write_text(str(pid))
+            (group / "cgroup.kill").write_text("1")
         except OSError:  # not allowed, or a kernel before 5.14
             self._own = None
         return self._own is not None
 
     def tidy(self) -> None:
-        """Removes the cgroups whose inmates have ended by now."""
+        """Removes the cgroups whose processes have ended by now."""
         left = []
-        for jail in self._jails:
+        for group in self._groups:
             try:
-                jail.rmdir()
+                group.rmdir()
             except FileNotFoundError:
                 pass
             except OSError:
-                left.append(jail)
-        self._jails = left
+                left.append(group)
+        self._groups = left
 
 
 def _own_cgroup(root: Path) -> Path | None:
