@@ -1,8 +1,12 @@
-.PHONY: help setup demo test check docs bench clean
+# Two processes of tests, even where there are more processors: some tests bring whole clusters up.
+IN_PARALLEL = -n 2 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: help setup demo test quick check docs bench clean
 
 help:
 	@echo "make demo   brings a whole prefill/decode cluster up on this machine and shows what it can do"
-	@echo "make test   style, types and all tests; sets itself up"
+	@echo "make test   style, types and all tests, in about six minutes on two processors; sets itself up"
+	@echo "make quick  only the tests that start no process, in less than a minute"
 	@echo "make check  style and types only"
 	@echo "make bench  measures it beside its peers, which it fetches, in about ten minutes"
 	@echo "make docs   writes the generated pages of docs/reference again"
@@ -21,7 +25,10 @@ check: setup
 	.venv/bin/mypy --strict -p pdsup -p bench
 
 test: check
-	.venv/bin/pytest
+	.venv/bin/pytest -q $(IN_PARALLEL) --durations=15
+
+quick: setup
+	.venv/bin/pytest -q $(IN_PARALLEL) -m "not processes"
 
 docs: setup
 	.venv/bin/python docs/reference/generate.py

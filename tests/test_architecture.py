@@ -42,6 +42,13 @@ OWN_DATA = {"front/nginx_conf.py"}  # reads its template, which is a part of the
 QUERIES = ["status", "wait", "logs", "events", "explain", "shutdown", "help", "version"]
 MODULES = [p for p in sorted(ROOT.rglob("*.py")) if p.stem != "__init__"]
 TEST_FILES = sorted(TESTS.rglob("*.py"))
+CLOCKS = {
+    "cpu_times", "getrusage", "monotonic", "monotonic_ns", "now", "perf_counter",
+    "perf_counter_ns", "process_time", "process_time_ns", "thread_time", "time", "time_ns", "wall",
+}  # fmt: skip
+SPANS = {"duration", "elapsed", "lasted", "seconds", "took", "wait", "waited", "waits"}
+WAITS = {"join", "timeout", "wait"}
+PATIENCE_S = 30
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "Counter", "Queue"}
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "remove", "setdefault", "update"}
 
@@ -237,12 +244,125 @@ def is_nap(node: ast.AST) -> bool:
     return False
 
 
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_a_test_counts_and_leaves_speed_to_the_benchmark(path: Path) -> None:
+    assert time_assertions(tree(path)) == []
+    assert impatient(tree(path)) == []
+
+
+def time_assertions(module: ast.Module) -> list[int]:
+    """Lines that assert how much time something took; stamps may be put in order."""
+    found = set()
+    for function in ast.walk(module):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            loops = [node for node in ast.walk(function) if isinstance(node, ast.While)]
+            looped = {inner for loop in loops for inner in ast.walk(loop)}
+            asserts = {node for node in ast.walk(function) if isinstance(node, ast.Assert)}
+            clocked, spans = clock_names(function)
+            for node in asserts - looped:  # those in loops are deadlines of what is waited for
+                found |= {node.lineno} if bounds_time(node.test, clocked, spans) else set()
+    return sorted(found)
+
+
+def clock_names(function: ast.AST) -> tuple[set[str], set[str]]:
+    """Names whose value is a clock's, and those that are computed from such."""
+    clocked: set[str] = set()
+    spans = set(SPANS)
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = list(zip(target.elts, node.value.elts, strict=False))
+            for name_, value in pairs:
+                if isinstance(name_, ast.Name) and is_span(value, clocked, spans):
+                    spans.add(name_.id)
+                elif isinstance(name_, ast.Name) and reads_clock(value, clocked):
+                    clocked.add(name_.id)
+    return clocked, spans
+
+
+def reads_clock(value: ast.AST, clocked: set[str]) -> bool:
+    for node in ast.walk(value):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=called)) if called in CLOCKS:
+                return True
+            case ast.Name(id=one) if one in clocked:
+                return True
+    return False
+
+
+def is_span(value: ast.AST, clocked: set[str], spans: set[str]) -> bool:
+    for node in ast.walk(value):
+        match node:
+            case ast.BinOp(op=ast.Sub() | ast.Add()) if reads_clock(node, clocked):
+                return True
+            case ast.Name(id=one) if one in spans:
+                return True
+    return False
+
+
+def bounds_time(test: ast.expr, clocked: set[str], spans: set[str]) -> bool:
+    orders = ast.Lt | ast.LtE | ast.Gt | ast.GtE
+    compares = [node for node in ast.walk(test) if isinstance(node, ast.Compare)]
+    return any(
+        any(isinstance(op, orders) for op in node.ops) and is_span(node, clocked, spans)
+        for node in compares
+    )
+
+
+def impatient(module: ast.Module) -> list[int]:
+    """Waits for what is going to happen whose limit a slow machine may reach."""
+    found = []
+    for node in ast.walk(module):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=called), args=[ast.Constant(value=limit)]):
+                found += [node.lineno] if called in WAITS and 1 <= limit < PATIENCE_S else []
+        match node:
+            case ast.keyword(arg="within" | "timeout", value=ast.Constant(value=float(limit))):
+                found += [node.value.lineno] if 1 <= limit < PATIENCE_S else []
+    return found
+
+
+TIMED = [
+    "def t():\n began = time.monotonic()\n f()\n assert time.monotonic() - began < 1",
+    "def t():\n end = clock.monotonic() + 5\n f()\n assert clock.monotonic() < end",
+    "def t():\n took = f()\n assert took <= 0.5",
+    "def t():\n assert min(waits) < 0.05",
+    "async def t():\n a = time.time()\n async def i():\n  assert f()['at'] - a < 2\n await i()",
+]
+NOT_TIMED = [
+    "def t():\n before = time.time()\n assert before <= f() <= time.time()",
+    "def t():\n end = time.monotonic() + 60\n while not f(): assert time.monotonic() < end",
+    "def t():\n assert f().seconds == 2.0",
+    "def t():\n assert len(f()) < 5",
+]
+
+
+@pytest.mark.parametrize("text", TIMED)
+def test_an_assertion_on_time_is_found(text: str) -> None:
+    assert len(time_assertions(ast.parse(text))) == 1
+
+
+@pytest.mark.parametrize("text", NOT_TIMED)
+def test_an_order_a_deadline_and_a_number_are_no_assertions_on_time(text: str) -> None:
+    assert time_assertions(ast.parse(text)) == []
+
+
+@pytest.mark.parametrize("text", ["p.wait(5)", "asyncio.timeout(20)", "until(f, 'x', within=2.0)"])
+def test_a_wait_that_is_cut_short_is_found(text: str) -> None:
+    assert impatient(ast.parse(text)) == [1]
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize("verb", QUERIES)
 def test_a_query_does_not_pay_for_what_a_server_imports(verb: str, tmp_path: Path) -> None:
     given = {"logs": ["some-unit"], "explain": ["some-unit"], "wait": ["--timeout", "0"]}
     assert imported_by([verb, *given.get(verb, [])], tmp_path) & HEAVY == set()
 
 
+@pytest.mark.processes
 def test_checking_a_recipe_pays_only_for_reading_it(tmp_path: Path) -> None:
     recipe = str(TESTS.parent / "configs" / "demo.yaml")
     heavy = (HEAVY | {"hashlib", "socket"}) - {"yaml", "hostlist"}
@@ -261,7 +381,7 @@ def imported_by(words: list[str], run_time: Path) -> set[str]:
         env={"XDG_RUNTIME_DIR": str(run_time), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     first, *modules = done.stdout.splitlines()[-1].split()
     assert (done.returncode, first) == (0, "imported:")

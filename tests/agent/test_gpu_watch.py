@@ -63,7 +63,7 @@ def test_an_agent_that_takes_over_tells_when_what_the_last_one_told_is_over(
     driver("slow")
     wait_for(lambda: told(agents))
     os.kill(agents.processes["node0"].pid, signal.SIGKILL)
-    agents.processes["node0"].wait(20)
+    agents.processes["node0"].wait(60)
     driver("up")
     agents.start(plan)
     wait_for(lambda: len(told(agents)) == 2)

@@ -240,7 +240,7 @@ def test_what_gave_up_is_tried_again_and_what_was_stopped_stays_so(agents, run, 
 def test_without_a_guardian_there_is_no_change(agents, run, wait_for):
     run.begin(agents.unit("a"), agents.unit("b", node="node1"))
     os.kill(agents.processes["node1"].pid, signal.SIGKILL)
-    agents.processes["node1"].wait(20)
+    agents.processes["node1"].wait(60)
 
     def noticed():
         agent = agents.status("node0", "?all=1")["node1"]["agent"]
@@ -324,7 +324,7 @@ def test_units_live_on_above_which_all_else_is_killed_and_begun_with_the_earlier
     pids = [run.pid("a"), run.pid("b", run=2)]
     for pid in (agents.processes["node0"].pid, run.report("node0")["agent"]["pid"]):
         os.kill(pid, signal.SIGKILL)
-    agents.processes["node0"].wait(20)
+    agents.processes["node0"].wait(60)
     agents.start(early, program=GUARDED)
     assert [run.pid("a"), run.pid("b")] == pids
     assert (agents.run_dir / "plan.yaml").read_bytes() == changed.read_bytes()
@@ -336,6 +336,6 @@ def test_an_agent_that_is_one_too_many_leaves_the_plan_of_the_run_alone(agents, 
     other = agents.plan(agents.unit("other"), name="other.yaml")
     first = agents.processes["node0"]
     agents.start(other, program=("-m", "pdsup", "agent"), wait=False)
-    assert agents.processes["node0"].wait(20) != 0
+    assert agents.processes["node0"].wait(60) != 0
     agents.processes["node0"] = first
     assert (agents.run_dir / "plan.yaml").read_bytes() == before

@@ -82,7 +82,7 @@ class Node:
         agent = self.agent
         os.kill(self.guardian, signal.SIGKILL)
         os.kill(agent, signal.SIGKILL)
-        self.agents.processes["node0"].wait(20)
+        self.agents.processes["node0"].wait(60)
         self.wait_for(lambda: not Path(f"/proc/{agent}").exists(), "the agent's end")
         self.agents.start(plan, program=program)
 
@@ -333,7 +333,7 @@ def test_an_agent_whose_guardian_was_killed_goes_on_and_ends_in_order(agents, no
     (pid,) = pids(agents, "a")
     agent = node.agent
     os.kill(node.guardian, signal.SIGKILL)
-    agents.processes["node0"].wait(20)
+    agents.processes["node0"].wait(60)
     wait_for(lambda: agents.status()["node0"]["agent"]["guardian_pid"] is None)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: agents.look("a")["run"] == 2)

@@ -1,7 +1,6 @@
 """Agents as real processes, on loopback addresses of their own."""
 
 import contextlib
-import itertools
 import json
 import multiprocessing
 import os
@@ -19,10 +18,10 @@ from pdsup import launch
 from pdsup.cli import client
 from pdsup.errors import NothingThere
 from pdsup.node.assignment import Place, assign
+from tests.bed.addresses import fresh_address
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
-_hosts = itertools.count(1)
 # Listens on ADDRESS PORT after DELAY seconds, for ever.
 LISTENER = """
 import socket, sys, time
@@ -82,9 +81,8 @@ class Agents:
     def plan(self, *units, nodes=1, name="plan.yaml") -> Path:
         """Writes a plan of units that are given as tables."""
         for index in range(nodes):
-            block, host = divmod(next(_hosts), 250)
-            address = f"127.4.{125 + (os.getpid() + block) % 125}.{host + 1}"
-            self.addresses.setdefault(f"node{index}", address)
+            if f"node{index}" not in self.addresses:
+                self.addresses[f"node{index}"] = fresh_address()
         path = self.directory / name
         known = [{"name": n, "address": self.addresses[n]} for n in list(self.addresses)[:nodes]]
         whole = {"plan": 1, "name": "small", "bind": "address", "nodes": known, "units": units}

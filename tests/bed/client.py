@@ -25,7 +25,7 @@ def ask(url: str) -> str | None:
         f"{url}/v1/chat/completions", json.dumps(BODY).encode(), headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return None if b'"choices"' in answer.read() else "the answer is cut"
     except (OSError, http.client.HTTPException) as error:
         return str(error) or type(error).__name__

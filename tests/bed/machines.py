@@ -26,7 +26,7 @@ HEAD = "head"
 FREEZER = Path("/sys/fs/cgroup/freezer")
 SPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 TOOLS = ("unshare", "nsenter", "setpriv", "ip", "mount")
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def lacking() -> str | None:

@@ -2,19 +2,18 @@
 
 import asyncio
 import dataclasses
-import os
 
 import pytest
 
 from pdsup.cluster.report import AgentReport, ExitReport, Report, UnitReport
 from pdsup.plan.model import Need, Needs, Nginx, Node, Plan, PlanUnit, Stop
 from pdsup.units.public_state import PublicState
+from tests.bed.addresses import fresh_address
 
 DIGEST = "d" * 64
 
 
-LIMIT_S = 10.0
-BLOCK = f"127.4.{os.getpid() % 125}"  # those from 125 on are for real agents
+LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def plan():
     return Plan(
         plan=1,
         name="demo",
-        nodes=tuple(Node(name=f"node{i}", address=f"{BLOCK}.{i + 1}") for i in range(4)),
+        nodes=tuple(Node(name=f"node{i}", address=fresh_address()) for i in range(4)),
         units=(
             worker("prefill", 0, "node0", http=30000, bootstrap=30001),
             worker("prefill", 1, "node1", http=30000, bootstrap=30001),

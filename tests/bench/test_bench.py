@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--peers", "pdsup", "--rounds", "1", "--few", "3", "--many", "4", "--rest", "0.2",
          "--log-mib", "1"]  # fmt: skip

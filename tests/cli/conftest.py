@@ -25,7 +25,7 @@ ROWS = 20
 def run(agents, *words, text=True, cwd=None):
     return subprocess.run(
         [sys.executable, "-m", "pdsup", *words],
-        env=agents.environ, capture_output=True, text=text, timeout=30, check=False,
+        env=agents.environ, capture_output=True, text=text, timeout=60, check=False,
         stdin=subprocess.DEVNULL, cwd=cwd,
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ def pdsup_goes_on(agents, tmp_path):
     yield start
     for process in running:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ class Terminal:
 
     def end(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self.ours)
 
 

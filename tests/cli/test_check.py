@@ -71,6 +71,7 @@ def test_an_unreadable_file_ends_with_2(capfd, tmp_path):
     assert err == f"pdsup: cannot read {tmp_path / 'none'}: No such file or directory\n"
 
 
+@pytest.mark.processes
 def test_a_check_loads_nothing_heavy_that_it_does_not_need():
     """It is to take less than a quarter of a second; these would take as much by themselves."""
     program = f"""

@@ -36,7 +36,7 @@ def complete(agents):
         environ = {**agents.environ, "PATH": f"{BIN}:{agents.environ['PATH']}"}
         done = subprocess.run(
             [shell, *flags, "-c", script],
-            env=environ, capture_output=True, text=True, timeout=30, check=True,
+            env=environ, capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         assert done.stderr == ""
         return [one.partition("\t")[0].strip() for one in done.stdout.splitlines() if one]

@@ -121,4 +121,4 @@ def test_events_are_followed_until_it_is_enough(agents, pdsup_goes_on, wait_for)
     assert all(json.loads(line)["unit"] == "a" for line in values.said.read_text().splitlines())
     for process in (text, values):
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130

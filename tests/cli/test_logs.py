@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -78,7 +78,7 @@ def test_logs_go_on_across_a_restart_of_the_unit(talking, pdsup_goes_on, wait_fo
     assert "run 2" in said[1]
     assert said[2:] == [f"line {i}" for i in range(1, 6)]
     following.send_signal(signal.SIGINT)
-    assert following.wait(10) == 130
+    assert following.wait(60) == 130
 
 
 def test_logs_follow_a_file_that_was_cut(talking, pdsup_goes_on, wait_for):
@@ -155,7 +155,7 @@ def test_logs_go_on_across_rotation_and_restarts_without_a_gap(counting, pdsup_g
     wait_for(lambda: "run 2 begins" in following.said.read_text())
     wait_for(lambda: following.said.read_text().split("run 2 begins")[1].count("\n") > 1000)
     following.terminate()
-    following.wait(10)
+    following.wait(60)
     first, second = following.said.read_text().split(" run 2 begins, after: killed by SIGKILL\n")
     first = first.rpartition("\n")[0]
     for run in (first, second.rpartition("\n")[0]):
@@ -163,8 +163,7 @@ def test_logs_go_on_across_rotation_and_restarts_without_a_gap(counting, pdsup_g
         assert len(numbers(run)) > 1000
 
 
-@pytest.mark.usefixtures("counting")
-def test_logs_tell_when_each_line_arrived(pdsup):
+def test_logs_tell_when_each_line_arrived(pdsup, counting):
     done = pdsup("logs", "worker", "-n", "1500", "--timestamps")
     lines = [line.split(" ", 2) for line in done.stdout.splitlines()]
     assert 100 <= len(lines) < 2000  # it goes on meanwhile
@@ -173,11 +172,11 @@ def test_logs_tell_when_each_line_arrived(pdsup):
     )
     times = [datetime.fromisoformat(line[0]) for line in lines]
     assert times == sorted(times)
-    assert timedelta() < times[-1] - times[0] < timedelta(seconds=60)
+    start = datetime.fromtimestamp(counting.journal()[0]["at"], UTC)
+    assert start < times[0] < times[-1] < datetime.now(UTC)
     values = json.loads(pdsup("logs", "worker", "-n", "5", "--json").stdout)["lines"]
     assert [one["at"] for one in values] == sorted(one["at"] for one in values)
-    assert 0 <= values[0]["at"] - times[0].timestamp() < 60
-    assert timedelta() <= datetime.now(UTC) - times[-1] < timedelta(seconds=60)
+    assert times[0].timestamp() <= values[0]["at"] <= datetime.now(UTC).timestamp()
 
 
 @pytest.mark.usefixtures("talking")

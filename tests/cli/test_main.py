@@ -89,6 +89,7 @@ def test_every_file_of_a_verb_is_in_the_list_of_verbs():
     assert {path.stem for path in files} - {"__init__"} == set(VERBS)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("words", [["help"], ["--help"], []])
 def test_the_list_of_verbs_imports_none_of_them(words):
     script = (
@@ -98,7 +99,7 @@ def test_the_list_of_verbs_imports_none_of_them(words):
         "print('imported:', *sorted(ours))"
     )
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     ).stdout.splitlines()[-1]
     assert said == (
         "imported: pdsup.cli pdsup.cli.main pdsup.cli.options pdsup.cli.screens "
@@ -107,6 +108,7 @@ def test_the_list_of_verbs_imports_none_of_them(words):
     )
 
 
+@pytest.mark.processes
 def test_help_as_a_process_pays_for_no_classes():
     """They take longer to import than all else of it."""
     script = (
@@ -115,7 +117,7 @@ def test_help_as_a_process_pays_for_no_classes():
         "sys.argv = ['pdsup', '--help']; entry()"
     )
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     ).stderr
     first, *modules = said.split()
     assert first == "imported:"
@@ -192,7 +194,7 @@ def test_an_interrupt_ends_a_command_as_a_shell_expects(pdsup_goes_on, wait_for)
     process = pdsup_goes_on("wait")
     wait_for(lambda: "no agent answers yet" in process.said.read_text())
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     assert "Traceback" not in process.said.read_text()
 
 
@@ -205,4 +207,4 @@ def test_a_reader_that_has_enough_is_no_error(agents, words):
         env=agents.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         process.stdout.close()
-        assert (process.stderr.read(), process.wait(20)) == ("", 0)
+        assert (process.stderr.read(), process.wait(60)) == ("", 0)

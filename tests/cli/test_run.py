@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 
 import pytest
 
@@ -30,14 +31,14 @@ def kills(agents, unit, node):
 
 
 def test_a_benchmark_that_nothing_disturbed_is_clean_and_recorded(cluster, pdsup):
-    script = 'echo "$PDSUP_RUN_DIR"; exit 7'
+    script, begin = 'echo "$PDSUP_RUN_DIR"; exit 7', time.time()
     done = pdsup("run", "--require-clean", "--", "sh", "-c", script)
     assert (done.returncode, done.stdout) == (7, f"{cluster.run_dir}\n")
     assert done.stderr.startswith("clean: nothing happened in 0:00:0")
     found = record(cluster)
     assert (found["verdict"], found["status"], found["incidents"]) == ("clean", 7, [])
     assert (found["cluster"], found["command"]) == ("small", ["sh", "-c", script])
-    assert 0 <= found["ended"] - found["began"] < 20
+    assert begin <= found["began"] <= found["ended"] <= time.time()
 
 
 @pytest.mark.parametrize(("words", "expected"), [([], 0), (["--require-clean"], 3)])
@@ -110,14 +111,14 @@ def test_a_signal_is_passed_on_to_the_benchmark_and_the_verdict_still_comes(
     benchmark = pdsup_goes_on("run", "--", "sh", "-c", "echo going; exec sleep 1000")
     wait_for(lambda: "going" in benchmark.said.read_text())
     benchmark.send_signal(signal.SIGTERM)
-    assert benchmark.wait(20) == 128 + signal.SIGTERM
+    assert benchmark.wait(60) == 128 + signal.SIGTERM
     assert record(cluster)["status"] == 128 + signal.SIGTERM
 
 
 def test_a_benchmark_hears_ctrl_c_as_it_would_without_pdsup(cluster, pdsup_goes_on):
     script = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     benchmark = pdsup_goes_on("run", "--", sys.executable, "-c", script)
-    assert benchmark.wait(20) == 0
+    assert benchmark.wait(60) == 0
     assert benchmark.said.read_text().startswith("True\n")
 
 

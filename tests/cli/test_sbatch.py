@@ -18,6 +18,7 @@ def directives(text):
     return [line.removeprefix("#SBATCH ") for line in text.splitlines() if "#SBATCH" in line]
 
 
+@pytest.mark.processes
 def test_it_prints_a_script_that_bash_can_read(capfd):
     assert main(["sbatch", DEMO]) == 0
     text, error = capfd.readouterr()

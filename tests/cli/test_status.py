@@ -103,7 +103,7 @@ def test_an_answer_needs_nothing_of_what_a_server_imports(cluster, shared_agents
     )
     said = subprocess.run(
         [sys.executable, "-c", script],
-        env=shared_agents.environ, capture_output=True, text=True, timeout=30, check=True,
+        env=shared_agents.environ, capture_output=True, text=True, timeout=60, check=True,
     ).stdout  # fmt: skip
     assert said.splitlines()[-1] == "imported:"
 

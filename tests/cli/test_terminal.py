@@ -22,7 +22,7 @@ def test_the_live_view_follows_what_happens_and_leaves_the_terminal_as_it_was(
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: view.shows("killed by SIGKILL"))
     view.process.send_signal(signal.SIGINT)
-    assert view.process.wait(10) == 130
+    assert view.process.wait(60) == 130
     wait_for(lambda: view.shows(LEAVES_SCREEN.decode()))
     assert b"Traceback" not in view.seen
 
@@ -42,7 +42,7 @@ def test_a_wait_on_a_terminal_shows_a_bar_and_clears_it_at_the_end(agents, termi
     agents.start(agents.plan(agents.listener("worker", delay=1.0)))
     view = terminal("wait")
     wait_for(lambda: view.shows("0/1"))
-    assert view.process.wait(20) == 0
+    assert view.process.wait(60) == 0
     wait_for(lambda: view.shows("\x1b[2K"))
 
 
@@ -54,7 +54,7 @@ def test_colours_are_shown_unless_they_are_not_wanted(agents, terminal, wait_for
     view = terminal(*words, **({} if wanted else {"NO_COLOR": "1"}))
     wait_for(lambda: view.shows("ok" if words == ["doctor"] else "RUNNING"))
     if "--watch" not in words:
-        view.process.wait(20)
+        view.process.wait(60)
         view.shows("")
     assert (GREEN.search(view.seen) is not None) is wanted
 

@@ -19,7 +19,7 @@ from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import Peer
 from pdsup.units import events
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 RESTING = ("STOPPED", "EXITED", "FATAL")
 
 

@@ -17,7 +17,7 @@ from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import evidence
 from pdsup.units.public_state import PublicState
 
-LIMIT = 10.0
+LIMIT = 60.0
 REASON = "no answer; nothing moved for 300 s"
 
 

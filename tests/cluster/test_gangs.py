@@ -106,7 +106,7 @@ def test_an_agent_that_was_killed_and_comes_back_takes_its_rank_over_and_no_rank
     all_run(agents, 1, wait_for)
     before = pids(agents)
     agents.signal(signal.SIGKILL, f"node{node}")
-    agents.processes[f"node{node}"].wait(10)
+    agents.processes[f"node{node}"].wait(60)
     agents.start(plan, f"node{node}")
     # What happens to one afterwards is a matter of all again, and only once.
     os.kill(looks(agents)["w.1"]["pid"], signal.SIGKILL)

@@ -245,7 +245,7 @@ async def test_a_node_whose_agent_comes_late_is_found(cluster, until):
 async def test_a_node_that_fails_for_a_moment_is_relied_on_all_the_time(
     cluster, until, monkeypatch
 ):
-    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
     async with cluster() as c:
         c.poller.follow(["node1"])
         await until(lambda: c.look().usable)
@@ -260,7 +260,7 @@ async def test_a_node_that_fails_for_a_moment_is_relied_on_all_the_time(
 
 
 async def test_after_a_failure_the_next_answer_is_wanted_at_once(cluster, until, monkeypatch):
-    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
     async with cluster() as c:
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) == 2)
@@ -289,7 +289,7 @@ async def test_a_node_that_stays_away_is_a_problem_once_and_keeps_its_last_repor
 async def test_an_agent_that_said_that_it_ends_is_not_waited_for(
     cluster, until, report, monkeypatch
 ):
-    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
     async with cluster() as c:
         c.peer.report = report(ending="SIGTERM")
         c.poller.follow(["node1"])
@@ -301,7 +301,7 @@ async def test_an_agent_that_said_that_it_ends_is_not_waited_for(
 async def test_a_slow_answer_is_no_reason_to_doubt_a_node(cluster, until, monkeypatch, report):
     monkeypatch.setattr(poller_module, "WAIT_S", 0.02)
     monkeypatch.setattr(poller_module, "GRACE_S", 0.05)
-    monkeypatch.setattr(poller_module, "HOLD_S", 60.0)
+    monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
     stuck = asyncio.Event()
 
     async def slow(request):
@@ -392,11 +392,14 @@ def test_a_visit_outlasts_the_longest_wait_that_an_answer_may_take():
     assert poller_module.VISIT_S > LONGEST_WAIT_S + poller_module.WAIT_S / 2
 
 
-async def test_close_gives_up_requests_and_nothing_is_followed_afterwards(cluster, until):
+async def test_close_gives_up_requests_and_nothing_is_followed_afterwards(
+    cluster, until, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "WAIT_S", 600.0)
     async with cluster() as c:
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) == 2)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             await c.poller.close()
         c.poller.visit(["node1", "node2"])
         assert "node2" not in c.poller.peers

@@ -2,7 +2,6 @@
 
 import os
 import statistics
-import time
 
 import pytest
 
@@ -11,7 +10,6 @@ from tests.cluster.simulation import World, plan
 
 # The large one takes most of a minute: PDSUP_TEST_NODES=1000.
 LARGE = int(os.environ.get("PDSUP_TEST_NODES", "200"))
-LIMIT_S = 60.0
 
 
 def calm(world):
@@ -121,8 +119,7 @@ def test_what_an_agent_has_to_do_does_not_grow_with_the_number_of_nodes():
         assert large <= 1.1 * small + 1
 
 
-def test_a_large_cluster_comes_up_loses_much_and_comes_back_in_a_minute():
-    began = time.monotonic()
+def test_a_large_cluster_comes_up_loses_much_and_comes_back():
     world = World(plan(LARGE, 8, span=2, routers=2))
     world.run(200.0)
     assert world.all_run()
@@ -133,4 +130,3 @@ def test_a_large_cluster_comes_up_loses_much_and_comes_back_in_a_minute():
     world.boot("n3")
     world.run(200.0)
     assert (world.all_run(), world.mixed()) == (True, [])
-    assert time.monotonic() - began < LIMIT_S

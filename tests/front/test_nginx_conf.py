@@ -286,6 +286,7 @@ def test_a_wrong_router_is_named_with_what_was_expected(router, told):
         rendered(router)
 
 
+@pytest.mark.processes
 def test_importing_the_module_does_not_import_the_template_library():
     code = "import sys, pdsup.front.nginx_conf; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

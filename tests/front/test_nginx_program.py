@@ -11,6 +11,8 @@ from pdsup.errors import SupervisorError
 from pdsup.front import nginx_program
 from pdsup.front.nginx_program import Program, find
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def program(tmp_path):

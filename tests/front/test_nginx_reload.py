@@ -17,6 +17,8 @@ from pdsup.front import nginx_reload as reloading
 from pdsup.front.nginx_conf import Upstream, render
 from pdsup.front.nginx_reload import Live
 
+pytestmark = pytest.mark.processes
+
 R0 = Upstream("router-0", "127.0.0.1", 1)
 R1 = Upstream("router-1", "127.0.0.1", 2)
 NOWHERE = Upstream("router-9", "nowhere.invalid", 30080)
@@ -285,7 +287,7 @@ async def test_cancelling_the_reloader_ends_its_test_run(bench, hanging):
     bench.reloader.want(wanted(R0))
     pid = await hanging()
     bench.task.cancel()
-    await asyncio.wait([bench.task], timeout=10)
+    await asyncio.wait([bench.task], timeout=60)
     assert not psutil.pid_exists(pid)
 
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from pdsup.front import nginx_generation
 from pdsup.front.nginx_conf import Upstream, render
 
+pytestmark = pytest.mark.processes
+
 SEQUENCES = int(os.environ.get("PDSUP_TEST_SEQUENCES", "25"))
 ROUTERS = [Upstream(f"router-{i}", "127.0.0.1", 1 + i) for i in range(4)]
 
@@ -37,7 +39,7 @@ async def settled(bench, ready) -> None:
     What the reloader said last may be of before a restart; nginx itself is asked too.
     """
     names = {one.name for one in ready}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             wanted = render(bench.reloader._settings, ready)
             live = bench.reloader._published

@@ -22,11 +22,12 @@ import pytest
 
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan.model import Log, PlanUnit, Restart, Stop
+from tests.bed.addresses import address
 
 HERE = Path(__file__).parent
-LIMIT = 15.0  # seconds, for anything that is going to happen
+LIMIT = 60.0  # seconds, for anything that is going to happen
 NASTY = (sys.executable, "-S", str(HERE / "nasty.py"))
-_hosts = itertools.count(1)
+_names = itertools.count(1)
 
 
 def poll(true: Callable[[], Any], what: str = "the condition") -> Any:
@@ -266,7 +267,7 @@ class Make(list[Unit]):
         ``{file}`` in the command is where the child announces its pid. It does not restart unless
         ``restart`` says so.
         """
-        name = f"unit-{next(_hosts)}"
+        name = f"unit-{next(_names)}"
         file = self._directory / f"{name}.pids"
         words = tuple(word.replace("{file}", str(file)) for word in command)
         described = PlanUnit(
@@ -312,12 +313,6 @@ def make(supervising: Supervising, tmp_path: Path) -> Iterator[Make]:
 def make_in(tmp_path: Path) -> Callable[[Supervising], Make]:
     """Makes units of a given supervising process."""
     return lambda supervising: Make(supervising, tmp_path)
-
-
-@pytest.fixture
-def address() -> str:
-    """A loopback address that no other test of this run uses."""
-    return f"127.3.{100 + os.getpid() % 150}.{next(_hosts)}"
 
 
 @pytest.fixture

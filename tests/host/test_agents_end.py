@@ -28,7 +28,7 @@ def test_an_agent_that_ends_by_a_defect_ends_everything_too(begin_supervising, m
     units = [make("daemon", "{file}", "closed", restart=AT_ONCE).start() for _ in range(3)]
     pids = [pid for unit in units for pid in unit.pids(2)]
     supervising.do("crash")
-    supervising.process.wait(15)
+    supervising.process.wait(60)
     assert gone(*pids)
     supervising.close()
     assert supervising.survivors == []
@@ -46,6 +46,6 @@ def test_an_agent_that_is_stopped_in_the_middle_of_a_proof_still_ends_everything
     unit.until("UNHEALTHY")
     supervising.process.stdin.close()
     tracer.kill()
-    supervising.process.wait(15)
+    supervising.process.wait(60)
     assert gone(pid)
     assert supervising.errors() == ""

@@ -49,7 +49,7 @@ class Engine:
         self.unit = unit
         self.url = f"http://{address}:{HTTP}"
 
-    def ask(self, path, body=None, timeout=10):
+    def ask(self, path, body=None, timeout=60):
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers)

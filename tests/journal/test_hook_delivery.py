@@ -7,7 +7,7 @@ import pytest
 
 from pdsup.journal.hooks import MOST_WAITING, Delivery
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 class Log:

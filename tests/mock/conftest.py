@@ -2,10 +2,8 @@
 
 import contextlib
 import http.client
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -17,16 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.bed.addresses import fresh_address
+
 PORT, BOOTSTRAP, RENDEZVOUS = 30000, 30001, 29500
-LIMIT = 15.0  # seconds, for anything that is going to happen
+LIMIT = 60.0  # seconds, for anything that is going to happen
 QUICK = {"MOCK_LOAD_SECONDS": "0", "MOCK_WARMUP_SECONDS": "0", "MOCK_HEALTH_SECONDS": "0"}
-_hosts = itertools.count(random.randrange(50_000))
-
-
-def address() -> str:
-    """A loopback address that no other test of this run uses."""
-    high, low = divmod(next(_hosts) % 60_000, 250)
-    return f"127.1.{high}.{low + 1}"
 
 
 def until(condition, what="the condition"):
@@ -138,7 +131,7 @@ class Crew:
 
     def start(self, *flags, host=None, out=None, **knobs):
         """One worker; ``knobs`` are environment variables without ``MOCK_``, or whole ones."""
-        host = host or address()
+        host = host or fresh_address()
         changes = {
             k if "_" in k and k.isupper() else f"MOCK_{k.upper()}": str(v) for k, v in knobs.items()
         }
@@ -167,7 +160,7 @@ class Crew:
 
     def gang(self, *knobs_of_ranks, mode="prefill"):
         """A worker of several ranks, each with its own knobs."""
-        leader = address()
+        leader = fresh_address()
         common = ("--nnodes", str(len(knobs_of_ranks)), "--tp-size", str(len(knobs_of_ranks)))
         common += ("--dist-init-addr", f"{leader}:{RENDEZVOUS}")
         start = self.prefill if mode == "prefill" else self.start
@@ -223,7 +216,7 @@ def _until():
 
 @pytest.fixture(name="address")
 def _address():
-    return address
+    return fresh_address
 
 
 @pytest.fixture
@@ -243,7 +236,7 @@ def router(tmp_path):
     with contextlib.ExitStack() as started:
 
         def start(prefill, decode):
-            host = address()
+            host = fresh_address()
             command = [sys.executable, "-m", "sglang_router.launch_router", "--pd-disaggregation"]
             command += ["--prefill", f"http://{prefill.host}:{PORT}", str(BOOTSTRAP)]
             command += ["--decode", f"http://{decode.host}:{PORT}", "--host", host]

@@ -17,7 +17,7 @@ from pdsup.node.paths import RUN_LINK, SOCKET
 from pdsup.node.run_dir import default_run_dir, origin_of, plan_digest, prepare, put_back
 from pdsup.node.state_dir import _lock, claim, release, state_root
 
-LIMIT = 30.0  # seconds, for anything that is going to happen
+LIMIT = 60.0  # seconds, for anything that is going to happen
 ELSEWHERE = 65534  # some user who is not us
 PLAN = b"plan: 1\n"
 
@@ -65,6 +65,7 @@ def test_preparing_makes_all_that_agents_write_to(tmp_path):
     assert stat.S_IMODE((run_dir / "token").stat().st_mode) == 0o600
 
 
+@pytest.mark.processes
 def test_twenty_agents_that_begin_at_once_agree_on_one_token_and_leave_nothing_else(tmp_path):
     runs = [tmp_path / f"run-{number}" for number in range(20)]
     tokens = agents(20, PREPARE, "", "plan: 1\n", *runs)
@@ -88,6 +89,7 @@ def test_a_token_that_another_agent_made_at_the_last_moment_is_taken(tmp_path, m
     assert [prepare(tmp_path, PLAN)] == others
 
 
+@pytest.mark.processes
 def test_agents_that_replace_a_plan_at_once_keep_the_one_before_once(tmp_path):
     prepare(tmp_path, b"plan: old\n")
     agents(6, PREPARE, tmp_path, "plan: new\n")
@@ -209,6 +211,7 @@ def test_a_second_agent_of_the_same_node_is_refused_and_the_first_named(place):
     release(place[1], lock)
 
 
+@pytest.mark.processes
 def test_the_lock_of_an_agent_that_was_killed_is_free(place):
     code = f"{CLAIM} claim(root, state, run); print('held', flush=True); time.sleep(1000)"
     command = [sys.executable, "-c", f"import sys; {code}", *map(str, place)]
@@ -273,6 +276,7 @@ def test_a_claim_that_meets_the_release_of_the_agent_before_gets_a_lock_of_its_o
     release(place[1], second)
 
 
+@pytest.mark.processes
 def test_agents_of_one_node_that_come_and_go_at_once_never_run_together(place, tmp_path):
     code = (
         f"{CLAIM} {READY}\n"

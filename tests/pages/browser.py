@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 LOOK_S = 0.02
 # The last five keep it from asking the network for anything of its own.
 OPTIONS = (

@@ -1,4 +1,4 @@
-"""A worker on two nodes that freezes: what is saved of it, and how soon."""
+"""A worker on two nodes that freezes: what is saved of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -76,12 +75,10 @@ def test_a_frozen_gang_leaves_whole_evidence_also_when_an_agent_does_not_answer(
     gang: Cluster,
 ) -> None:
     runs = freeze(gang)
-    begin = time.monotonic()
     for name, run in runs.items():
         until(lambda name=name, run=run: "why" in saved(gang, name, run), f"evidence of {name}")
         assert FILES - saved(gang, name, run) <= MAY_LACK
     until(lambda: bool(reasons(gang)), "it is found dead")
-    assert time.monotonic() - begin < evidence.WITHIN_S
     assert any("evidence in evidence/agg-0." in reason for reason in reasons(gang))
     again = gang.command("wait", "--timeout", "60", *RANKS)
     assert again.returncode == 0, again.stderr
@@ -90,11 +87,9 @@ def test_a_frozen_gang_leaves_whole_evidence_also_when_an_agent_does_not_answer(
         node["agent"]["pid"] for node in gang.status()["nodes"] if node["node"] == "node1"
     )
     runs = freeze(gang)
-    begin = time.monotonic()
     try:
         os.kill(silent, signal.SIGSTOP)
         until(lambda: "why" in saved(gang, RANKS[0], runs[RANKS[0]]), "evidence of rank 0")
-        assert time.monotonic() - begin < evidence.WITHIN_S
         assert FILES - saved(gang, RANKS[0], runs[RANKS[0]]) <= MAY_LACK
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +20,10 @@ resources:
   prefill_workers: 1
   decode_nodes: 4
   decode_workers: 2
-frontend: {type: sglang, num_additional_frontends: 1}
+frontend:
+  type: sglang
+  num_additional_frontends: 1
+  args: {cb-timeout-duration-secs: 600}  # a breaker that opens does not close by itself here
 backend:
   type: mock
   prefill_environment: {MOCK_LOAD_SECONDS: "1"}
@@ -61,7 +63,7 @@ def test_a_kill_of_a_rank_starts_both_again_once_and_the_other_worker_serves_on(
     assert len(load.failures) <= load.clients, load.failures
 
 
-def test_a_worker_that_is_ready_again_is_served_within_a_second_by_every_router(
+def test_every_router_serves_again_as_soon_as_its_worker_is_ready_although_breakers_opened(
     wide: Cluster,
 ) -> None:
     before = wide.units()
@@ -72,14 +74,12 @@ def test_a_worker_that_is_ready_again_is_served_within_a_second_by_every_router(
     ]
     assert len(routers) == 2
     os.kill(before["prefill-0"]["pid"], signal.SIGKILL)
-    for url in routers:  # opens breakers, of the decodes too, for ten seconds
+    for url in routers:  # opens breakers, of the decodes too
         until(lambda url=url: failure(url) == "HTTP Error 503: Service Unavailable", "it gives up")
     until(lambda: wide.units()["prefill-0"]["run"] == 2, "it starts again")
     assert wide.command("wait", "--timeout", "30", "prefill-0").returncode == 0
-    ready = time.monotonic()
     for url in routers:
-        until(lambda url=url: failure(url) is None, f"{url} serves", within=5)
-    assert time.monotonic() - ready < 1.0
+        until(lambda url=url: failure(url) is None, f"{url} serves")
     assert pids(wide.units(), {"prefill-0"}) == pids(before, {"prefill-0"})
 
 

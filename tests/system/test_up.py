@@ -10,19 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bed.addresses import fresh_address
 from tests.system.cluster import PDSUP, ROOT, Cluster, until
 from tests.system.load import Load, chat
 
 DEMO = str(ROOT / "configs" / "demo.yaml")
-ADDRESS = "127.0.251.1"
 
 
-def _plan(cluster: Cluster, unit: str) -> Path:
+def _plan(cluster: Cluster, unit: str, address: str) -> Path:
     """A plan by hand, with one plain unit."""
     path = cluster.home / "plan.yaml"
     path.write_text(
         "plan: 1\nname: by-hand\nbind: address\n"
-        f"nodes: [{{name: a, address: {ADDRESS}}}]\n"
+        f"nodes: [{{name: a, address: {address}}}]\n"
         f"units:\n- {{kind: service, node: a, {unit}}}\n"
     )
     return path
@@ -54,7 +54,7 @@ def test_a_command_runs_when_all_is_ready_and_its_status_is_the_result(cluster: 
 
 
 def test_the_record_of_a_command_as_json_is_alone_on_stdout(cluster: Cluster) -> None:
-    plan = _plan(cluster, "name: a, command: [sleep, '60']")
+    plan = _plan(cluster, "name: a, command: [sleep, '60']", fresh_address())
     done = cluster.command("up", str(plan), "--json", "--", "echo", "throughput 5")
     found = json.loads(done.stdout)
     assert (found["verdict"], found["command"]) == ("clean", ["echo", "throughput 5"])
@@ -99,8 +99,9 @@ def test_two_clusters_run_beside_each_other(cluster: Cluster) -> None:
 
 
 def test_a_busy_port_8000_is_told_in_one_sentence_that_names_the_holder(cluster: Cluster) -> None:
-    plan = _plan(cluster, "name: front, command: [sleep, '60'], ports: {http: 8000}")
-    listen = f"import socket; s = socket.create_server(('{ADDRESS}', 8000)); print(flush=True)"
+    address = fresh_address()
+    plan = _plan(cluster, "name: front, command: [sleep, '60'], ports: {http: 8000}", address)
+    listen = f"import socket; s = socket.create_server(('{address}', 8000)); print(flush=True)"
     command = [sys.executable, "-c", f"{listen}; s.accept()"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
         try:
@@ -118,6 +119,7 @@ def test_a_unit_that_can_never_run_ends_up_with_its_reason(cluster: Cluster) -> 
     plan = _plan(
         cluster,
         "name: broken, command: [/no/such/program], restart: {max_failures: 1, first_delay_s: 0.0}",
+        fresh_address(),
     )
     done = cluster.command("up", str(plan), "--timeout", "30", "--json")
     assert done.returncode == 1

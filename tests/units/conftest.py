@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import socket
 from collections.abc import Callable
 
 import pytest
 
-_hosts = itertools.count(1)
-
-
-@pytest.fixture
-def address() -> str:
-    """A loopback address that no other test of this run uses."""
-    return f"127.3.{os.getpid() % 250}.{next(_hosts)}"
+from tests.bed.addresses import address, other_address
 
 
 @pytest.fixture

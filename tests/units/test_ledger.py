@@ -126,6 +126,7 @@ def test_what_is_no_ledger_is_read_as_an_empty_one(text: str, tmp_path: Path) ->
     assert read(tmp_path).notes == {}
 
 
+@pytest.mark.processes
 def test_an_agent_is_found_by_the_guardian_that_started_it(
     sleeper: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_where_nothing_can_be_noted_supervision_goes_on(tmp_path: Path) -> None:
     opened(tmp_path / "missing" / "deeper").note(note())
 
 
+@pytest.mark.processes
 def test_a_noted_process_and_all_below_it_are_ended(
     sleeper: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
@@ -169,9 +171,10 @@ def test_a_noted_process_and_all_below_it_are_ended(
     ledger = read(tmp_path)
     # It names this very process as the agent, which a clean-up would end too.
     assert end(ledger.notes.values()) == []
-    assert sleeper.wait(5) == -9
+    assert sleeper.wait(60) == -9
 
 
+@pytest.mark.processes
 def test_a_clean_up_ends_also_the_agent_and_removes_its_directory(
     sleeper: subprocess.Popen[bytes], tmp_path: Path, monkeypatch
 ) -> None:
@@ -179,10 +182,11 @@ def test_a_clean_up_ends_also_the_agent_and_removes_its_directory(
         patch.setattr(ledger_module.os, "getpid", lambda: sleeper.pid)
         opened(tmp_path)
     assert clean_up(tmp_path) == []
-    assert sleeper.wait(5) == -9
+    assert sleeper.wait(60) == -9
     assert not tmp_path.exists()
 
 
+@pytest.mark.processes
 def test_a_process_that_was_given_the_pid_since_is_left_alone(
     sleeper: subprocess.Popen[bytes],
 ) -> None:

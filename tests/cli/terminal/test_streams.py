@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 DEMO = Path(__file__).parents[3] / "configs" / "demo.yaml"
 
 
 def pdsup(*words, stdout=subprocess.PIPE, **environ):
     return subprocess.run(
         [sys.executable, "-m", "pdsup", *words],
-        stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, timeout=30, check=False,
+        stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
         env={**os.environ, **environ},
     )  # fmt: skip
 
@@ -56,7 +58,7 @@ def test_where_nothing_can_be_written_to_a_command_works_and_json_goes_nowhere_e
     for streams in (">&-", "2>&-", ">&- 2>&-"):
         done = subprocess.run(
             ["sh", "-c", f"{script} {streams}", "sh", "status", "--run-dir", "/nowhere"],
-            capture_output=True, timeout=30, check=False,
+            capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (4, b"")
         assert (b"no agent answers" in done.stderr) is (streams == ">&-")

@@ -54,7 +54,7 @@ def called(text, tmp_path, **environ):
         cwd=tmp_path,
         env={"PATH": f"{srun.parent}:/usr/bin:/bin", "SLURM_JOB_ID": "7", **environ},
         capture_output=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
@@ -63,6 +63,7 @@ def called(text, tmp_path, **environ):
     return [call.split("\0")[:-1] for call in calls if call]
 
 
+@pytest.mark.processes
 def test_every_node_gets_one_agent_which_outlives_the_others(tmp_path):
     ((*flags, agent, verb, recipe, option, run_dir),) = called(made(), tmp_path)
     assert flags == ["--ntasks-per-node=1", "--kill-on-bad-exit=0", "--wait=0"]
@@ -85,6 +86,7 @@ def test_slurms_lines_stand_before_the_first_command():
     assert others.index("") == len(directives(made()))
 
 
+@pytest.mark.processes
 def test_the_shell_and_srun_do_not_die_of_slurms_term(tmp_path):
     # srun stands in its place with the dispositions it inherits.
     text = made().replace("\nsrun ", "\ngrep SigIgn: /proc/self/status > ignored; srun ")
@@ -96,6 +98,7 @@ def test_the_shell_and_srun_do_not_die_of_slurms_term(tmp_path):
     assert mask >> (15 - 1) & 1
 
 
+@pytest.mark.processes
 def test_what_was_chosen_on_the_command_line_goes_into_one_plan_for_all_agents(tmp_path):
     chosen = ("--variant=small", "--set=name=x y")
     plan, agents = called(made(selection=chosen), tmp_path)
@@ -105,6 +108,7 @@ def test_what_was_chosen_on_the_command_line_goes_into_one_plan_for_all_agents(t
     assert agents[3:6] == ["pdsup", "agent", file]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_value_stays_one_word(value, tmp_path):
     options = {"container-image": value, "container-mounts": value}
@@ -115,6 +119,7 @@ def test_a_hostile_value_stays_one_word(value, tmp_path):
     assert agents[3:5] == own
 
 
+@pytest.mark.processes
 @settings(max_examples=20)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 def test_bash_can_read_whatever_a_value_is(value):
@@ -123,6 +128,7 @@ def test_bash_can_read_whatever_a_value_is(value):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.processes
 def test_a_recipe_whose_name_begins_with_a_dash_is_no_option(tmp_path):
     ((*_, recipe, _, _),) = called(made(recipe="-x.yaml"), tmp_path)
     assert recipe == "./-x.yaml"

@@ -21,7 +21,7 @@ from pdsup.units.probes.health import No, Unasked, Yes
 from pdsup.units.process.spawn import Spawner
 from tests.units.servers import always, serving, talking
 
-LIMIT = 10.0
+LIMIT = 60.0
 PORTS = {"http": 8000, "other": 8001}
 GET = Check(port="http", path="/health")
 TCP = Check(port="http")
@@ -184,12 +184,14 @@ async def test_gauges_that_can_not_be_read_are_a_no(address: str) -> None:
 # -- a command ---------------------------------------------------------------------------------
 
 
+@pytest.mark.processes
 async def test_a_command_answers_by_its_exit_status() -> None:
     assert await ask(Check(command=("true",)), "") == Yes()
     said = await ask(Check(command=("sh", "-c", "exit 3")), "")
     assert said == No("sh -c exit 3: exited with status 3")
 
 
+@pytest.mark.processes
 async def test_a_command_that_takes_too_long_is_a_no_and_is_ended() -> None:
     spawner = Spawner()
     asker = ProbeCheck(subject(), spawner)
@@ -250,6 +252,7 @@ def family() -> Iterator[tuple[subprocess.Popen[str], int]]:
 TREE = Check(tree="sglang::")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["reap", "leave"])
 async def test_a_process_of_the_engine_that_died_is_a_final_no(family, how: str) -> None:
     parent, child = family
@@ -269,6 +272,7 @@ async def dies(asker: ProbeCheck) -> object:
     return answer
 
 
+@pytest.mark.processes
 async def test_other_processes_may_come_and_go(family) -> None:
     parent, _ = family
     asker = ProbeCheck(subject(pid=parent.pid), Spawner())
@@ -280,6 +284,7 @@ async def test_other_processes_may_come_and_go(family) -> None:
     assert await asker.ask(other, 5.0) == Yes()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("which", [0, 1], ids=["the main process", "its child"])
 async def test_a_stopped_process_is_a_no_until_it_goes_on(family, which: int) -> None:
     parent, child = family

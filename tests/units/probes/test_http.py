@@ -12,7 +12,7 @@ from aiohttp import web
 from pdsup.units.probes.http import MOST_BODY, Reply, cause, connect, get
 from tests.units.servers import always, serving, talking
 
-LIMIT = 10.0  # seconds, for anything that is going to happen
+LIMIT = 60.0  # seconds, for anything that is going to happen
 PORT = 8000
 
 

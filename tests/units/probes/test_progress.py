@@ -15,6 +15,8 @@ from pdsup.units.probes.progress import ProgressSigns
 from pdsup.units.process.gpu import Holder
 from pdsup.units.process.gpus import GpuReadings
 
+pytestmark = pytest.mark.processes
+
 # A process with a child of its own; it tells the child's pid.
 FAMILY = (
     "import subprocess as s, sys; c = s.Popen(['sleep', '1000']); print(c.pid, flush=True);"

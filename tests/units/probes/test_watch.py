@@ -22,7 +22,7 @@ from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.spawn import Spawner
 from tests.units.servers import always, serving
 
-LIMIT = 10.0  # seconds, for anything that is going to happen
+LIMIT = 60.0  # seconds, for anything that is going to happen
 PORTS = {"http": 8000, "other": 8001}
 GET = Check(port="http", path="/health")
 
@@ -269,6 +269,7 @@ def idle() -> Iterator[int]:
     process.wait()
 
 
+@pytest.mark.processes
 async def test_a_unit_that_fills_its_gpus_in_silence_gets_on_until_it_is_ready(
     address: str, idle: int
 ) -> None:

@@ -63,6 +63,7 @@ def test_looking_does_not_take_the_port(address: str) -> None:
         pass
 
 
+@pytest.mark.processes
 def test_a_stranger_is_named_by_pid_command_and_user(address: str) -> None:
     with stranger(address, PORT, "some-model") as pid:
         said = port_holder(address, "address", {"http": PORT})
@@ -71,6 +72,7 @@ def test_a_stranger_is_named_by_pid_command_and_user(address: str) -> None:
     assert "user " in said
 
 
+@pytest.mark.processes
 def test_a_unit_of_another_run_is_named_with_what_ends_it(address: str) -> None:
     listen = f"import socket; s = socket.create_server(({address!r}, {PORT})); print(1, flush=True)"
     child = [sys.executable, "-c", f"{listen}; s.accept()"]
@@ -107,10 +109,10 @@ def test_a_strangers_command_line_is_shown_in_one_short_harmless_line(
 
 
 def test_a_port_of_another_address_is_in_the_way_only_of_a_unit_that_listens_everywhere(
-    address: str, free_port: Callable[[], int]
+    address: str, other_address: str, free_port: Callable[[], int]
 ) -> None:
     port = free_port()
-    with listening(address.replace("127.3.", "127.2."), port):
+    with listening(other_address, port):
         assert busy_port(address, "address", {"http": port}) is None
         assert busy_port(address, "any", {"http": port}) == port
 
@@ -173,9 +175,11 @@ def test_an_outgoing_connection_that_was_given_the_port_is_named_too(address: st
             assert f"pid {os.getpid()} " in str(port_holder(address, "address", {"http": 9000}))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("listener_first", [True, False])
 def test_a_listener_is_named_before_connections_that_have_its_port(
     address: str,
+    other_address: str,
     free_port: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
     listener_first: bool,
@@ -191,7 +195,7 @@ def test_a_listener_is_named_before_connections_that_have_its_port(
     port = free_port()
     with stranger(address, port) as pid, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        client.bind((address.replace("127.3.", "127.2."), port))
+        client.bind((other_address, port))
         client.connect((address, port))
         assert f"pid {pid} " in holder(address, "any", port)
 
@@ -223,7 +227,7 @@ async def test_a_gpu_driver_that_hangs_holds_up_no_start_and_one_thread_at_most(
 
     def hang(gpus: tuple[int, ...]) -> str:
         asked.append(gpus)
-        answers.wait(30)
+        answers.wait(60)
         return "held"
 
     monkeypatch.setattr(holders, "DRIVER_S", 0.05)
@@ -233,7 +237,7 @@ async def test_a_gpu_driver_that_hangs_holds_up_no_start_and_one_thread_at_most(
     assert asked == [(0, 3)]
     answers.set()
     monkeypatch.setattr(holders, "DRIVER_S", 10.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if await looking.look() == "held":
                 return

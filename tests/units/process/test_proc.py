@@ -16,7 +16,9 @@ import pytest
 from pdsup.units.process import proc
 from pdsup.units.process.spawn import TAG_LIMIT
 
-LIMIT = 10.0  # seconds, for anything that is going to happen
+pytestmark = pytest.mark.processes
+
+LIMIT = 60.0  # seconds, for anything that is going to happen
 GONE = 1 << 22  # the kernel's pids are below it
 
 

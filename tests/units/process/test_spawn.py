@@ -19,7 +19,9 @@ from pdsup.units.process import spawn
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.spawn import TAG_LIMIT, Process, Spawner, close_inherited, exit_status
 
-LIMIT = 10.0  # seconds, for anything that is going to happen
+pytestmark = pytest.mark.processes
+
+LIMIT = 60.0  # seconds, for anything that is going to happen
 ENV = dict(os.environ)
 SLEEP = ("sleep", "1000")
 # 32 and 33 are glibc's own; its posix_spawn leaves them ignored.
