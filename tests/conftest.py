@@ -58,8 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        group = "machine" if room(item) in MACHINE else item.path.relative_to(HERE).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+        if not item.get_closest_marker("xdist_group"):
+            file = item.path.relative_to(HERE).as_posix()
+            group = "machine" if room(item) in MACHINE else file
+            item.add_marker(pytest.mark.xdist_group(group))
         if starts_processes(item):
             item.add_marker("processes")
     items.sort(key=lambda item: FIRST.index(room(item)) if room(item) in FIRST else len(FIRST))

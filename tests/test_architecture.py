@@ -320,8 +320,11 @@ def impatient(module: ast.Module) -> list[int]:
             case ast.Call(func=ast.Attribute(attr=called), args=[ast.Constant(value=limit)]):
                 found += [node.lineno] if called in WAITS and 1 <= limit < PATIENCE_S else []
         match node:
-            case ast.keyword(arg="within" | "timeout", value=ast.Constant(value=float(limit))):
-                found += [node.value.lineno] if 1 <= limit < PATIENCE_S else []
+            case ast.Call(
+                func=ast.Name(id="until") | ast.Attribute(attr="until"),
+                keywords=[ast.keyword(arg="within", value=ast.Constant(value=limit))],
+            ):
+                found += [node.lineno] if limit < PATIENCE_S else []
     return found
 
 

@@ -57,6 +57,7 @@ def unit(tmp_path: Path) -> AssignedUnit:
     )  # fmt: skip
 
 
+@pytest.mark.processes
 async def test_what_was_taken_over_is_not_signalled_between_its_end_and_the_word_how(
     unit: AssignedUnit, process: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def parent() -> Iterator[tuple[int, int]]:
         process.kill()
 
 
+@pytest.mark.processes
 async def test_a_process_that_dies_as_soon_as_its_unit_is_ready_is_missed(
     address: str, parent: tuple[int, int]
 ) -> None:
