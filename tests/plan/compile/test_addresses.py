@@ -14,8 +14,8 @@ from pdsup.plan.recipe.tables import Network
 from tests.plan.recipes import GOOD
 
 NAMES = {
-    "a": ["10.0.0.1", "10.1.0.1"],
-    "b": ["10.0.0.2", "10.1.0.2"],
+    "a": ["10.0.0.1", "10.1.0.1", "fd00:1::a", "fd00:2::a"],
+    "b": ["10.0.0.2", "10.1.0.2", "fd00:1::b", "fd00:2::b"],
     "a-ib0": ["172.20.0.1"],
     "b-ib0": ["172.20.0.2"],
 }
@@ -26,7 +26,9 @@ def recipe(tmp_path, monkeypatch):
     def look_up(name, *rest):
         if name not in NAMES:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, 0)) for found in NAMES[name]]
+        family = rest[1]
+        found = [one for one in NAMES[name] if (":" in one) == (family == socket.AF_INET6)]
+        return [(family, socket.SOCK_STREAM, 6, "", (one, 0)) for one in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
@@ -45,6 +47,10 @@ def addresses(path, nodes="a,b", explicit=None):
 
 def test_a_subnet_chooses_among_the_addresses_of_the_name(recipe):
     assert addresses(recipe("network: {subnet: 10.1.0.0/16}")) == ["10.1.0.1", "10.1.0.2"]
+
+
+def test_a_subnet_of_ipv6_chooses_among_the_addresses_of_ipv6(recipe):
+    assert addresses(recipe("network: {subnet: 'fd00:2::/64'}")) == ["fd00:2::a", "fd00:2::b"]
 
 
 def test_an_interface_is_the_address_of_the_name_that_ends_in_it(recipe):
@@ -83,7 +89,7 @@ def test_a_node_without_such_an_address_is_named_with_what_was_found(recipe, tab
         ("network: {interface: ib0, subnet: 10.1.0.0/16}", "network"),
         ("network: {interface: 'a b'}", "network.interface"),
         ("network: {subnet: 10.1.0.0/99}", "network.subnet"),
-        ("network: {subnet: 'fd00::/8'}", "network.subnet"),
+        ("network: {subnet: 'fd00::1/8'}", "network.subnet"),
         ("network: {interfaces: ib0}", "network.interfaces"),
     ],
 )

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pdsup.address import is_ipv6
 from pdsup.errors import Problem, SupervisorError
 from pdsup.plan.check_values import NAME
 from pdsup.plan.model import Node
@@ -29,9 +30,9 @@ def problems(network: Network | None) -> tuple[Problem, ...]:
     if network.interface is not None and not NAME.fullmatch(network.interface):
         return (Problem(f"{AT}.interface", f"{network.interface!r} is no interface, like ib0"),)
     try:
-        ipaddress.IPv4Network(network.subnet or ANY)
+        ipaddress.ip_network(network.subnet or ANY)
     except ValueError as error:
-        return (Problem(f"{AT}.subnet", f"must be like 10.1.0.0/16: {error}"),)
+        return (Problem(f"{AT}.subnet", f"must be like 10.1.0.0/16 or fd00:1::/64: {error}"),)
     return ()
 
 
@@ -42,8 +43,8 @@ def name_of(node: str, network: Network) -> str:
 
 def choose(found: Sequence[str], network: Network) -> str | None:
     """The one of a name's IP addresses that is meant: the lowest, if several are."""
-    within = ipaddress.IPv4Network(network.subnet or ANY)
-    meant = [address for text in found if (address := ipaddress.IPv4Address(text)) in within]
+    within = ipaddress.ip_network(network.subnet or ANY)
+    meant = [address for text in found if (address := ipaddress.ip_address(text)) in within]
     return str(min(meant, key=int)) if meant else None
 
 
@@ -62,8 +63,9 @@ def _address(node: str, network: Network) -> str:
     import socket  # late: most recipes look up no names
 
     name = name_of(node, network)
+    family = socket.AF_INET6 if is_ipv6(network.subnet or ANY) else socket.AF_INET
     try:
-        answers = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
     except OSError as error:
         raise SupervisorError(
             f"cannot find the address of {node}: {name}: {error.strerror}"
