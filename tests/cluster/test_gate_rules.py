@@ -154,13 +154,12 @@ def test_what_is_missing_is_what_the_conditions_say(decide):
     connects = CONNECTED | {("decode-0", "http"): "connection refused"}
     del connects["prefill-1", "bootstrap"]
     decision = decide(connects, first=True, decode_1="STARTING", etcd=None)
-    assert [(one.unit, one.port, one.holds) for one in decision.conditions if not one.holds] == [
+    lacks = [one for conditions in decision.asked for one in conditions if not one.holds]
+    assert [(one.unit.name, one.port, one.holds) for one in lacks] == [
         ("prefill-1", "bootstrap", None), ("decode-0", "http", False), ("decode-1", None, False),
         ("etcd", None, None),
     ]  # fmt: skip
-    assert decision.missing == tuple(
-        f"{one.unit} ({one.lack})" for one in decision.conditions if not one.holds
-    )
+    assert decision.missing == tuple(f"{one.unit.name} ({one.lack})" for one in lacks)
 
 
 def test_a_port_that_its_node_does_not_have_yet_keeps_the_gate_closed(decide, unit_report):
@@ -173,7 +172,7 @@ def test_the_reason_of_a_unit_that_starts_is_left_to_that_unit(decide, unit_repo
     starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
     decision = decide(first=True, decode_0=starting)
     assert decision.reason == "waits for decode-0 (STARTING on node2)"
-    (lack,) = [one for one in decision.conditions if not one.holds]
+    (lack,) = [one for conditions in decision.asked for one in conditions if not one.holds]
     assert lack.detail == "STARTING on node2: not ready yet: HTTP 503"
 
 

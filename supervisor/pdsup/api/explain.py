@@ -30,17 +30,17 @@ def gate(plan: Plan, decision: Decision) -> dict[str, Any]:
         "enough": dict(decision.enough),
         "conditions": [
             {"what": _what(plan, one), "holds": one.holds, "detail": one.detail}
-            for one in decision.conditions
+            for conditions in decision.asked
+            for one in conditions
         ],
     }
 
 
 def _what(plan: Plan, condition: Condition) -> str:
-    if condition.port is None:
-        return f"{condition.unit} ready"
-    unit = plan.by_name[condition.unit]
-    where = endpoint(plan.address[unit.node], unit.ports[condition.port])
-    return f"TCP to {condition.unit} {condition.port} ({where})"
+    unit, port = condition.unit, condition.port
+    if port is None:
+        return f"{unit.name} ready"
+    return f"TCP to {unit.name} {port} ({endpoint(plan.address[unit.node], unit.ports[port])})"
 
 
 def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: Now) -> Any:
