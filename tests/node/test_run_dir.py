@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pdsup import files
 from pdsup.errors import SupervisorError
 from pdsup.node import state_dir as state_dir_module
 from pdsup.node.origin import Origin
@@ -146,18 +145,6 @@ def test_a_run_directory_that_can_not_be_used_is_one_sentence(tmp_path, name):
         (run_dir / name).mkdir(parents=True)
     with pytest.raises(SupervisorError, match=f"^cannot use run directory {run_dir}: "):
         prepare(run_dir, PLAN)
-
-
-def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
-    (tmp_path / "target").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        files.write_atomically(tmp_path / "target", b"text", 0o644)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["target"]
-
-
-def test_a_write_gives_the_file_the_mode_that_was_asked_for(tmp_path):
-    files.write_atomically(tmp_path / "file", b"text", 0o640)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
 # -- the node-local directory ----------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pdsup import clock
+from pdsup import clock, files
 from pdsup.cli import client
 from pdsup.cli.benchmark import RECORD
 from pdsup.cli.screens import report
@@ -60,7 +60,7 @@ def write(source: Source, out: Path) -> None:
     text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
     html = environment.from_string(text).render(report.page(source))
     try:
-        out.write_text(html, "utf-8")
+        files.write_output(out, html.encode())
     except OSError as error:
         raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
 

@@ -2,7 +2,7 @@
 
 It runs nothing but ``nginx -v`` and ``-t``: nginx itself is a unit of the agent, which signals it
 for us.
-Files beside nginx.conf: ``.start`` and ``.new`` for a moment, ``.rejected`` what nginx refused.
+Files beside nginx.conf: ``.new`` while nginx tests it, ``.rejected`` what nginx refused.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
+from pdsup import files
 from pdsup.errors import SupervisorError
 from pdsup.front import nginx_program
 from pdsup.front.nginx_conf import Rendered, Settings, Upstream, render, status_url
@@ -91,8 +92,10 @@ class NginxReload:
         # Better it starts with the one before than with one that it refused.
         refused = rendered.text == self._rejected and self._conf.exists()
         if not refused and not self._is_installed(rendered):
-            _write(self._aside("start"), rendered.text)
-            _rename(self._aside("start"), self._conf)
+            try:
+                files.write_atomically(self._conf, rendered.text.encode(), 0o644)
+            except OSError as error:
+                raise _unwritable(self._conf, error) from None
 
     def want(self, upstreams: frozenset[Upstream]) -> None:
         """From now on nginx shall balance over these; many calls in a row make one reload."""
@@ -225,7 +228,7 @@ def _write(path: Path, text: str) -> None:
 
 def _rename(source: Path, target: Path) -> None:
     try:
-        source.replace(target)
+        files.put_in_place(source, target)
     except OSError as error:
         raise _unwritable(target, error) from None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
-from pdsup.files import _create_once, write_atomically
+from pdsup.files import create_once, write_atomically
 from pdsup.node import origin as origins
 from pdsup.node import tokens
 from pdsup.node.origin import Origin
@@ -116,7 +116,7 @@ def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
 def _token(run_dir: Path) -> str:
     path = run_dir / "token"
     if not path.exists():
-        _create_once(path, secrets.token_hex(TOKEN_BYTES).encode())
+        create_once(path, secrets.token_hex(TOKEN_BYTES).encode())
     token = path.read_text(errors="replace").strip()
     # An empty or short token would mean "no authentication" without anyone noticing.
     if len(token) < TOKEN_BYTES:

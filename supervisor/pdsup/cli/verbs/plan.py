@@ -99,13 +99,7 @@ def _json(value: object) -> bytes:
 
 
 def _write(path: Path, text: bytes) -> None:
-    """Into a device or a pipe that is there; else a new file in the place of the old one, also
-    where a symbolic link points to.
-    """
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(text)
-        else:
-            files.write_atomically(Path(os.path.realpath(path)), text, 0o644)
+        files.write_output(path, text)
     except OSError as error:
         raise SupervisorError(f"cannot write {path}: {error.strerror}") from error

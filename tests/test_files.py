@@ -1,0 +1,47 @@
+"""Files that are written whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from pdsup import files
+
+
+def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
+    (tmp_path / "target").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        files.write_atomically(tmp_path / "target", b"text", 0o644)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_write_gives_the_file_the_mode_that_was_asked_for(tmp_path):
+    files.write_atomically(tmp_path / "file", b"text", 0o640)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_file_that_is_there_is_not_made_again(tmp_path):
+    for text in (b"first", b"second"):
+        files.create_once(tmp_path / "file", text)
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_reader_of_the_old_file_keeps_it(tmp_path):
+    path = tmp_path / "file"
+    files.write_atomically(path, b"old", 0o644)
+    with path.open("rb") as reader:
+        files.write_atomically(path, b"new", 0o644)
+        assert (reader.read(), path.read_bytes()) == (b"old", b"new")
+
+
+def test_an_output_goes_to_where_a_link_points_and_into_a_pipe_that_is_there(tmp_path):
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "file")
+    files.write_output(link, b"text")
+    assert ((tmp_path / "file").read_bytes(), link.is_symlink()) == (b"text", True)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_output(pipe, b"text")
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
