@@ -1,5 +1,6 @@
 """Gangs of real processes under real agents, one for each node: together or not at all."""
 
+import json
 import os
 import signal
 
@@ -95,6 +96,33 @@ def test_a_rank_that_is_given_up_holds_the_others(agents, gang, wait_for):
     expected = "waits for w.1 (FATAL on node1)"
     wait_for(lambda: agents.look("w.0")["reason"] == expected)
     wait_for(lambda: looks(agents)["w.2"]["state"] == "WAITING")
+
+
+def test_a_rank_of_an_agent_of_the_first_version_is_taken_over_with_its_epoch(
+    agents, gang, wait_for
+):
+    plan = gang()
+    agents.start(plan, *NODES)
+    all_run(agents, 1, wait_for)
+    before = pids(agents)
+    state_dir = agents.socket("node1").parent
+    agents.signal(signal.SIGKILL, "node1")
+    agents.processes["node1"].wait(10)
+    # That version kept the epochs of runs beside its ledger, and no steps.
+    ledger, epochs = state_dir / "ledger", {}
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for line in lines:
+        line.pop("step", None)
+        if epoch := line.pop("epoch", None):
+            epochs[line["unit"]] = [line["run"], epoch]
+    ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (state_dir / "epochs.json").write_text(json.dumps(epochs))
+    agents.start(plan, "node1")
+    all_run(agents, 1, wait_for)
+    assert (pids(agents), list(epochs)) == (before, ["w.1"])
+    assert not (state_dir / "epochs.json").exists()
+    os.kill(before[1], signal.SIGKILL)
+    all_run(agents, 2, wait_for)
 
 
 @pytest.mark.parametrize("node", [0, 1])
