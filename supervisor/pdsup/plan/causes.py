@@ -1,4 +1,4 @@
-"""Where in its file each part of a plan comes from, so that a problem is told where to mend it.
+"""Where in its file each part of a plan comes from, so that a problem points at what to change.
 
 Pure.
 """

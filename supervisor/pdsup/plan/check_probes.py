@@ -1,4 +1,4 @@
-"""What the probes of a unit may be: which checks go together, and which numbers with them. Pure."""
+"""Which checks and numbers the probes of a unit may have. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What each value of a plan may be, looked at alone: names, numbers, commands, files.
+"""What each single value of a plan may be: names, numbers, commands, files.
 
 Types are right already (``plan/recipe/schema.py``); how units depend on one another is
-``plan/check_relations.py``'s business. Pure.
+``plan/compile/check_relations.py``'s business. Pure.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ NGINX_LIVENESS = Probe(checks=(NGINX_HEALTH,), period_s=5.0, timeout_s=5.0, fail
 # --- Probes of programs that are known by their command ---------------------------------------
 
 # In a unit without probes (plan/programs.py). A connect is all that can be asked with TLS, of a
-# NATS without its monitoring port, and of what a configuration file tells.
+# NATS without its monitoring port, and of what a configuration file says.
 CONNECT = Check(port="client")
 # A member of a cluster answers only when most are there, and their nodes may come one by one.
 CONNECT_STARTUP = Probe(checks=(CONNECT,), period_s=0.25, timeout_s=5.0, deadline_s=300.0)
@@ -143,6 +143,6 @@ BENCHMARK_RESTART = Restart(policy="never")
 
 # In this order, then routers and workers: the sum must stay below Slurm's default KillWait of
 # 30 s.
-# Once it is told to stop nobody waits for its figures.
+# Nobody waits for the figures of a benchmark that is stopped.
 BENCHMARK_STOP = Stop(signal="TERM", timeout_s=1.0)
 NGINX_STOP = Stop(signal="QUIT", timeout_s=5.0)  # QUIT: streams may end

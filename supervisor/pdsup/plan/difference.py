@@ -12,19 +12,18 @@ from pdsup.plan.model import Plan, PlanUnit
 
 What = Literal["restarted", "updated", "added", "removed"]
 _ORDER: tuple[What, ...] = ("restarted", "updated", "added", "removed")
-# Why a unit begins anew whose run has missed a change before.
+# Why a unit is restarted whose run missed an earlier change.
 EARLIER = "an earlier change"
-# Of a plan. Whatever else it has beside its units applies as soon as an agent has it.
+# Fields of a plan that can't change during a run. All others but the units apply at once.
 FIXED = ("name", "bind", "control_port", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One unit that is not as it was. ``node``: of the new plan, except for what is removed.
+    """A unit that changed. ``node``: in the new plan, or in the old one if it is removed.
 
-    ``added`` starts, ``removed`` ends, ``restarted`` ends and starts again as it is now,
-    ``updated`` runs on. ``fields``: of the plan; the first one is ``gang`` where only another rank
-    of it changed.
+    ``added`` is started, ``removed`` is stopped, ``restarted`` is both, ``updated`` keeps running.
+    ``fields``: those of the plan that changed; the first is ``gang`` where only another rank did.
     """
 
     unit: str
@@ -36,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Between two plans. ``plan``: fields of the plan itself that changed and apply at once."""
+    """What changed between two plans. ``plan``: fields of the plan itself, which apply at once."""
 
     changes: tuple[Change, ...]
     unchanged: int
@@ -47,7 +46,7 @@ class Difference:
 
 
 def makings(unit: PlanUnit) -> dict[str, Any]:
-    """What a run of a unit is made of: only another run can have any of it changed."""
+    """What a run of a unit is made of: to change any of it takes a restart."""
     return {
         "kind": unit.kind,
         "role": unit.role,
@@ -63,14 +62,14 @@ def makings(unit: PlanUnit) -> dict[str, Any]:
 
 
 def fingerprint(unit: PlanUnit) -> str:
-    """Equal for equal makings. A benchmark that runs is never begun anew because it changed."""
+    """Equal for runs made of the same. A running benchmark is never restarted for a change."""
     values = None if unit.kind == "benchmark" else makings(unit)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def refusal(old: Plan, new: Plan) -> str | None:
-    """Why a run can't go on with another plan, if it can't: agents and addresses stay."""
+    """Why a run can't take over another plan, if it can't: agents and addresses stay."""
     changed = next((name for name in FIXED if getattr(old, name) != getattr(new, name)), None)
     if changed is None:
         return None
@@ -112,7 +111,7 @@ def leaving(old: Plan, new: Plan, node: str) -> tuple[str, ...]:
 def _renewed(
     old: Plan, new: Plan, both: list[str], made: Mapping[str, str]
 ) -> Mapping[str, tuple[str, ...]]:
-    """For each unit that has to start again, the fields that make it so; a gang does as a whole."""
+    """For each unit to be restarted, the fields that require it; a gang restarts as a whole."""
     own = {name: _remade(old.by_name[name], new.by_name[name], made.get(name)) for name in both}
     others = old.by_name.keys() ^ new.by_name.keys()
     plans = (old.by_name, new.by_name)

@@ -59,14 +59,14 @@ def usable(url: str) -> bool:
 
 
 def shown(hook: Hook) -> str:
-    """Whom it tells, without what may be a secret."""
+    """Where it sends events, without what may be secret."""
     if hook.command:
         return f"run {' '.join(map(masked, hook.command))}"
     return f"post to {masked(hook.url) if hook.url else f'the URL in ${hook.url_env}'}"
 
 
 def masked(text: str) -> str:
-    """Of each URL in it only where it leads: a user, a query and also a path may be secrets."""
+    """The text with only scheme and host of each URL: user, path and query may be secret."""
     return _URL.sub(_where, text)
 
 

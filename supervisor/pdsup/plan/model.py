@@ -1,8 +1,8 @@
 """The cluster plan: every node, unit, port, command and gate of one run, fully resolved.
 
-Plain frozen dataclasses. The loader checks types and unknown keys (``plan/recipe/schema.py``),
-``plan/check_relations.py`` checks meaning. Times are seconds. A field that does not apply is
-``None`` or empty and left out of the file. Pure.
+Plain frozen dataclasses. ``plan/recipe/schema.py`` checks types and unknown keys,
+``plan/check_values.py`` each value, ``plan/compile/check_relations.py`` how units fit together.
+Times are seconds. A field that does not apply is ``None`` or empty, and left out of the file. Pure.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A request that proves more than a question can: ``body``, JSON, is posted to ``path``."""
+    """A real request, which proves more than a probe can: ``body`` (JSON) is posted to ``path``."""
 
     port: str
     path: str
@@ -57,11 +57,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Gauges:
-    """What the gauges in an answer (Prometheus' text form) must not say.
+    """Gauges in the response (in Prometheus' text format) that make a check fail.
 
-    ``label`` tells which member of ``groups`` a line of the gauge ``name`` is about. The answer is
-    "no" while all members of a group that it tells of stand at ``bad``, which ``means`` something,
-    unless ``trial`` gets a 2xx: a breaker closes only by a request.
+    ``label`` is the label of the gauge ``name`` that holds a member of ``groups``. The check fails
+    while every reported member of a group is at the value ``bad``, described by ``means``, unless
+    ``trial`` gets a 2xx: a breaker closes only after a request succeeds.
     """
 
     name: str
@@ -74,18 +74,18 @@ class Gauges:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question to a unit, asked in one of four ways.
+    """One check of a unit, in one of four forms.
 
-    ``port`` alone: a TCP connect. With ``path``: ``GET path``; a yes when the status is one of
-    ``status`` (none: any 2xx), a piece of the body matches the regular expression ``body``, and
-    its JSON has a value at ``field`` (dots lead inwards, a number counts in a list) that is not
-    empty and, with ``equals``, is that text. ``skip``: statuses that say that this version of the
-    program knows no such question; then the check is left out. ``gauges``: what the body must not
-    say.
+    ``port`` alone: a TCP connect. With ``path``: ``GET path``, which passes when the status is one
+    of ``status`` (default: any 2xx), the body matches the regular expression ``body`` somewhere,
+    and the JSON value at ``field`` (dots separate keys, a number indexes a list) is not empty and,
+    with ``equals``, is that text. ``skip``: statuses by which a version of the program shows that
+    it lacks this endpoint; the check is then skipped. ``gauges``: values in the body that make it
+    fail.
 
-    ``command``: it ends with status 0 in time. ``log``: a line of the run's output matches the
-    regular expression. ``tree``: no process of the unit is stopped, and none whose name begins
-    so has died since the unit was ready.
+    ``command`` passes when it exits with 0 in time. ``log`` passes when a line of the run's output
+    matches the regular expression. ``tree`` passes while no process of the unit is stopped and no
+    process whose name begins with that text has died since the unit became ready.
     """
 
     port: str | None = None
@@ -103,15 +103,15 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Checks asked one after the other, every ``period_s``; all must pass.
+    """Checks made in order every ``period_s``; all must pass.
 
-    Each pause is shorter by up to the part ``jitter`` of it, by chance. ``successes`` in a row,
-    over ``stable_s`` at least, turn the answer to yes, ``failures`` in a row to no. A check that
-    can't be asked (no descriptors left, no such program) counts as neither.
+    Each pause is shortened at random by up to the fraction ``jitter``. The probe passes after
+    ``successes`` in a row that span at least ``stable_s``, and fails after ``failures`` in a row. A
+    check that can't be made (no descriptors left, no such program) counts as neither.
 
-    Startup only: the first yes must come within ``deadline_s``. A unit that shows signs of life
-    then has until nothing moved for ``quiet_s``, but no longer than ``limit_s`` in all. Liveness
-    only: a no counts when nothing moved for ``quiet_s``.
+    Startup only: the probe must first pass within ``deadline_s``. A unit that still makes progress
+    then gets more time, until it has made none for ``quiet_s``, but at most ``limit_s`` in all.
+    Liveness only: a failure counts only when there was no progress for ``quiet_s``.
     """
 
     checks: tuple[Check, ...]
@@ -128,12 +128,13 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What moves while a unit works, so that busy can be told from hung.
+    """Signs of progress, which tell a busy unit from a hung one.
 
     ``counters``: names of Prometheus metrics at ``GET path`` on ``port``; where they can be read,
-    they decide. Else it is the unit's output, without lines that match a regular expression of
-    ``noise``: those it writes about questions and about being stuck. A unit that starts also moves
-    by the CPU time of its processes and by the memory they get on its GPUs, where NVML tells.
+    they alone decide. Otherwise the unit's output decides, without lines that match a regular
+    expression in ``noise``: those it writes about probes and about being stuck. While a unit
+    starts, CPU time of its processes and, where NVML is available, memory they allocate on its
+    GPUs count as progress too.
     """
 
     port: str | None = None
@@ -146,10 +147,10 @@ class Progress:
 class Probes:
     """``startup`` decides when a unit is first RUNNING, ``readiness`` whether it still is.
 
-    Readiness never restarts a unit: losing it makes it UNHEALTHY. ``liveness`` does: evidence is
-    taken, then the unit ends and starts again. It is asked from the first yes of ``startup`` on. No
-    startup probe: RUNNING as soon as the process lives. A unit that sets no ``probes`` and runs
-    etcd, NATS or a part of Dynamo has the usual ones for that.
+    A failed readiness probe makes a unit UNHEALTHY but never restarts it. A failed ``liveness``
+    probe does: evidence is collected, then the unit is restarted. Liveness is probed once
+    ``startup`` has passed. Without a startup probe a unit is RUNNING as soon as its process lives.
+    A unit without ``probes`` that runs etcd, NATS or a part of Dynamo gets the usual ones for it.
     """
 
     startup: Probe | None = None
@@ -160,7 +161,7 @@ class Probes:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """A unit that must be RUNNING, and the ports of it that must accept a TCP connect from here."""
+    """A unit that must be RUNNING, and those of its ports that must accept a TCP connect."""
 
     unit: str
     ports: tuple[str, ...] = ()
@@ -183,7 +184,7 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """What follows an exit nobody asked for.
+    """What happens after an exit that nobody asked for.
 
     The n-th failure in a row waits ``first_delay_s`` (n = 1), else
     ``min(limit_s, delay_s * factor ** (n - 2))``, times up to ``1 + jitter``. More than
@@ -209,10 +210,10 @@ class Restart:
 class Stop:
     """``signal`` (TERM, QUIT ...) to the main process; KILL to the tree ``timeout_s`` later.
 
-    ``drain`` is a command that is run before, when the end is planned and the unit was RUNNING: it
-    takes the unit out of use, and may take ``drain_timeout_s``. It gets the unit's environment. A
-    router with an nginx in front of it needs none: before the signal nginx drops it, and its
-    requests may take ``drain_timeout_s`` to end.
+    ``drain`` is a command that runs first when a RUNNING unit is stopped on purpose: it takes the
+    unit out of service within ``drain_timeout_s``, and gets the unit's environment. A router behind
+    nginx needs none: nginx drops it before the signal, and its requests have ``drain_timeout_s`` to
+    finish.
     """
 
     signal: str = "TERM"
@@ -225,9 +226,9 @@ class Stop:
 class Log:
     """Where stdout and stderr of the unit go: ``file``, relative to ``RUN_DIR/logs``.
 
-    Without one it is ``NODE_UNIT.out``. ``direct``: the unit writes to the file itself. ``pipe``:
-    the agent moves what it writes, begins a new file at ``max_bytes`` (never without) and keeps
-    ``keep`` earlier ones as ``FILE.1`` and so on; with ``timestamps`` it notes when lines arrive.
+    The default is ``NODE_UNIT.out``. ``direct``: the unit writes to the file itself. ``pipe``: the
+    agent copies the output, rotates the file at ``max_bytes`` (default: never), keeps ``keep``
+    earlier ones as ``FILE.1`` and so on, and with ``timestamps`` records when each line arrived.
     """
 
     file: str | None = None
@@ -241,10 +242,10 @@ class Log:
 class Nginx:
     """Settings of a unit of kind nginx. ``upstreams`` names the routers it balances over.
 
-    ``balance``: in turn, or to the router with the fewest requests. With ``session_affinity`` all
-    requests with one value of ``session_affinity_header`` go to one router as long as it is ready;
-    those without the header go in turn. ``stream_timeout``: how long a request or an answer may
-    stand still. ``prefix``: a directory for what nginx writes; else the node-local one.
+    ``balance``: round-robin, or the router with the fewest requests. With ``session_affinity`` all
+    requests with the same value of ``session_affinity_header`` go to the same router as long as it
+    is ready; requests without the header go round-robin. ``stream_timeout``: how long a request or
+    response may stall. ``prefix``: a directory for what nginx writes; default: the node-local one.
     """
 
     upstreams: tuple[str, ...]
@@ -303,17 +304,17 @@ class PlanUnit:
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
-    """Who is told of ``events``, by the agent of the node that they happen on; one of three ways.
+    """Sends ``events`` somewhere, in one of three ways; the agent of the node they happen on does.
 
-    Of units: ``ready`` (RUNNING), ``unhealthy``, ``down`` (it failed, and is tried again),
-    ``restart`` (another run of it begins), ``fatal``, ``exited``. Of nginx: ``reload``,
-    ``reload-failed``. Of the GPUs of a unit: ``gpu-throttled``, ``gpu-lost``, ``gpu-back`` (at full
-    speed, or there, again). Of a node, as the first node sees it: ``node-lost``, ``node-back``.
+    Units: ``ready`` (RUNNING), ``unhealthy``, ``down`` (it failed and will be restarted),
+    ``restart`` (its next run begins), ``fatal``, ``exited``. Nginx: ``reload``,
+    ``reload-failed``. The GPUs of a unit: ``gpu-throttled``, ``gpu-lost``, ``gpu-back`` (at full
+    speed, or present, again). A node, as the first node sees it: ``node-lost``, ``node-back``.
 
-    ``command`` is run with the event on its stdin, in the agent's environment; ``{run_dir}`` and
-    ``{state_dir}`` as in units. To ``url``, or to the one that the agent's environment has in the
-    variable ``url_env``, it is posted. An event is one JSON value: the journal's line, with the
-    ``cluster`` and, as ``hook``, its name in ``events``. Each may take ``timeout_s``.
+    ``command`` runs with the event on its stdin, in the agent's environment; ``{run_dir}`` and
+    ``{state_dir}`` mean the same as in units. ``url``, or the URL in the variable ``url_env`` of
+    the agent's environment, gets it as a POST. An event is one JSON object: the journal's line,
+    with the ``cluster`` and, as ``hook``, its name in ``events``. Each may take ``timeout_s``.
     """
 
     events: tuple[HookEvent, ...]
@@ -327,10 +328,10 @@ class Hook:
 class Plan:
     """The whole cluster.
 
-    ``bind``: the units listen on all addresses of their node (and are asked over loopback, ``::1``
-    where the node's address is one of IPv6), or only on the node's own. ``on_fatal``: whether the
-    run goes on without a unit that is FATAL. ``bounce_decodes``: whether all decodes begin anew
-    when a prefill is back after a restart. ``hooks``: who is told of what happens.
+    ``bind``: the units listen on all addresses of their node (and are probed over loopback,
+    ``::1`` where the node's address is one of IPv6), or only on the node's own. ``on_fatal``:
+    whether the run continues without a unit that is FATAL. ``bounce_decodes``: whether all decodes
+    are restarted once a prefill is back after a restart. ``hooks``: where events are sent.
     """
 
     plan: Literal[1]

@@ -1,8 +1,8 @@
-"""Programs that are known by their command, where they listen, and their usual probes.
+"""etcd, NATS and Dynamo recognised by their command: where they listen, and their usual probes.
 
-etcd, NATS and Dynamo's parts, by what a unit's arguments and its own environment say, else by the
-program's default. A unit that can't be asked where its node's agent asks it stays as it is: a probe
-that never passes would end what works. Pure.
+A listener is what a unit's arguments or its own environment say, else the program's default. A unit
+that its node's agent could not reach there stays as it is: a probe that never passes would kill
+what works. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""At which of its addresses a node is reached.
+"""The address at which each node is reached, chosen among those its name resolves to.
 
 Every agent that compiles a recipe must find the same address for each node, and a node knows only
 its own interfaces: so the choice is made among the addresses that names resolve to, which is the
@@ -42,7 +42,7 @@ def name_of(node: str, network: Network) -> str:
 
 
 def choose(found: Sequence[str], network: Network) -> str | None:
-    """The one of a name's IP addresses that is meant: the lowest, if several are."""
+    """The lowest of a name's IP addresses in the subnet, if any."""
     within = ipaddress.ip_network(network.subnet or ANY)
     meant = [address for text in found if (address := ipaddress.ip_address(text)) in within]
     return str(min(meant, key=int)) if meant else None

@@ -1,4 +1,4 @@
-"""What units of a plan have to do with one another: names, places, gates, gangs, routers.
+"""Whether the units of a plan fit together: names, nodes, ports, GPUs, gates, gangs, routers.
 
 Holds for every plan, compiled or written by hand. Each value alone has been checked before
 (``plan/check_values.py``). Pure.
@@ -23,7 +23,7 @@ AGENT = "the agent"
 
 
 def check(plan: Plan) -> tuple[Problem, ...]:
-    """Every reason why the plan can't work, each with the path of what causes it."""
+    """Every reason why the plan can't work, at the path of its cause."""
     graph = _Graph(plan)
     return (
         *check_part(plan),
@@ -57,7 +57,7 @@ class _Graph:
                 yield Problem(key, "is empty")
 
     def names(self) -> Iterator[Problem]:
-        """Nodes, addresses, units and log files have each a name of their own."""
+        """No two nodes, addresses, units or log files have the same name."""
         for key in ("name", "address"):
             values = {f"nodes.{i}.{key}": getattr(n, key) for i, n in enumerate(self._plan.nodes)}
             yield from _repeated(values, f"another node has the {key} {{value!r}} too")
@@ -81,7 +81,7 @@ class _Graph:
                 yield Problem(f"{at}.node", f"the plan has no node {unit.node!r}")
 
     def listeners(self) -> Iterator[Problem]:
-        """No port of a node has two listeners; those that no flag tells count."""
+        """No two units listen on the same port of a node; those that no flag names count, too."""
         taken = {(node.name, self._plan.control_port): AGENT for node in self._plan.nodes}
         for at, unit in self._units:
             for purpose, port in _ports(unit):
@@ -93,7 +93,7 @@ class _Graph:
                     taken[place] = f"{unit.name} ({purpose})"
 
     def gpus(self) -> Iterator[Problem]:
-        """No GPU of a node has two users."""
+        """No GPU is used by two units."""
         taken: dict[tuple[str, int], str] = {}
         for at, unit in self._units:
             for gpu in unit.gpus:

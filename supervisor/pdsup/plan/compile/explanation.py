@@ -1,4 +1,4 @@
-"""What a plan means, as values: alike nodes together, what waits for what, what is doubtful.
+"""A plan explained, as values: like nodes grouped, what waits for what, what is doubtful.
 
 ``cli/screens/plan.py`` makes text of it, and the command line JSON. Pure.
 """
@@ -40,10 +40,10 @@ EPHEMERAL = range(32768, 61000)
 
 @dataclass(frozen=True, kw_only=True)
 class UnitGroup:
-    """Units that differ in nothing but their name, their rank and whom they meet.
+    """Units that differ only in name, rank and the addresses they meet at.
 
     ``command``, ``env`` and ``log`` are those of the first; ``env_varies`` names the variables
-    whose values differ. ``listens`` are ports that no flag of the command tells.
+    whose values differ. ``listens``: ports that no flag of the command names.
     """
 
     units: str
@@ -65,7 +65,7 @@ class UnitGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeGroup:
-    """``count`` nodes on which the same runs, in the order of their names' lists."""
+    """``count`` nodes that run the same units; names and addresses are in the same order."""
 
     nodes: str
     addresses: str
@@ -75,7 +75,7 @@ class NodeGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Care:
-    """How units are watched, started again and stopped."""
+    """How units are probed, restarted and stopped."""
 
     units: str
     probes: Probes
@@ -95,8 +95,8 @@ class Routers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What somebody is told of, and by which way, without secrets."""
+class HookSummary:
+    """A hook: which events it sends where, without secrets."""
 
     events: tuple[HookEvent, ...]
     way: str
@@ -116,7 +116,7 @@ class Explanation:
     groups: tuple[NodeGroup, ...]
     care: tuple[Care, ...]
     routers: Routers
-    hooks: tuple[Told, ...]
+    hooks: tuple[HookSummary, ...]
     unused: tuple[Unused, ...]
     warnings: tuple[str, ...]
 
@@ -134,7 +134,7 @@ def explanation(plan: Plan, notes: Notes) -> Explanation:
         care=tuple(_care(plan)),
         routers=_routers(plan, notes),
         hooks=tuple(
-            Told(events=hook.events, way=hooks.shown(hook), timeout_s=hook.timeout_s)
+            HookSummary(events=hook.events, way=hooks.shown(hook), timeout_s=hook.timeout_s)
             for hook in plan.hooks
         ),
         unused=notes.unused,
@@ -182,7 +182,7 @@ def _shape(unit: PlanUnit, node: Node) -> str:
 
 
 def _masked(command: Iterable[str], address: str) -> Iterator[str]:
-    """Without what is each rank's own: its number, where its gang meets, its node's address."""
+    """The words without what is each rank's own: number, meeting point, address of its node."""
     before = ""
     for word in command:
         own = word in (address, bracketed(address)) or before in RANK_FLAGS

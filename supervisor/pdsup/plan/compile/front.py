@@ -1,4 +1,4 @@
-"""What clients talk to, and a client of our own: the units of routers, nginx and the benchmark.
+"""The units that clients talk to, and a client of our own: routers, nginx and the benchmark.
 
 Pure.
 """
@@ -81,7 +81,7 @@ def routers(
 
 
 def router_causes(front: Front) -> Mapping[str, str]:
-    """Which setting decides on each part of a router; on all others the arguments do."""
+    """The setting behind each part of a router; the arguments are behind all others."""
     causes = {"": front.args_at}
     for purpose, flag in front.program.port_flags.items():
         causes[f"ports.{purpose}"] = join(front.args_at, flag)
@@ -125,7 +125,7 @@ def benchmark(
 ) -> tuple[PlanUnit, ...]:
     """All units, with the benchmark on the first node if one is wanted.
 
-    It starts when whatever clients meet is ready, and is told where that is.
+    It starts when what clients talk to is ready, and gets its URL in the environment.
     """
     if not deployment.benchmark:
         return units

@@ -1,4 +1,4 @@
-"""Reads a recipe or a plan from a file and gives a checked plan, or every problem at once."""
+"""A file with a recipe or a plan, loaded: a checked plan, or every problem at once."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def check_all(
             for problem in error.problems:
                 found.setdefault(problem, []).append(file.variant or "")
     if found:
-        told = (_told(problem, names, len(files)) for problem, names in found.items())
-        raise InvalidDocument(str(files[0].path), tuple(sorted(told, key=source.order)))
+        named = (_with_variants(problem, names, len(files)) for problem, names in found.items())
+        raise InvalidDocument(str(files[0].path), tuple(sorted(named, key=source.order)))
     return tuple(plans)
 
 
-def _told(problem: Problem, names: list[str], of: int) -> Problem:
+def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
     """The problem with the variants it belongs to."""
     if of == 1:
         return problem

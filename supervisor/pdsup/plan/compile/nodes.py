@@ -14,12 +14,12 @@ from pdsup.plan.model import Node
 
 
 def invented_nodes(count: int) -> tuple[Node, ...]:
-    """``node0``, ``node1`` ... for a recipe that is looked at without real ones."""
+    """``node0``, ``node1`` ... for a recipe that is checked without real ones."""
     return tuple(Node(name=f"node{i}", address=f"node{i}") for i in range(count))
 
 
 def slurm_nodes(environ: Mapping[str, str]) -> tuple[Node, ...] | None:
-    """The nodes of the Slurm job that ``environ`` tells of, or None outside of one.
+    """The nodes of the Slurm job in ``environ``, or None outside of one.
 
     Those of a heterogeneous job in the order of its components, each with its component.
     """

@@ -1,4 +1,4 @@
-"""A deployment on given nodes becomes a plan: every unit with its ports, command, gate and probes.
+"""A deployment compiled for given nodes: the plan, with all units in their order.
 
 Deterministic: the same deployment and nodes give the same plan. Pure.
 """
@@ -19,7 +19,7 @@ from pdsup.plan.recipe.deployment import Deployment
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A plan that is not checked yet, and which settings of the recipe decide on its parts."""
+    """A plan, not checked yet, and the settings of the recipe behind its parts."""
 
     plan: Plan
     causes: Causes

@@ -27,7 +27,7 @@ def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> t
 
 
 def causes(pool: Pool, engine: Engine) -> Mapping[str, str]:
-    """Which setting decides on each part of a pool's units; on all others the flags do."""
+    """The setting behind each part of a pool's units; the flags are behind all others."""
     pinned = {
         f"ports.{purpose}": join(pool.at.flags, flag) for purpose, flag in engine.port_flags.items()
     }

@@ -227,7 +227,7 @@ def _events(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
 
 
 def probes(rank: Rank, command: tuple[str, ...], load_s: float) -> Probes:
-    """How one rank is asked."""
+    """The probes of one rank."""
     if rank.rank > 0:
         # They answer 200 whatever happens; rank 0 speaks for the worker.
         return Probes(liveness=defaults.RANK_LIVENESS)

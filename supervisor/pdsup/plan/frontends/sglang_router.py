@@ -1,4 +1,4 @@
-"""SGLang's router: its command line over the workers, and how it is asked.
+"""SGLang's router: its command line over the workers, its probes and breaker gauges.
 
 Arguments of the recipe that nothing here needs to know pass through untouched. Pure.
 """
@@ -129,7 +129,7 @@ def _targets(routes: tuple[Route, ...]) -> tuple[str, ...]:
 
 
 def probes(routes: tuple[Route, ...]) -> Probes:
-    """How a router over these workers is asked.
+    """The probes of a router over these workers.
 
     It is of use when it says so and has, of each role, a worker it would ask.
     """

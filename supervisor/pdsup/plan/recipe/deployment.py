@@ -1,4 +1,4 @@
-"""What a recipe asks for, in one form whatever the recipe's own form was.
+"""What a recipe asks for, in one form whatever its schema.
 
 Every later step reads only this. ``at`` and ``*_at`` fields are dotted paths into the recipe, so
 that a problem found late still points at the line that causes it. Pure.

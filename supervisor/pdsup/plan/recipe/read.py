@@ -1,4 +1,4 @@
-"""What the settings of a recipe mean together: recipe in, deployment and problems out.
+"""A recipe of any schema as a deployment, with every problem.
 
 Each layout of recipes has a module of its own; another one needs one more. Pure.
 """

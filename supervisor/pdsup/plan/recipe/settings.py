@@ -1,4 +1,4 @@
-"""What single settings mean, whatever layout of recipes they stand in.
+"""What the settings of a recipe mean, whichever schema they are written in.
 
 Each function adds what is wrong to ``problems`` and gives something to go on with. Pure.
 """
@@ -44,7 +44,7 @@ class RoleTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What the schemas of recipes say in different places. ``*_at``: the paths where this one does.
+    """The settings that each schema has in places of its own. ``*_at``: their paths in this one.
 
     ``at``: the path of the table that says how many nodes it takes; ``hint``: what to set there.
     """
@@ -60,7 +60,7 @@ class Layout:
 def deployment(
     recipe: CommonRecipe, engine: Engine, layout: Layout, problems: list[Problem]
 ) -> Deployment:
-    """All that a recipe says."""
+    """The deployment that a recipe asks for."""
     environment = variables(recipe.environment, "environment", problems)
     path = model_path(recipe.model, problems)
     pools = {
@@ -235,7 +235,7 @@ def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem
 
 
 def _nginx(table: Frontend) -> dict[str, Any]:
-    """What is said of nginx, by the names that the plan has for it."""
+    """The settings of nginx, by their names in the plan."""
     return {
         name.removeprefix("nginx_"): value
         for name, value in vars(table).items()

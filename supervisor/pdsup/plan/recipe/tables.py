@@ -38,7 +38,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class RoleRestart:
-    """When a worker that ended is started again. ``backoff``: seconds before the first time."""
+    """When a worker that exited is restarted. ``backoff``: seconds before the first restart."""
 
     policy: Literal["always", "on-failure", "never"] | None = None
     max_restarts: int | None = None

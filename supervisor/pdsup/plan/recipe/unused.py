@@ -1,6 +1,6 @@
-"""What a recipe says that its plan does not show: lines that nothing here uses, and a wish.
+"""What of a recipe its plan does not show: settings without effect, and how many routers it wants.
 
-``pdsup plan --explain`` tells them. The job that a recipe describes is ``plan/recipe/sbatch.py``'s.
+``pdsup plan --explain`` lists them. The Slurm job of a recipe is in ``plan/recipe/sbatch.py``.
 Pure.
 """
 
