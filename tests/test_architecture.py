@@ -120,6 +120,14 @@ def test_a_room_imports_only_itself_and_earlier_ones(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
+def test_the_rest_knows_engines_and_frontends_by_their_interface(path: Path) -> None:
+    for own, interface in (("plan/engines", "engine"), ("plan/frontends", "frontend")):
+        known = {f"{own}/__init__.py", f"{own}/{interface}.py", f"{own}/known.py"}
+        inside = {name(one) for one in used(path) if room(one) == own}
+        assert room(path) == own or inside <= known
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
 def test_nothing_imports_the_composition_root(path: Path) -> None:
     assert "pdsup.launch" not in imports(path)
 

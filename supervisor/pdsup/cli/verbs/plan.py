@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pdsup import files
 from pdsup.cli import options
 from pdsup.cli.terminal import fit
 from pdsup.errors import SupervisorError, WrongUsage
+from pdsup.plan.engines.engine import EngineName
 
 if TYPE_CHECKING:
     from pdsup.plan.compile.load import Loaded
@@ -32,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--addresses", metavar="LIST", help="their addresses, as many, in the same order"
     )
     parser.add_argument(
-        "--engine", choices=("sglang", "mock"), help="default: the recipe's backend.type"
+        "--engine", choices=get_args(EngineName), help="default: the recipe's backend.type"
     )
     options.recipe_choice(parser, "which recipe of a file with several; as in FILE:NAME")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the plan there")

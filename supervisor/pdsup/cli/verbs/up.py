@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from pdsup.cli import options
+from pdsup.plan.engines.engine import EngineName
 
 EXAMPLE = "pdsup up configs/demo.yaml -- ./benchmark.sh"
 # What follows -- is run when all is ready; then everything is stopped.
@@ -17,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, help="a recipe, or a plan whose addresses are of this machine"
     )
-    parser.add_argument("--engine", choices=("sglang", "mock"), help="instead of the recipe's")
+    parser.add_argument("--engine", choices=get_args(EngineName), help="instead of the recipe's")
     options.recipe_choice(parser)
     options.timeout(parser, "give up after S seconds")
     parser.add_argument("--detach", action="store_true", help="return when it is ready")
