@@ -101,10 +101,23 @@ def test_a_planned_end_runs_the_drain_command_before_the_stop_signal(make, tmp_p
 
 
 @pytest.mark.parametrize("drain", [("sleep", "1000"), ("/no/such/program",)], ids=str)
-def test_a_drain_that_fails_or_hangs_holds_up_no_end(make, drain):
+def test_a_drain_that_fails_or_hangs_holds_up_no_end(make, drain, supervising, until):
     unit = make("sleep", stop=Stop(drain=drain, drain_timeout_s=0.2)).start()
     unit.until("RUNNING")
     assert unit.stop().until("STOPPED").last == "killed by SIGTERM"
+    until(lambda: not supervising.children())  # it is killed, and nobody waits for its end
+
+
+def test_a_drain_command_is_ended_when_its_unit_has_ended(make, until, gone, tmp_path):
+    file = tmp_path / "drain.pid"
+    drain = ("/bin/sh", "-c", f"echo $$ >{file}.new; mv {file}.new {file}; exec sleep 1000")
+    unit = make("sleep", stop=Stop(drain=drain, drain_timeout_s=1000.0)).start()
+    main = unit.until("RUNNING").pid
+    unit.stop()
+    until(file.exists)
+    os.kill(main, signal.SIGKILL)
+    unit.until("STOPPED")
+    until(lambda: gone(int(file.read_text())))
 
 
 # -- children that do not want to end ----------------------------------------------------------
