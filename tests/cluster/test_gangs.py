@@ -107,7 +107,7 @@ def test_a_rank_of_an_agent_of_the_first_version_is_taken_over_with_its_epoch(
     before = pids(agents)
     state_dir = agents.socket("node1").parent
     agents.signal(signal.SIGKILL, "node1")
-    agents.processes["node1"].wait(10)
+    agents.processes["node1"].wait(60)
     # That version kept the epochs of runs beside its ledger, and no steps.
     ledger, epochs = state_dir / "ledger", {}
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
