@@ -219,6 +219,11 @@ def test_a_node_that_ends_alone_does_not_wait_for_those_that_go_on(agents):
     assert agents.look("router")["state"] == "RUNNING"
 
 
+def stops(agents) -> int:
+    """How often a unit of the first node was told to stop, and that changed something."""
+    return [line["event"]["type"] for line in agents.journal()].count("Stop")
+
+
 def test_a_second_term_kills_what_does_not_stop_within_a_second(agents, wait_for):
     plan = agents.plan(agents.unit("worker", *STUBBORN, stop={"timeout_s": 600}))
     agents.start(plan)
@@ -228,6 +233,7 @@ def test_a_second_term_kills_what_does_not_stop_within_a_second(agents, wait_for
     agents.reaches("STOPPING", "worker")
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
+    assert stops(agents) == 2
     assert agents.processes_left() == []
 
 
@@ -239,8 +245,7 @@ def test_the_first_term_during_an_end_that_was_asked_for_does_not_hurry_it(agent
     agents.reaches("STOPPING", "worker")
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
-    stops = [line for line in agents.journal() if line["event"]["type"] == "Stop"]
-    assert [line["context"]["stop_within"] for line in stops] == [1.6]
+    assert stops(agents) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])

@@ -17,7 +17,7 @@ from tests.agent.test_takeover import EAGER, Node
 
 # Half of them write to their log themselves, the others through a pipe; the figures to prove are
 # 50 units and 10 kills.
-UNITS = int(os.environ.get("PDSUP_TEST_LOG_UNITS", "10"))
+UNITS = int(os.environ.get("PDSUP_TEST_LOG_UNITS", "4"))
 KILLS = int(os.environ.get("PDSUP_TEST_LOG_KILLS", "4"))
 WRITES = Path(__file__).parents[1] / "units" / "logs" / "writes.py"
 MODES = [

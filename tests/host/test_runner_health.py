@@ -78,14 +78,16 @@ class Engine:
 def engine(make, address):
     """Starts an engine with knobs in its environment; ``words`` end its command."""
 
-    def start(*words, startup=STARTUP, readiness=READINESS, progress=OUTPUT, **knobs):
+    def start(
+        *words, startup=STARTUP, readiness=READINESS, liveness=LIVENESS, progress=OUTPUT, **knobs
+    ):
         knobs = {"load_seconds": 0.05, "warmup_seconds": 0.0, **knobs}
         unit = make(
             *MOCK, "--host", address, *words, address=address, restart=AGAIN, stop_s=0.3,
             env={f"MOCK_{name.upper()}": str(value) for name, value in knobs.items()},
             ports={"http": HTTP, "bootstrap": BOOTSTRAP},
             probes=Probes(
-                startup=startup, readiness=readiness, liveness=LIVENESS, progress=progress
+                startup=startup, readiness=readiness, liveness=liveness, progress=progress
             ),
         )  # fmt: skip
         return Engine(unit.start(), address)
@@ -121,7 +123,10 @@ def test_one_that_loads_for_ever_is_ended_at_the_hard_limit_whatever_it_says(eng
 
 
 def test_one_whose_health_takes_long_under_load_is_left_as_it_is(engine, until):
-    one = engine(health_seconds=0.7 * TIMEOUT_S)
+    startup, readiness, liveness = (
+        dataclasses.replace(probe, timeout_s=10.0) for probe in (STARTUP, READINESS, LIVENESS)
+    )
+    one = engine(startup=startup, readiness=readiness, liveness=liveness, health_seconds=0.3)
     one.unit.until("RUNNING")
     enough = one.questions() + 5
     until(lambda: one.questions() >= enough)

@@ -93,9 +93,16 @@ class Cluster:
 
     def close(self) -> None:
         """Stops what a test left, looks that nothing stays, and removes the files."""
-        self.command("shutdown", "--all", "--timeout", "60")
-        left = self.processes()
-        shutil.rmtree(self.home)
+        try:
+            self.command("shutdown", "--all", "--timeout", "60")
+        finally:
+            left = self.processes()
+            while remaining := self.processes():
+                for line in remaining:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(line.split()[0]), signal.SIGKILL)
+                time.sleep(0.02)
+            shutil.rmtree(self.home)
         assert left == []
 
 

@@ -65,7 +65,7 @@ def test_pd_supervisor_and_supervisord_live_in_one_environment(
 ) -> None:
     distributions = [SUPERVISORD, wheel]
     for one in distributions if supervisord_first else reversed(distributions):
-        pip(python, "install", "--quiet", "--no-deps", one)
+        pip(python, "install", "--quiet", "--no-deps", "--no-compile", one)
     recipe = ROOT / "configs" / "demo.yaml"
     scripts = python.parent
     assert run(scripts / "pdsup", "version", cwd=tmp_path).startswith("pdsup ")
