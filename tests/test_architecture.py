@@ -14,12 +14,12 @@ ROOT = TESTS.parent / "supervisor" / "pdsup"
 # Each room imports itself and those before it; "" is the root's own files.
 ROOMS = [
     "", "plan/document", "plan", "plan/engines", "plan/frontends", "plan/recipe", "plan/compile",
-    "node", "units/process", "units/logs", "units/probes", "units", "journal", "cluster", "front",
-    "agent", "api",
+    "node", "units/process", "units/logs", "units/probes", "units", "journal", "answers", "cluster",
+    "front", "agent", "api",
 ]  # fmt: skip
 # The command line is a wing: what the agent is made of it knows only over the HTTP API.
 WING = ["cli/terminal", "cli/screens", "cli", "cli/verbs"]
-BELOW_THE_WING = ROOMS[: ROOMS.index("journal") + 1]
+BELOW_THE_WING = ROOMS[: ROOMS.index("answers") + 1]
 COMPOSITION_ROOT = "launch.py"
 WORLD = {
     "aiohttp", "asyncio", "concurrent", "ctypes", "fcntl", "grp", "http", "logging",

@@ -10,7 +10,6 @@ Pure.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import re
@@ -39,16 +38,34 @@ class Fault:
     unknown: bool = False
 
 
-def read(kind: type[T], value: Any, *, finite: bool = False) -> tuple[T | None, tuple[Fault, ...]]:
+def read(
+    kind: type[T], value: Any, *, finite: bool = False, lenient: bool = False
+) -> tuple[T | None, tuple[Fault, ...]]:
     """The instance of a dataclass that ``value`` describes, or all that is wrong with it.
 
     ``value`` consists of dicts with text as keys, of lists or tuples, and scalars. ``finite``:
-    infinity and NaN are no numbers.
+    infinity and NaN are no numbers. ``lenient``, for answers: fields that the class lacks are
+    passed over, for a later version may have added them, and a text may hold what a path may.
     """
     faults: list[Fault] = []
     hint: Any = kind
-    found: T = _reader(hint, finite)(value, (), faults)
+    found: T = _reader(hint, finite, lenient)(value, (), faults)
     return (None if faults else found), tuple(faults)
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """JSON of what ``read`` reads; ``options``: see ``json.dumps``."""
+    return json.dumps(value, default=_fields, **options)
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}
+
+
+def in_one_line(fault: Fault) -> str:
+    """Short, and printable whatever the keys and texts of the other side are."""
+    line = ": ".join((*map(str, fault.path), fault.message))[:200]
+    return line if line.isprintable() else ascii(line)
 
 
 def unusable(scalar: object) -> str | None:
@@ -78,6 +95,8 @@ def show(value: Any) -> str:
 
 def suggestion(key: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` when something known is close to ``key``, else nothing."""
+    import difflib  # late: mostly nothing is wrong
+
     close = difflib.get_close_matches(key, sorted(known), 1, 0.7)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -88,26 +107,31 @@ Reader = Callable[[Any, Path, list[Fault]], Any]
 
 
 @cache
-def _reader(hint: Any, finite: bool) -> Reader:
+def _reader(hint: Any, finite: bool, lenient: bool) -> Reader:
+    def inner(part: Any) -> Reader:
+        return _reader(part, finite, lenient)
+
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _table_of_fields(hint, finite)
+        return _table_of_fields(hint, inner, lenient)
     if origin is typing.Literal:
         return _one_of(arguments)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _member_of(hint)
     if origin is tuple and arguments[1:] == (...,):
-        return _list_of(_reader(arguments[0], finite))
+        return _list_of(inner(arguments[0]))
     if origin in (dict, Mapping) and arguments[0] is str:
-        return _table_of(_reader(arguments[1], finite))
+        return _table_of(inner(arguments[1]))
     if origin in (types.UnionType, typing.Union) and arguments[1:] == (types.NoneType,):
-        return _optional(_reader(arguments[0], finite))
+        return _optional(inner(arguments[0]))
+    if hint is str and lenient:
+        return _any_text
     return _number(finite) if hint is float else PLAIN[hint]
 
 
-def _table_of_fields(kind: Any, finite: bool) -> Reader:
+def _table_of_fields(kind: Any, inner: Callable[[Any], Reader], lenient: bool) -> Reader:
     hints = typing.get_type_hints(kind)
-    readers = {field.name: _reader(hints[field.name], finite) for field in dataclasses.fields(kind)}
+    readers = {field.name: inner(hints[field.name]) for field in dataclasses.fields(kind)}
     missing = dataclasses.MISSING
     required = {
         field.name
@@ -124,7 +148,7 @@ def _table_of_fields(kind: Any, finite: bool) -> Reader:
                 given[name] = reader(value[name], (*path, name), faults)
             elif name in required:
                 faults.append(Fault((*path, name), "is missing"))
-        if len(given) < len(value):
+        if not lenient and len(given) < len(value):
             unknown = [key for key in value if key not in readers]
             faults += (Fault((*path, k), "is not a known setting", unknown=True) for k in unknown)
         return kind(**given) if len(faults) == before else None
@@ -211,6 +235,10 @@ def _text(value: Any, path: Path, faults: list[Fault]) -> Any:
     if type(value) is not str:
         return _wrong(value, path, faults, "text", "; put it in quotes")
     return _usable(value, path, faults)
+
+
+def _any_text(value: Any, path: Path, faults: list[Fault]) -> Any:
+    return value if type(value) is str else _wrong(value, path, faults, "text")
 
 
 def _anything(value: Any, path: Path, faults: list[Fault]) -> Any:

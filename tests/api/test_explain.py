@@ -10,6 +10,7 @@ from pdsup.cluster import gate_rules
 from pdsup.plan.model import Need, Needs, Restart
 from pdsup.units import states
 from pdsup.units.facts import Facts
+from pdsup.units.public_state import PublicState
 
 NOW = Now(wall=1.7e9, monotonic=100.0)
 
@@ -28,7 +29,7 @@ def gate(plan, unit_report):
 
 
 def truths(found):
-    return {one["what"].partition(" (")[0]: one["holds"] for one in found["conditions"]}
+    return {one.what.partition(" (")[0]: one.holds for one in found.conditions}
 
 
 def test_each_unit_and_each_port_that_is_needed_is_a_condition(gate):
@@ -50,11 +51,11 @@ def test_what_this_agent_does_not_know_is_neither_true_nor_false(gate):
 def test_a_condition_that_does_not_hold_says_why(gate, unit_report):
     starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
     found = gate(connects={("decode-0", "http"): "connection refused"}, decode_0=starting)
-    conditions = {one["what"].split(" (")[0]: one for one in found["conditions"]}
-    assert conditions["decode-0 ready"]["holds"] is False
-    assert conditions["decode-0 ready"]["detail"] == "STARTING on node2: not ready yet: HTTP 503"
+    conditions = {one.what.split(" (")[0]: one for one in found.conditions}
+    assert conditions["decode-0 ready"].holds is False
+    assert conditions["decode-0 ready"].detail == "STARTING on node2: not ready yet: HTTP 503"
     tcp = conditions["TCP to decode-0 http"]
-    assert (tcp["holds"], tcp["detail"]) == (False, "connection refused")
+    assert (tcp.holds, tcp.detail) == (False, "connection refused")
 
 
 def test_the_explanation_of_a_unit_that_waits_for_nginx_agrees_with_its_gate(plan, unit_report):
@@ -66,33 +67,33 @@ def test_the_explanation_of_a_unit_that_waits_for_nginx_agrees_with_its_gate(pla
     plan = dataclasses.replace(plan, units=(*others, benchmark))
     decision = gate_rules.decide(plan, "benchmark", {"nginx": nginx}.get, {}, first=True)
     assert decision.reason == f"waits for nginx (RUNNING on node0: {why})"
-    (condition,) = explain.gate(plan, decision)["conditions"]
-    assert (condition["holds"], condition["detail"]) == (False, f"RUNNING on node0: {why}")
+    (condition,) = explain.gate(plan, decision).conditions
+    assert (condition.holds, condition.detail) == (False, f"RUNNING on node0: {why}")
 
 
 def test_the_first_start_needs_all_and_a_later_one_what_the_plan_says(gate):
-    assert (gate(first=True)["rule"], gate(first=False)["rule"]) == ("all", "one-per-role")
-    assert gate(first=True)["enough"] == {}
+    assert (gate(first=True).rule, gate(first=False).rule) == ("all", "one-per-role")
+    assert gate(first=True).enough == {}
 
 
 def outlook(plan, state, shown="BACKOFF", **restart):
     unit = dataclasses.replace(plan.by_name["decode-0"], restart=Restart(**restart))
     facts = Facts(state, None, 1, 1.0, None, "", None) if state else None
-    return explain.outlook(unit, {"state": shown}, facts, NOW)
+    return explain.outlook(unit, PublicState(shown), facts, NOW)
 
 
 def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_failures(plan):
     found = outlook(plan, states.Backoff(107.5, (1.0, 2.0, 3.0), "killed"), max_failures=5)
-    assert found["at"] == 1.7e9 + 7.5
-    assert "more than 5 failures within 43200 s: given up, this was number 3" in found["what"]
+    assert found.at == 1.7e9 + 7.5
+    assert "more than 5 failures within 43200 s: given up, this was number 3" in found.what
 
 
 def test_what_follows_a_unit_of_another_node_has_no_time(plan):
-    assert outlook(plan, None)["at"] is None
+    assert outlook(plan, None).at is None
 
 
 def test_a_deadline_that_is_never_is_no_time(plan):
-    assert outlook(plan, states.Running(1, 0.0, ()), "RUNNING")["at"] is None
+    assert outlook(plan, states.Running(1, 0.0, ()), "RUNNING").at is None
 
 
 @pytest.mark.parametrize(
@@ -101,13 +102,9 @@ def test_a_deadline_that_is_never_is_no_time(plan):
      ("never", "is not started again")],
 )  # fmt: skip
 def test_what_follows_the_end_of_a_running_unit_is_its_restart_policy(plan, policy, words):
-    assert words in outlook(plan, states.Running(1, 0.0, ()), "RUNNING", policy=policy)["what"]
+    assert words in outlook(plan, states.Running(1, 0.0, ()), "RUNNING", policy=policy).what
 
 
-@pytest.mark.parametrize(
-    "state",
-    ["STOPPED", "WAITING", "STARTING", "RUNNING", "UNHEALTHY", "STOPPING", "BACKOFF", "EXITED",
-     "FATAL", "UNKNOWN"],
-)  # fmt: skip
+@pytest.mark.parametrize("state", PublicState)
 def test_every_state_has_an_outlook(plan, state):
-    assert outlook(plan, None, state)["what"]
+    assert outlook(plan, None, state).what

@@ -1,9 +1,11 @@
 """The status JSON, which others than us read too."""
 
 import dataclasses
+import json
 
 import pytest
 
+from pdsup import typed
 from pdsup.api import status as status_module
 from pdsup.cluster.report import ExitReport, Peer
 from pdsup.units.process.gpu import Gpu
@@ -25,7 +27,7 @@ def status(plan, report):
 
     def of(*peers, all_nodes=True, **changes):
         own = report("node1", at=NOW, **changes)
-        return status_module.status(plan, own, peers, NOW, all_nodes=all_nodes)
+        return as_json(status_module.status(plan, own, peers, NOW, all_nodes=all_nodes))
 
     return of
 
@@ -37,6 +39,11 @@ def peer(report):
         return Peer(node, said, received=received, heard=heard, problem=problem)
 
     return known
+
+
+def as_json(status):
+    """What others read."""
+    return json.loads(typed.dumps(status))
 
 
 def on(node, found):
@@ -61,10 +68,25 @@ def test_what_is_in_use_of_gpus_is_told_of_this_nodes_units_that_have_any(
     units = tuple(unit_report(name, gpus=gpus) for name, gpus in has.items())
     own = dataclasses.replace(report("node1"), units=units)
     gpus = [Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 1.0), Gpu(2, False)]
-    found = status_module.status(plan, own, [peer()], NOW, gpus, all_nodes=True)
+    found = as_json(status_module.status(plan, own, [peer()], NOW, gpus, all_nodes=True))
     used = {"memory_used": 12, "memory": 160, "utilization": 0.75}
     assert [unit["gpu_use"] for unit in on("node1", found)["units"]] == [used, None, None]
     assert [unit["gpu_use"] for unit in on("node2", found)["units"]] == [None]
+
+
+GPUS = (Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 0.999), Gpu(2, False), Gpu(3, True, 1, 80))
+
+
+@pytest.mark.parametrize(
+    ("indexes", "found"),
+    [
+        ((0,), (5, 80, 0.5)), ((0, 1), (12, 160, 0.75)), ((0, 2), (5, 80, 0.5)),
+        ((3,), (1, 80, None)), ((0, 3), (6, 160, 0.5)), ((2,), None), ((7,), None), ((), None),
+    ],
+)  # fmt: skip
+def test_memory_is_summed_and_utilization_is_the_mean_of_those_that_can_tell(indexes, found):
+    used = status_module.gpu_use(GPUS, indexes)
+    assert (used and (used.memory_used, used.memory, used.utilization)) == found
 
 
 def test_it_shows_this_node_alone_unless_all_are_asked_for(status, peer):
@@ -153,7 +175,7 @@ def test_a_unit_without_a_process_has_no_uptime(status, unit_report, report, pla
     waiting = unit_report("prefill-1", "WAITING", pid=None, started=None)
     own = dataclasses.replace(report("node1"), units=(waiting,))
     found = status_module.status(plan, own, (), NOW, all_nodes=False)
-    assert found["nodes"][0]["units"][0]["uptime_s"] is None
+    assert found.units[0].uptime_s is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command line as users run it, and real agents for it to talk to."""
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import json
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from pdsup import typed
+from pdsup.answers.status import AgentStatus, NodeStatus, Status, UnitStatus
 from tests.bed.agents import _wait_for, agents, shared_agents, wait_for
 
 ROWS = 20
@@ -150,7 +153,7 @@ def screen(terminal, wait_for):
 
 @pytest.fixture
 def unit():
-    """A unit of the status JSON."""
+    """A unit of a status."""
 
     def make(name="decode-0", state="RUNNING", **changes):
         given = {
@@ -159,7 +162,34 @@ def unit():
             "restarts": 0, "since": None, "uptime_s": None, "ports": {}, "gpus": [], "reason": "",
             "last_exit": None, "gpu_use": None,
         }  # fmt: skip
-        return {**given, **changes}
+        made, faults = typed.read(UnitStatus, {**given, **changes})
+        assert not faults
+        return made
+
+    return make
+
+
+@pytest.fixture
+def node():
+    """A node of a status, with units; ``problem``: why its agent can't be asked."""
+
+    def make(name, units=(), *, address="10.0.0.1", problem=None):
+        agent = AgentStatus(
+            pid=1, guardian_pid=None, incarnation="one", version="1", age_s=0.0,
+            reachable=problem is None, problem=problem,
+        )  # fmt: skip
+        own = tuple(dataclasses.replace(one, node=name) for one in units)
+        return NodeStatus(node=name, address=address, agent=agent, units=own)
+
+    return make
+
+
+@pytest.fixture
+def status():
+    """The status of a cluster that has these nodes."""
+
+    def make(*nodes, plan="d" * 64):
+        return Status(cluster="demo", plan=plan, nodes=nodes)
 
     return make
 

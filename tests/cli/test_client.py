@@ -2,12 +2,15 @@
 
 import contextlib
 import itertools
+import json
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
+from pdsup import typed
+from pdsup.answers.status import Status
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node import paths
@@ -198,16 +201,25 @@ def answers(monkeypatch):
     return give
 
 
+def a_status(plan):
+    return Status(cluster="demo", plan=plan, nodes=())
+
+
+def said(value):
+    return json.loads(typed.dumps(value))
+
+
 def looks(count, **more):
     follow = client.follow(lambda: Path("node0/control.sock"), every=True, **more)
     return list(itertools.islice(follow, count))
 
 
 def test_a_status_is_followed_from_the_version_that_is_known(answers):
-    first, second = {"nodes": [1]}, {"nodes": [2]}
+    first, second = a_status("one"), a_status("two")
     asked = answers(
-        client.Answer(first, "v.1"), client.Answer(None, None), client.Answer(second, "v.2")
-    )
+        client.Answer(said(first), "v.1"), client.Answer(None, None),
+        client.Answer(said(second), "v.2"),
+    )  # fmt: skip
     assert looks(3) == [
         client.Look(first, new=True), client.Look(first, new=False), client.Look(second, new=True)
     ]  # fmt: skip
@@ -216,10 +228,11 @@ def test_a_status_is_followed_from_the_version_that_is_known(answers):
 
 def test_an_agent_that_goes_is_told_with_what_was_known_and_its_successor_asked_afresh(answers):
     gone = NothingThere("cannot ask the agent of node0: it is gone")
-    asked = answers(client.Answer({"nodes": []}, "v.1"), gone, client.Answer({"nodes": [2]}, "w.1"))
+    one, two = a_status("one"), a_status("two")
+    asked = answers(client.Answer(said(one), "v.1"), gone, client.Answer(said(two), "w.1"))
     first, absent, last = looks(3)
-    assert absent == client.Look(first.status, new=False, absent=gone)
-    assert last == client.Look({"nodes": [2]}, new=True)
+    assert absent == client.Look(one, new=False, absent=gone)
+    assert (first, last) == (client.Look(one, new=True), client.Look(two, new=True))
     assert "since=&" in asked[2]
 
 
@@ -227,3 +240,9 @@ def test_following_ends_with_a_last_look_when_the_time_is_over(answers):
     asked = answers()
     assert looks(9, until=0.0) == [client.Look(None, new=False)]
     assert asked == ["/v1/status?all=1&since=&wait=0.000"]
+
+
+def test_an_answer_of_another_form_is_an_error_that_names_the_field(answers):
+    answers(client.Answer({"cluster": "demo", "nodes": []}, "v.1"))
+    with pytest.raises(SupervisorError, match=r"cannot understand the agent \(plan: is missing\)"):
+        looks(1)

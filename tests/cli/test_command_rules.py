@@ -2,30 +2,28 @@
 
 import pytest
 
+from pdsup.answers.commands import UnitBefore
 from pdsup.cli.command_rules import Outcome, Result, choose, exit_status, outcome, waves
 from pdsup.errors import NothingThere
+from pdsup.units.public_state import PublicState
 
 
 @pytest.fixture
-def status(unit):
+def cluster(unit, node, status):
     """Two ranks of a gang and a router on node0, one rank, a router and nginx on node1."""
-
-    def on(node, *units):
-        return {"node": node, "units": [{**one, "node": node} for one in units]}
 
     first = [unit(f"prefill-0.{rank}", gang="prefill-0") for rank in (0, 1)]
     front = unit("nginx", kind="nginx", gang=None)
-    return {
-        "nodes": [
-            on("node0", *first, unit("router-0", kind="router")),
-            on("node1", unit("prefill-0.2", gang="prefill-0"), unit("router-1", kind="router")),
-            on("node2", front),
-        ]
-    }
+    last = unit("prefill-0.2", gang="prefill-0")
+    return status(
+        node("node0", [*first, unit("router-0", kind="router")]),
+        node("node1", [last, unit("router-1", kind="router")]),
+        node("node2", [front]),
+    )
 
 
 def names(units):
-    return [unit["name"] for unit in units]
+    return [unit.name for unit in units]
 
 
 @pytest.mark.parametrize(
@@ -40,19 +38,19 @@ def names(units):
     ],
     ids=str,
 )
-def test_units_are_named_by_name_glob_gang_or_all(status, patterns, expected):
-    chosen = choose("stop", status, patterns, {"node0", "node1", "node2"})
+def test_units_are_named_by_name_glob_gang_or_all(cluster, patterns, expected):
+    chosen = choose("stop", cluster, patterns, {"node0", "node1", "node2"})
     assert (names(chosen.units), chosen.elsewhere) == (expected, ())
 
 
-def test_globs_and_all_mean_the_units_of_this_machine(status):
+def test_globs_and_all_mean_the_units_of_this_machine(cluster):
     for pattern in ("all", "*"):
-        chosen = choose("stop", status, [pattern], {"node2"})
+        chosen = choose("stop", cluster, [pattern], {"node2"})
         assert (names(chosen.units), chosen.elsewhere) == (["nginx"], ())
 
 
-def test_ranks_of_a_gang_on_other_machines_are_told_apart(status):
-    chosen = choose("stop", status, ["prefill-0.0"], {"node0"})
+def test_ranks_of_a_gang_on_other_machines_are_told_apart(cluster):
+    chosen = choose("stop", cluster, ["prefill-0.0"], {"node0"})
     assert names(chosen.units) == ["prefill-0.0", "prefill-0.1"]
     assert names(chosen.elsewhere) == ["prefill-0.2"]
 
@@ -64,9 +62,9 @@ def test_ranks_of_a_gang_on_other_machines_are_told_apart(status):
         ("router-1", "cannot stop router-1: it runs on node1, and no agent of that"),
     ],
 )
-def test_a_name_without_a_unit_here_is_an_error_that_says_where_to_go(status, pattern, told):
+def test_a_name_without_a_unit_here_is_an_error_that_says_where_to_go(cluster, pattern, told):
     with pytest.raises(NothingThere, match=told.replace("*", r"\*")):
-        choose("stop", status, ["router-0", pattern], {"node0"})
+        choose("stop", cluster, ["router-0", pattern], {"node0"})
 
 
 def test_a_stop_begins_in_front(unit):
@@ -89,11 +87,9 @@ def test_a_start_needs_no_order(unit):
     assert [names(wave) for wave in waves("start", given)] == [["router-0", "decode-0"]]
 
 
-RAN, NEVER = (
-    {"state": "RUNNING", "run": 1, "since": 1.0},
-    {"state": "STOPPED", "run": 0, "since": 1},
-)
-GAVE_UP = {"state": "FATAL", "run": 3, "since": 1.0}
+RAN = UnitBefore(state=PublicState.RUNNING, run=1, since=1.0)
+NEVER = UnitBefore(state=PublicState.STOPPED, run=0, since=1.0)
+GAVE_UP = UnitBefore(state=PublicState.FATAL, run=3, since=1.0)
 WELL, BADLY = ({"code": code, "signal": None, "at": 2.0} for code in (0, 1))
 
 

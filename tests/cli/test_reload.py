@@ -5,9 +5,13 @@ import json
 
 import pytest
 
+from pdsup.answers.reload import Reloading
+from pdsup.answers.status import UnitStatus
 from pdsup.cli.screens import reload
 from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.errors import NothingThere
+from pdsup.plan.difference import Change
+from pdsup.units.public_state import PublicState
 
 GUARDED = ("-m", "pdsup", "agent")
 
@@ -131,7 +135,7 @@ def test_what_was_taken_over_and_ends_takes_nothing_of_another_run_of_the_same_n
 
 
 def change(unit="a", what="restarted", node="node0", fields=("env",)):
-    return {"unit": unit, "kind": "service", "node": node, "what": what, "fields": list(fields)}
+    return Change(unit, "service", node, what, tuple(fields))
 
 
 def test_the_changes_are_a_table():
@@ -143,7 +147,8 @@ def test_the_changes_are_a_table():
         change("decode-9", "added", "node1", ()),
         change("decode-1", "removed", "node2", ()),
     ]
-    assert reload.table({"units": changes, "unchanged": 3, "settings": ["on_fatal"]}) == [
+    answer = Reloading(plan="d", units=tuple(changes), unchanged=3, settings=("on_fatal",))
+    assert reload.table(answer) == [
         "restart  prefill-0   node0   command, env",
         "restart  decode-0.0  node12  gang",
         "restart  router-0    node0   a-long-name-0, a-long-name-1, a-long-na…",
@@ -155,15 +160,12 @@ def test_the_changes_are_a_table():
     ]
 
 
-def unit(state="RUNNING", run=2, node="node0", **changes):
-    usual = {
-        "since": float(run),
-        "name": "a",
-        "ready": state == "RUNNING",
-        "last_exit": None,
-        "reason": "",
-    }
-    return {**usual, "state": state, "run": run, "node": node, **changes}
+def unit(state="RUNNING", run=2, node="node0", reason=""):
+    return UnitStatus(
+        name="a", kind="service", role=None, node=node, rank=None, gang=None,
+        state=PublicState(state), ready=state == "RUNNING", pid=None, run=run, restarts=0,
+        since=float(run), ports={}, gpus=(), reason=reason, last_exit=None, uptime_s=None,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

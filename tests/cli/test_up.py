@@ -7,7 +7,6 @@ import pytest
 from pdsup.cli import up as up_module
 from pdsup.cli.main import main
 from pdsup.cli.screens.progress import is_up, missing
-from pdsup.cli.screens.progress import units as units_of
 from pdsup.cli.terminal import fit
 from pdsup.cli.wait import Outcome, Wait
 from pdsup.plan.model import Node
@@ -19,17 +18,16 @@ KILLED = {"reason": "gave up after 11 failures: killed by SIGKILL"}
 
 
 @pytest.fixture
-def up(monkeypatch, unit, capsys):
+def up(monkeypatch, unit, node, status, capsys):
     """``pdsup up`` of the demo without its agents, on a terminal of some width: what it says."""
 
-    def status(first, **changes):
-        units = [
-            unit("prefill-0", role="prefill", pid=4711, uptime_s=5, node="node0"),
-            unit("router-0", first, kind="router", role=None, node="node0", **changes),
-            unit("decode-0", first, since=NOW - 3, **changes),
+    def cluster(first, **changes):
+        front = [
+            unit("prefill-0", role="prefill", pid=4711, uptime_s=5),
+            unit("router-0", first, kind="router", role=None, **changes),
         ]
-        nodes = [[u for u in units if u["node"] == name] for name in ("node0", "node2")]
-        return {"nodes": [{"node": found[0]["node"], "units": found} for found in nodes]}
+        decode = unit("decode-0", first, since=NOW - 3, **changes)
+        return status(node("node0", front), node("node2", [decode]))
 
     class Agents:
         """They end when Ctrl-C was pressed."""
@@ -59,10 +57,10 @@ def up(monkeypatch, unit, capsys):
                 last = {"reached": ("RUNNING", {"pid": 4712, "uptime_s": 1})}.get(
                     outcome.name.lower(), ("FATAL", KILLED)
                 )
-                for self.status in (status("STARTING"), status(last[0], **last[1])):
-                    units = units_of(self.status)
+                for self.status in (cluster("STARTING"), cluster(last[0], **last[1])):
+                    units = self.status.units
                     self.missing = missing(units, is_up, NOW, 8)
-                    if self.status["nodes"][0]["units"][1]["state"] == "STARTING":
+                    if self.status.nodes[0].units[1].state == "STARTING":
                         self._teller.tell(units, self.missing)
                 return outcome
 

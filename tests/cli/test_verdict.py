@@ -45,17 +45,9 @@ def test_the_record_holds_all_that_was_judged():
     }]  # fmt: skip
 
 
-def status(*nodes):
-    return {"nodes": [
-        {"node": name, "address": f"10.0.0.{i}", "units": units,
-         "agent": {"reachable": problem is None, "problem": problem}}
-        for i, (name, problem, units) in enumerate(nodes)
-    ]}  # fmt: skip
-
-
-def test_a_node_that_can_not_be_asked_is_an_incident_until_it_can():
-    away = status(("node0", None, []), ("node1", "timed out", []))
-    back = status(("node0", None, []), ("node1", None, []))
+def test_a_node_that_can_not_be_asked_is_an_incident_until_it_can(node, status):
+    away = status(node("node0"), node("node1", problem="timed out"))
+    back = status(node("node0"), node("node1"))
     once = verdict.lost_nodes([], away, 5.0)
     assert [(one.kind, one.node, one.began, one.ended, one.what) for one in once] == [
         ("node", "node1", 5.0, None, "timed out")
@@ -79,9 +71,9 @@ def test_no_agent_at_all_is_an_incident_of_the_cluster():
     assert verdict.told(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "could", "not"]
 
 
-def test_a_restart_that_no_journal_tells_is_an_incident_too(unit):
-    before = status(("node2", None, [unit(run=1), unit("decode-1", run=3)]))
-    after = status(("node2", None, [unit(run=2, since=9.0), unit("decode-1", run=3)]))
+def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):
+    before = status(node("node2", [unit(run=1), unit("decode-1", run=3)]))
+    after = status(node("node2", [unit(run=2, since=9.0), unit("decode-1", run=3)]))
     (found,) = verdict.unrecorded(before, after, [], 10.0)
     assert (found.unit, found.kind, found.began) == ("decode-0", "restart", 9.0)
     assert verdict.unrecorded(before, after, [KILLED], 10.0) == []
@@ -89,9 +81,9 @@ def test_a_restart_that_no_journal_tells_is_an_incident_too(unit):
     assert verdict.unrecorded(before, after, [reload], 10.0) == [found]
 
 
-def test_where_clients_of_a_running_cluster_talk_to_follows_from_its_status(unit):
-    router = unit("router-0", kind="router", role=None, node="n1", ports={"http": 30080})
-    assert verdict.front(status(("n0", None, [unit()]), ("n1", None, [router]))) == (
-        "http://10.0.0.1:30080"
-    )
-    assert verdict.front(status(("n0", None, [unit()]))) is None
+def test_where_clients_of_a_running_cluster_talk_to_follows_from_its_status(unit, node, status):
+    router = unit("router-0", kind="router", role=None, ports={"http": 30080})
+    worker = node("n0", [unit()])
+    found = verdict.front(status(worker, node("n1", [router], address="10.0.0.2")))
+    assert found == "http://10.0.0.2:30080"
+    assert verdict.front(status(worker)) is None

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pdsup import typed
 from pdsup.api import answers, live, server, status
 from pdsup.cluster import own_report
 from pdsup.cluster.report import AgentReport, Report
@@ -77,7 +78,7 @@ def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
     node = Node(name="node0", address="127.0.10.1")
     plan = Plan(plan=1, name="demo", nodes=(node,), units=())
     real = status.status(plan, report(), (), 10.0, all_nodes=False)
-    assert shape(json.loads(block(HTTP, "status"))) == shape(json.loads(json.dumps(real)))
+    assert shape(json.loads(block(HTTP, "status"))) == shape(json.loads(typed.dumps(real)))
 
 
 def test_the_http_table_has_the_routes_of_the_server() -> None:

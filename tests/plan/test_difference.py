@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pdsup.plan.difference import difference, fingerprint, leaving, refusal, to_json
+from pdsup.plan.difference import difference, fingerprint, leaving, refusal
 from pdsup.plan.model import Log, Nginx, Node, Plan, PlanUnit, Restart, Stop
 
 NODES = (Node(name="a", address="10.0.0.1"), Node(name="b", address="10.0.0.2"))
@@ -138,15 +138,3 @@ def test_many_nodes_are_not_all_named():
 
 def test_everything_else_is_fine():
     assert refusal(plan(unit()), plan(unit("y"), on_fatal="stop-cluster")) is None
-
-
-def test_as_json_it_is_what_the_agent_answers():
-    assert to_json(
-        difference(plan(unit()), plan(unit(env={"A": "1"}), on_fatal="stop-cluster"))
-    ) == {
-        "units": [
-            {"unit": "x", "kind": "service", "node": "a", "what": "restarted", "fields": ("env",)}
-        ],
-        "unchanged": 0,
-        "settings": ["on_fatal"],
-    }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from pdsup import clock, typed
 from pdsup.agent.agent import Agent
+from pdsup.answers.explanation import Explanation
+from pdsup.answers.status import Status
 from pdsup.api import explain, metrics
 from pdsup.api import status as cluster_status
 from pdsup.api.openapi import MOST_EVENTS
@@ -62,7 +63,7 @@ class Answers:
             return ()
         return await self._agent.gpus.read(kept_s=GPUS_KEPT_S) or ()
 
-    def status(self, gpus: Sequence[Gpu], *, all_nodes: bool) -> dict[str, Any]:
+    def status(self, gpus: Sequence[Gpu], *, all_nodes: bool) -> Status:
         """The status JSON of this moment; ``gpus``: see above."""
         agent = self._agent
         own, peers, now = agent.publisher.report(), agent.poller.peers.values(), clock.monotonic()
@@ -95,22 +96,23 @@ class Answers:
             hint = typed.suggestion(name, self._agent.plan.by_name)
             raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit{hint}")
         await self.visit_all()
-        return web.json_response(self._explanation(name, await self.gpus()))
+        explanation = self._explanation(name, await self.gpus())
+        return web.json_response(explanation, dumps=typed.dumps)
 
-    def _explanation(self, name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
+    def _explanation(self, name: str, gpus: Sequence[Gpu]) -> Explanation:
         agent = self._agent
         unit, facts = agent.plan.by_name[name], agent.facts(name)
-        nodes = self.status(gpus, all_nodes=True)["nodes"]
-        node = next(one for one in nodes if one["node"] == unit.node)
-        shown = next(one for one in node["units"] if one["name"] == name)
+        nodes = self.status(gpus, all_nodes=True).nodes
+        node = next(one for one in nodes if one.node == unit.node)
+        shown = next(one for one in node.units if one.name == name)
         moment = explain.Now(clock.wall(), clock.monotonic())
-        return {
-            "unit": shown,
-            "address": node["address"],
-            "agent": node["agent"],
-            "told_by": agent.node,
-            "gate": explain.gate(agent.plan, agent.gates.decide(name, first=not shown["run"])),
-            "next": explain.outlook(unit, shown, facts, moment),
-            "log": log_path(agent.assignment.place.run_dir, unit),
-            "run_dir": agent.assignment.place.run_dir,
-        }
+        return Explanation(
+            unit=shown,
+            address=node.address,
+            agent=node.agent,
+            told_by=agent.node,
+            gate=explain.gate(agent.plan, agent.gates.decide(name, first=not shown.run)),
+            next=explain.outlook(unit, shown.state, facts, moment),
+            log=log_path(agent.assignment.place.run_dir, unit),
+            run_dir=agent.assignment.place.run_dir,
+        )

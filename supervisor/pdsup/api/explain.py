@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 from pdsup.address import endpoint
+from pdsup.answers.explanation import Gate, GateCondition, Outlook
 from pdsup.cluster.gate_rules import Condition, Decision
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units import states
@@ -23,17 +23,17 @@ class Now:
     monotonic: float
 
 
-def gate(plan: Plan, decision: Decision) -> dict[str, Any]:
+def gate(plan: Plan, decision: Decision) -> Gate:
     """The gate of a unit: the conditions that it decides by, and how many of them it needs."""
-    return {
-        "rule": decision.rule,
-        "enough": dict(decision.enough),
-        "conditions": [
-            {"what": _what(plan, one), "holds": one.holds, "detail": one.detail}
+    return Gate(
+        rule=decision.rule,
+        enough=dict(decision.enough),
+        conditions=tuple(
+            GateCondition(what=_what(plan, one), holds=one.holds, detail=one.detail)
             for conditions in decision.asked
             for one in conditions
-        ],
-    }
+        ),
+    )
 
 
 def _what(plan: Plan, condition: Condition) -> str:
@@ -43,14 +43,14 @@ def _what(plan: Plan, condition: Condition) -> str:
     return f"TCP to {unit.name} {port} ({endpoint(plan.address[unit.node], unit.ports[port])})"
 
 
-def outlook(unit: PlanUnit, shown: Mapping[str, Any], facts: Facts | None, now: Now) -> Any:
+def outlook(unit: PlanUnit, state: PublicState, facts: Facts | None, now: Now) -> Outlook:
     """What happens next, as a sentence, and when (seconds since the epoch, None when open).
 
-    ``shown``: the unit of the status JSON. ``facts`` only this node's own units have.
+    ``state``: as the status shows it. ``facts`` only this node's own units have.
     """
     until = states.deadline(facts.state) if facts else FOREVER
     at = None if until == FOREVER else round(now.wall + until - now.monotonic, 3)
-    return {"what": _next(unit, PublicState(shown["state"]), facts), "at": at}
+    return Outlook(what=_next(unit, state, facts), at=at)
 
 
 def _next(unit: PlanUnit, state: PublicState, facts: Facts | None) -> str:

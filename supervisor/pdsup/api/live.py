@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
-import json
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from pdsup import clock
+from pdsup import clock, typed
 from pdsup.agent.agent import Agent
+from pdsup.answers.status import Status
 from pdsup.api.answers import Answers
 from pdsup.errors import SupervisorError
 from pdsup.journal.entry import Entry
@@ -95,9 +95,9 @@ async def _news(chronicler: Journals) -> list[Entry]:
         return []
 
 
-def _message(status: dict[str, Any], events: list[Entry]) -> bytes:
+def _message(status: Status, events: list[Entry]) -> bytes:
     value = {"now": clock.wall(), "status": status, "events": [_event(one) for one in events]}
-    return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+    return f"data: {typed.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
 def _event(one: Entry) -> dict[str, Any]:

@@ -7,14 +7,17 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pdsup import __version__
+from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.explanation import Explanation
+from pdsup.answers.reload import Reloading, Replacing
+from pdsup.answers.status import Status
 from pdsup.api import schemas
 from pdsup.api.schemas import INTEGER, NUMBER, TEXT, TRUTH, Schema, by_name, maybe, ref, table
+from pdsup.cluster.report import Report
 from pdsup.node import tokens
-from pdsup.plan.difference import What
-from pdsup.plan.model import Kind
 
 JSON, PLAIN = "application/json", "text/plain"
 PATH = "/v1/openapi.json"
@@ -89,11 +92,13 @@ def _looking() -> _Values:
         "/v1/report": _get(
             "report",
             "The report of this node, as other agents read it.",
-            ref("Report"),
+            schemas.schema(Report),
             newer,
             poll,
         ),
-        "/v1/status": _get("status", "The status JSON.", ref("Status"), (every, *newer), poll),
+        "/v1/status": _get(
+            "status", "The status JSON.", schemas.schema(Status), (every, *newer), poll
+        ),
         "/v1/events": _get(
             "events",
             "The newest journal lines of all nodes, in order of time.",
@@ -106,7 +111,7 @@ def _looking() -> _Values:
             "A unit as in the status JSON, each condition of its gate with its "
             "truth (null: unknown to this agent), what happens next and when, and "
             "its log file.",
-            ref("Explanation"),
+            schemas.schema(Explanation),
             (_unit(),),
             missing,
         ),
@@ -192,13 +197,13 @@ def _for_local(commands: list[str]) -> _Values:
     log = _get(
         "log",
         "The path of a unit's log file, for a unit of any node.",
-        table(path=TEXT),
+        schemas.schema(LogFile),
         (_unit(),),
         missing,
     )["get"]
     del log["responses"]["401"]
     log["security"] = []
-    link = table(url=TEXT, address=TEXT, port=INTEGER, seconds=NUMBER)
+    link = schemas.schema(PageLink)
     ending = table(ending={"const": True})
     return {
         "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
@@ -249,19 +254,12 @@ def _reload() -> Schema:
 
 def _reloaded() -> Schema:
     """The incarnation of the agent that goes; or what differs in the plan with this digest."""
-    what = {"enum": list(get_args(What))}
-    kind = {"enum": list(get_args(Kind))}
-    unit = table(unit=TEXT, kind=kind, node=TEXT, what=what, fields=schemas.rows(TEXT))
-    units, settings = schemas.rows(unit), schemas.rows(TEXT)
-    changed = table(plan=TEXT, units=units, unchanged=INTEGER, settings=settings)
-    return {"anyOf": [table(replaced=TEXT), changed]}
+    return {"anyOf": [schemas.schema(Replacing), schemas.schema(Reloading)]}
 
 
 def _told() -> Schema:
     """As the units were, to tell what has come of it; of a signal whether a process got it."""
-    shown = schemas.all_schemas()["Unit"]["properties"]["state"]
-    before = table(state=shown, run=INTEGER, since=maybe(NUMBER))
-    return {"anyOf": [by_name(before), by_name(TRUTH)]}
+    return {"anyOf": [by_name(schemas.schema(UnitBefore)), by_name(TRUTH)]}
 
 
 def _post(

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from pdsup.api.status import SHOWN
-from pdsup.cluster.report import AgentReport, Report, UnitReport
-from pdsup.units.process.gpu import Use
+from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.explanation import Explanation, GateCondition
+from pdsup.answers.reload import Reloading, Replacing
+from pdsup.answers.status import AgentStatus, GpuUse, NodeStatus, Status, UnitStatus
+from pdsup.cluster.report import Report
 from pdsup.units.public_state import PublicState
 
 Schema = dict[str, Any]
@@ -51,39 +53,33 @@ def maybe(of: Schema) -> Schema:
     return {"anyOf": [of, NOTHING]}
 
 
+# Answers; what they consist of is found by itself.
+_ROOTS = (Report, Status, Explanation, Reloading, Replacing, UnitBefore, PageLink, LogFile)
+# What an answer's class is called in the document, where that is not its own name.
+_NAMES = {
+    UnitStatus: "Unit",
+    AgentStatus: "Agent",
+    NodeStatus: "Node",
+    GateCondition: "Condition",
+    GpuUse: "Use",
+}
+
+
 def all_schemas() -> dict[str, Schema]:
     """Every named one."""
-    made = {kind.__name__: _class(kind) for kind in _classes(Report)}
-    return made | _status() | _journal() | _explanation()
-
-
-def _status() -> dict[str, Schema]:
-    unit, agent = _fields(UnitReport), _fields(AgentReport)
-    shown = {name: unit[name] for name in SHOWN} | {"since": maybe(NUMBER)}
-    unknown = {name: maybe(schema) for name, schema in agent.items()}
+    kinds = [kind for root in (Report, Status, Explanation, Reloading) for kind in _classes(root)]
     return {
-        "Use": _class(Use),
-        "Unit": table(
-            "A unit, as `pdsup status` shows it.",
-            **shown,
-            uptime_s=maybe(NUMBER),
-            gpu_use=maybe(ref("Use")),
-        ),
-        "Agent": table(
-            "The agent of a node; what is null is not known.",
-            **unknown,
-            reachable=TRUTH,
-            age_s=maybe(NUMBER),
-            problem=maybe(TEXT),
-        ),
-        "Node": table(node=TEXT, address=TEXT, agent=ref("Agent"), units=rows(ref("Unit"))),
-        "Status": table(
-            "The status JSON. `plan` is the SHA-256 of the plan.",
-            cluster=TEXT,
-            plan=TEXT,
-            nodes=rows(ref("Node")),
-        ),
-    }
+        _name(kind): _class(kind) for kind in (*kinds, Replacing, UnitBefore, PageLink, LogFile)
+    } | _journal()
+
+
+def schema(kind: Any) -> Schema:
+    """The place of the schema of one of these classes."""
+    return ref(_name(kind))
+
+
+def _name(kind: Any) -> str:
+    return _NAMES.get(kind, str(kind.__name__))
 
 
 def _journal() -> dict[str, Schema]:
@@ -109,32 +105,6 @@ def _journal() -> dict[str, Schema]:
         },
     }
     return {"Event": line, "Events": table(events=rows(ref("Event")))}
-
-
-def _explanation() -> dict[str, Schema]:
-    condition = table(what=TEXT, holds=maybe(TRUTH), detail=TEXT)
-    gate = table(
-        "What must hold before a start; `holds` is null where this agent does not know.",
-        rule=TEXT,
-        enough=by_name(INTEGER),
-        conditions=rows(condition),
-    )
-    outlook = table("What happens next, and when.", what=TEXT, at=maybe(NUMBER))
-    return {
-        "Gate": gate,
-        "Outlook": outlook,
-        "Explanation": table(
-            "Why a unit is in its state.",
-            unit=ref("Unit"),
-            address=TEXT,
-            agent=ref("Agent"),
-            told_by=TEXT,
-            gate=ref("Gate"),
-            next=ref("Outlook"),
-            log=TEXT,
-            run_dir=TEXT,
-        ),
-    }
 
 
 # -- classes --------------------------------------------------------------------------------------
@@ -170,7 +140,7 @@ def _fields(kind: Any) -> dict[str, Schema]:
 def _value(hint: Any) -> Schema:
     arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return ref(getattr(hint, "__name__", ""))
+        return schema(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return {"enum": [member.value for member in hint]}
     match typing.get_origin(hint):

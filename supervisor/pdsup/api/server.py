@@ -19,6 +19,8 @@ from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
+from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
 from pdsup.api.answers import Answers
@@ -28,7 +30,6 @@ from pdsup.bell import Bell
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node.assignment import log_path
-from pdsup.plan import difference
 from pdsup.units.process.holders import holder
 
 # How long an agent that ends stays for followers that have not shown to have its last report.
@@ -151,7 +152,7 @@ class Server:
             return web.Response(status=304)
         gpus = await self._observer.gpus()
         value = self._observer.status(gpus, all_nodes=every)
-        return web.json_response(value, headers={VERSION: agent.version})
+        return web.json_response(value, headers={VERSION: agent.version}, dumps=typed.dumps)
 
     async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:
         """Long poll: waits, as the request says, until the version is not ``since`` any more."""
@@ -182,7 +183,8 @@ class Server:
         if unit is None:
             hint = typed.suggestion(name, self._agent.plan.by_name)
             raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
-        return web.json_response({"path": log_path(self._agent.assignment.place.run_dir, unit)})
+        path = log_path(self._agent.assignment.place.run_dir, unit)
+        return web.json_response(LogFile(path=path), dumps=typed.dumps)
 
     async def _reload(self, request: web.Request) -> web.Response:
         match _json(await request.read()):
@@ -191,14 +193,16 @@ class Server:
                     await self._agent.make_way()
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=str(error)) from None
-                return web.json_response({"replaced": self._agent.publisher.incarnation})
+                replacing = Replacing(replaced=self._agent.publisher.incarnation)
+                return web.json_response(replacing, dumps=typed.dumps)
             case {"plan": None | str() as file, "dry_run": bool(dry)}:
                 planner = self._agent.replanner
                 try:
                     loaded, found = await (planner.preview if dry else planner.change)(file)
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=complaint(error)) from None
-                return web.json_response({"plan": loaded.digest, **difference.to_json(found)})
+                answer = reloading(loaded.digest, found)
+                return web.json_response(answer, dumps=typed.dumps)
         raise web.HTTPBadRequest(
             text='the body must be {"agent": true} or {"plan": FILE or null, "dry_run": true or '
             "false}"
@@ -206,8 +210,13 @@ class Server:
 
     async def _link(self, _: web.Request) -> web.Response:
         address, port = self._agent.assignment.address, self._agent.plan.control_port
-        link = url(address, port, f"/?key={self._doorkeeper.link()}")
-        return web.json_response({"url": link, "address": address, "port": port, "seconds": LINK_S})
+        link = PageLink(
+            url=url(address, port, f"/?key={self._doorkeeper.link()}"),
+            address=address,
+            port=port,
+            seconds=LINK_S,
+        )
+        return web.json_response(link, dumps=typed.dumps)
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         match _json(await request.read()):
@@ -220,7 +229,7 @@ class Server:
         """Told, not done: whoever asked sees in the status what comes of it."""
         match _json(await request.read()):
             case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
-                return _obeyed(lambda: _as_json(self._agent.operator.command(verb, names)))
+                return _obeyed(lambda: _before(self._agent.operator.command(verb, names)))
             case {"command": "signal", "signal": int(number), "units": [*names]} if (
                 number is not True and number in valid_signals() and _texts(names)
             ):
@@ -234,17 +243,16 @@ class Server:
 
 def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:
     try:
-        return web.json_response(command())
+        return web.json_response(command(), dumps=typed.dumps)
     except NothingThere as error:
         raise web.HTTPNotFound(text=str(error)) from None
     except SupervisorError as error:
         raise web.HTTPConflict(text=str(error)) from None
 
 
-def _as_json(units: Iterable[UnitReport]) -> dict[str, Any]:
-    """What tells whether something has come of a command since."""
+def _before(units: Iterable[UnitReport]) -> dict[str, UnitBefore]:
     return {
-        unit.name: {"state": unit.state, "run": unit.run, "since": unit.since} for unit in units
+        unit.name: UnitBefore(state=unit.state, run=unit.run, since=unit.since) for unit in units
     }
 
 

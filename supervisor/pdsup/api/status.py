@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from pdsup.cluster.report import Peer, Report, UnitReport, akin
-from pdsup.plan.model import Plan
-from pdsup.units.process.gpu import Gpu, use
+from pdsup.answers.status import AgentStatus, GpuUse, LastExit, NodeStatus, Status, UnitStatus
+from pdsup.cluster.report import AgentReport, Peer, Report, UnitReport, akin
+from pdsup.plan.model import Plan, PlanUnit
+from pdsup.units.process.gpu import Gpu
 from pdsup.units.public_state import PublicState
 
-BETWEEN_AGENTS = ("started", "standing", "order", "upstreams", "examination", "made")
-SHOWN = tuple(one.name for one in fields(UnitReport) if one.name not in BETWEEN_AGENTS)
+# A unit's report and its status share the rest of their fields.
+_ADDED = ("last_exit", "gpu_use", "uptime_s")
+_COPIED = tuple(one.name for one in fields(UnitStatus) if one.name not in _ADDED)
 
 
 def status(
@@ -23,7 +25,7 @@ def status(
     gpus: Sequence[Gpu] = (),
     *,
     all_nodes: bool,
-) -> dict[str, Any]:
+) -> Status:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
     ``now``: monotonic seconds, the clock of ``Peer.heard``. ``gpus``: those of this node; what is
@@ -39,87 +41,108 @@ def status(
         for node in plan.nodes
         if all_nodes or node.name == own.node
     ]
-    return {"cluster": own.cluster, "plan": own.plan, "nodes": nodes}
+    return Status(cluster=own.cluster, plan=own.plan, nodes=tuple(nodes))
 
 
-def _own(report: Report, gpus: Sequence[Gpu]) -> dict[str, Any]:
-    return {
-        "node": report.node,
-        "address": report.address,
-        "agent": {**asdict(report.agent), "reachable": True, "age_s": 0.0, "problem": None},
-        "units": [_unit(unit, report.at) | {"gpu_use": _use(unit, gpus)} for unit in report.units],
-    }
+def _own(report: Report, gpus: Sequence[Gpu]) -> NodeStatus:
+    return NodeStatus(
+        node=report.node,
+        address=report.address,
+        agent=_agent(report.agent),
+        units=tuple(_unit(unit, report.at, gpus) for unit in report.units),
+    )
 
 
-def _use(unit: UnitReport, gpus: Sequence[Gpu]) -> dict[str, Any] | None:
-    used = use(gpus, unit.gpus) if gpus and unit.gpus else None
-    return None if used is None else asdict(used)
+_UNKNOWN = AgentStatus(
+    pid=None, guardian_pid=None, incarnation=None, version=None,
+    reachable=False, age_s=None, problem=None,
+)  # fmt: skip
 
 
-def _other(plan: Plan, own: Report, peer: Peer, now: float) -> dict[str, Any]:
+def _agent(report: AgentReport) -> AgentStatus:
+    """As it is, of an agent that answers now."""
+    return AgentStatus(**asdict(report), reachable=True, age_s=0.0, problem=None)
+
+
+def _other(plan: Plan, own: Report, peer: Peer, now: float) -> NodeStatus:
     report = peer.report
-    agent = {"pid": None, "guardian_pid": None, "incarnation": None, "version": None}
     related = report is not None and akin(report, own.plan, own.former)
     if report is None or not related or report.node != peer.node:
-        units = [_planned(unit.name, plan, peer) for unit in plan.units if unit.node == peer.node]
+        agent = _UNKNOWN
+        units = [_planned(unit, peer) for unit in plan.units if unit.node == peer.node]
     else:
-        agent = asdict(report.agent)
+        agent = _agent(report.agent)
         units = [_last_known(unit, report, peer, now) for unit in report.units]
-    return {
-        "node": peer.node,
-        "address": plan.address[peer.node],
-        "agent": {
-            **agent,
-            "reachable": peer.problem is None,
-            "age_s": None if peer.heard is None else round(now - peer.heard, 3),
-            "problem": peer.problem,
-        },
-        "units": units,
-    }
+    return NodeStatus(
+        node=peer.node,
+        address=plan.address[peer.node],
+        agent=replace(
+            agent,
+            reachable=peer.problem is None,
+            age_s=None if peer.heard is None else round(now - peer.heard, 3),
+            problem=peer.problem,
+        ),
+        units=tuple(units),
+    )
 
 
-def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> dict[str, Any]:
+def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> UnitStatus:
     until = now if peer.problem is None or peer.heard is None else peer.heard
     passed = until - (until if peer.received is None else peer.received)
-    values = _unit(unit, report.at + passed)
+    shown = _unit(unit, report.at + passed)
     if peer.problem is None or (report.ending and unit.state.is_settled):
-        return values
+        return shown
     reason = f"was {unit.state}; {peer.problem}"
-    unknown = {"state": PublicState.UNKNOWN, "ready": False, "reason": reason}
-    return {**values, **unknown, "short_reason": reason}
+    return replace(
+        shown, state=PublicState.UNKNOWN, ready=False, reason=reason, short_reason=reason
+    )
 
 
-def _unit(unit: UnitReport, at: float) -> dict[str, Any]:
+def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
     """``at``: now, in monotonic seconds of the reporting node."""
-    # Not asdict(unit), which takes 20 us: a node may have hundreds, and many may ask.
-    values = {name: getattr(unit, name) for name in SHOWN}
-    if (last := unit.last_exit) is not None:
-        values["last_exit"] = {"code": last.code, "signal": last.signal, "at": last.at}
-    values["gpu_use"] = None
-    values["uptime_s"] = None if unit.started is None else round(at - unit.started, 3)
-    return values
+    last = unit.last_exit
+    copied: dict[str, Any] = {name: getattr(unit, name) for name in _COPIED}
+    return UnitStatus(
+        **copied,
+        last_exit=None
+        if last is None
+        else LastExit(code=last.code, signal=last.signal, at=last.at),
+        gpu_use=gpu_use(gpus, unit.gpus),
+        uptime_s=None if unit.started is None else round(at - unit.started, 3),
+    )
 
 
-def _planned(name: str, plan: Plan, peer: Peer) -> dict[str, Any]:
-    unit = plan.by_name[name]
-    return {
-        "name": unit.name,
-        "kind": unit.kind,
-        "role": unit.role,
-        "node": unit.node,
-        "rank": unit.rank,
-        "gang": unit.gang,
-        "state": PublicState.UNKNOWN,
-        "ready": False,
-        "pid": None,
-        "run": 0,
-        "restarts": 0,
-        "since": None,
-        "ports": unit.ports,
-        "gpus": unit.gpus,
-        "reason": peer.problem or "",
-        "short_reason": peer.problem or "",
-        "last_exit": None,
-        "uptime_s": None,
-        "gpu_use": None,
-    }
+def gpu_use(gpus: Iterable[Gpu], indexes: Collection[int]) -> GpuUse | None:
+    """Of those with these indexes that are up; None when there is none."""
+    up = [gpu for gpu in gpus if gpu.up and gpu.index in indexes]
+    if not up:
+        return None
+    told = [gpu.utilization for gpu in up if gpu.utilization is not None]
+    return GpuUse(
+        memory_used=sum(gpu.memory_used or 0 for gpu in up),
+        memory=sum(gpu.memory or 0 for gpu in up),
+        utilization=round(sum(told) / len(told), 3) if told else None,
+    )
+
+
+def _planned(unit: PlanUnit, peer: Peer) -> UnitStatus:
+    return UnitStatus(
+        name=unit.name,
+        kind=unit.kind,
+        role=unit.role,
+        node=unit.node,
+        rank=unit.rank,
+        gang=unit.gang,
+        state=PublicState.UNKNOWN,
+        ready=False,
+        pid=None,
+        run=0,
+        restarts=0,
+        since=None,
+        ports=unit.ports,
+        gpus=unit.gpus,
+        reason=peer.problem or "",
+        short_reason=peer.problem or "",
+        last_exit=None,
+        uptime_s=None,
+    )

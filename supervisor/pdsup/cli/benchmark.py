@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from pdsup import clock
+from pdsup.answers.status import Status
 from pdsup.cli import client, verdict
 from pdsup.cli.verdict import Benchmark
 from pdsup.errors import NothingThere, SupervisorError
@@ -52,8 +53,8 @@ class BenchmarkRun:
             found += verdict.unrecorded(before, after, found, ended)
         benchmark = Benchmark(
             command=command,
-            cluster=before["cluster"],
-            plan=before["plan"],
+            cluster=before.cluster,
+            plan=before.plan,
             began=began,
             ended=ended,
             status=status,
@@ -63,7 +64,7 @@ class BenchmarkRun:
         return benchmark
 
     def _start(
-        self, command: Sequence[str], status: dict[str, Any], stdout: int | None
+        self, command: Sequence[str], status: Status, stdout: int | None
     ) -> subprocess.Popen[bytes]:
         facts = {"PDSUP_URL": verdict.front(status) or "", "PDSUP_RUN_DIR": str(self._run_dir)}
         try:
@@ -81,12 +82,12 @@ class BenchmarkRun:
         status = process.wait()
         return status if status >= 0 else 128 - status
 
-    def _look(self) -> dict[str, Any] | None:
+    def _look(self) -> Status | None:
         status = self._status()
         self._lost = verdict.lost_nodes(self._lost, status, clock.wall())
         return status
 
-    def _status(self) -> dict[str, Any] | None:
+    def _status(self) -> Status | None:
         try:
             found = client.status(client.cluster(str(self._run_dir)), every=True)
         except NothingThere:

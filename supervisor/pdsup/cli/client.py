@@ -13,11 +13,12 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pdsup import clock
+from pdsup import clock, typed
+from pdsup.answers.status import Status
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
 
@@ -28,6 +29,8 @@ RETURN_S = 3.0
 LOOK_S = 0.05
 # How long an agent is asked to wait for news: what depends on the time is at most this old.
 TICK_S = 1.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Look:
     whether it is another one than before. ``absent`` says why no agent answered this time.
     """
 
-    status: dict[str, Any] | None
+    status: Status | None
     new: bool
     absent: NothingThere | None = None
 
@@ -156,6 +159,17 @@ def tell(path: Path, command: str, value: Any) -> Answer:
     return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
 
 
+def read(kind: type[T], answer: Answer) -> T:
+    """The value of an answer. Raises SupervisorError where it is none of that kind."""
+    value, faults = typed.read(kind, answer.value, lenient=True)
+    if value is None:
+        raise SupervisorError(
+            f"cannot understand the agent ({typed.in_one_line(faults[0])}): is it of another "
+            "version?"
+        )
+    return value
+
+
 def _request(path: Path, method: str, target: str, body: str, timeout: float) -> Answer:
     """One request on a connection of its own. The standard library's client would do, but its
     import alone takes longer than everything else that a query does.
@@ -226,18 +240,17 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def status(found: Cluster, *, every: bool) -> dict[str, Any]:
-    """The status JSON: of every node of the plan, or only of those with an agent here.
+def status(found: Cluster, *, every: bool) -> Status:
+    """Of every node of the plan, or only of those with an agent here.
 
     An agent here that was killed is asked about, not left out: that is what one looks for.
     """
     if every or found.silent:
-        value: dict[str, Any] = ask(first_agent(found), "/v1/status?all=1").value
+        whole = read(Status, ask(first_agent(found), "/v1/status?all=1"))
         here = found.sockets.keys() | found.silent
-        nodes = [node for node in value["nodes"] if every or node["node"] in here]
-        return {**value, "nodes": nodes}
-    answers = [answer.value for answer in ask_all(list(found.sockets.values()), "/v1/status")]
-    return {**answers[0], "nodes": [node for answer in answers for node in answer["nodes"]]}
+        return replace(whole, nodes=tuple(n for n in whole.nodes if every or n.node in here))
+    parts = [read(Status, one) for one in ask_all(list(found.sockets.values()), "/v1/status")]
+    return replace(parts[0], nodes=tuple(node for part in parts for node in part.nodes))
 
 
 def follow(
@@ -261,7 +274,7 @@ def follow(
             version, look = "", Look(status, new=False, absent=error)
         else:
             if answer.value is not None:
-                version, status = answer.version or "", answer.value
+                version, status = answer.version or "", read(Status, answer)
                 look = Look(status, new=True)
         yield look
         if left <= 0:
@@ -278,6 +291,9 @@ def first_agent(found: Cluster) -> Path:
 
 def log_file(found: Cluster, unit: str) -> Path:
     """Where a unit of any node writes; raises NothingThere when the plan has no such unit."""
-    from urllib.parse import quote  # late: most commands need it not
+    from urllib.parse import quote  # late: most commands need neither
 
-    return Path(ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}").value["path"])
+    from pdsup.answers.commands import LogFile
+
+    answer = ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}")
+    return Path(read(LogFile, answer).path)

@@ -7,13 +7,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pdsup import clock
+from pdsup.answers.commands import UnitBefore
+from pdsup.answers.status import UnitStatus
 from pdsup.cli import client, command_rules, options
 from pdsup.cli.command_rules import Outcome, Result, Verb
-from pdsup.cli.screens import progress
-from pdsup.cli.screens.progress import Unit
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
@@ -46,7 +45,7 @@ def carry_out(verb: Verb, args: argparse.Namespace) -> int:
             rest = [unit for later in waves[number + 1 :] for unit in later]
             results += [_shown(Result(verb, unit, Outcome.SKIPPED), args) for unit in rest]
             break
-    return _told(results, args)
+    return _summed_up(results, args)
 
 
 def signal(number: int, args: argparse.Namespace) -> int:
@@ -56,48 +55,50 @@ def signal(number: int, args: argparse.Namespace) -> int:
     for wave in waves:
         for node, units in _by_node(wave).items():
             order = {"command": "signal", "signal": number, "units": _names(units)}
-            reached = client.tell(cluster.sockets[node], "/v1/units", order).value
-            results += [_signalled(unit, reached[unit["name"]]) for unit in units]
-    return _told([_shown(result, args) for result in results], args)
+            answer = client.tell(cluster.sockets[node], "/v1/units", order)
+            reached = client.read(dict[str, bool], answer)
+            results += [_signalled(unit, reached[unit.name]) for unit in units]
+    return _summed_up([_shown(result, args) for result in results], args)
 
 
-def _signalled(unit: Unit, reached: bool) -> Result:
+def _signalled(unit: UnitStatus, reached: bool) -> Result:
     return Result("signal", unit, Outcome.DONE if reached else Outcome.NO_PROCESS)
 
 
-def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[Unit]]]:
+def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[UnitStatus]]]:
     cluster = client.cluster(args.run_dir, f"{verb} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
     for unit in chosen.elsewhere:
         say(
-            f"pdsup: {unit['name']} belongs to the same gang and runs on {unit['node']}, whose "
+            f"pdsup: {unit.name} belongs to the same gang and runs on {unit.node}, whose "
             f"agent is not on this machine; run pdsup {verb} there too"
         )
     return cluster, command_rules.waves(verb, chosen.units)
 
 
 def _carry_out(
-    verb: Verb, cluster: client.Cluster, wave: list[Unit], until: float
+    verb: Verb, cluster: client.Cluster, wave: list[UnitStatus], until: float
 ) -> Iterator[Result]:
     """Every agent is told before any is waited for."""
-    before: dict[str, Any] = {}
+    before: dict[str, UnitBefore] = {}
     by_node = _by_node(wave)
     for node, units in by_node.items():
         order = {"command": verb, "units": _names(units)}
-        before |= client.tell(cluster.sockets[node], "/v1/units", order).value
+        answer = client.tell(cluster.sockets[node], "/v1/units", order)
+        before |= client.read(dict[str, UnitBefore], answer)
     for node, units in by_node.items():
         yield from _await(verb, cluster.sockets[node], _names(units), before, until)
 
 
 def _await(
-    verb: Verb, socket: Path, names: list[str], before: Mapping[str, Any], until: float
+    verb: Verb, socket: Path, names: list[str], before: Mapping[str, UnitBefore], until: float
 ) -> Iterator[Result]:
-    left, units = list(names), dict[str, Unit]()
+    left, units = list(names), dict[str, UnitStatus]()
     for look in client.follow(lambda: socket, every=False, until=until):
         if look.absent is not None:
             raise look.absent
-        units = {unit["name"]: unit for unit in progress.units(look.status or {"nodes": []})}
+        units = {unit.name: unit for unit in look.status.units} if look.status else units
         for name in [name for name in left if name in units]:
             if (outcome := command_rules.outcome(verb, units[name], before[name])) is not None:
                 left.remove(name)
@@ -108,15 +109,15 @@ def _await(
         yield Result(verb, units[name], Outcome.LATE)
 
 
-def _by_node(units: Iterable[Unit]) -> dict[str, list[Unit]]:
-    found: defaultdict[str, list[Unit]] = defaultdict(list)
+def _by_node(units: Iterable[UnitStatus]) -> dict[str, list[UnitStatus]]:
+    nodes: defaultdict[str, list[UnitStatus]] = defaultdict(list)
     for unit in units:
-        found[unit["node"]].append(unit)
-    return found
+        nodes[unit.node].append(unit)
+    return nodes
 
 
-def _names(units: Iterable[Unit]) -> list[str]:
-    return [unit["name"] for unit in units]
+def _names(units: Iterable[UnitStatus]) -> list[str]:
+    return [unit.name for unit in units]
 
 
 def _shown(result: Result, args: argparse.Namespace) -> Result:
@@ -126,7 +127,7 @@ def _shown(result: Result, args: argparse.Namespace) -> Result:
     return result
 
 
-def _told(results: list[Result], args: argparse.Namespace) -> int:
+def _summed_up(results: list[Result], args: argparse.Namespace) -> int:
     if args.json:
         import json
 

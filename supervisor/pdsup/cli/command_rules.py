@@ -1,7 +1,6 @@
 """Which units a command is about, in which order, and whether it is done.
 
-Units are those of the status JSON. ``before`` is what an agent said of a unit when it was told.
-Pure.
+``before`` is what an agent said of a unit when it was told. Pure.
 """
 
 from __future__ import annotations
@@ -9,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
+from pdsup.answers.commands import UnitBefore
+from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.options import TIMED_OUT
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.progress import Unit
 from pdsup.errors import NothingThere
+from pdsup.units.public_state import PublicState
 
 Verb = Literal["start", "stop", "restart", "signal"]
 
@@ -42,84 +43,83 @@ class Outcome(Enum):
 class Chosen:
     """``units``: those of agents here. ``elsewhere``: ranks of their gangs on other machines."""
 
-    units: tuple[Unit, ...]
-    elsewhere: tuple[Unit, ...]
+    units: tuple[UnitStatus, ...]
+    elsewhere: tuple[UnitStatus, ...]
 
 
-def choose(
-    verb: str, status: dict[str, Any], patterns: Iterable[str], here: Collection[str]
-) -> Chosen:
+def choose(verb: str, status: Status, patterns: Iterable[str], here: Collection[str]) -> Chosen:
     """The units that patterns name, and with one rank of a gang all its ranks.
 
     ``status``: of all nodes. ``here``: nodes whose agent is on this machine; only its units can be
     told. Raises NothingThere for a pattern that names none of them, with where to try it.
     """
-    units = progress.units(status)
+    units = status.units
     named: set[str] = set()
     for pattern in patterns:
         found = [unit for unit in units if pattern == "all" or progress.is_named(unit, pattern)]
-        own = [unit["name"] for unit in found if unit["node"] in here]
+        own = [unit.name for unit in found if unit.node in here]
         if not own:
             raise NothingThere(_nothing(verb, pattern, found, status))
         named.update(own)
-    gangs = {unit["gang"] for unit in units if unit["name"] in named} - {None}
-    wanted = [unit for unit in units if unit["name"] in named or unit["gang"] in gangs]
+    gangs = {unit.gang for unit in units if unit.name in named} - {None}
+    wanted = [unit for unit in units if unit.name in named or unit.gang in gangs]
     return Chosen(
-        tuple(unit for unit in wanted if unit["node"] in here),
-        tuple(unit for unit in wanted if unit["node"] not in here),
+        tuple(unit for unit in wanted if unit.node in here),
+        tuple(unit for unit in wanted if unit.node not in here),
     )
 
 
-def _nothing(verb: str, pattern: str, found: list[Unit], status: dict[str, Any]) -> str:
+def _nothing(verb: str, pattern: str, found: list[UnitStatus], status: Status) -> str:
     if not found:
         return progress.no_such(verb, [pattern], status)
-    nodes = ", ".join(dict.fromkeys(unit["node"] for unit in found))
+    nodes = ", ".join(dict.fromkeys(unit.node for unit in found))
     return (
         f"cannot {verb} {pattern}: it runs on {nodes}, and no agent of that is on this machine; "
         "run the command there"
     )
 
 
-def waves(verb: Verb, units: Iterable[Unit]) -> list[list[Unit]]:
+def waves(verb: Verb, units: Iterable[UnitStatus]) -> list[list[UnitStatus]]:
     """Units that are told together; each wave is done before the next begins.
 
     A stop begins in front, so that nothing is cut off from behind. A restart takes one router at a
     time, so that the others serve meanwhile. A start needs no order: gates give it one.
     """
     given = list(units)
-    kinds = {"nginx": [], "router": [], "": []}  # type: dict[str, list[Unit]]
-    for unit in given:
-        kinds[unit["kind"] if unit["kind"] in kinds else ""].append(unit)
+    nginx = [unit for unit in given if unit.kind == "nginx"]
+    routers = [unit for unit in given if unit.kind == "router"]
+    others = [unit for unit in given if unit.kind not in ("nginx", "router")]
     match verb:
         case "stop":
-            found = list(kinds.values())
+            order = [nginx, routers, others]
         case "restart":
-            found = [kinds[""] + kinds["nginx"], *([unit] for unit in kinds["router"])]
+            order = [others + nginx, *([router] for router in routers)]
+        case "start" | "signal":
+            order = [given]
         case _:
-            found = [given]
-    return [wave for wave in found if wave]
+            assert_never(verb)
+    return [wave for wave in order if wave]
 
 
-def outcome(verb: Verb, unit: Unit, before: Mapping[str, Any]) -> Outcome | None:
+def outcome(verb: Verb, unit: UnitStatus, before: UnitBefore) -> Outcome | None:
     """What came of a command that was told; None meanwhile."""
     if verb == "stop":
-        down = ("STOPPED", "EXITED")
-        if before["state"] in down:
+        if before.state.is_at_rest:
             return Outcome.ALREADY
-        return Outcome.DONE if unit["state"] in down else None
-    if verb == "start" and before["state"] in ("RUNNING", "UNHEALTHY"):
+        return Outcome.DONE if unit.state.is_at_rest else None
+    if verb == "start" and before.state.is_serving:
         return Outcome.ALREADY
-    afresh = unit["run"] > before["run"]
+    afresh = unit.run > before.run
     if _is_up(unit) and (afresh or verb == "start"):
         return Outcome.DONE
-    if progress.is_lost(unit) and (afresh or unit["since"] != before["since"]):
+    if unit.is_lost and (afresh or unit.since != before.since):
         return Outcome.FAILED
     return None
 
 
-def _is_up(unit: Unit) -> bool:
+def _is_up(unit: UnitStatus) -> bool:
     """An nginx without a ready router is not ready, but that is no reason to wait for it."""
-    return progress.is_up(unit) or (unit["kind"] == "nginx" and unit["state"] == "RUNNING")
+    return unit.is_up or (unit.kind == "nginx" and unit.state is PublicState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Result:
     """What came of a command for one unit."""
 
     verb: Verb
-    unit: Unit
+    unit: UnitStatus
     outcome: Outcome
 
     @property
@@ -156,13 +156,14 @@ class Result:
     def line(self) -> str:
         """As supervisorctl writes it: ``router-0: stopped``."""
         if self.good:
-            return f"{self.unit['name']}: {self.words()}"
-        reason = f", {self.unit['reason']}" if self.unit["reason"] else ""
-        return f"{self.unit['name']}: ERROR ({self.words()}: {self.unit['state']}{reason})"
+            return f"{self.unit.name}: {self.words()}"
+        reason = f", {self.unit.reason}" if self.unit.reason else ""
+        return f"{self.unit.name}: ERROR ({self.words()}: {self.unit.state}{reason})"
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> dict[str, object]:
         """For ``--json``."""
-        copied = {key: self.unit[key] for key in ("name", "node", "state", "run", "pid", "reason")}
+        shown = ("name", "node", "state", "run", "pid", "reason")
+        copied = {name: getattr(self.unit, name) for name in shown}
         return {**copied, "outcome": self.words(), "ok": self.good}
 
 

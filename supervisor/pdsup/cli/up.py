@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pdsup import typed
 from pdsup.cli import verdict
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
@@ -103,7 +103,7 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
         _print({**found, "run_dir": str(run_dir), "status": watcher.status})
     if watcher.status is not None:
         colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)
-        say("\n".join(table(watcher.status["nodes"], colour=colour, width=width)))
+        say("\n".join(table(watcher.status.nodes, colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
         raise _NotUp(outcome, watcher.why(outcome))
 
@@ -121,7 +121,7 @@ def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
 
 def _print(value: Any) -> None:
     """At once: what stays in the foreground is not over with it."""
-    print(json.dumps(value, indent=2), flush=True)
+    print(typed.dumps(value, indent=2), flush=True)
 
 
 def _stay(agents: Agents) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pdsup.answers.status import NodeStatus, Status, UnitStatus
 from pdsup.cli.screens.explain import moment
-from pdsup.cli.screens.progress import Unit, units
 from pdsup.cli.screens.status import brief, duration
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
@@ -49,14 +49,12 @@ class Benchmark:
         return "tainted" if self.incidents else "clean"
 
 
-def lost_nodes(
-    known: Sequence[Incident], status: Mapping[str, Any] | None, now: float
-) -> list[Incident]:
+def lost_nodes(known: Sequence[Incident], status: Status | None, now: float) -> list[Incident]:
     """``known`` with what a look at ``now`` adds: nodes whose agents can't be asked, or can again.
 
-    ``status``: the status JSON; None when no agent answers at all.
+    ``status``: None when no agent answers at all.
     """
-    lost = {node["node"]: node["agent"]["problem"] for node in _unreachable(status)}
+    lost = {node.node: str(node.agent.problem) for node in _unreachable(status)}
     if status is None:
         lost = {"": "no agent answers on this machine"}
     going = {one.node for one in known if one.ended is None}
@@ -65,7 +63,7 @@ def lost_nodes(
         for one in known
     ]
     new = [
-        Incident("node", "", node, now, None, str(problem))
+        Incident("node", "", node, now, None, problem)
         for node, problem in lost.items()
         if node not in going
     ]
@@ -80,28 +78,28 @@ def untold(lost: Iterable[Incident], told: Iterable[Incident]) -> list[Incident]
     return [one for one in lost if one.node not in known]
 
 
-def _unreachable(status: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
-    return () if status is None else (n for n in status["nodes"] if not n["agent"]["reachable"])
+def _unreachable(status: Status | None) -> Iterable[NodeStatus]:
+    return () if status is None else (n for n in status.nodes if not n.agent.reachable)
 
 
 def unrecorded(
-    before: Mapping[str, Any], after: Mapping[str, Any], known: Iterable[Incident], now: float
+    before: Status, after: Status, known: Iterable[Incident], now: float
 ) -> list[Incident]:
     """Units that have had another run since ``before``, or are not up, and no journal says so.
 
     A journal can't be written on a full disk.
     """
     told = {one.unit for one in known if one.kind in incidents.OUTAGES}
-    runs = {unit["name"]: unit["run"] for unit in units(dict(before))}
+    runs = {unit.name: unit.run for unit in before.units}
     return [
-        Incident("restart", unit["name"], unit["node"], unit["since"] or now, None, _why(unit))
-        for unit in units(dict(after))
-        if unit["name"] not in told and unit["run"] != runs.get(unit["name"], unit["run"])
+        Incident("restart", unit.name, unit.node, unit.since or now, None, _why(unit))
+        for unit in after.units
+        if unit.name not in told and unit.run != runs.get(unit.name, unit.run)
     ]
 
 
-def _why(unit: Unit) -> str:
-    return unit["reason"] or "its journal does not tell why"
+def _why(unit: UnitStatus) -> str:
+    return unit.reason or "its journal does not tell why"
 
 
 def record(benchmark: Benchmark) -> dict[str, Any]:
@@ -137,10 +135,10 @@ def _told(incident: Incident, now: float) -> str:
     return f"{moment(incident.began, now)} {who} {words}{what}"
 
 
-def front(status: Mapping[str, Any]) -> str | None:
+def front(status: Status) -> str | None:
     """Where clients of a running cluster talk to."""
     return plan_front.front(
-        Server(unit["kind"], unit["role"], unit["rank"], node["address"], unit["ports"].get("http"))
-        for node in status["nodes"]
-        for unit in node["units"]
+        Server(unit.kind, unit.role, unit.rank, node.address, unit.ports.get("http"))
+        for node in status.nodes
+        for unit in node.units
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pdsup import clock
+from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli import client, options
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.waiting import Teller
@@ -15,7 +16,7 @@ from pdsup.errors import NothingThere
 from pdsup.journal import load_times
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
-from pdsup.units.states import FOREVER
+from pdsup.units.public_state import PublicState
 
 Goal = Literal["running", "stopped"]
 
@@ -30,9 +31,13 @@ class Outcome(Enum):
     TIMED_OUT = options.TIMED_OUT
 
 
-def reaches(goal: Goal) -> Callable[[progress.Unit], bool]:
+def reaches(goal: Goal) -> Callable[[UnitStatus], bool]:
     """Whether a unit is where the goal wants it."""
-    return progress.is_up if goal == "running" else progress.is_down
+    return progress.is_up if goal == "running" else _is_down
+
+
+def _is_down(unit: UnitStatus) -> bool:
+    return unit.state.is_settled
 
 
 class Wait:
@@ -61,11 +66,11 @@ class Wait:
         self._past: tuple[Journals, list[Entry]] | None = None
         self._ran_in = Path()
         self._earlier: dict[str, float] | None = None
-        self.status: dict[str, Any] | None = None
+        self.status: Status | None = None
 
     def watch(self, timeout: float | None) -> Outcome:
         """Returns when the goal is reached, can't be reached any more, or after ``timeout``."""
-        until = FOREVER if timeout is None else clock.monotonic() + timeout
+        until = float("inf") if timeout is None else clock.monotonic() + timeout
         for look in client.follow(self._agent, every=True, until=until):
             outcome = self._nobody() if look.absent else self._judge(look.status)
             if outcome is not None:
@@ -74,7 +79,7 @@ class Wait:
                 self.missing = [trouble]
                 return Outcome.LOST
             if clock.monotonic() < until:  # at the end what is missing is told with the outcome
-                self._teller.tell(progress.units(self.status) if self.status else (), self.missing)
+                self._teller.tell(self.status.units if self.status else (), self.missing)
         return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:
@@ -97,39 +102,39 @@ class Wait:
             return Outcome.LOST
         return None
 
-    def _judge(self, status: dict[str, Any] | None) -> Outcome | None:
+    def _judge(self, status: Status | None) -> Outcome | None:
         if status is None:
             return None
         self.status, unnamed = progress.chosen(status, self._patterns)
         if unnamed:
             raise NothingThere(progress.no_such("wait for", unnamed, status))
         self._seen = True
-        units = progress.units(self.status)
+        units = self.status.units
         self.missing = self._what_is_missing(units)
         if not self.missing:
             return Outcome.REACHED
-        lost = [unit for unit in units if self._goal == "running" and progress.is_lost(unit)]
+        lost = [unit for unit in units if self._goal == "running" and unit.is_lost]
         if lost:
             self.missing = self._what_is_missing(lost)
             return Outcome.LOST
         return None
 
-    def _what_is_missing(self, units: Sequence[progress.Unit]) -> list[str]:
+    def _what_is_missing(self, units: Sequence[UnitStatus]) -> list[str]:
         usual = self._usual(units) if self._goal == "running" else {}
         return progress.missing(units, self._reached, clock.wall(), MOST_LINES, usual)
 
-    def _usual(self, units: Sequence[progress.Unit]) -> dict[str, float]:
+    def _usual(self, units: Sequence[UnitStatus]) -> dict[str, float]:
         """How long units of each kind take to get ready, by the journals; seconds.
 
         This run's tell, and earlier runs' of the same plan for kinds that were not ready yet.
         """
-        if not any(unit["state"] == "STARTING" for unit in units):
+        if not any(unit.state is PublicState.STARTING for unit in units):
             return {}
         if self._past is None or self.status is None:
             return {}
-        kinds = {unit["name"]: progress.alike(unit) for unit in units}
+        kinds = {unit.name: progress.alike(unit) for unit in units}
         if self._earlier is None:
-            name = self.status["cluster"]
+            name = self.status.cluster
             self._earlier = load_times.usual_load(self._ran_in, name, kinds)
         chronicler, entries = self._past
         entries += chronicler.news()

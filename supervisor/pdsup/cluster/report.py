@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pdsup import typed
 from pdsup.plan.model import Kind, Role
@@ -184,7 +183,7 @@ class Peer:
 
 def to_json(report: Report) -> bytes:
     """What goes over the wire."""
-    return json.dumps(report, default=_fields, separators=(",", ":")).encode()
+    return typed.dumps(report, separators=(",", ":")).encode()
 
 
 def from_json(text: str | bytes) -> Report:
@@ -198,18 +197,8 @@ def from_json(text: str | bytes) -> Report:
         raise ValueError(f"{FOREIGN}: it is not JSON") from None
     report, faults = typed.read(Report, values, finite=True)
     if report is None:
-        raise ValueError(f"{FOREIGN}: {_told(faults[0])}")
+        raise ValueError(f"{FOREIGN}: {typed.in_one_line(faults[0])}")
     return report
-
-
-def _fields(part: Any) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in part.__slots__}
-
-
-def _told(fault: typed.Fault) -> str:
-    """In one printable line, whatever the keys of the other side are."""
-    line = ": ".join((*map(str, fault.path), fault.message))[:200]
-    return line if line.isprintable() else ascii(line)
 
 
 FOREIGN = "that is no report of this version"

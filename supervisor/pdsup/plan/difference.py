@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from pdsup.plan.model import Plan, PlanUnit
@@ -165,12 +165,3 @@ def _nodes(old: Plan, new: Plan) -> str:
 def _listed(names: Iterable[str]) -> str:
     found = sorted(names)
     return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-
-
-def to_json(found: Difference) -> dict[str, Any]:
-    """As ``pdsup reload --json`` prints it."""
-    return {
-        "units": [asdict(change) for change in found.changes],
-        "unchanged": found.unchanged,
-        "settings": list(found.plan),
-    }

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-Kind = Literal["worker", "router", "nginx", "service", "benchmark"]
-Role = Literal["prefill", "decode", "agg"]
+from pdsup.plan.kinds import Kind as Kind
+from pdsup.plan.kinds import Role as Role
+
 Bind = Literal["any", "address"]
 OnFatal = Literal["continue", "stop-cluster"]
 BounceDecodes = Literal["never", "on-prefill-restart"]

@@ -7,31 +7,19 @@ from pdsup.cli.screens.status import duration
 
 NOW = 10_000.0
 GOOD = {"code": 0, "signal": None, "at": 1.0}
-BAD = {"code": 1, "signal": None, "at": 1.0}
-STATES = ["STOPPED", "WAITING", "STARTING", "RUNNING", "UNHEALTHY", "STOPPING", "BACKOFF", "EXITED",
-          "FATAL", "UNKNOWN"]  # fmt: skip
-
-
-def status(*units):
-    nodes = sorted({unit["node"] for unit in units})
-    return {
-        "cluster": "demo",
-        "plan": "d",
-        "nodes": [{"node": n, "units": [u for u in units if u["node"] == n]} for n in nodes],
-    }
 
 
 def names(found):
-    return [unit["name"] for unit in progress.units(found)]
+    return [unit.name for unit in found.units]
 
 
 @pytest.fixture
-def cluster(unit):
+def cluster(unit, node, status):
     return status(
-        unit("decode-0"), unit("decode-1", node="node3"),
-        unit("prefill-0.0", gang="prefill-0"), unit("prefill-0.1", gang="prefill-0", node="node3"),
-        unit("nginx", node="node0"),
-    )  # fmt: skip
+        node("node0", [unit("nginx")]),
+        node("node2", [unit("decode-0"), unit("prefill-0.0", gang="prefill-0")]),
+        node("node3", [unit("decode-1"), unit("prefill-0.1", gang="prefill-0")]),
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,29 +47,8 @@ def test_a_pattern_that_names_nothing_is_told(cluster):
 
 def test_nodes_without_a_chosen_unit_are_left_out(cluster):
     shown, _ = progress.chosen(cluster, ["decode-1"])
-    assert [node["node"] for node in shown["nodes"]] == ["node3"]
-    assert shown["cluster"] == "demo"
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_a_unit_is_up_when_it_is_ready_or_ended_well(unit, state):
-    assert progress.is_up(unit(state=state)) is (state == "RUNNING")
-    assert progress.is_up(unit(state=state, last_exit=GOOD)) is (state in ("RUNNING", "EXITED"))
-
-
-def test_a_unit_that_runs_but_can_not_be_used_is_not_up(unit):
-    assert not progress.is_up(unit(ready=False))
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_a_unit_is_down_when_nothing_of_it_runs_or_will_run(unit, state):
-    assert progress.is_down(unit(state=state)) is (state in ("STOPPED", "EXITED", "FATAL"))
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_a_unit_is_lost_when_only_somebody_can_bring_it_up(unit, state):
-    assert progress.is_lost(unit(state=state, last_exit=BAD)) is (state in ("EXITED", "FATAL"))
-    assert progress.is_lost(unit(state=state, last_exit=GOOD)) is (state == "FATAL")
+    assert [node.node for node in shown.nodes] == ["node3"]
+    assert shown.cluster == "demo"
 
 
 def missing(*units, most=8):

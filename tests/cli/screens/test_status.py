@@ -5,8 +5,10 @@ import pytest
 from pdsup.cli.screens.status import brief, details, duration, table
 
 
-def node(*units, name="node2"):
-    return {"node": name, "units": units}
+@pytest.fixture
+def node(node):
+    """A node with units."""
+    return lambda *units, name="node2": node(name, units)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ def test_a_duration_is_written_as_supervisorctl_does(seconds, text):
     assert duration(seconds) == text
 
 
-def test_columns_are_as_wide_as_their_widest_value(unit):
+def test_columns_are_as_wide_as_their_widest_value(unit, node):
     lines = table([
         node(unit("prefill-0", pid=1, uptime_s=1)),
         node(unit("a-unit-with-a-long-name", "BACKOFF", reason="killed by SIGKILL"), name="n10"),
@@ -39,18 +41,18 @@ def test_columns_are_as_wide_as_their_widest_value(unit):
     ]
 
 
-def test_a_table_of_nothing_has_no_lines():
+def test_a_table_of_nothing_has_no_lines(node):
     assert table([]) == []
     assert table([node()]) == []
 
 
-def test_one_long_reason_moves_no_other_node_away(unit):
+def test_one_long_reason_moves_no_other_node_away(unit, node):
     long = unit("decode-1", reason="x" * 100)
     short, _ = table([node(unit(pid=1), long)], width=160)
     assert short == "decode-0  RUNNING  pid 1  node2"
 
 
-def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit):
+def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit, node):
     reason = "killed by SIGKILL: cause unknown; its last words: a b c"
     dead = unit(state="BACKOFF", reason=reason, short_reason="killed by SIGKILL")
     assert table([node(dead)], width=80) == ["decode-0  BACKOFF  killed by SIGKILL  node2"]
@@ -58,7 +60,7 @@ def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit):
     assert "its last words: a b c" in table([node(dead)])[0]
 
 
-def test_lines_end_without_spaces(unit):
+def test_lines_end_without_spaces(unit, node):
     assert all(line == line.rstrip() for line in table([node(unit(), name="")]))
 
 
@@ -73,8 +75,8 @@ def test_a_uptime_of_zero_is_shown(unit):
     assert details(unit(pid=7, uptime_s=0.0)) == "pid 7, uptime 0:00:00"
 
 
-def test_colours_change_no_widths(unit):
-    nodes = [node(unit(), unit("nginx", "UNHEALTHY"), unit("other", "A-NEW-STATE"))]
+def test_colours_change_no_widths(unit, node):
+    nodes = [node(unit(), unit("nginx", "UNHEALTHY"), unit("other", "STOPPED"))]
     plain, coloured = table(nodes), table(nodes, colour=True)
     assert all("\x1b[" in line for line in coloured)
     for bare, painted in zip(plain, coloured, strict=True):
@@ -83,7 +85,7 @@ def test_colours_change_no_widths(unit):
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_the_table_looks_as_it_was_looked_at(unit, golden, width):
+def test_the_table_looks_as_it_was_looked_at(unit, golden, width, node):
     long = (
         "not ready yet: 10.128.64.103:30000/health: HTTP 503 Service Unavailable, for a long time"
     )
@@ -97,7 +99,7 @@ def test_the_table_looks_as_it_was_looked_at(unit, golden, width):
     assert max(map(len, lines)) <= width
 
 
-def test_without_a_width_nothing_is_cut(unit):
+def test_without_a_width_nothing_is_cut(unit, node):
     (line,) = table([node(unit(reason="x" * 500))])
     assert "x" * 500 in line
 

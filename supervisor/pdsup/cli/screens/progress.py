@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
+from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.screens.status import duration
+from pdsup.units.public_state import PublicState
 
-Unit = dict[str, Any]
 # How much two names have in common when one may be meant by the other.
 ALIKE = 0.7
 
 
-def units(status: dict[str, Any]) -> list[Unit]:
-    """All units of a status JSON."""
-    return [unit for node in status["nodes"] for unit in node["units"]]
-
-
-def chosen(status: dict[str, Any], patterns: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
     """The status with only the units that a pattern names, and the patterns that name none.
 
     A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks). None: all units.
@@ -26,59 +22,46 @@ def chosen(status: dict[str, Any], patterns: Iterable[str]) -> tuple[dict[str, A
     wanted = list(patterns)
     if not wanted or "all" in wanted:
         return status, []
-    nodes = [
-        {**node, "units": [u for u in node["units"] if any(is_named(u, p) for p in wanted)]}
-        for node in status["nodes"]
-    ]
-    names_none = [p for p in wanted if not any(is_named(u, p) for u in units(status))]
-    return {**status, "nodes": [node for node in nodes if node["units"]]}, names_none
+    nodes = (
+        replace(node, units=tuple(u for u in node.units if any(is_named(u, p) for p in wanted)))
+        for node in status.nodes
+    )
+    names_none = [p for p in wanted if not any(is_named(u, p) for u in status.units)]
+    return replace(status, nodes=tuple(node for node in nodes if node.units)), names_none
 
 
-def no_such(verb: str, unnamed: Sequence[str], status: dict[str, Any]) -> str:
+def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:
     """The sentence about patterns that name no unit, with the one that was meant perhaps."""
     import difflib  # late: mostly all of them name some
 
-    names = [name for unit in units(status) for name in (unit["name"], unit["gang"]) if name]
+    names = [name for unit in status.units for name in (unit.name, unit.gang) if name]
     near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
     hint = f"; did you mean {near[0]}?" if near and len(unnamed) == 1 else ""
     return f"cannot {verb} {', '.join(unnamed)}: no such unit{hint}"
 
 
-def is_named(unit: Unit, pattern: str) -> bool:
+def is_named(unit: UnitStatus, pattern: str) -> bool:
     """Whether a name, a glob or the name of a gang means it."""
-    return fnmatchcase(unit["name"], pattern) or unit["gang"] == pattern
+    return fnmatchcase(unit.name, pattern) or unit.gang == pattern
 
 
-def is_up(unit: Unit) -> bool:
-    """Ready, or ended as it should."""
-    return bool(unit["ready"]) or ended_well(unit)
-
-
-def is_down(unit: Unit) -> bool:
-    """Nothing of it runs or will run."""
-    return unit["state"] in ("STOPPED", "EXITED", "FATAL")
-
-
-def ended_well(unit: Unit) -> bool:
-    """EXITED with status 0."""
-    last = unit["last_exit"]
-    return unit["state"] == "EXITED" and last is not None and last["code"] == 0
-
-
-def is_lost(unit: Unit) -> bool:
-    """It will not be up any more unless somebody does something."""
-    return unit["state"] == "FATAL" or (unit["state"] == "EXITED" and not ended_well(unit))
+def is_up(unit: UnitStatus) -> bool:
+    """What a wait for RUNNING waits for."""
+    return unit.is_up
 
 
 # Loads differ by some seconds and some percent; a longer one is worth a word.
 LATE_S, LATE = 5.0, 0.2
 # What needs attention before what only waits, and that before what is well.
-_CAUSES_FIRST = ("FATAL", "EXITED", "BACKOFF", "UNHEALTHY", "UNKNOWN", "STOPPED", "STARTING")
+_CAUSES_FIRST = (
+    PublicState.FATAL, PublicState.EXITED, PublicState.BACKOFF, PublicState.UNHEALTHY,
+    PublicState.UNKNOWN, PublicState.STOPPED, PublicState.STARTING,
+)  # fmt: skip
 
 
 def missing(
-    found: Iterable[Unit],
-    reached: Callable[[Unit], bool],
+    units: Iterable[UnitStatus],
+    reached: Callable[[UnitStatus], bool],
     now: float,
     most: int,
     usual: Mapping[str, float] | None = None,
@@ -88,70 +71,68 @@ def missing(
     ``now``: seconds since the epoch. What likely holds up the others comes first; units that only
     wait for others are counted, not named, as long as there is a cause to name.
     """
-    late = sorted((unit for unit in found if not reached(unit)), key=rank)
-    causes = [unit for unit in late if unit["state"] != "WAITING"] or late
+    late = sorted((unit for unit in units if not reached(unit)), key=rank)
+    causes = [unit for unit in late if unit.state is not PublicState.WAITING] or late
     lines = [_missing(unit, now, usual or {}) for unit in causes[:most]]
     rest = len(late) - len(lines)
     return [*lines, f"and {rest} more"] if rest else lines
 
 
-def rank(unit: Unit) -> int:
+def rank(unit: UnitStatus) -> int:
     """Smaller for what needs attention: causes, what waits for them, what is well."""
-    if is_up(unit):
+    if unit.is_up:
         return len(_CAUSES_FIRST) + 1
-    state = unit["state"]
+    state = unit.state
     return _CAUSES_FIRST.index(state) if state in _CAUSES_FIRST else len(_CAUSES_FIRST)
 
 
-def _missing(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
-    since = unit["since"]
-    age = f" for {duration(max(0.0, now - since))}" if since else ""
+def _missing(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
+    age = f" for {duration(max(0.0, now - unit.since))}" if unit.since else ""
     left = _left(unit, now, usual)
-    reason = f": {unit['reason']}" if unit["reason"] else ""
-    return f"{unit['name']} ({unit['node']}) {unit['state']}{age}{left}{reason}"
+    reason = f": {unit.reason}" if unit.reason else ""
+    return f"{unit.name} ({unit.node}) {unit.state}{age}{left}{reason}"
 
 
-def _left(unit: Unit, now: float, usual: Mapping[str, float]) -> str:
+def _left(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
     """Only of a unit that starts, and where others like it have shown how long that takes."""
-    if unit["state"] != "STARTING" or not unit["since"] or alike(unit) not in usual:
+    load = usual.get(alike(unit))
+    if unit.state is not PublicState.STARTING or not unit.since or load is None:
         return ""
-    load = usual[alike(unit)]
-    left = unit["since"] + load - now
+    left = unit.since + load - now
     if left > 0:
         return f", about {duration(left)} left"
-    return ", longer than usual" if is_late(unit, now, load) else ""
+    return ", longer than usual" if is_late(unit.since, now, load) else ""
 
 
-def is_late(unit: Unit, now: float, load: float) -> bool:
-    """Whether a unit that starts takes longer than the ``load`` seconds that are usual."""
-    late: float = now - unit["since"] - load
-    return late > max(LATE_S, LATE * load)
+def is_late(since: float, now: float, load: float) -> bool:
+    """Whether a unit starts for longer than the ``load`` seconds that are usual."""
+    return now - since - load > max(LATE_S, LATE * load)
 
 
-def alike(unit: Unit) -> str:
+def alike(unit: UnitStatus) -> str:
     """What loads as long as it does: its kind, but each service is a program of its own."""
-    return str(unit["name"]) if unit["kind"] in ("service", "benchmark") else kind(unit)
+    return unit.name if unit.kind in ("service", "benchmark") else kind(unit)
 
 
-def kind(unit: Unit) -> str:
+def kind(unit: UnitStatus) -> str:
     """What it is counted as: the role of a worker, else its kind."""
-    return str(unit["role"] or unit["kind"])
+    return unit.role or unit.kind
 
 
 _SUMMARY_ORDER = ("prefill", "decode", "agg", "router", "nginx")
 
 
-def summary(found: Iterable[Unit]) -> str:
+def summary(units: Iterable[UnitStatus]) -> str:
     """How many of what are ready: ``prefill 1/2, decode 2/2, router 0/4, nginx 0/1``."""
-    counts = ready_counts(found).items()
+    counts = ready_counts(units).items()
     return ", ".join(f"{one} {ready}/{wanted}" for one, (ready, wanted) in counts)
 
 
-def ready_counts(found: Iterable[Unit]) -> dict[str, tuple[int, int]]:
+def ready_counts(units: Iterable[UnitStatus]) -> dict[str, tuple[int, int]]:
     """For each kind how many are ready, and how many there are, in the order of the data path."""
     these: dict[str, list[bool]] = {}
-    for unit in found:
-        these.setdefault(kind(unit), []).append(is_up(unit))
+    for unit in units:
+        these.setdefault(kind(unit), []).append(unit.is_up)
     known = [one for one in _SUMMARY_ORDER if one in these]
     order = (*known, *sorted(these.keys() - set(known)))
     return {one: (sum(these[one]), len(these[one])) for one in order}

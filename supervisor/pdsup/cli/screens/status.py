@@ -3,65 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+
+from pdsup.answers.status import NodeStatus, UnitStatus
+from pdsup.units.public_state import PublicState
 
 LEAST_DETAILS = 12
 # What is longer stands out of its column, so that one long reason moves no other row's node away.
 MOST_DETAILS = 60
 _COLOURS = {
-    "RUNNING": "32",
-    "EXITED": "32",
-    "STOPPED": "2",
-    "FATAL": "31;1",
-    "UNKNOWN": "31",
-    "UNHEALTHY": "31",
-    "BACKOFF": "33",
-    "WAITING": "36",
-    "STARTING": "36",
-    "STOPPING": "33",
+    PublicState.RUNNING: "32",
+    PublicState.EXITED: "32",
+    PublicState.STOPPED: "2",
+    PublicState.FATAL: "31;1",
+    PublicState.UNKNOWN: "31",
+    PublicState.UNHEALTHY: "31",
+    PublicState.BACKOFF: "33",
+    PublicState.WAITING: "36",
+    PublicState.STARTING: "36",
+    PublicState.STOPPING: "33",
 }
 
 
 def table(
-    nodes: Iterable[dict[str, Any]], *, colour: bool = False, width: int | None = None
+    nodes: Iterable[NodeStatus], *, colour: bool = False, width: int | None = None
 ) -> list[str]:
     """Lines of name, state, then pid, uptime and restarts or the reason, then the node.
 
-    ``nodes``: as in the status JSON. On a terminal of ``width`` characters the third column is cut
-    so that the last one fits; without a width nothing is cut.
+    On a terminal of ``width`` characters the third column is cut so that the last one fits; without
+    a width nothing is cut.
     """
-    units = [(unit, node["node"]) for node in nodes for unit in node["units"]]
-    widths = [max((len(unit[key]) for unit, _ in units), default=0) for key in ("name", "state")]
+    units = [(unit, node.node) for node in nodes for unit in node.units]
+    names, states = ([getattr(unit, key) for unit, _ in units] for key in ("name", "state"))
+    widths = [max(map(len, column), default=0) for column in (names, states)]
     others = sum(widths) + max((len(node) for _, node in units), default=0) + 6
     most = None if width is None else max(LEAST_DETAILS, width - others)
-    rows = [(unit["name"], unit["state"], _fitting(unit, most), node) for unit, node in units]
+    rows = [(unit.name, unit.state, _fitting(unit, most), node) for unit, node in units]
     widths.append(max((len(row[2]) for row in rows if len(row[2]) <= MOST_DETAILS), default=0))
     return [_line(row, widths, colour) for row in rows]
 
 
-def _fitting(unit: dict[str, Any], most: int | None) -> str:
+def _fitting(unit: UnitStatus, most: int | None) -> str:
     text = details(unit)
     if most is None or len(text) <= most:
         return text
-    return cut(details({**unit, "reason": short_reason(unit)}), most)
+    return cut(details(replace(unit, reason=unit.in_short)), most)
 
 
-def short_reason(unit: dict[str, Any]) -> str:
-    """The reason without the last words of the output; agents of 0.1.0 do not tell it apart."""
-    return str(unit.get("short_reason", unit["reason"]))
-
-
-def details(unit: dict[str, Any]) -> str:
+def details(unit: UnitStatus) -> str:
     """What a user wants to know of a unit after its state."""
     parts = []
-    if unit["pid"] is not None:
-        parts.append(f"pid {unit['pid']}")
-    if unit["uptime_s"] is not None:
-        parts.append(f"uptime {duration(unit['uptime_s'])}")
-    if unit["restarts"]:
-        parts.append(f"restarts {unit['restarts']}")
-    if unit["reason"]:
-        parts.append(unit["reason"])
+    if unit.pid is not None:
+        parts.append(f"pid {unit.pid}")
+    if unit.uptime_s is not None:
+        parts.append(f"uptime {duration(unit.uptime_s)}")
+    if unit.restarts:
+        parts.append(f"restarts {unit.restarts}")
+    if unit.reason:
+        parts.append(unit.reason)
     return ", ".join(parts)
 
 
@@ -84,13 +83,13 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _line(row: tuple[str, str, str, str], widths: list[int], colour: bool) -> str:
+def _line(row: tuple[str, PublicState, str, str], widths: list[int], colour: bool) -> str:
     name, state, text, node = row
     shown = state.ljust(widths[1])
     shown = painted(state, shown) if colour else shown
     return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()
 
 
-def painted(state: str, text: str) -> str:
+def painted(state: PublicState, text: str) -> str:
     """``text`` in the colour of a state, for a terminal."""
-    return f"\x1b[{_COLOURS.get(state, '0')}m{text}\x1b[0m"
+    return f"\x1b[{_COLOURS[state]}m{text}\x1b[0m"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pdsup import clock
+from pdsup.answers.status import UnitStatus
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.progress import Unit
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.say import say
 
@@ -20,19 +20,19 @@ REMIND_S = 30.0
 class Teller(Protocol):
     """Gets told where a wait stands, often."""
 
-    def tell(self, units: Sequence[Unit], missing: Sequence[str]) -> None:
+    def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
         """``units``: all that are waited for, none while nothing is known; ``missing``: lines."""
 
 
 class LineTeller:
     """Says what changed, but not the clock in it: a long wait is a few lines, not thousands."""
 
-    def __init__(self, say: Callable[[str], None], reached: Callable[[Unit], bool]) -> None:
+    def __init__(self, say: Callable[[str], None], reached: Callable[[UnitStatus], bool]) -> None:
         self._say = say
         self._reached = reached
         self._said: tuple[str, float] = ("", 0.0)
 
-    def tell(self, units: Sequence[Unit], missing: Sequence[str]) -> None:
+    def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
         """A line with what changed, and indented ones with what is missing."""
         now = clock.monotonic()
         text, at = self._said
@@ -41,7 +41,7 @@ class LineTeller:
             self._said = (news, now)
             self._say("\n".join((news, *(f"  {line}" for line in missing))))
 
-    def _news(self, units: Sequence[Unit]) -> str:
+    def _news(self, units: Sequence[UnitStatus]) -> str:
         if not units:
             return "waiting"
         if self._reached is progress.is_up:
@@ -50,7 +50,7 @@ class LineTeller:
 
 
 @contextlib.contextmanager
-def on_stderr(reached: Callable[[Unit], bool]) -> Iterator[Teller]:
+def on_stderr(reached: Callable[[UnitStatus], bool]) -> Iterator[Teller]:
     """The teller that suits where stderr goes."""
     if fit.can_paint(sys.stderr) and reached is progress.is_up:
         with bars() as teller:
@@ -66,7 +66,7 @@ def bars() -> Iterator[Teller]:
     from pdsup.cli.terminal.paint import Screen
 
     class BarTeller:
-        def tell(self, units: Sequence[Unit], missing: Sequence[str]) -> None:
+        def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
             painter.paint(watch.bars(units, missing, painter.size.width))
 
     with Screen(sys.stderr, whole=False) as painter:

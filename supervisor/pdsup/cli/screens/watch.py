@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.progress import Unit
-from pdsup.cli.screens.status import cut, duration, short_reason
+from pdsup.cli.screens.status import cut, duration
 from pdsup.cli.terminal.lines import Line, Size, Span
+from pdsup.units.public_state import PublicState
 
 HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
 # Below these widths a column is left out; the reason is what one looks for.
@@ -17,12 +17,11 @@ LEAST_REASON = 12
 # A terminal with fewer lines than that has none to spare for an empty one.
 LOW = 16
 LEAST_ROWS = 4
-TROUBLE = ("FATAL", "BACKOFF", "UNHEALTHY", "UNKNOWN")
 
 
-def screen(status: dict[str, Any], now: float, size: Size, note: str = "") -> list[Line]:
+def screen(status: Status, now: float, size: Size, note: str = "") -> list[Line]:
     """At most ``size.height`` lines. ``now``: seconds since the epoch; ``note``: for the title."""
-    units = sorted(progress.units(status), key=progress.rank)
+    units = sorted(status.units, key=progress.rank)
     above = _above(status, units, now, size, note)
     room = max(1, size.height - len(above) - 1)
     shown = units if len(units) <= room else units[: room - 1]
@@ -33,7 +32,7 @@ def screen(status: dict[str, Any], now: float, size: Size, note: str = "") -> li
 
 
 def _above(
-    status: dict[str, Any], units: Sequence[Unit], now: float, size: Size, note: str
+    status: Status, units: Sequence[UnitStatus], now: float, size: Size, note: str
 ) -> list[Line]:
     """What is said of the whole: in three lines, or folded where they are too long for it."""
     counts: list[Span] = [(part, "") for part in f"ready: {progress.summary(units)}".split(", ")]
@@ -62,38 +61,38 @@ def _joined(parts: Sequence[Span], mark: str) -> Line:
     return tuple(line)
 
 
-def _title(status: dict[str, Any], note: str) -> list[Span]:
-    nodes = status["nodes"]
-    lost = [node["node"] for node in nodes if not node["agent"]["reachable"]]
+def _title(status: Status, note: str) -> list[Span]:
+    nodes = status.nodes
+    lost = [node.node for node in nodes if not node.agent.reachable]
     missing = f", no answer from {', '.join(lost)}" if lost else ""
     count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}{missing}"
-    return [(status["cluster"], "strong"), (count, ""), *([(note, "faint")] if note else [])]
+    return [(status.cluster, "strong"), (count, ""), *([(note, "faint")] if note else [])]
 
 
-def _facts(units: Sequence[Unit], now: float) -> list[Span]:
-    parts: list[Span] = [(f"restarts {sum(unit['restarts'] for unit in units)}", "")]
+def _facts(units: Sequence[UnitStatus], now: float) -> list[Span]:
+    parts: list[Span] = [(f"restarts {sum(unit.restarts for unit in units)}", "")]
     if front := _front(units):
         parts.insert(0, (front, ""))
-    troubled = [unit for unit in units if unit["state"] in TROUBLE and unit["since"]]
+    troubled = [(unit.since, unit) for unit in units if unit.state.needs_attention and unit.since]
     if troubled:
-        oldest = min(troubled, key=lambda unit: float(unit["since"]))
-        name, state, age = oldest["name"], oldest["state"], max(0.0, now - oldest["since"])
-        parts.append((f"oldest trouble {name} {state} {duration(age)}", state))
+        since, unit = min(troubled, key=lambda pair: pair[0])
+        age = duration(max(0.0, now - since))
+        parts.append((f"oldest trouble {unit.name} {unit.state} {age}", unit.state))
     return parts
 
 
-def _front(units: Sequence[Unit]) -> str:
+def _front(units: Sequence[UnitStatus]) -> str:
     """nginx that is ready lists exactly the routers that are RUNNING."""
-    nginx = [unit for unit in units if unit["kind"] == "nginx"]
-    routers = [unit for unit in units if unit["kind"] == "router"]
+    nginx = [unit for unit in units if unit.kind == "nginx"]
+    routers = [unit for unit in units if unit.kind == "router"]
     if not nginx or not routers:
         return ""
-    running = sum(unit["state"] == "RUNNING" for unit in routers)
-    listed = f"{running}/{len(routers)}" if any(unit["ready"] for unit in nginx) else "changing"
+    running = sum(unit.state is PublicState.RUNNING for unit in routers)
+    listed = f"{running}/{len(routers)}" if any(unit.ready for unit in nginx) else "changing"
     return f"routers in nginx {listed}"
 
 
-def _table(units: Sequence[Unit], now: float, size: Size) -> list[Line]:
+def _table(units: Sequence[UnitStatus], now: float, size: Size) -> list[Line]:
     kept = [i for i, name in enumerate(HEAD) if size.width >= NEEDS_WIDTH.get(name, 0)]
     rows = [_row(unit, now) for unit in units]
     columns = [[row[i] for row in (HEAD, *rows)] for i in kept]
@@ -101,31 +100,30 @@ def _table(units: Sequence[Unit], now: float, size: Size) -> list[Line]:
     widths[0] = max(len(HEAD[0]), min(widths[0], size.width - sum(widths[1:]) - LEAST_REASON))
     found: list[Line] = []
     for number, cells in enumerate(zip(*columns, strict=True)):
-        state = units[number - 1]["state"] if number else "faint"
+        state = units[number - 1].state if number else "faint"
         styles = [state if i == 1 or not number else "" for i in kept]
         padded = [f"{cut(cell, w):{w}}  " for cell, w in zip(cells, widths, strict=False)]
         found.append(tuple(zip((*padded, cells[-1]), styles, strict=True)))
     return found
 
 
-def _row(unit: Unit, now: float) -> tuple[str, ...]:
-    since = unit["since"]
-    state = unit["state"] if unit["ready"] or unit["state"] != "RUNNING" else "RUNNING*"
+def _row(unit: UnitStatus, now: float) -> tuple[str, ...]:
+    unusable = unit.state is PublicState.RUNNING and not unit.ready
     return (
-        unit["name"],
-        state,
-        duration(max(0.0, now - since)) if since else "",
-        "" if unit["pid"] is None else str(unit["pid"]),
-        str(unit["restarts"] or ""),
-        unit["node"],
-        short_reason(unit),
+        unit.name,
+        f"{unit.state}*" if unusable else unit.state,
+        duration(max(0.0, now - unit.since)) if unit.since else "",
+        "" if unit.pid is None else str(unit.pid),
+        str(unit.restarts or ""),
+        unit.node,
+        unit.in_short,
     )
 
 
-def _rest(units: Iterable[Unit]) -> str:
-    counts: dict[str, int] = {}
+def _rest(units: Iterable[UnitStatus]) -> str:
+    counts: dict[PublicState, int] = {}
     for unit in units:
-        counts[unit["state"]] = counts.get(unit["state"], 0) + 1
+        counts[unit.state] = counts.get(unit.state, 0) + 1
     return "and " + ", ".join(f"{count} more {state}" for state, count in counts.items())
 
 
@@ -146,7 +144,7 @@ def _cut(line: Line, width: int) -> Line:
 BAR = 30
 
 
-def bars(units: Sequence[Unit], missing: Sequence[str], width: int) -> list[Line]:
+def bars(units: Sequence[UnitStatus], missing: Sequence[str], width: int) -> list[Line]:
     """One bar for each role, and below them what is missing."""
     counts = progress.ready_counts(units)
     widest = max((len(kind) for kind in counts), default=0)
@@ -154,7 +152,7 @@ def bars(units: Sequence[Unit], missing: Sequence[str], width: int) -> list[Line
     lines: list[Line] = []
     for kind, (ready, wanted) in counts.items():
         full = length * ready // wanted
-        style = "RUNNING" if ready == wanted else "STARTING"
+        style = PublicState.RUNNING if ready == wanted else PublicState.STARTING
         lines.append(
             (
                 (f"{kind:{widest}}  ", ""),

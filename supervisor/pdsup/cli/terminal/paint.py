@@ -11,18 +11,19 @@ from rich.live import Live
 from rich.text import Text
 
 from pdsup.cli.terminal.lines import Line, Size
+from pdsup.units.public_state import PublicState
 
 STYLES: Mapping[str, str] = {
-    "RUNNING": "green",
-    "EXITED": "green",
-    "STOPPED": "dim",
-    "FATAL": "bold red",
-    "UNKNOWN": "red",
-    "UNHEALTHY": "red",
-    "BACKOFF": "yellow",
-    "WAITING": "cyan",
-    "STARTING": "cyan",
-    "STOPPING": "yellow",
+    PublicState.RUNNING: "green",
+    PublicState.EXITED: "green",
+    PublicState.STOPPED: "dim",
+    PublicState.FATAL: "bold red",
+    PublicState.UNKNOWN: "red",
+    PublicState.UNHEALTHY: "red",
+    PublicState.BACKOFF: "yellow",
+    PublicState.WAITING: "cyan",
+    PublicState.STARTING: "cyan",
+    PublicState.STOPPING: "yellow",
     "strong": "bold",
     "faint": "dim",
 }

@@ -33,11 +33,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _names() -> list[str]:
     from pdsup.cli import client
-    from pdsup.cli.screens import progress
     from pdsup.errors import SupervisorError
 
     try:
         found = client.status(client.cluster(None), every=True)
     except SupervisorError:
         return []
-    return [unit["name"] for unit in progress.units(found)]
+    return [unit.name for unit in found.units]

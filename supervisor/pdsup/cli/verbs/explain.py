@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
-from pdsup import clock
+from pdsup import clock, typed
 from pdsup.cli import client, options
 from pdsup.cli.explain import investigate
-from pdsup.cli.screens.explain import story
+from pdsup.cli.screens.explain import story, to_json
 from pdsup.cli.terminal import fit
 
 EXAMPLE = "pdsup explain decode-0"
@@ -30,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     cluster = client.cluster(args.run_dir, f"explain {args.unit}")
     found = investigate(cluster, args.unit)
     if args.json:
-        print(json.dumps(found, indent=2))
+        print(typed.dumps(to_json(found), indent=2))
     else:
         print("\n".join(story(found, clock.wall(), fit.width(sys.stdout))))
     return 0

@@ -6,14 +6,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from pdsup import clock
+from pdsup import clock, typed
+from pdsup.answers.reload import Reloading, Replacing
+from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.screens import reload
 from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.cli.verbs.start import TIMEOUT_S
 from pdsup.errors import SupervisorError, WrongUsage
+from pdsup.plan.difference import Change
 
 EXAMPLE = "pdsup reload --dry-run"
 AGENT_S = 60.0
@@ -50,21 +52,20 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
     before = client.status(cluster, every=True)
     file = str(Path(args.file).absolute()) if args.file else None
     order = {"plan": file, "dry_run": args.dry_run}
-    answer = client.tell(client.first_agent(cluster), "/v1/reload", order).value
+    told = client.tell(client.first_agent(cluster), "/v1/reload", order)
+    answer = client.read(Reloading, told)
     if not args.json:
-        changed = answer["units"] or answer["settings"]
+        changed = answer.units or answer.settings
         print("\n".join(reload.table(answer)) if changed else "the plan has not changed")
-    if args.dry_run or answer["plan"] == before["plan"]:
+    if args.dry_run or answer.plan == before.plan:
         if args.json:
-            print(json.dumps(answer, indent=2))
+            print(typed.dumps(answer, indent=2))
         return 0
     until = clock.monotonic() + (TIMEOUT_S if args.timeout is None else args.timeout)
     wait = _Wait(cluster, before, answer, quiet=args.json)
     in_time = wait.until(until)
     if args.json:
-        print(
-            json.dumps({**answer, "units": [result.value() for result in wait.results]}, indent=2)
-        )
+        print(typed.dumps(reload.to_json(answer, wait.results), indent=2))
     if not in_time:
         return options.TIMED_OUT
     return 0 if all(result.good for result in wait.results) else 1
@@ -76,8 +77,8 @@ class _Wait:
     def __init__(
         self,
         cluster: client.Cluster,
-        before: dict[str, Any],
-        answer: dict[str, Any],
+        before: Status,
+        answer: Reloading,
         *,
         quiet: bool,
     ) -> None:
@@ -99,7 +100,7 @@ class _Wait:
                 self._cluster = client.cluster(self._cluster.run_dir, "see the plan change")
                 continue
             status = look.status or status
-            changed = status["plan"] == self._answer["plan"]
+            changed = status.plan == self._answer.plan
             if changed and not reload.late_nodes(self._before, status) and not self._look(status):
                 return True
         self._give_up(status)
@@ -113,25 +114,25 @@ class _Wait:
         """What became of each unit."""
         return list(self._done.values())
 
-    def _look(self, status: dict[str, Any]) -> list[reload.Change]:
+    def _look(self, status: Status) -> list[Change]:
         now = reload.by_name(status)
-        for change in reload.left(self._answer["units"], self._done):
-            unit, before = now.get(change["unit"]), self._units.get(change["unit"])
+        for change in reload.left(self._answer.units, self._done):
+            unit, before = now.get(change.unit), self._units.get(change.unit)
             outcome = reload.outcome(change, before, unit)
             if outcome is not None:
                 self._tell(Result(change, outcome, before, unit))
-        return reload.left(self._answer["units"], self._done)
+        return reload.left(self._answer.units, self._done)
 
-    def _give_up(self, status: dict[str, Any]) -> None:
+    def _give_up(self, status: Status) -> None:
         if late := reload.late_nodes(self._before, status):
             print(f"pdsup: no new agent answers in time for {', '.join(late)}", file=sys.stderr)
         now = reload.by_name(status)
-        for change in reload.left(self._answer["units"], self._done):
-            name = change["unit"]
+        for change in reload.left(self._answer.units, self._done):
+            name = change.unit
             self._tell(Result(change, Outcome.LATE, self._units.get(name), now.get(name)))
 
     def _tell(self, result: Result) -> None:
-        self._done[result.change["unit"]] = result
+        self._done[result.change.unit] = result
         if not self._quiet:
             print(result.line(), flush=True)
 
@@ -142,7 +143,8 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
     until = clock.monotonic() + timeout
     agents = []
     for node, path in cluster.sockets.items():
-        replaced = client.tell(path, "/v1/reload", {"agent": True}).value["replaced"]
+        told = client.tell(path, "/v1/reload", {"agent": True})
+        replaced = client.read(Replacing, told).replaced
         successor = _successor(path, replaced, until)
         if successor is None:
             raise SupervisorError(
@@ -159,7 +161,7 @@ def _successor(path: Path, replaced: str, until: float) -> str | None:
     """The incarnation of the agent that answers in the place of another; None: none in time."""
     for look in client.follow(lambda: path, every=False, until=until):
         if look.status is not None and look.absent is None:
-            (node,) = look.status["nodes"]
-            if node["agent"]["incarnation"] != replaced:
-                return str(node["agent"]["incarnation"])
+            (node,) = look.status.nodes
+            if node.agent.incarnation != replaced:
+                return node.agent.incarnation
     return None

@@ -8,6 +8,7 @@ import os
 import select
 
 from pdsup import clock
+from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError, WrongUsage
@@ -83,8 +84,11 @@ def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
 
 
 def _pidfd(cluster: client.Cluster, node: str) -> int:
-    (status,) = client.ask(cluster.sockets[node], "/v1/status").value["nodes"]
-    return os.pidfd_open(status["agent"]["guardian_pid"] or status["agent"]["pid"])
+    (status,) = client.read(Status, client.ask(cluster.sockets[node], "/v1/status")).nodes
+    pid = status.agent.guardian_pid or status.agent.pid
+    if pid is None:
+        raise SupervisorError(f"cannot shut down {node}: its agent does not tell its pid")
+    return os.pidfd_open(pid)
 
 
 def _wait(pidfds: dict[str, int], timeout: float) -> list[str]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pdsup import clock
+from pdsup import clock, typed
+from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.client import Look
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import table
 from pdsup.cli.terminal import fit
 from pdsup.errors import NothingThere
+from pdsup.units.public_state import PublicState
 
 # A change is shown at once, but not more often than that.
 LEAST_S = 0.1
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     if unnamed:
         raise NothingThere(progress.no_such("show", unnamed, found))
     if args.json:
-        print(json.dumps(shown, indent=2))
+        print(typed.dumps(shown, indent=2))
     else:
         colour, width = fit.is_coloured(sys.stdout), fit.width(sys.stdout)
-        print("\n".join(table(shown["nodes"], colour=colour, width=width)))
-    good = all(u["state"] == "RUNNING" or progress.ended_well(u) for u in progress.units(shown))
+        print("\n".join(table(shown.nodes, colour=colour, width=width)))
+    good = all(u.state is PublicState.RUNNING or u.ended_well for u in shown.units)
     return 0 if good else 3
 
 
@@ -94,9 +94,9 @@ class StatusWatch:
         self._here = cluster.sockets.keys() | cluster.silent
         return client.first_agent(cluster)
 
-    def _chosen(self, status: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        nodes = [n for n in status["nodes"] if self._every or n["node"] in self._here]
-        return progress.chosen({**status, "nodes": nodes}, self._patterns)
+    def _chosen(self, status: Status) -> tuple[Status, list[str]]:
+        nodes = tuple(n for n in status.nodes if self._every or n.node in self._here)
+        return progress.chosen(replace(status, nodes=nodes), self._patterns)
 
 
 def _paint(watched: StatusWatch) -> None:
@@ -115,7 +115,7 @@ def _list_changes(watched: StatusWatch, *, as_json: bool) -> None:
     """The table again after each change, or one JSON value a line, for a pipe or a file."""
     for look in watched.looks():
         if look.new and look.status is not None:
-            nodes = look.status["nodes"]
+            nodes = look.status.nodes
             print(
-                json.dumps(look.status) if as_json else "\n".join([*table(nodes), ""]), flush=True
+                typed.dumps(look.status) if as_json else "\n".join([*table(nodes), ""]), flush=True
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from pdsup import typed
 from pdsup.address import endpoint
+from pdsup.answers.commands import PageLink
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 
@@ -23,15 +24,15 @@ def run(args: argparse.Namespace) -> int:
     used it may come back for twelve hours.
     """
     cluster = client.cluster(args.run_dir, "link to the live page")
-    found = client.tell(client.first_agent(cluster), "/v1/link", {}).value
+    link = client.read(PageLink, client.tell(client.first_agent(cluster), "/v1/link", {}))
     if args.json:
-        print(json.dumps(found, indent=2))
+        print(typed.dumps(link, indent=2))
         return 0
-    agent = endpoint(found["address"], found["port"])
-    print(found["url"])
+    agent = endpoint(link.address, link.port)
+    print(link.url)
     say(
-        f"good for one visit within {found['seconds'] / 60:.0f} minutes; from a machine that does "
-        f"not reach {found['address']}: ssh -L {found['port']}:{agent} HOST, and localhost instead "
+        f"good for one visit within {link.seconds / 60:.0f} minutes; from a machine that does "
+        f"not reach {link.address}: ssh -L {link.port}:{agent} HOST, and localhost instead "
         "of the address"
     )
     return 0
