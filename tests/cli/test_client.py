@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,6 +180,21 @@ def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, hom
 
     monkeypatch.setattr(client, "_answers", answers_and_vanishes)
     assert client.clusters() == []
+
+
+def test_only_agents_of_the_run_that_is_meant_are_waited_for(agent, monkeypatch):
+    meant, other = (agent(run=run, listens=False).parent for run in ("one", "two"))
+    looked_at = []
+
+    def read(directory):
+        looked_at.append(directory.resolve())
+        return SimpleNamespace(guardian=None)
+
+    monkeypatch.setattr("pdsup.units.ledger.read", read)
+    with pytest.raises(NothingThere, match="no agent answers for one"):
+        client.cluster("one")
+    assert meant.resolve() in looked_at
+    assert other.resolve() not in looked_at
 
 
 @pytest.fixture

@@ -83,24 +83,28 @@ def _run_links() -> list[Path]:
     return sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}"))
 
 
-def _is_returning() -> bool:
-    """Whether an agent here does not answer only because its guardian is starting it again."""
+def _is_returning(given: str | None) -> bool:
+    """Whether an agent, of a given run or any, does not answer only because its guardian is
+    starting it again.
+    """
     from pdsup.units import ledger  # late: only where nobody answers
 
-    ledgers = [ledger.read(p) for link in _run_links() for p in link.parent.glob("*/")]
+    links = [link for link in _run_links() if not given or _is_same(link, given)]
+    ledgers = [ledger.read(p) for link in links for p in link.parent.glob("*/")]
     return any(one.guardian and ledger.is_living(one.guardian) for one in ledgers)
 
 
-def cluster(run_dir: str | None, purpose: str = "ask") -> Cluster:
+def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RETURN_S) -> Cluster:
     """The one that is meant: by its run directory, else the only one there is.
 
-    ``purpose``: what it is for, ``VERB THING``. Raises NothingThere when no agent answers,
-    WrongUsage when it is not clear which is meant.
+    ``purpose``: what it is for, ``VERB THING``. ``returns_in``: how many seconds an agent that its
+    guardian starts again is waited for. Raises NothingThere when no agent answers, WrongUsage when
+    it is not clear which is meant.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     found = _meant(given)
-    until = clock.monotonic() + RETURN_S
-    while not found and _is_returning() and clock.monotonic() < until:
+    until = clock.monotonic() + returns_in
+    while not found and _is_returning(given) and clock.monotonic() < until:
         time.sleep(LOOK_S)
         found = _meant(given)
     if not found:
@@ -120,7 +124,11 @@ def _meant(given: str | None) -> list[Cluster]:
     found = clusters()
     if not given:
         return found
-    return [one for one in found if Path(one.run_dir).resolve() == Path(given).resolve()]
+    return [one for one in found if _is_same(Path(one.run_dir), given)]
+
+
+def _is_same(path: Path, given: str) -> bool:
+    return path.resolve() == Path(given).resolve()
 
 
 def run_directory(run_dir: str | None, purpose: str) -> Path:

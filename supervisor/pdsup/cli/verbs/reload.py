@@ -97,7 +97,10 @@ class _Wait:
         status = self._before
         for look in client.follow(self._agent, every=True, until=when):
             if look.absent is not None:  # it hands over to another one, or to none
-                self._cluster = client.cluster(self._cluster.run_dir, "see the plan change")
+                left = max(client.RETURN_S, when - clock.monotonic())
+                self._cluster = client.cluster(
+                    self._cluster.run_dir, "see the plan change", returns_in=left
+                )
                 continue
             status = look.status or status
             changed = status.plan == self._answer.plan
