@@ -7,8 +7,8 @@ import pytest
 
 from pdsup.cli import client
 
-# There is only one such address on a machine.
-pytestmark = pytest.mark.xdist_group("ipv6")
+# A machine has only one such address: not beside the tests of whole clusters, of which one uses it.
+pytestmark = pytest.mark.xdist_group("machine")
 
 
 @pytest.fixture

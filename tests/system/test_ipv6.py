@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from pdsup.plan.compile import load
 from pdsup.plan.model import Node
 from tests.system.cluster import ROOT, Cluster
-
-# There is only one such address on a machine.
-pytestmark = pytest.mark.xdist_group("ipv6")
 
 RECIPE = """
 name: six
