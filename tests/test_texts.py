@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.units.public_state import PublicState
-from tests.test_architecture import MODULES, ROOT, WING, file_of, is_ours, name, room, tree
+from tests.test_architecture import MODULES, ROOT, file_of, is_ours, name, tree
 
 SENTENCE = re.compile(r"[A-Za-z']+ [A-Za-z']+|^; |^: [a-z]")
 CUTS = {
@@ -21,7 +21,6 @@ ALLOWED = {
     "cli/doctor_rules.py": {"module sglang"},  # the name of something that is looked for
     "journal/entry.py": {": cause unknown"},
 }
-NOT_OF_THE_WING = [path for path in MODULES if room(path) not in WING]
 
 
 def decided_by(module: ast.Module) -> set[str]:
@@ -99,7 +98,7 @@ def test_the_live_page_knows_no_other_words_for_states() -> None:
     assert set(quoted) <= set(PublicState)
 
 
-@pytest.mark.parametrize("path", NOT_OF_THE_WING, ids=name)
+@pytest.mark.parametrize("path", MODULES, ids=name)
 def test_the_words_for_states_stand_in_one_file(path: Path) -> None:
     if name(path) == "units/public_state.py":
         return

@@ -71,9 +71,8 @@ class UnitStatus:
 
     @property
     def ended_well(self) -> bool:
-        """EXITED with status 0: as good as ready."""
-        last = self.last_exit if self.state is PublicState.EXITED else None
-        return last is not None and last.code == 0
+        """It has done its work: EXITED with status 0, as good as ready."""
+        return self.state.ended_well(self.last_exit.code if self.last_exit else None)
 
     @property
     def is_up(self) -> bool:

@@ -93,9 +93,8 @@ class UnitReport:
 
     @property
     def ended_well(self) -> bool:
-        """EXITED with status 0: as good as ready."""
-        last = self.last_exit if self.state is PublicState.EXITED else None
-        return last is not None and last.code == 0
+        """It has done its work: EXITED with status 0, as good as ready."""
+        return self.state.ended_well(self.last_exit.code if self.last_exit else None)
 
 
 # Gives the last report of a unit of any node; None where its node can't be relied on.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from pdsup.journal.entry import Entry
 from pdsup.journal.runs import LOST, steps
 from pdsup.units.events import Stop
-from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
 Kind = Literal[
@@ -129,7 +128,7 @@ def _concerned(one: Entry) -> str:
 
 
 def _well(one: Entry) -> bool:
-    done = one.to is PublicState.EXITED and one.exit == ExitStatus(0)
+    done = one.to is not None and one.to.ended_well(one.exit.code if one.exit else None)
     return done or one.to is PublicState.RUNNING
 
 

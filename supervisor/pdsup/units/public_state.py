@@ -68,6 +68,12 @@ class PublicState(StrEnum):
         """It is ready, or has ended by itself where it may, as a benchmark does: RUNNING EXITED."""
         return self in (PublicState.RUNNING, PublicState.EXITED)
 
+    def ended_well(self, code: int | None) -> bool:
+        """Whether a unit in this state, whose last run had this exit code, has done its work:
+        EXITED with 0, which is as good as ready.
+        """
+        return self is PublicState.EXITED and code == 0
+
     @property
     def needs_attention(self) -> bool:
         """Something is wrong with it or its node: UNHEALTHY BACKOFF FATAL UNKNOWN."""

@@ -16,16 +16,17 @@ from pdsup.journal.incidents import Incident
 from pdsup.journal.runs import Run
 from pdsup.journal.timeline import Span
 from pdsup.plan.model import Plan
+from pdsup.units.public_state import PublicState
 
 # What a state is called in the picture.
-PHASES: Mapping[str, str] = {
-    "RUNNING": "ready",
-    "STARTING": "loading",
-    "WAITING": "waiting",
-    "UNHEALTHY": "unhealthy",
-    "STOPPING": "stopping",
-    "BACKOFF": "down",
-    "FATAL": "down",
+PHASES: Mapping[PublicState, str] = {
+    PublicState.RUNNING: "ready",
+    PublicState.STARTING: "loading",
+    PublicState.WAITING: "waiting",
+    PublicState.UNHEALTHY: "unhealthy",
+    PublicState.STOPPING: "stopping",
+    PublicState.BACKOFF: "down",
+    PublicState.FATAL: "down",
 }
 OFF = "off"
 LEAST_PERCENT = 0.15
@@ -135,7 +136,8 @@ def _facts(
 
 def _all_ready(units: Mapping[str, Sequence[Entry]], begin: float) -> str:
     firsts = [
-        next((e.at for e in own if e.to in ("RUNNING", "EXITED")), None) for own in units.values()
+        next((e.at for e in own if e.to is not None and e.to.has_come_up), None)
+        for own in units.values()
     ]
     if not firsts or None in firsts:
         return "never"
