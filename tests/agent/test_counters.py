@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from pdsup import clock
 from pdsup.agent.counters import Counters
 from pdsup.units.states import Backoff, Running, Starting, Stopped, Waiting
 
@@ -12,7 +11,7 @@ STARTING = Starting(1, 99.0, ())
 
 
 @pytest.fixture
-def counter(monkeypatch):
+def counter():
     """Of two units from second 10 on; ``counts(now)`` and ``step(state, now)`` move the time."""
     made = Counters({"a": Stopped(), "b": Stopped()}, 10.0)
 
@@ -20,11 +19,7 @@ def counter(monkeypatch):
         context = SimpleNamespace(now=now)
         made.take(SimpleNamespace(unit=unit, after=state, context=context))
 
-    def counts(now):
-        monkeypatch.setattr(clock, "monotonic", lambda: now)
-        return made.counts()
-
-    return SimpleNamespace(step=step, counts=counts)
+    return SimpleNamespace(step=step, counts=made.counts)
 
 
 def test_time_is_counted_for_the_state_in_which_it_passed(counter):
@@ -55,7 +50,6 @@ def test_a_clock_that_stands_still_takes_nothing_away(counter):
     assert min(counter.counts(3.0).seconds.values()) >= 0
 
 
-def test_a_unit_that_was_taken_over_begins_in_the_state_it_is_in(monkeypatch):
+def test_a_unit_that_was_taken_over_begins_in_the_state_it_is_in():
     made = Counters({"a": Running(1, 0.0, ())}, 10.0)
-    monkeypatch.setattr(clock, "monotonic", lambda: 12.0)
-    assert made.counts().seconds == {("a", "RUNNING"): 2.0}
+    assert made.counts(12.0).seconds == {("a", "RUNNING"): 2.0}

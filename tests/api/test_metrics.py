@@ -13,7 +13,7 @@ from pdsup.api import metrics
 from pdsup.api import metrics as metrics_module
 from pdsup.api.metrics import AGENT, Family, Scrape
 from pdsup.cluster.report import Order
-from pdsup.front.upstreams import Reloads
+from pdsup.front.nginx_conf import Reloads
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.tree import Usage
 from pdsup.units.public_state import REPORTED

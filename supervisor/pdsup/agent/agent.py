@@ -28,8 +28,9 @@ from pdsup.cluster.report import Peer, UnitReport
 from pdsup.cluster.rollout import Rollout
 from pdsup.errors import SupervisorError
 from pdsup.front.drain import Drains
+from pdsup.front.nginx_conf import Reloads
 from pdsup.front.router import RouterRepair
-from pdsup.front.upstreams import Reloads, Upstreams
+from pdsup.front.upstreams import Upstreams
 from pdsup.journal.hooks import Hooks
 from pdsup.journal.news import Log, News
 from pdsup.node.assignment import Assignment

@@ -1,11 +1,10 @@
-"""Counts what happens to the units of a node, for its metrics."""
+"""What happened to the units of a node, counted for its metrics. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdsup import clock
 from pdsup.units import states
 from pdsup.units.facts import Transition
 from pdsup.units.public_state import PublicState
@@ -13,11 +12,10 @@ from pdsup.units.states import State
 
 
 class Counters:
-    """Of ``units`` with the states that they are in at ``now`` (monotonic seconds): an agent may
-    have taken them over.
-    """
+    """What is counted since the agent began. Times are monotonic seconds."""
 
     def __init__(self, units: Mapping[str, State], now: float) -> None:
+        """``units``: the states they are in at ``now``, as an agent may have taken them over."""
         self._state = {unit: (states.public(state), now) for unit, state in units.items()}
         self._entered: dict[Counted, int] = {}
         self._seconds: dict[Counted, float] = {}
@@ -26,21 +24,20 @@ class Counters:
         """Counts one step of a unit."""
         unit, now = transition.unit, transition.context.now
         before, since = self._state[unit]
-        self._spent(unit, before, now - since)
+        self._add_time(unit, before, now - since)
         after = states.public(transition.after)
         if after != before:
             self._entered[unit, after] = self._entered.get((unit, after), 0) + 1
         self._state[unit] = after, now
 
-    def counts(self) -> Counts:
-        """All of it up to now."""
-        now = clock.monotonic()
+    def counts(self, now: float) -> Counts:
+        """All of it up to ``now``."""
         for unit, (state, since) in self._state.items():
-            self._spent(unit, state, now - since)
+            self._add_time(unit, state, now - since)
             self._state[unit] = state, now
         return Counts(dict(self._entered), dict(self._seconds))
 
-    def _spent(self, unit: str, state: PublicState, seconds: float) -> None:
+    def _add_time(self, unit: str, state: PublicState, seconds: float) -> None:
         self._seconds[unit, state] = self._seconds.get((unit, state), 0.0) + max(0.0, seconds)
 
 

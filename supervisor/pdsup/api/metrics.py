@@ -1,7 +1,7 @@
 """What Prometheus scrapes from one node, and the text format it reads.
 
 The plan bounds the number of series: one for each unit, or for each unit and state, never one for
-anything that comes and goes. https://prometheus.io/docs/instrumenting/exposition_formats/
+anything that comes and goes. https://prometheus.io/docs/instrumenting/exposition_formats/ Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from pdsup.agent.counters import Counts
 from pdsup.cluster.report import Report, UnitReport
-from pdsup.front.upstreams import Reloads
+from pdsup.front.nginx_conf import Reloads
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.tree import Usage
 from pdsup.units.public_state import REPORTED

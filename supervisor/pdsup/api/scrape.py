@@ -34,7 +34,7 @@ class Scrapes:
         seen = Scrape(
             report=report,
             wall=clock.wall() - (clock.monotonic() - report.at),
-            counts=agent.counter.counts(),
+            counts=agent.counter.counts(clock.monotonic()),
             usage=usage,
             log_bytes=log_bytes,
             probes={name: agent.probed(name) for name in names},

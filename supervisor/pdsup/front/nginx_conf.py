@@ -182,3 +182,14 @@ def _count(what: str, value: int) -> int:
 
 def _refusal(what: str, value: object, wanted: str) -> SupervisorError:
     return SupervisorError(f"cannot render nginx.conf: {what} {value!r} is not {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """How often nginx took another configuration while it ran, how often it could not have one that
+    was wanted, and over how many routers it balances.
+    """
+
+    taken: int = 0
+    failed: int = 0
+    upstreams: int = 0

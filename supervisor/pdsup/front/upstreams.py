@@ -8,7 +8,7 @@ import pwd
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import aiohttp
 
 from pdsup import clock
 from pdsup.cluster.gate import Gates
-from pdsup.front.nginx_conf import Settings, Upstream
+from pdsup.front.nginx_conf import Reloads, Settings, Upstream
 from pdsup.front.nginx_reload import Live, NginxReload
 from pdsup.journal.entry import Happening
 from pdsup.node.assignment import AssignedUnit, Assignment
@@ -184,14 +184,3 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Reloads:
-    """How often nginx took another configuration while it ran, how often it could not have one that
-    was wanted, and over how many routers it balances.
-    """
-
-    taken: int = 0
-    failed: int = 0
-    upstreams: int = 0
