@@ -23,7 +23,7 @@ from typing import TextIO, cast
 import aiohttp
 import uvloop
 
-from pdsup.agent import signals
+from pdsup.agent import parts, signals
 from pdsup.agent.agent import Agent
 from pdsup.api.server import Server
 from pdsup.cli.main import reported
@@ -113,7 +113,7 @@ async def _serve(
         asyncio.TaskGroup() as tasks,
     ):
         log = _log(assignment.place.node)
-        agent = Agent(assignment, token, session, tasks, above, inherited, log)
+        agent = Agent(parts.build(assignment, token, session, tasks, above, inherited, log))
         socket_path = Path(assignment.place.state_dir, paths.SOCKET)
         async with Server(agent, token).serve(socket_path):
             life.units = True

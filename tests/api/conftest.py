@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from pdsup import clock
+from pdsup.agent import parts
 from pdsup.agent.agent import Agent
 from pdsup.api.server import Server
 from pdsup.node import tokens
@@ -63,7 +64,7 @@ def serving(plan, assignment, tmp_path):
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as unix,
             asyncio.TaskGroup() as tasks,
         ):
-            agent = Agent(
+            built = parts.build(
                 assignment(node, plan),
                 TOKEN,
                 session,
@@ -72,16 +73,17 @@ def serving(plan, assignment, tmp_path):
                 Ledger(),
                 SILENT,
             )
+            agent = Agent(built)
             remote = f"http://{plan.address[node]}:{plan.control_port}"
             try:
                 async with Server(agent, TOKEN).serve(socket):
                     yield SimpleNamespace(
-                        agent=agent, socket=socket,
+                        agent=agent, parts=built, socket=socket,
                         local=Asking(unix, "http://localhost", False),
                         remote=Asking(session, remote, True),
                         unsigned=Asking(session, remote, False),
                     )  # fmt: skip
             finally:
-                await agent.poller.close()
+                await built.peers.close()
 
     return made

@@ -57,7 +57,7 @@ async def test_a_journal_that_can_not_be_read_is_told(serving, tmp_path):
 
 async def test_a_unit_of_this_node_is_explained(serving, unit_report, tmp_path):
     async with serving() as s:
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING", reason="not ready yet"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING", reason="not ready yet"))
         found = (await s.remote("/v1/explain/decode-1")).json()
         assert (found["unit"]["state"], found["unit"]["reason"]) == ("STARTING", "not ready yet")
         assert (found["told_by"], found["agent"]["reachable"]) == ("node3", True)
@@ -67,7 +67,7 @@ async def test_a_unit_of_this_node_is_explained(serving, unit_report, tmp_path):
 
 async def test_a_unit_of_another_node_is_explained_by_what_is_known_here(serving, unit_report):
     async with serving() as s, serving("node2") as peer:
-        peer.agent.publisher.publish(unit_report("decode-0", "RUNNING"))
+        peer.parts.own_report.publish(unit_report("decode-0", "RUNNING"))
         found = (await s.local("/v1/explain/router-0")).json()
         truth = {one["what"]: one["holds"] for one in found["gate"]["conditions"]}
         assert (found["told_by"], found["agent"]["reachable"]) == ("node3", False)
@@ -82,7 +82,7 @@ async def test_a_unit_that_does_not_exist_is_not_explained(serving):
 
 async def test_metrics_are_told_in_the_format_that_prometheus_reads(serving, unit_report):
     async with serving() as s:
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING", pid=os.getpid()))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING", pid=os.getpid()))
         for ask in (s.local, s.remote):
             answer = await ask("/metrics")
             assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
@@ -100,7 +100,7 @@ async def test_metrics_stay_readable_and_bounded_while_much_happens(serving, uni
         async def change():
             for run in range(300):
                 now = unit_report("decode-1", states[run % 3], run=run, reason=f'"{run}\\ \n"')
-                s.agent.publisher.publish(now)
+                s.parts.own_report.publish(now)
                 await asyncio.sleep(0)
 
         async def read():
@@ -186,7 +186,7 @@ async def test_a_status_that_waited_for_the_driver_has_the_version_of_what_it_te
     async with serving(plan=with_gpus) as s:
         asking = asyncio.create_task(s.local("/v1/status"))
         await asyncio.to_thread(began.wait, 30)
-        s.agent.publisher.publish(unit_report("decode-1", "RUNNING", run=77))
+        s.parts.own_report.publish(unit_report("decode-1", "RUNNING", run=77))
         answers.set()
         answer = await asking
         (node,) = answer.json()["nodes"]

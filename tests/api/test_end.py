@@ -15,10 +15,10 @@ def lingering(serving, until):
     @contextlib.asynccontextmanager
     async def made(*others, of_cluster=True):
         async with serving("node0") as first, serving("node1") as peer:
-            first.agent.poller.follow(["node1", *others])
-            await until(lambda: first.agent.poller.peers["node1"].usable)
+            first.parts.peers.follow(["node1", *others])
+            await until(lambda: first.parts.peers.peers["node1"].usable)
             first.agent.end("told", of_cluster=of_cluster)
-            task = asyncio.create_task(first.agent._ender.linger())
+            task = asyncio.create_task(first.parts.ending.linger())
             for _ in range(5):
                 await asyncio.sleep(0)
             yield task, peer.agent

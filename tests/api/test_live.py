@@ -62,12 +62,12 @@ async def test_a_change_is_streamed_within_a_second_and_an_event_once(
         await message()
         line = {"at": 5, "node": "node3", "unit": "a", "from": "RUNNING", "to": "BACKOFF"}
         (tmp_path / "events" / "node3.jsonl").write_text(f"{json.dumps(line)}\n")
-        s.agent.publisher.publish(unit_report("decode-1", "BACKOFF"))
+        s.parts.own_report.publish(unit_report("decode-1", "BACKOFF"))
         async with asyncio.timeout(60):
             change = await message()
         assert change["status"]["nodes"][3]["units"][0]["state"] == "BACKOFF"
         assert [one["to"] for one in change["events"]] == ["BACKOFF"]
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
         assert (await message())["events"] == []
 
 
@@ -75,7 +75,7 @@ async def test_many_changes_at_once_are_a_few_messages(serving, unit_report):
     async with serving() as s, stream(s) as message:
         await message()
         for run in range(1000):
-            s.agent.publisher.publish(unit_report("decode-1", "STARTING", run=run))
+            s.parts.own_report.publish(unit_report("decode-1", "STARTING", run=run))
             await asyncio.sleep(0)
         count = 1
         while (await message())["status"]["nodes"][3]["units"][0]["run"] != 999:

@@ -176,7 +176,7 @@ def journal(assignment, tmp_path):
 )
 async def test_an_answer_is_as_it_is_described(serving, unit_report, name, path):
     async with serving() as s:
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
         fits_answer(name, await s.local(path))
 
 
@@ -228,7 +228,7 @@ async def test_a_refusal_is_as_it_is_described(serving, name, path, body, status
 
 async def test_nothing_new_is_described_too(serving):
     async with serving() as s:
-        version = s.agent.publisher.version
+        version = s.parts.own_report.version
         answer = await s.local(f"/v1/report?since={version}&wait=0")
         assert str(answer.status) in OPERATIONS["report"][2]["responses"]
         assert answer.status == 304

@@ -64,7 +64,7 @@ async def test_nothing_can_be_told_over_the_network(serving, path):
     async with serving() as s:
         answer = await s.remote(path, "POST", data=b'{"all": true}')
         assert answer.status in (404, 405)
-        assert s.agent.publisher.report().ending is None
+        assert s.parts.own_report.report().ending is None
 
 
 async def test_logs_are_for_this_machine_only(serving):
@@ -87,18 +87,18 @@ async def test_a_report_is_what_the_agent_publishes(serving):
         answer = await s.remote("/v1/report")
         found = from_json(answer.body)
         assert dataclasses.replace(found, at=0.0) == dataclasses.replace(
-            s.agent.publisher.report(), at=0.0
+            s.parts.own_report.report(), at=0.0
         )
         assert answer.headers["Content-Type"].startswith("application/json")
 
 
 async def test_a_long_poll_is_answered_when_something_changes(serving, unit_report):
     async with serving() as s:
-        since = s.agent.publisher.version
+        since = s.parts.own_report.version
         poll = asyncio.create_task(s.remote(f"/v1/report?since={since}&wait=20"))
         await s.remote("/livez")
         assert not poll.done()
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
         async with asyncio.timeout(60):
             answer = await poll
         assert from_json(answer.body).unit("decode-1").state == "STARTING"
@@ -112,7 +112,7 @@ async def test_a_long_poll_for_what_is_old_already_is_answered_at_once(serving):
 
 async def test_a_long_poll_that_nothing_comes_of_says_so(serving):
     async with serving() as s:
-        since = s.agent.publisher.version
+        since = s.parts.own_report.version
         answer = await s.remote(f"/v1/report?since={since}&wait=0.01")
         assert (answer.status, answer.body) == (304, b"")
 
@@ -127,12 +127,12 @@ async def test_a_wait_that_is_no_number_of_seconds_in_bounds_is_refused(serving,
 
 async def test_many_followers_hear_of_one_change(serving, unit_report):
     async with serving() as s:
-        since = s.agent.publisher.version
+        since = s.parts.own_report.version
         polls = [
             asyncio.create_task(s.remote(f"/v1/report?since={since}&wait=20")) for _ in range(50)
         ]
         await s.remote("/livez")
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
         async with asyncio.timeout(60):
             answers = await asyncio.gather(*polls)
         states = {from_json(answer.body).unit("decode-1").state for answer in answers}
@@ -146,7 +146,7 @@ async def test_the_status_of_this_node_comes_without_asking_others(serving):
     async with serving() as s:
         found = (await s.local("/v1/status")).json()
         assert [node["node"] for node in found["nodes"]] == ["node3"]
-        assert s.agent.poller.peers == {}
+        assert s.parts.peers.peers == {}
 
 
 async def test_the_status_of_all_nodes_waits_for_their_first_answers(serving):
@@ -175,7 +175,7 @@ async def test_the_status_has_a_version_to_wait_on(serving, unit_report):
         assert (await s.local(f"/v1/status?since={version}&wait=0")).status == 304
         poll = asyncio.create_task(s.local(f"/v1/status?since={version}&wait=20"))
         await s.local("/livez")
-        s.agent.publisher.publish(unit_report("decode-1", "STARTING"))
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
         async with asyncio.timeout(60):
             answer = await poll
         assert answer.json()["nodes"][0]["units"][0]["state"] == "STARTING"
@@ -186,10 +186,10 @@ async def test_news_of_another_node_change_the_version_for_good(serving, unit_re
     """Who asks after the agent has dealt with the news must still learn of them."""
     async with serving() as s, serving("node1") as peer:
         await s.local("/v1/status?all=1")
-        await until(lambda: s.agent.poller.peers["node1"].usable)
+        await until(lambda: s.parts.peers.peers["node1"].usable)
         version = s.agent.version
-        peer.agent.publisher.publish(unit_report("prefill-1", "FATAL"))
-        await until(lambda: s.agent.poller.peers["node1"].usable.unit("prefill-1").state == "FATAL")
+        peer.parts.own_report.publish(unit_report("prefill-1", "FATAL"))
+        await until(lambda: s.parts.peers.peers["node1"].usable.unit("prefill-1").state == "FATAL")
         for _ in range(10):
             await asyncio.sleep(0)
         async with asyncio.timeout(60):
@@ -200,7 +200,7 @@ async def test_news_of_another_node_change_the_version_for_good(serving, unit_re
 async def test_names_and_reasons_in_any_script_arrive(serving, unit_report):
     async with serving() as s:
         text = 'naïve 推論 "🚀"'
-        s.agent.publisher.publish(unit_report("decode-1", "FATAL", reason=text))
+        s.parts.own_report.publish(unit_report("decode-1", "FATAL", reason=text))
         found = (await s.local("/v1/status")).json()
         assert found["nodes"][0]["units"][0]["reason"] == text
 
@@ -211,21 +211,21 @@ async def test_names_and_reasons_in_any_script_arrive(serving, unit_report):
 async def test_an_agent_is_ready_when_all_its_units_are(serving, unit_report):
     async with serving() as s:
         assert (await s.local("/readyz")).status == 503
-        s.agent.publisher.publish(unit_report("decode-1"))
+        s.parts.own_report.publish(unit_report("decode-1"))
         answer = await s.local("/readyz")
         assert (answer.status, answer.body) == (503, b"not ready: benchmark\n")
-        s.agent.publisher.publish(unit_report("benchmark"))
+        s.parts.own_report.publish(unit_report("benchmark"))
         answer = await s.local("/readyz")
         assert (answer.status, answer.body) == (200, b"ok\n")
 
 
 async def test_a_unit_that_did_its_work_and_ended_well_keeps_no_agent_unready(serving, unit_report):
     async with serving() as s:
-        s.agent.publisher.publish(unit_report("decode-1"))
+        s.parts.own_report.publish(unit_report("decode-1"))
         for code, status in ((0, 200), (1, 503)):
             ended = unit_report("benchmark", "EXITED")
             last = dataclasses.replace(ended.last_exit, code=code, signal=None)
-            s.agent.publisher.publish(dataclasses.replace(ended, last_exit=last))
+            s.parts.own_report.publish(dataclasses.replace(ended, last_exit=last))
             assert (await s.local("/readyz")).status == status
 
 
@@ -256,7 +256,7 @@ async def test_a_shutdown_says_whether_it_is_of_the_cluster(serving, everywhere)
     async with serving() as s:
         answer = await s.local("/v1/shutdown", "POST", data=json.dumps({"all": everywhere}))
         assert (answer.status, answer.json()) == (200, {"ending": True})
-        report = s.agent.publisher.report()
+        report = s.parts.own_report.report()
         assert (report.ending, report.ends_cluster) == ("shutdown requested", everywhere)
 
 
@@ -269,7 +269,7 @@ async def test_a_shutdown_that_is_not_clear_is_refused_and_ends_nothing(serving,
     async with serving() as s:
         answer = await s.local("/v1/shutdown", "POST", data=body)
         assert (answer.status, answer.body) == (400, b'the body must be {"all": true or false}')
-        assert s.agent.publisher.report().ending is None
+        assert s.parts.own_report.report().ending is None
 
 
 # -- begin and end --------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ async def test_a_socket_that_a_killed_agent_left_is_replaced(serving, tmp_path):
 
 async def test_long_polls_are_answered_when_the_agent_ends_and_hold_it_up_no_longer(serving):
     async with asyncio.timeout(30), serving() as s:
-        version, all_version = s.agent.publisher.version, s.agent.version
+        version, all_version = s.parts.own_report.version, s.agent.version
         polls = [
             asyncio.create_task(s.remote(f"/v1/report?since={version}&wait=60")),
             asyncio.create_task(s.local(f"/v1/status?since={all_version}&wait=60")),
@@ -331,9 +331,9 @@ async def test_a_follower_gets_the_last_report_before_the_agent_goes(
         follower = asyncio.create_task(follow())
         await answered.wait()
         for number in range(50):
-            s.agent.publisher.publish(unit_report("decode-1", "STOPPING", run=number))
-        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
-        last = s.agent.publisher.version
+            s.parts.own_report.publish(unit_report("decode-1", "STOPPING", run=number))
+        s.parts.own_report.publish(unit_report("decode-1", "STOPPED"))
+        last = s.parts.own_report.version
     follower.cancel()
     await asyncio.gather(follower, return_exceptions=True)
     assert versions[-1] == last
@@ -347,13 +347,13 @@ async def test_a_follower_that_has_hung_up_does_not_hold_up_the_end(
         follower = asyncio.create_task(s.remote("/v1/report?since=&wait=20"))
         await follower
         poll = asyncio.create_task(
-            s.remote(f"/v1/report?since={s.agent.publisher.version}&wait=20")
+            s.remote(f"/v1/report?since={s.parts.own_report.version}&wait=20")
         )
         await s.remote("/livez")
         poll.cancel()
         await asyncio.gather(poll, return_exceptions=True)
         await s.remote.session.close()
-        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
+        s.parts.own_report.publish(unit_report("decode-1", "STOPPED"))
 
 
 async def test_a_follower_that_never_asks_again_holds_up_the_end_only_for_a_moment(
@@ -362,7 +362,7 @@ async def test_a_follower_that_never_asks_again_holds_up_the_end_only_for_a_mome
     monkeypatch.setattr(server_module, "LAST_REPORT_S", 0.05)
     async with asyncio.timeout(60), serving() as s:
         await s.remote("/v1/report?since=&wait=20")
-        s.agent.publisher.publish(unit_report("decode-1", "STOPPED"))
+        s.parts.own_report.publish(unit_report("decode-1", "STOPPED"))
 
 
 # -- commands to units ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Decodes that begin anew with a prefill, where the plan says so."""
+"""Decodes that restart with a prefill, where the plan says so."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_a_prefill_that_is_back_starts_every_decode_again_without_blame(agents, 
     for name, node in (("decode-0", "node1"), ("decode-1", "node2")):
         wait_for(lambda: agents.look(name, node)["run"] == 2)  # noqa: B023
         ended = next(line for line in agents.journal(node) if line["to"] == "STOPPING")
-        assert (ended["unit"], ended["reason"]) == (name, "prefill-0 began anew")
+        assert (ended["unit"], ended["reason"]) == (name, "prefill-0 restarted")
         assert agents.reaches("RUNNING", name, node)["run"] == 2
         assert not [line for line in agents.journal(node) if line["to"] == "BACKOFF"]
 

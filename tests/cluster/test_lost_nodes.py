@@ -11,8 +11,8 @@ from pdsup.units.ledger import Ledger, LedgerFile
 
 
 @pytest.fixture
-def overseers(assignment, tmp_path):
-    """Makes overseers, one after the other on the same node; ``told`` is what they all told."""
+def lost_nodes(assignment, tmp_path):
+    """Makes them, one after the other on the same node; ``told`` is what they all told."""
     told = []
 
     def make(node="node0", inherited=False):
@@ -26,8 +26,8 @@ def overseers(assignment, tmp_path):
 
 
 @pytest.fixture
-def overseer(overseers):
-    return overseers()
+def lost(lost_nodes):
+    return lost_nodes()
 
 
 @pytest.fixture
@@ -41,20 +41,20 @@ def peer(report):
     return make
 
 
-def events(overseer):
-    return [(one.event, one.facts["node"], one.reason) for one in overseer.told]
+def events(lost):
+    return [(one.event, one.facts["node"], one.reason) for one in lost.told]
 
 
-def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(overseer, peer):
+def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(lost, peer):
     gone = peer("its agent can't be asked: timed out", 5.0)
     for seen in (peer(), gone, gone, peer(), peer()):
-        overseer.follow(seen)
-    assert events(overseer) == [
+        lost.peer_changed(seen)
+    assert events(lost) == [
         ("NodeLost", "node2", "node2: its agent can't be asked: timed out"),
         ("NodeBack", "node2", "node2 answers again"),
     ]
-    assert {(one.unit, one.run) for one in overseer.told} == {(None, None)}
-    assert overseer.told[0].facts["problem"] == "its agent can't be asked: timed out"
+    assert {(one.unit, one.run) for one in lost.told} == {(None, None)}
+    assert lost.told[0].facts["problem"] == "its agent can't be asked: timed out"
 
 
 @pytest.mark.parametrize(
@@ -65,29 +65,29 @@ def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(overse
         {"problem": "its agent can't be asked: refused", "failing": 5.0, "ending": "SIGTERM"},
     ],
 )
-def test_a_node_that_answers_or_has_ended_is_not_lost(overseer, peer, then):
-    overseer.follow(peer())
-    overseer.follow(peer(**then))
-    assert events(overseer) == []
+def test_a_node_that_answers_or_has_ended_is_not_lost(lost, peer, then):
+    lost.peer_changed(peer())
+    lost.peer_changed(peer(**then))
+    assert events(lost) == []
 
 
-def test_a_node_that_was_never_there_is_not_lost(overseer, peer):
-    overseer.follow(Peer("node2", failing=1.0, problem="its agent can't be asked: refused"))
-    assert events(overseer) == []
+def test_a_node_that_was_never_there_is_not_lost(lost, peer):
+    lost.peer_changed(Peer("node2", failing=1.0, problem="its agent can't be asked: refused"))
+    assert events(lost) == []
 
 
-def test_other_nodes_than_the_first_leave_it_to_that_one(overseers, peer):
-    other = overseers("node1")
-    other.follow(peer())
-    other.follow(peer("its agent can't be asked", 5.0))
+def test_other_nodes_than_the_first_leave_it_to_that_one(lost_nodes, peer):
+    other = lost_nodes("node1")
+    other.peer_changed(peer())
+    other.peer_changed(peer("its agent can't be asked", 5.0))
     assert events(other) == []
 
 
 @pytest.mark.parametrize(("inherited", "count"), [(True, 2), (False, 1)])
-def test_an_agent_that_takes_over_tells_that_a_node_is_back(overseers, peer, inherited, count):
-    first = overseers()
-    first.follow(peer())
-    first.follow(peer("its agent can't be asked", 5.0))
-    second = overseers(inherited=inherited)
-    second.follow(peer())
+def test_an_agent_that_takes_over_tells_that_a_node_is_back(lost_nodes, peer, inherited, count):
+    first = lost_nodes()
+    first.peer_changed(peer())
+    first.peer_changed(peer("its agent can't be asked", 5.0))
+    second = lost_nodes(inherited=inherited)
+    second.peer_changed(peer())
     assert [event for event, _, _ in events(second)] == ["NodeLost", "NodeBack"][:count]

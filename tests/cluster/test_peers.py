@@ -84,7 +84,8 @@ def cluster(plan, digest, report):
             await peer.start()
         try:
             async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-                poller = Peers(plan, digest, (), TOKEN, session, tasks, news.append)
+                poller = Peers(plan, digest, (), TOKEN, session, tasks)
+                poller.listen(news.append)
                 try:
                     yield SimpleNamespace(
                         poller=poller, peer=peer, news=news, look=lambda: poller.peers["node1"]

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pdsup.front import router as repairer_module
+from pdsup.front import router as repair_module
 from pdsup.front import router_rules
 from pdsup.front.router import RouterRepair
 from pdsup.units.public_state import PublicState
@@ -81,8 +81,8 @@ class FakeRouter:
 
 @pytest.fixture
 def front(plan, assignment, unit_report, monkeypatch):
-    """A repairer of router-0 with all workers RUNNING; ``see`` changes what is reported."""
-    monkeypatch.setattr(repairer_module, "CHECK_S", 0.01)
+    """A repair of router-0 with all workers RUNNING; ``see`` changes what is reported."""
+    monkeypatch.setattr(repair_module, "CHECK_S", 0.01)
 
     @contextlib.asynccontextmanager
     async def made():
@@ -99,24 +99,24 @@ def front(plan, assignment, unit_report, monkeypatch):
         said = {name: unit_report(name) for name in (*ALL, "router-0")}
         silent = SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)
         async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
-            repairer = RouterRepair(plan, unit, said.get, session, silent)
-            task = asyncio.create_task(repairer.run())
+            repair = RouterRepair(plan, unit, said.get, session, silent)
+            task = asyncio.create_task(repair.run())
 
             def see(name, **changes):
                 if "state" in changes:
                     changes["state"] = PublicState(changes["state"])
                 said[name] = dataclasses.replace(said[name], **changes) if changes else None
-                repairer.follow()
+                repair.react()
 
             def back(name):
                 run, since = said[name].run + 1, said[name].since + 10
                 see(name, state="STARTING", run=run, since=since)
                 see(name, state="RUNNING", since=since + 5)
 
-            repairer.follow()
+            repair.react()
             try:
                 yield SimpleNamespace(
-                    router=router, see=see, back=back, said=said, follow=repairer.follow
+                    router=router, see=see, back=back, said=said, react=repair.react
                 )
             finally:
                 task.cancel()
@@ -156,7 +156,7 @@ async def test_a_worker_whose_node_was_gone_for_a_while_is_served_again(front, u
         there = f.said["decode-0"]
         f.see("decode-0")
         f.said["decode-0"] = there
-        f.follow()
+        f.react()
         await until(lambda: f.router.asked == [("close", "decode-0")])
 
 
@@ -223,7 +223,7 @@ async def test_a_worker_behind_a_dead_path_is_dropped_and_one_that_refuses_is_no
             raise OSError(errno.EHOSTUNREACH, "no route to host")
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
-    monkeypatch.setattr(repairer_module, "connect", connect)
+    monkeypatch.setattr(repair_module, "connect", connect)
     async with front() as f:
         f.said["prefill-1"] = None
         f.see("decode-1")
@@ -235,8 +235,8 @@ async def test_a_path_that_swallows_everything_is_dead(front, until, monkeypatch
     async def connect(address, port):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(repairer_module, "connect", connect)
-    monkeypatch.setattr(repairer_module, "SILENT_S", 0.01)
+    monkeypatch.setattr(repair_module, "connect", connect)
+    monkeypatch.setattr(repair_module, "SILENT_S", 0.01)
     async with front() as f:
         f.see("decode-1")
         await until(lambda: f.router.asked == [("drop", "decode-1")])

@@ -79,8 +79,8 @@ class Agent:
 
     def add(self, text: str) -> None:
         unit: AssignedUnit = pickle.loads(base64.b64decode(text))  # noqa: S301 (our own test)
-        self._runners[unit.name] = Runner(unit, self._host, self)
-        self._serving.append(self._tasks.create_task(self._runners[unit.name].serve()))
+        self._runners[unit.name] = Runner(unit, self._host)
+        self._serving.append(self._tasks.create_task(self._runners[unit.name].serve(self)))
 
     def cease(self) -> None:
         """As an agent does before it ends everything."""

@@ -19,11 +19,11 @@ COMMANDS: Mapping[str, events.Event] = {
 
 
 class Commands:
-    """The hands of whoever sits at a terminal of this node."""
+    """What operators ask of this node's units."""
 
-    def __init__(self, runners: Mapping[str, Runner], publisher: OwnReport) -> None:
+    def __init__(self, runners: Mapping[str, Runner], own_report: OwnReport) -> None:
         self._runners = runners
-        self._publisher = publisher
+        self._own_report = own_report
 
     def command(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
         """Tells units to do one of ``COMMANDS``; what they were the moment before.
@@ -32,10 +32,10 @@ class Commands:
         while the node ends; nothing is told then.
         """
         before = self._units(verb, names)
-        ending = self._publisher.ending
+        ending = self._own_report.ending
         if ending is not None and verb != "stop":
             raise SupervisorError(
-                f"cannot {verb} {', '.join(names)}: {self._publisher.report().node} "
+                f"cannot {verb} {', '.join(names)}: {self._own_report.report().node} "
                 f"ends its units ({ending})"
             )
         for name in names:
@@ -50,6 +50,6 @@ class Commands:
     def _units(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
         strangers = [name for name in names if name not in self._runners]
         if strangers:
-            node = self._publisher.report().node
+            node = self._own_report.report().node
             raise NothingThere(f"cannot {verb} {', '.join(strangers)}: no such unit on {node}")
-        return tuple(self._publisher.units[name] for name in names)
+        return tuple(self._own_report.units[name] for name in names)

@@ -37,6 +37,11 @@ class Counters:
             self._state[unit] = state, now
         return Counts(dict(self._entered), dict(self._seconds))
 
+    def has_been(self, state: PublicState) -> bool:
+        """Whether any unit is, or was, in a state."""
+        now = {here for here, _ in self._state.values()}
+        return state in now or any(there == state for _, there in self._seconds)
+
     def _add_time(self, unit: str, state: PublicState, seconds: float) -> None:
         self._seconds[unit, state] = self._seconds.get((unit, state), 0.0) + max(0.0, seconds)
 

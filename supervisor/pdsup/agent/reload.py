@@ -1,18 +1,18 @@
-"""Takes one node from its plan to the next: looks at what changes, and makes way.
+"""Takes one node from its plan to the next: ends what leaves, and hands over to a new agent.
 
-What the node does not have any more is ended by this agent, which knows how. Everything else is
-left to the next one: see ``cluster/rollout.py``.
+Units that the changed plan no longer contains are stopped by this agent, which knows how. All else
+is left to the next one: see ``cluster/rollout.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from pdsup.agent.commands import Commands
-from pdsup.bell import Bell
+from pdsup.agent.shutdown import HandOver
 from pdsup.cluster import ending_rules
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
@@ -34,36 +34,29 @@ LEAVE_S = 300.0
 LOOK_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What an agent does for it. ``check`` raises SupervisorError where ``make_way`` would."""
-
-    check: Callable[[], Awaitable[None]]
-    make_way: Callable[[], None]
-    operator: Commands
-    bookkeeper: LedgerFile
-    look: Look
-
-
 class Reload:
     """The plan of one node and what may follow it."""
 
     def __init__(
         self,
         assignment: Assignment,
-        publisher: OwnReport,
-        poller: Peers,
-        hands: Hands,
-        bell: Bell,
+        own_report: OwnReport,
+        peers: Peers,
+        look: Look,
+        commands: Commands,
+        ledger: LedgerFile,
+        hand_over: HandOver,
         tasks: asyncio.TaskGroup,
         log: Log,
     ) -> None:
         self._assignment = assignment
         self._run_dir = Path(assignment.place.run_dir)
-        self._publisher = publisher
-        self._poller = poller
-        self._hands = hands
-        self._bell = bell
+        self._own_report = own_report
+        self._peers = peers
+        self._look = look
+        self._commands = commands
+        self._ledger = ledger
+        self._hand_over = hand_over
         self._group = tasks
         self._log = log
         self._going: asyncio.Task[None] | None = None
@@ -95,7 +88,7 @@ class Reload:
         )
         if (reason := difference.refusal(plan, loaded.plan)) is not None:
             raise SupervisorError(f"cannot go on with {origin.file}: {reason}")
-        reports = [report for name in plan.by_name if (report := self._hands.look(name))]
+        reports = [report for name in plan.by_name if (report := self._look(name))]
         made = {report.name: report.made for report in reports if report.made}
         return loaded, difference.difference(plan, loaded.plan, made), origin
 
@@ -112,11 +105,11 @@ class Reload:
         self._refuse_if_alone()
         await self._keep(loaded)
         self._refuse_if_under_way()
-        self._hands.bookkeeper.note_next(loaded.digest)
+        self._ledger.note_next(loaded.digest)
         try:
             run_dir.replace_plan(self._run_dir, loaded.text, origin)
         except SupervisorError:
-            self._hands.bookkeeper.note_next("")
+            self._ledger.note_next("")
             raise
         self._begin(self._go_over(loaded))
         return loaded, found
@@ -132,7 +125,7 @@ class Reload:
         state_dir = Path(self._assignment.place.state_dir)
         loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
         if loaded is None or lies not in (self._assignment.digest, plan):
-            self._hands.bookkeeper.note_next("")
+            self._ledger.note_next("")
             return
         run_dir.replace_plan(self._run_dir, loaded.text, run_dir.origin_of(self._run_dir))
         await self._keep(loaded)
@@ -148,7 +141,7 @@ class Reload:
         if loaded.digest == self._assignment.digest:
             self._log.info("the plan has not changed")
 
-    def consider(self, peer: Peer) -> None:
+    def peer_changed(self, peer: Peer) -> None:
         """Follows a node that has the next plan."""
         if self._is_ahead(peer) and (self._following is None or self._following.done()):
             self._following = self._group.create_task(self._follow())
@@ -192,7 +185,7 @@ class Reload:
     def _refuse_if_alone(self) -> None:
         """An agent that nobody starts again can't follow."""
         self._refuse_if_under_way()
-        for peer in self._poller.peers.values():
+        for peer in self._peers.peers.values():
             report = peer.usable
             if report is not None and not report.ending and report.agent.guardian_pid is None:
                 raise SupervisorError(
@@ -202,13 +195,14 @@ class Reload:
 
     async def _follow(self) -> None:
         """As long as a node is ahead, and nothing is under way here."""
-        while ahead := {p.report.plan for p in self._peers() if p.report and self._is_ahead(p)}:
+        while ahead := self._plans_ahead():
             if not self._is_under_way:
                 self._begin(self._catch_up(ahead))
             await asyncio.sleep(LOOK_S)
 
-    def _peers(self) -> list[Peer]:
-        return list(self._poller.peers.values())
+    def _plans_ahead(self) -> set[str]:
+        peers = self._peers.peers.values()
+        return {peer.report.plan for peer in peers if peer.report and self._is_ahead(peer)}
 
     async def _catch_up(self, ahead: Collection[str]) -> None:
         # An agent that was started late, by an earlier file, put that over the plan of the run.
@@ -227,7 +221,7 @@ class Reload:
 
     async def _keep(self, loaded: Loaded) -> None:
         """For the next agent. Raises SupervisorError where there can be none."""
-        await self._hands.check()
+        await self._hand_over.check()
         state_dir = self._assignment.place.state_dir
         if not kept_plans.keep(Path(state_dir), loaded):
             raise SupervisorError(f"cannot keep the changed plan in {state_dir}")
@@ -236,17 +230,19 @@ class Reload:
         node = self._assignment.place.node
         names = difference.leaving(self._assignment.plan, loaded.plan, node)
         self._log.info("taking in the changed plan", plan=loaded.digest[:12], ending=names)
-        self._hands.operator.command("stop", names)
+        self._commands.command("stop", names)
 
-        def gone() -> bool:
-            return all(ending_rules.settled(self._publisher.units[name]) for name in names)
+        def left() -> list[str]:
+            units = self._own_report.units
+            return [name for name in names if not ending_rules.settled(units[name])]
 
-        if not await self._bell.wait_until(gone, LEAVE_S):
-            self._hands.bookkeeper.note_next("")
-            left = ", ".join(n for n in names if not ending_rules.settled(self._publisher.units[n]))
-            raise SupervisorError(f"cannot end {left}, which the changed plan has not any more")
-        self._hands.bookkeeper.adopt(loaded.digest)
-        self._hands.make_way()
+        if not await self._own_report.bell.wait_until(lambda: not left(), LEAVE_S):
+            self._ledger.note_next("")
+            raise SupervisorError(
+                f"cannot end {', '.join(left())}, which the changed plan no longer contains"
+            )
+        self._ledger.adopt(loaded.digest)
+        self._hand_over.begin()
 
 
 def complaint(error: SupervisorError) -> str:

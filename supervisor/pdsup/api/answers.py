@@ -45,15 +45,14 @@ class Answers:
     async def visit_all(self) -> None:
         """Has every node asked; returns when each has answered, or failed to, or in 2.5 s."""
         self.prolong_visit()
-        await self._agent.bell.wait_until(self._all_asked, FIRST_ANSWERS_S)
+        await self._agent.wait_for_news(self._all_asked, FIRST_ANSWERS_S)
 
     def prolong_visit(self) -> None:
         """Has every node asked, for a while, by the next call at the latest."""
-        agent = self._agent
-        agent.poller.visit(node.name for node in agent.plan.nodes if node.name != agent.node)
+        self._agent.visit_all()
 
     def _all_asked(self) -> bool:
-        return all(peer.asked for peer in self._agent.poller.peers.values())
+        return all(peer.asked for peer in self._agent.peers())
 
     async def gpus(self) -> Sequence[Gpu]:
         """Those of this node, where units have any, some seconds old at the most; none where they
@@ -61,12 +60,12 @@ class Answers:
         """
         if not any(unit.plan.gpus for unit in self._agent.assignment.units):
             return ()
-        return await self._agent.gpus.read(kept_s=GPUS_KEPT_S) or ()
+        return await self._agent.read_gpus(kept_s=GPUS_KEPT_S)
 
     def status(self, gpus: Sequence[Gpu], *, all_nodes: bool) -> Status:
         """The status JSON of this moment; ``gpus``: see above."""
         agent = self._agent
-        own, peers, now = agent.publisher.report(), agent.poller.peers.values(), clock.monotonic()
+        own, peers, now = agent.report(), agent.peers(), clock.monotonic()
         return cluster_status.status(agent.plan, own, peers, now, gpus, all_nodes=all_nodes)
 
     async def _events(self, request: web.Request) -> web.Response:
@@ -111,7 +110,7 @@ class Answers:
             address=node.address,
             agent=node.agent,
             told_by=agent.node,
-            gate=explain.gate(agent.plan, agent.gates.decide(name, first=not shown.run)),
+            gate=explain.gate(agent.plan, agent.gate(name, first=not shown.run)),
             next=explain.outlook(unit, shown.state, facts, moment),
             log=log_path(agent.assignment.place.run_dir, unit),
             run_dir=agent.assignment.place.run_dir,

@@ -68,7 +68,7 @@ class LivePage:
         chronicler = Journals(Path(agent.assignment.place.run_dir))
         events = await _news(chronicler)
         await self._observer.visit_all()
-        while not agent.bell.closed:
+        while not agent.waits_for_nothing:
             if agent.version != told or events:
                 gpus = await self._observer.gpus()
                 told = agent.version
@@ -79,7 +79,7 @@ class LivePage:
                 await response.write(b":\n\n")
                 alive = clock.monotonic()
             await asyncio.sleep(LEAST_S)
-            await agent.bell.wait_until(lambda: agent.version != told, TICK_S)  # noqa: B023
+            await agent.wait_for_news(lambda: agent.version != told, TICK_S)  # noqa: B023
             events = await _news(chronicler)
             self._observer.prolong_visit()
 

@@ -15,7 +15,7 @@ from pdsup.units.process.tree import Usage
 
 
 class Scrapes:
-    """Of one agent."""
+    """The metrics of one agent."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -25,8 +25,8 @@ class Scrapes:
 
         Files and processes are looked at in a thread: they may be many, or far away.
         """
-        agent, gpus = self._agent, await self._agent.gpus.read()
-        report = agent.publisher.report()
+        agent, gpus = self._agent, await self._agent.read_gpus()
+        report = agent.report()
         names = [unit.name for unit in report.units]
         roots = {unit.name: unit.pid for unit in report.units if unit.pid is not None}
         logs = {unit.name: unit.log_path for unit in agent.assignment.units}
@@ -34,13 +34,13 @@ class Scrapes:
         seen = Scrape(
             report=report,
             wall=clock.wall() - (clock.monotonic() - report.at),
-            counts=agent.counter.counts(clock.monotonic()),
+            counts=agent.counts(),
             usage=usage,
             log_bytes=log_bytes,
             probes={name: agent.probed(name) for name in names},
-            fronts=agent.fronts(),
-            gpus=gpus or (),
-            reachable={node: peer.usable is not None for node, peer in agent.poller.peers.items()},
+            fronts=agent.reloads(),
+            gpus=gpus,
+            reachable={peer.node: peer.usable is not None for peer in agent.peers()},
         )
         return text(metrics.families(seen))
 

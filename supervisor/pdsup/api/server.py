@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import valid_signals
@@ -46,9 +46,9 @@ class Server:
 
     def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
-        self._doorkeeper = Access(token)
-        self._observer = Answers(agent)
-        self._streamer = LivePage(agent, self._observer)
+        self._access = Access(token)
+        self._answers = Answers(agent)
+        self._live = LivePage(agent, self._answers)
         # The version that each connection of a follower has for certain, as its requests say.
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
@@ -70,8 +70,7 @@ class Server:
             yield
         finally:
             await self._tell_last_report()
-            self._agent.bell.close()
-            self._agent.publisher.bell.close()
+            self._agent.stop_waiting()
             await asyncio.gather(local.cleanup(), remote.cleanup())
             socket_path.unlink(missing_ok=True)
 
@@ -92,8 +91,8 @@ class Server:
             web.get("/v1/openapi.json", self._describe),
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
-            *self._observer.routes(),
-            *self._streamer.routes(),
+            *self._answers.routes(),
+            *self._live.routes(),
         ]
 
     def local(self) -> web.Application:
@@ -113,7 +112,7 @@ class Server:
 
     def remote(self) -> web.Application:
         """What others may ask, if they sign it or may look."""
-        app = web.Application(middlewares=[self._doorkeeper.check])
+        app = web.Application(middlewares=[self._access.check])
         app.add_routes(self._readable())
         return app
 
@@ -124,7 +123,7 @@ class Server:
             await self._asked.wait_until(self._all_told, LOOK_S)
 
     def _all_told(self) -> bool:
-        version = self._agent.publisher.version
+        version = self._agent.report_version
         return all(has == version or to.is_closing() for to, has in self._followers.items())
 
     def _follows(self, request: web.Request) -> None:
@@ -138,32 +137,21 @@ class Server:
 
     async def _report(self, request: web.Request) -> web.Response:
         self._follows(request)
-        publisher = self._agent.publisher
-        if not await self._newer(request, publisher.bell, lambda: publisher.version):
+        agent = self._agent
+        if not await _newer(request, agent.wait_for_report, lambda: agent.report_version):
             return web.Response(status=304)
-        return web.Response(body=to_json(publisher.report()), content_type="application/json")
+        return web.Response(body=to_json(agent.report()), content_type="application/json")
 
     async def _status(self, request: web.Request) -> web.Response:
         agent = self._agent
         every = request.query.get("all") == "1"
         if every:
-            await self._observer.visit_all()
-        if not await self._newer(request, agent.bell, lambda: agent.version):
+            await self._answers.visit_all()
+        if not await _newer(request, agent.wait_for_news, lambda: agent.version):
             return web.Response(status=304)
-        gpus = await self._observer.gpus()
-        value = self._observer.status(gpus, all_nodes=every)
+        gpus = await self._answers.gpus()
+        value = self._answers.status(gpus, all_nodes=every)
         return web.json_response(value, headers={VERSION: agent.version}, dumps=typed.dumps)
-
-    async def _newer(self, request: web.Request, bell: Bell, version: Callable[[], str]) -> bool:
-        """Long poll: waits, as the request says, until the version is not ``since`` any more."""
-        since = request.query.get("since")
-        try:
-            wait = float(request.query.get("wait", "0"))
-        except ValueError:
-            wait = math.nan
-        if not 0 <= wait <= LONGEST_WAIT_S:
-            raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
-        return await bell.wait_until(lambda: version() != since, wait)
 
     async def _describe(self, _: web.Request) -> web.Response:
         return web.json_response(openapi.document(COMMANDS))
@@ -172,7 +160,7 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        units = self._agent.publisher.units.values()
+        units = self._agent.report().units
         missing = [unit.name for unit in units if not (unit.ready or unit.ended_well)]
         text = f"not ready: {', '.join(missing)}\n" if missing else "ok\n"
         return web.Response(text=text, status=503 if missing else 200)
@@ -190,15 +178,15 @@ class Server:
         match _json(await request.read()):
             case {"agent": True}:
                 try:
-                    await self._agent.make_way()
+                    await self._agent.hand_over()
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=str(error)) from None
-                replacing = Replacing(replaced=self._agent.publisher.incarnation)
+                replacing = Replacing(replaced=self._agent.incarnation)
                 return web.json_response(replacing, dumps=typed.dumps)
             case {"plan": None | str() as file, "dry_run": bool(dry)}:
-                planner = self._agent.replanner
+                agent = self._agent
                 try:
-                    loaded, found = await (planner.preview if dry else planner.change)(file)
+                    loaded, found = await (agent.preview_plan if dry else agent.change_plan)(file)
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=complaint(error)) from None
                 answer = reloading(loaded.digest, found)
@@ -211,7 +199,7 @@ class Server:
     async def _link(self, _: web.Request) -> web.Response:
         address, port = self._agent.assignment.address, self._agent.plan.control_port
         link = PageLink(
-            url=url(address, port, f"/?key={self._doorkeeper.link()}"),
+            url=url(address, port, f"/?key={self._access.link()}"),
             address=address,
             port=port,
             seconds=LINK_S,
@@ -229,16 +217,32 @@ class Server:
         """Told, not done: whoever asked sees in the status what comes of it."""
         match _json(await request.read()):
             case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
-                return _obeyed(lambda: _before(self._agent.operator.command(verb, names)))
+                return _obeyed(lambda: _before(self._agent.command(verb, names)))
             case {"command": "signal", "signal": int(number), "units": [*names]} if (
                 number is not True and number in valid_signals() and _texts(names)
             ):
-                return _obeyed(lambda: self._agent.operator.signal(number, names))
+                return _obeyed(lambda: self._agent.signal(number, names))
         verbs = ", ".join(COMMANDS)
         raise web.HTTPBadRequest(
             text=f'the body must be {{"command": one of {verbs}, "units": [NAME...]}} '
             'or {"command": "signal", "signal": NUMBER, "units": [NAME...]}'
         )
+
+
+async def _newer(
+    request: web.Request,
+    wait_until: Callable[[Callable[[], bool], float], Awaitable[bool]],
+    version: Callable[[], str],
+) -> bool:
+    """Long poll: waits, as the request says, until the version is not ``since`` any more."""
+    since = request.query.get("since")
+    try:
+        wait = float(request.query.get("wait", "0"))
+    except ValueError:
+        wait = math.nan
+    if not 0 <= wait <= LONGEST_WAIT_S:
+        raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
+    return await wait_until(lambda: version() != since, wait)
 
 
 def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:

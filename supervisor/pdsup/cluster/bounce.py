@@ -1,7 +1,7 @@
-"""Begins the decodes of this node anew when a prefill is back after a restart.
+"""Restarts the decodes of this node when a prefill is back after a restart.
 
 Only where the plan says so: a decode notices the loss of a prefill by itself (two heartbeats, 5 s
-apart), but some engines' transfers stay broken until it is started again too.
+apart), but some engines' transfers stay broken until it restarts too.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class DecodeBounce:
         leaders = [unit for unit in plan.units if not unit.rank]
         wanted = plan.bounce_decodes == "on-prefill-restart"
         self._prefills = [u.name for u in leaders if u.role == "prefill"] if wanted else []
-        # A gang begins anew as a whole when its first rank does.
+        # A gang restarts as a whole when its first rank does.
         self._decodes = [
             runners[u.name] for u in leaders if u.role == "decode" and u.name in runners
         ]
         self._look = look
         self._runs: dict[str, int] = {}  # of each prefill, the last that was RUNNING
 
-    def follow(self) -> None:
-        """Takes in what is reported of the prefills."""
+    def react(self) -> None:
+        """Takes in what is reported of the prefills, and restarts the decodes if one is back."""
         for name in self._prefills:
             report = self._look(name)
             if report is None or report.state is not PublicState.RUNNING:
@@ -38,9 +38,9 @@ class DecodeBounce:
             before = self._runs.setdefault(name, report.run)
             self._runs[name] = report.run
             if report.run > before:
-                self._begin_anew(f"{name} began anew")
+                self._restart_decodes(f"{name} restarted")
 
-    def _begin_anew(self, reason: str) -> None:
+    def _restart_decodes(self, reason: str) -> None:
         for runner in self._decodes:
             run = states.run_of(runner.facts.state)
             if run is not None:

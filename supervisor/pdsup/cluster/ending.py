@@ -34,14 +34,14 @@ class Ending:
         self,
         plan: Plan,
         runners: Mapping[str, Runner],
-        publisher: OwnReport,
-        poller: Peers,
+        own_report: OwnReport,
+        peers: Peers,
         bell: Bell,
     ) -> None:
         self._plan = plan
         self._runners = runners
-        self._publisher = publisher
-        self._poller = poller
+        self._own_report = own_report
+        self._peers = peers
         self._bell = bell
         self._in_front = ending_rules.dependents(plan)
         self._patience = ending_rules.patience(plan)
@@ -52,7 +52,7 @@ class Ending:
         """Returns when no unit of this node is left; a unit that survives SIGKILL holds it up."""
         self._began = clock.monotonic()
         in_front = {other for name in self._runners for other in self._in_front[name]}
-        self._poller.follow(
+        self._peers.follow(
             {self._plan.by_name[name].node for name in in_front - self._runners.keys()}
         )
         while not self._all_settled():
@@ -67,7 +67,7 @@ class Ending:
 
     async def linger(self) -> None:
         """Stays until the others know of the cluster's end, so that nobody misses it."""
-        if not self._publisher.ends_cluster:
+        if not self._own_report.ends_cluster:
             return
         if not await self._bell.wait_until(lambda: not self._unaware(), MEET_S):
             await self._bell.wait_until(
@@ -75,7 +75,7 @@ class Ending:
             )
 
     def _unaware(self) -> list[Peer]:
-        return [peer for peer in self._poller.peers.values() if not _aware(peer)]
+        return [peer for peer in self._peers.peers.values() if not _aware(peer)]
 
     def _stop(self, names: list[str], order: events.Stop) -> None:
         for name in names:
@@ -83,7 +83,7 @@ class Ending:
             self._runners[name].tell(order)
 
     def _all_settled(self) -> bool:
-        return all(ending_rules.settled(self._publisher.units[name]) for name in self._runners)
+        return all(ending_rules.settled(self._own_report.units[name]) for name in self._runners)
 
     def _stoppable(self) -> list[str]:
         passed = clock.monotonic() - self._began
@@ -99,8 +99,8 @@ class Ending:
 
     def _in_the_way(self, other: str, passed: float) -> bool:
         if other in self._runners:
-            return not ending_rules.settled(self._publisher.units[other])
-        peer = self._poller.peers[self._plan.by_name[other].node]
+            return not ending_rules.settled(self._own_report.units[other])
+        peer = self._peers.peers[self._plan.by_name[other].node]
         if peer.report and ending_rules.settled(peer.report.unit(other)):
             return False
         # Also a node that can't be reached: its agent may have been started a moment ago.

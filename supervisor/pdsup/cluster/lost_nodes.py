@@ -32,7 +32,7 @@ class LostNodes:
         self._there: set[str] = set()
         self._lost = set(inherited)
 
-    def follow(self, peer: Peer) -> None:
+    def peer_changed(self, peer: Peer) -> None:
         """Takes in what is known of another node. One that said that it ends is not lost, and one
         that answers, if only for another plan, neither.
         """

@@ -33,7 +33,8 @@ class OwnReport:
         self._sequence = 0
         self.ending: str | None = None
         self.ends_cluster = False
-        self._level, self._turn = True, None  # type: tuple[bool, str | None]
+        self._all_have_plan = True
+        self._router_turn: str | None = None
         self._agent = AgentReport(
             pid=os.getpid(),
             guardian_pid=guardian_pid,
@@ -73,10 +74,10 @@ class OwnReport:
         self.ends_cluster |= of_cluster
         self._changed()
 
-    def publish_renewal(self, *, level: bool, turn: str | None) -> None:
-        """Tells whether every node has the plan, and which router may begin anew by it."""
-        if (level, turn) != (self._level, self._turn):
-            self._level, self._turn = level, turn
+    def publish_rollout(self, *, all_have_plan: bool, router_turn: str | None) -> None:
+        """Tells whether every node has the changed plan, and which router may restart."""
+        if (all_have_plan, router_turn) != (self._all_have_plan, self._router_turn):
+            self._all_have_plan, self._router_turn = all_have_plan, router_turn
             self._changed()
 
     def report(self) -> Report:
@@ -93,8 +94,8 @@ class OwnReport:
             agent=self._agent,
             units=tuple(self.units.values()),
             former=self._assignment.former,
-            level=self._level,
-            turn=self._turn,
+            level=self._all_have_plan,
+            turn=self._router_turn,
         )
 
     def _changed(self) -> None:
@@ -103,7 +104,7 @@ class OwnReport:
         self._news.ring()
 
 
-OUTDATED = "its plan has changed; it begins anew when its turn comes"
+OUTDATED = "its plan has changed; it restarts when its turn comes"
 
 
 def unit_report(

@@ -66,7 +66,7 @@ VISIT_S = 90.0
 
 
 class Peers:
-    """Peers that somebody here needs. ``on_change(node)`` is called when what is known changes.
+    """Peers that somebody here needs.
 
     ``digest``: of the plan; ``former``: of those that the run had before.
     """
@@ -79,7 +79,6 @@ class Peers:
         token: str,
         session: aiohttp.ClientSession,
         tasks: asyncio.TaskGroup,
-        on_change: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._digest = digest
@@ -87,11 +86,15 @@ class Peers:
         self._token = token
         self._session = session
         self._group = tasks
-        self._on_change = on_change
+        self._listeners: list[Callable[[str], None]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._until: dict[str, float] = {}
         self._closed = False
         self.peers: dict[str, Peer] = {}
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """Calls ``changed(node)`` whenever what is known of a node changes."""
+        self._listeners.append(changed)
 
     def follow(self, nodes: Iterable[str]) -> None:
         """Follows nodes until ``close``."""
@@ -179,7 +182,8 @@ class Peers:
     def _set(self, peer: Peer) -> None:
         before, self.peers[peer.node] = self.peers[peer.node], peer
         if peer.report is not before.report or peer.problem != before.problem:
-            self._on_change(peer.node)
+            for changed in self._listeners:
+                changed(peer.node)
 
 
 def _is_silence(error: Exception) -> bool:

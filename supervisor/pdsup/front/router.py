@@ -68,7 +68,7 @@ class RouterRepair:
         self._trouble = ""
         self._due = asyncio.Event()
 
-    def follow(self) -> None:
+    def react(self) -> None:
         """Takes in what is reported of the router and its workers."""
         router = self._look(self._router.name)
         # Without a worker of each role a router is UNHEALTHY, and that is when it needs help.

@@ -37,7 +37,7 @@ class Upstreams:
         self,
         assignment: Assignment,
         runner: Runner,
-        gatekeeper: Gates,
+        gates: Gates,
         spawner: Spawner,
         session: aiohttp.ClientSession,
         on_change: Callable[[], None],
@@ -45,7 +45,7 @@ class Upstreams:
     ) -> None:
         """``tell`` hears how nginx takes another configuration while it runs."""
         self._plan = assignment.plan
-        self._gatekeeper = gatekeeper
+        self._gates = gates
         self._on_change = on_change
         self._tell = tell
         self._runner = runner
@@ -56,7 +56,7 @@ class Upstreams:
         self._wanted: frozenset[str] = frozenset()
         self._new = runner.facts.pid is not None
         self._routers = runner.unit.plan.upstreams
-        self.reloader = NginxReload(
+        self._reload = NginxReload(
             binary=runner.unit.command[0],
             conf=Path(assignment.place.run_dir, "nginx", "nginx.conf"),
             settings=_settings(assignment, runner.unit),
@@ -66,26 +66,35 @@ class Upstreams:
             on_live=self._now_live,
         )
 
-    def follow(self, pid: int | None) -> None:
-        """Takes in the pid of nginx (None: it does not run) and the state of the routers."""
-        if self._is_new_here():
-            return  # the reloader would bring a running nginx to the few routers known so far
+    async def run(self) -> None:
+        """Reloads nginx when that is due, until cancelled."""
+        await self._reload.run()
+
+    def prepare(self) -> None:
+        """Its configuration and directories are there. Raises SupervisorError and OSError."""
+        self._reload.prepare()
+
+    def react(self) -> None:
+        """Takes in whether nginx runs and which routers do, and has its list changed."""
+        pid = self._runner.facts.pid
+        if self._has_not_heard_of_all():
+            return  # a reload would leave a running nginx with the few routers known so far
         if pid != self._pid:
             self._pid, self._known = pid, None
-            self.reloader.master_changed()
+            self._reload.master_changed()
         ready = frozenset(
             Upstream(name, self._plan.address[unit.node], unit.ports["http"])
             for name in self._routers
             for unit in (self._plan.by_name[name],)
-            if (report := self._gatekeeper.look(name)) and report.state is PublicState.RUNNING
+            if (report := self._gates.look(name)) and report.state is PublicState.RUNNING
         )
         self._wanted = frozenset(upstream.name for upstream in ready)
-        self.reloader.want(ready)
+        self._reload.want(ready)
 
-    def _is_new_here(self) -> bool:
-        """Whether this agent, which took a running nginx over, has not heard of all routers yet."""
+    def _has_not_heard_of_all(self) -> bool:
+        """Whether this agent took over a running nginx and has not heard of every router yet."""
         self._new = self._new and any(
-            not self._gatekeeper.has_asked(name) for name in self._routers
+            not self._gates.has_asked(name) for name in self._routers
         )
         return self._new
 

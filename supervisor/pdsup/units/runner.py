@@ -30,17 +30,18 @@ class Runner:
     """One unit, from the first start to the end of the agent.
 
     ``made``: the fingerprint of what its last run was started as; "": it is not known. ``epoch``:
-    that of its gang in which its last run was started.
+    that of its gang in which its last run was started. The node is asked and told from ``serve``
+    on: what it answers with is made of runners.
     """
 
-    def __init__(self, unit: AssignedUnit, host: Host, hooks: UnitHost) -> None:
+    def __init__(self, unit: AssignedUnit, host: Host) -> None:
         self.unit = unit
         self.facts = Facts(states.Stopped(), None, 0, clock.wall(), None, "", None)
         self.made = ""
         self.epoch: int | None = None
         self.output = Output(unit, self._show_log_problem)
         self._host = host
-        self._hooks = hooks
+        self._node: UnitHost
         self._inbox: asyncio.Queue[events.Event] = asyncio.Queue()
         self._run: Run | None = None
         self._inherited: Note | None = None
@@ -76,14 +77,14 @@ class Runner:
     # -- what an earlier agent left -----------------------------------------------------------
 
     def restore(self, note: Note) -> None:
-        """Takes in what an agent that is gone knew; ``resume`` goes on with it."""
+        """Takes in what an agent that is gone knew; ``serve`` goes on with it."""
         self.facts, self.made, self.epoch = note.facts, note.made, note.epoch
         self._was_ready, self._inherited = note.was_ready, note
         if (number := states.run_of(note.state)) is not None:
             self._run = self._make_run(number, note.tag)
             self._run.restore(note.main, ended=note.ended)
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         """Goes on where ``restore`` left it: watches what runs, and does what was left undone."""
         run, note = self._run, self._inherited
         if run is None or note is None:
@@ -99,6 +100,7 @@ class Runner:
             run.prove_end(note.last_exit.status)
         else:
             self._take_over(run, main)
+        self._node.changed(self.unit.name, None)
 
     def _take_over(self, run: Run, main: Identity) -> None:
         self.facts = replace(self.facts, pid=main[0], run=run.number)
@@ -121,9 +123,13 @@ class Runner:
 
     # -- inbox, step, effects -----------------------------------------------------------------
 
-    async def serve(self) -> None:
-        """Deals with events and deadlines until cancelled."""
+    async def serve(self, node: UnitHost) -> None:
+        """Goes on with what an earlier agent left, then deals with events and deadlines until
+        cancelled.
+        """
+        self._node = node
         try:
+            self._resume()
             while True:
                 await self._take(await self._next_event())
         finally:
@@ -163,7 +169,7 @@ class Runner:
         return lifecycle.Context(
             now=clock.monotonic(),
             next_run=self.facts.run + 1,
-            gate=self._hooks.gate(self.unit.name, first=self.facts.run == 0),
+            gate=self._node.gate(self.unit.name, first=self.facts.run == 0),
             restart=self.unit.plan.restart,
             ready_within=(startup and startup.deadline_s) or FOREVER,
             ready_at_most=(startup and startup.limit_s) or FOREVER,
@@ -175,7 +181,7 @@ class Runner:
 
     def _drain_within(self) -> float:
         stop = self.unit.plan.stop
-        return stop.drain_timeout_s if stop.drain else self._hooks.drain_within(self.unit.name)
+        return stop.drain_timeout_s if stop.drain else self._node.drain_within(self.unit.name)
 
     def _change_run(self, number: int | None, *, spawns: bool) -> None:
         """Before it is noted: the tag of a process has to be known before there is one."""
@@ -184,7 +190,7 @@ class Runner:
             self._run = None
         if number is not None and spawns:
             self._run = self._make_run(number, self._host.spawner.next_tag())
-            self.made, self.epoch = self._fingerprint, self._hooks.epoch(self.unit.name)
+            self.made, self.epoch = self._fingerprint, self._node.epoch(self.unit.name)
 
     def _make_run(self, number: int, tag: int | None) -> Run:
         return Run(number, tag, self.unit, self._host, self.output, self._hear)
@@ -198,7 +204,7 @@ class Runner:
         since = self.facts.since if same_word else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
         self._write(transition)
-        self._hooks.changed(self.unit.name, transition)
+        self._node.changed(self.unit.name, transition)
 
     def _write(self, step: Transition | None = None) -> None:
         """Before anything is done that follows from it, so that another agent could go on."""
@@ -237,7 +243,7 @@ class Runner:
     def _spawn(self, run: Run) -> None:
         last = self.facts.last_exit
         try:
-            self._hooks.before_spawn(self.unit.name)
+            self._node.before_spawn(self.unit.name)
             pid, _ = run.spawn(str(last.status) if last else "")
         except (OSError, SupervisorError) as error:
             why = cause(error) if isinstance(error, OSError) else str(error)
@@ -245,13 +251,13 @@ class Runner:
             return
         self.facts = replace(self.facts, pid=pid, run=run.number, started=clock.monotonic())
         self._write()
-        self._hooks.changed(self.unit.name, None)
+        self._node.changed(self.unit.name, None)
         run.begin_watch()
 
     async def _drain(self, run: Run) -> None:
         """However that goes, the unit ends."""
         with contextlib.suppress(OSError, TimeoutError):
-            await self._hooks.drain(self.unit.name)
+            await self._node.drain(self.unit.name)
             await run.drain()
         self.tell(events.Drained(run.number))
 
@@ -281,7 +287,7 @@ class Runner:
                 assert_never(news)
 
     async def _examine(self, run: Run, detail: str) -> None:
-        evidence = await self._hooks.examine(self.unit.name, detail)
+        evidence = await self._node.examine(self.unit.name, detail)
         self.tell(events.FoundDead(run.number, f"{detail}; {evidence}"))
 
     def _exited(self, run: Run, status: ExitStatus) -> events.Exited:
@@ -298,7 +304,7 @@ class Runner:
     def _show(self, facts: Facts) -> None:
         if facts != self.facts:
             self.facts = facts
-            self._hooks.changed(self.unit.name, None)
+            self._node.changed(self.unit.name, None)
 
 
 def _spawns(effects: tuple[events.Effect, ...]) -> bool:

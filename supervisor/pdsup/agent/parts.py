@@ -1,0 +1,265 @@
+"""What an agent is made of, and who hears of what: the parts are put together here and only here.
+
+Each part gets what it needs when it is made, so this file reads from what needs nothing to what
+needs everything. Nobody reaches into another part: observations are read from reports and from a
+runner's ``facts``, commands are events that a runner is told.
+
+Four things come from below and must reach what is made later:
+
+- A gate's answer, nginx's new configuration, evidence that is there, time that has passed: none of
+  them is urgent. They set ``due``, and every part reacts soon, see ``build`` for the order.
+- Another node has news: ``Peers`` tells ``PeerNews``, which begins to listen when it is made.
+- A unit changes, or wants to know whether it may start: a runner asks its ``UnitHost``, which it
+  gets when it begins to serve.
+- Somebody asks for the end: ``Shutdown``, which needs little and is made early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from pdsup import clock
+from pdsup.agent.commands import Commands
+from pdsup.agent.counters import Counters
+from pdsup.agent.gpu_watch import GpuWatch
+from pdsup.agent.reactions import PeerNews, Reactions, WaitingUnits
+from pdsup.agent.reload import Reload
+from pdsup.agent.shutdown import HandOver, Shutdown
+from pdsup.agent.unit_host import NodeHost
+from pdsup.agent.unit_reports import UnitReports, described
+from pdsup.bell import Bell
+from pdsup.cluster.bounce import DecodeBounce
+from pdsup.cluster.ending import Ending
+from pdsup.cluster.gang import Gangs
+from pdsup.cluster.gang_evidence import GangEvidence
+from pdsup.cluster.gate import Gates
+from pdsup.cluster.lost_nodes import LostNodes
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.peers import Peers
+from pdsup.cluster.report import Look
+from pdsup.cluster.rollout import Rollout
+from pdsup.front.drain import Drains
+from pdsup.front.front import Front
+from pdsup.front.router import RouterRepair
+from pdsup.front.upstreams import Upstreams
+from pdsup.journal.hooks import Hooks
+from pdsup.journal.news import Log, News
+from pdsup.node.assignment import Assignment
+from pdsup.units.cause import CauseSearch
+from pdsup.units.evidence import Evidence
+from pdsup.units.host import Host
+from pdsup.units.ledger import Ledger, LedgerFile
+from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.reap import Reaper
+from pdsup.units.process.spawn import Spawner
+from pdsup.units.runner import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts that the agent runs, ends, or shows to those who ask it."""
+
+    assignment: Assignment
+    inherited: Ledger
+    tasks: asyncio.TaskGroup
+    log: Log
+    bell: Bell
+    due: asyncio.Event
+    ledger: LedgerFile
+    guardian: GuardianLink
+    reaper: Reaper
+    gpus: GpuReadings
+    own_report: OwnReport
+    peers: Peers
+    peer_news: PeerNews
+    gates: Gates
+    journal: News
+    hooks: Hooks
+    runners: Mapping[str, Runner]
+    host: NodeHost
+    reports: UnitReports
+    front: Front
+    gangs: Gangs
+    evidence: GangEvidence
+    counters: Counters
+    gpu_watch: GpuWatch
+    reactions: Reactions
+    commands: Commands
+    ending: Ending
+    shutdown: Shutdown
+    hand_over: HandOver
+    reload: Reload
+
+
+def build(
+    assignment: Assignment,
+    token: str,
+    session: aiohttp.ClientSession,
+    tasks: asyncio.TaskGroup,
+    guardian: GuardianLink,
+    inherited: Ledger,
+    log: Log,
+) -> Parts:
+    """The parts of one node's agent. ``tasks`` owns every task of it; none has begun on return.
+
+    ``inherited``: what an agent that is gone left running; this one goes on with it.
+    """
+    plan, place = assignment.plan, assignment.place
+    took_over = bool(inherited.notes)
+    bell, due = Bell(), asyncio.Event()
+
+    # What is known: what this node says of itself, what others say, and what follows for gates.
+    ledger = LedgerFile(place.state_dir, assignment.digest, inherited, guardian.pid)
+    own_report = OwnReport(assignment, bell, guardian.pid)
+    peers = Peers(plan, assignment.digest, assignment.former, token, session, tasks)
+    gates = Gates(assignment, own_report, peers, tasks, due.set)
+    shutdown = Shutdown(plan, own_report, ledger, gates.look, log)
+
+    # Processes, and where it is told what becomes of them.
+    spawner = Spawner()
+    reaper = Reaper(spawner, guardian)
+    gpus = GpuReadings()
+    hooks = Hooks(assignment, spawner, reaper, session, log, inherited=took_over)
+    journal = News(place, log, hooks.tell)
+    shared = Host(
+        spawner, reaper, gpus, CauseSearch(), ledger, guardian, tasks, assignment.run_name
+    )
+    runners = {unit.name: Runner(unit, shared) for unit in assignment.units}
+    for name, note in inherited.notes.items():
+        runners[name].restore(note)
+    counters = Counters({n: r.facts.state for n, r in runners.items()}, clock.monotonic())
+    commands = Commands(runners, own_report)
+
+    # Parts that watch reports and tell runners what follows.
+    front = Front(
+        {
+            name: Upstreams(assignment, one, gates, spawner, session, due.set, journal.tell)
+            for name, one in runners.items()
+            if one.unit.plan.kind == "nginx"
+        },
+        _router_repairs(assignment, gates.look, session, log),
+        Drains(assignment, gates.look, own_report.is_ending),
+    )
+    rollout = Rollout(assignment, runners, own_report, peers, gates, due.set)
+
+    def beside_its_gang(unit: str) -> str | None:
+        first = runners[unit].facts.run == 0
+        return rollout.reason(unit) or gates.reason(unit, first=first)
+
+    gangs = Gangs(
+        plan,
+        runners,
+        gates.look,
+        beside_its_gang,
+        lambda unit: described(runners[unit], front),
+    )
+    evidence = GangEvidence(
+        plan, runners, Evidence(place.run_dir, spawner), tasks, gates.look, due.set
+    )
+    bounce = DecodeBounce(plan, runners, gates.look)
+    lost_nodes = LostNodes(assignment, journal.tell, ledger, inherited.lost)
+    reports = UnitReports(own_report, runners, front, gangs, evidence)
+    hand_over = HandOver(place.node, guardian, spawner, shutdown, log)
+    reload = Reload(
+        assignment, own_report, peers, gates.look, commands, ledger, hand_over, tasks, log
+    )
+
+    reactions = Reactions(
+        due,
+        (
+            # Whether a router is ready depends on nginx's list, and the rest depends on routers.
+            front.react,
+            reports.publish_front,
+            # An outdated unit is held here before its gang finds it ready to start.
+            rollout.react,
+            # Ranks first take in what happened, then say where they stand.
+            gangs.react,
+            evidence.react,
+            reports.publish_gangs,
+            bounce.react,
+            front.repair,
+            # Only now may units start: a rank must see the order that its leader has just given.
+            WaitingUnits(runners, gates).react,
+            # Last, so that whatever ended the run has been told.
+            shutdown.react,
+        ),
+    )
+    peer_news = PeerNews(
+        plan,
+        peers,
+        gates,
+        # Whoever reads that a router elsewhere is ready must not read that nginx is too, by a
+        # list without that router.
+        (front.react, reports.publish_front),
+        # Nobody of these depends on another.
+        (lost_nodes.peer_changed, shutdown.peer_changed, reload.peer_changed),
+        bell,
+        due,
+    )
+    peers.listen(peer_news.changed)
+    host = NodeHost(
+        plan=plan,
+        runners=runners,
+        # The gang comes last: it is ready to start when nothing else keeps its rank.
+        waits_for=(beside_its_gang, gangs.reason),
+        gates=gates,
+        gangs=gangs,
+        front=front,
+        evidence=evidence,
+        reports=reports,
+        counters=counters,
+        journal=journal,
+        shutdown=shutdown,
+        bell=bell,
+        due=due,
+    )
+    # The API answers before the agent runs: by then there is a report of every unit.
+    gangs.react()
+    reports.publish(runners)
+    return Parts(
+        assignment=assignment,
+        inherited=inherited,
+        tasks=tasks,
+        log=log,
+        bell=bell,
+        due=due,
+        ledger=ledger,
+        guardian=guardian,
+        reaper=reaper,
+        gpus=gpus,
+        own_report=own_report,
+        peers=peers,
+        peer_news=peer_news,
+        gates=gates,
+        journal=journal,
+        hooks=hooks,
+        runners=runners,
+        host=host,
+        reports=reports,
+        front=front,
+        gangs=gangs,
+        evidence=evidence,
+        counters=counters,
+        gpu_watch=GpuWatch(runners, gpus, ledger, journal.tell, inherited.gpus),
+        reactions=reactions,
+        commands=commands,
+        ending=Ending(plan, runners, own_report, peers, bell),
+        shutdown=shutdown,
+        hand_over=hand_over,
+        reload=reload,
+    )
+
+
+def _router_repairs(
+    assignment: Assignment, look: Look, session: aiohttp.ClientSession, log: Log
+) -> list[RouterRepair]:
+    return [
+        RouterRepair(assignment.plan, unit, look, session, log)
+        for unit in assignment.units
+        if unit.plan.kind == "router" and "http" in unit.plan.ports
+    ]

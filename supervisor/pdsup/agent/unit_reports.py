@@ -1,0 +1,58 @@
+"""What this node reports of its units, put together from all who know something of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pdsup.cluster import own_report
+from pdsup.cluster.gang import Gangs
+from pdsup.cluster.gang_evidence import GangEvidence
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.report import UnitReport
+from pdsup.front.front import Front
+from pdsup.units.runner import Runner
+
+
+def described(runner: Runner, front: Front) -> UnitReport:
+    """A unit as it is now, before its gang and its evidence have their say."""
+    name = runner.unit.name
+    return own_report.unit_report(
+        runner.unit.plan,
+        runner.facts,
+        front.unusable(name),
+        front.upstreams(name),
+        runner.made,
+        outdated=runner.outdated,
+    )
+
+
+class UnitReports:
+    """The reports of one node's units. To publish one changes nothing else."""
+
+    def __init__(
+        self,
+        own_report: OwnReport,
+        runners: Mapping[str, Runner],
+        front: Front,
+        gangs: Gangs,
+        evidence: GangEvidence,
+    ) -> None:
+        self._own_report = own_report
+        self._runners = runners
+        self._front = front
+        self._gangs = gangs
+        self._evidence = evidence
+
+    def publish(self, units: Iterable[str]) -> None:
+        """What is known of units of this node, now."""
+        for name in units:
+            report = self._gangs.stamped(described(self._runners[name], self._front))
+            self._own_report.publish(self._evidence.stamped(report))
+
+    def publish_front(self) -> None:
+        """What is shown of nginx and routers follows from one another."""
+        self.publish(self._front.units)
+
+    def publish_gangs(self) -> None:
+        """Where the ranks stand, and whose evidence is taken."""
+        self.publish({*self._gangs.units, *self._evidence.examined})
