@@ -93,9 +93,7 @@ class Upstreams:
 
     def _has_not_heard_of_all(self) -> bool:
         """Whether this agent took over a running nginx and has not heard of every router yet."""
-        self._new = self._new and any(
-            not self._gates.has_asked(name) for name in self._routers
-        )
+        self._new = self._new and any(not self._gates.has_asked(name) for name in self._routers)
         return self._new
 
     def unusable(self) -> str | None:
