@@ -7,7 +7,6 @@ has null, as JSON knows no infinity. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.plan.model import Restart
@@ -19,6 +18,7 @@ from pdsup.units.states import FOREVER, Failures, State, Then
 
 T = TypeVar("T")
 
+_SAME = (str, int, bool)
 _STATES: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(State)}
 _EVENTS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
@@ -77,10 +77,13 @@ def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restar
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return {one.name: _json(getattr(value, one.name)) for one in fields(value)}
+    # ``dataclasses.fields`` sorts out pseudo-fields at each call, and this is done for each step.
+    return {name: _json(getattr(value, name)) for name in value.__dataclass_fields__}
 
 
 def _json(value: Any) -> Any:
+    if value is None or type(value) in _SAME:
+        return value
     match value:
         case float():
             return None if value == FOREVER else value
