@@ -262,7 +262,7 @@ def metrics_page() -> str:
 def _scrape() -> metrics.Scrape:
     unit = UnitReport(
         **dict.fromkeys(("role", "rank", "pid", "last_exit")),
-        **dict.fromkeys(("name", "kind", "node", "gang", "state", "reason", "short_reason"), "x"),
+        **dict.fromkeys(("name", "kind", "node", "gang", "state", "reason"), "x"),
         ready=True,
         run=1,
         restarts=0,

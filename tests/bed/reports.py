@@ -81,11 +81,10 @@ def plan():
 def unit_report(plan):
     def make(name, state="RUNNING", **changes):
         unit = plan.by_name[name]
-        changes.setdefault("short_reason", changes.get("reason", ""))
         report = UnitReport(
             name=name, kind=unit.kind, role=unit.role, node=unit.node, rank=unit.rank, gang=None,
             state=PublicState(state), ready=state == "RUNNING", pid=4711, run=2, restarts=1,
-            since=1.7e9, started=12.5, ports=unit.ports, gpus=(0, 1), reason="", short_reason="",
+            since=1.7e9, started=12.5, ports=unit.ports, gpus=(0, 1), reason="",
             last_exit=ExitReport(code=None, signal="SIGKILL", at=1.6e9),
         )  # fmt: skip
         return dataclasses.replace(report, **changes)

@@ -16,7 +16,7 @@ def report(rank: int, standing: Standing | None, order: Order | None = None, sta
         name=f"w.{rank}", kind="worker", role="decode", node=f"node{rank}", rank=rank, gang="w",
         state=PublicState(state), ready=state == "RUNNING", pid=None, run=0, restarts=0,
         since=0.0, started=None,
-        ports={}, gpus=(), reason="", short_reason="", last_exit=None,
+        ports={}, gpus=(), reason="", last_exit=None,
         standing=standing, order=order,
     )  # fmt: skip
 

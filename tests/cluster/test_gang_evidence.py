@@ -80,7 +80,7 @@ class Site:
             name=unit, kind=planned.kind, role=planned.role, node=planned.node, rank=planned.rank,
             gang=planned.gang, state=PublicState.RUNNING, ready=True, pid=1 if alive else None,
             run=self.runners[unit].facts.run, restarts=0, since=0.0, started=None, ports={},
-            gpus=(), reason="", short_reason="", last_exit=None,
+            gpus=(), reason="", last_exit=None,
         )  # fmt: skip
         return self.agents[planned.node].stamped(report)
 

@@ -31,6 +31,15 @@ def test_a_report_is_the_same_after_the_wire(report):
     assert from_json(to_json(sent)) == sent
 
 
+def test_an_agent_of_0_1_0_can_read_the_report_of_its_successor(wire):
+    unit = json.loads(wire())["units"][0]
+    assert set(unit) == {
+        "name", "kind", "role", "node", "rank", "gang", "state", "ready", "pid", "run", "restarts",
+        "since", "started", "ports", "gpus", "reason", "last_exit", "upstreams", "standing",
+        "order", "examination", "made",
+    }  # fmt: skip
+
+
 def test_a_unit_that_never_ran_is_the_same_after_the_wire(report, unit_report):
     never = unit_report(
         "benchmark", "WAITING", pid=None, run=0, restarts=0, started=None, last_exit=None, gpus=()

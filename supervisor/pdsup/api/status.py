@@ -102,6 +102,7 @@ def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
     """``at``: now, in monotonic seconds of the reporting node."""
     last = unit.last_exit
     copied: dict[str, Any] = {name: getattr(unit, name) for name in _COPIED}
+    copied["short_reason"] = unit.in_short
     return UnitStatus(
         **copied,
         last_exit=None

@@ -41,7 +41,7 @@ class Condition(NamedTuple):  # a frozen dataclass takes thrice the time, and a 
             case Condition(report=None, port=None):
                 return NO_REPORT
             case Condition(report=UnitReport() as report, port=None):
-                why = f": {report.short_reason}" if report.reason else ""
+                why = f": {report.in_short}" if report.reason else ""
                 return f"{report.state} on {report.node}{why}"
             case Condition(holds=None):
                 return "not tried from here"

@@ -126,6 +126,8 @@ def unit_report(
     waits = "" if not outdated or settled else OUTDATED
     also = (waits, facts.log_problem)
     why = facts.detail or unusable
+    reason = _joined(states.reason_of(facts.state) or why, *also)
+    short = _joined(states.short_reason_of(facts.state) or why, *also)
     return UnitReport(
         name=unit.name,
         kind=unit.kind,
@@ -142,8 +144,8 @@ def unit_report(
         started=facts.started,
         ports=unit.ports,
         gpus=unit.gpus,
-        reason=_joined(states.reason_of(facts.state) or why, *also),
-        short_reason=_joined(states.short_reason_of(facts.state) or why, *also),
+        reason=reason,
+        short_reason=None if short == reason else short,
         last_exit=ExitReport(code=last.status.code, signal=last.status.signal, at=last.at)
         if last
         else None,

@@ -58,7 +58,7 @@ class Examination:
 class UnitReport:
     """One unit as users see it, and what a rank and its gang tell each other.
 
-    ``short_reason``: ``reason`` without the last words of the output.
+    ``short_reason``: ``reason`` without the last words of the output, None where that is the same.
     ``ready``: RUNNING, and what it serves can be used (nginx passes requests to every router that
     is ready). ``upstreams``: of an nginx, the routers it is known to pass requests to; None: not
     known, or no nginx.
@@ -83,13 +83,18 @@ class UnitReport:
     ports: Mapping[str, int]
     gpus: tuple[int, ...]
     reason: str
-    short_reason: str
     last_exit: ExitReport | None
     upstreams: tuple[str, ...] | None = None
     standing: Standing | None = None
     order: Order | None = None
     examination: Examination | None = None
     made: str = ""
+    short_reason: str | None = None
+
+    @property
+    def in_short(self) -> str:
+        """The reason without the last words of the output."""
+        return self.reason if self.short_reason is None else self.short_reason
 
     @property
     def ended_well(self) -> bool:
@@ -182,7 +187,15 @@ class Peer:
 
 def to_json(report: Report) -> bytes:
     """What goes over the wire."""
-    return typed.dumps(report, separators=(",", ":")).encode()
+    return json.dumps(report, default=_fields, separators=(",", ":")).encode()
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    """Without what is new and empty: an agent of 0.1.0 refuses a field that it does not know, and
+    must be able to read its successor beside it while both run.
+    """
+    values = {name: getattr(part, name) for name in part.__slots__}
+    return {name: value for name, value in values.items() if name not in NEW or value is not None}
 
 
 def from_json(text: str | bytes) -> Report:
@@ -201,3 +214,4 @@ def from_json(text: str | bytes) -> Report:
 
 
 FOREIGN = "that is no report of this version"
+NEW = frozenset({"short_reason"})
