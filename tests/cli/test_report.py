@@ -31,8 +31,10 @@ def entry(at, before, to, reason="", unit="decode-0", node="node2", run=1):
 
 
 def benchmark(began, ended, verdict="clean", incidents=()):
-    return {"command": ["./bench", "<b>"], "began": NOON + began, "ended": NOON + ended,
-            "status": 0, "verdict": verdict, "incidents": list(incidents)}  # fmt: skip
+    return screen.RecordedBenchmark(
+        command=("./bench", "<b>"), began=NOON + began, ended=NOON + ended, status=0,
+        verdict=verdict, incidents=tuple(incidents),
+    )  # fmt: skip
 
 
 @pytest.fixture

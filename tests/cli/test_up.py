@@ -61,7 +61,7 @@ def up(monkeypatch, unit, node, status, capsys):
                     units = self.status.units
                     self.missing = missing(units, is_up, NOW, 8)
                     if self.status.nodes[0].units[1].state == "STARTING":
-                        self._teller.tell(units, self.missing)
+                        self._view.show(units, self.missing)
                 return outcome
 
         monkeypatch.setattr(up_module, "Agents", Agents)

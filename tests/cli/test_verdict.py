@@ -27,12 +27,12 @@ LOST = Incident("node", "", "node3", NOW - 9, None, "its agent can't be asked: t
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_tainted_verdict_looks_as_it_was_looked_at(golden, width):
     golden(
-        f"verdict-{width}", folded(verdict.told(benchmark(KILLED, RELOAD, REFUSED, LOST)), width)
+        f"verdict-{width}", folded(verdict.lines(benchmark(KILLED, RELOAD, REFUSED, LOST)), width)
     )
 
 
 def test_a_clean_verdict_is_one_line():
-    assert verdict.told(benchmark()) == ["clean: nothing happened in 0:12:34"]
+    assert verdict.lines(benchmark()) == ["clean: nothing happened in 0:12:34"]
 
 
 def test_the_record_holds_all_that_was_judged():
@@ -62,13 +62,13 @@ def test_a_node_that_can_not_be_asked_is_an_incident_until_it_can(node, status):
 def test_a_lost_node_that_the_journal_tells_of_counts_once():
     seen = [Incident("node", "", node, 5.0, None, "timed out") for node in ("node1", "node2", "")]
     told = [Incident("node", "", "node1", 4.5, 9.0, "node1: why"), KILLED]
-    assert [one.node for one in verdict.untold(seen, told)] == ["node2", ""]
+    assert [one.node for one in verdict.not_in_journal(seen, told)] == ["node2", ""]
 
 
 def test_no_agent_at_all_is_an_incident_of_the_cluster():
     (lost,) = verdict.lost_nodes([], None, 5.0)
     assert lost.what == "no agent answers on this machine"
-    assert verdict.told(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "could", "not"]
+    assert verdict.lines(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "could", "not"]
 
 
 def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):

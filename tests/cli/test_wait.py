@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from pdsup.cli.screens.progress import is_up, missing
-from pdsup.cli.screens.waiting import LineTeller
+from pdsup.cli.screens.waiting import WaitLines
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.wait import Outcome, Wait
 
@@ -100,10 +100,10 @@ def test_what_a_wait_says_looks_as_it_was_looked_at(unit, golden, width):
         unit("router-0", "WAITING", kind="router", role=None, reason="waits for decode-0"),
     ]  # fmt: skip
     said = []
-    watcher = Wait(None, (), "running", LineTeller(said.append, is_up))
+    watcher = Wait(None, (), "running", WaitLines(said.append, is_up))
     watcher.missing = missing(units, is_up, now, 8, {"decode": 900.0})
-    LineTeller(said.append, is_up).tell((), ["no agent answers yet"])
-    LineTeller(said.append, is_up).tell(units, watcher.missing)
+    WaitLines(said.append, is_up).show((), ["no agent answers yet"])
+    WaitLines(said.append, is_up).show(units, watcher.missing)
     end = f"pdsup: cannot wait for running: {watcher.why(Outcome.TIMED_OUT)}".split("\n")
     golden(f"wait-{width}", [*"\n".join(said).split("\n"), *folded(end, width)])
 

@@ -47,10 +47,10 @@ class BenchmarkRun:
             status = self._wait(process)
         ended = clock.wall()
         after = self._look()
-        told = incidents(Journals(self._run_dir).news(), began, ended)
-        found = [*told, *verdict.untold(self._lost, told)]
+        recorded = incidents(Journals(self._run_dir).news(), began, ended)
+        disturbed = [*recorded, *verdict.not_in_journal(self._lost, recorded)]
         if after is not None:
-            found += verdict.unrecorded(before, after, found, ended)
+            disturbed += verdict.unrecorded(before, after, disturbed, ended)
         benchmark = Benchmark(
             command=command,
             cluster=before.cluster,
@@ -58,7 +58,7 @@ class BenchmarkRun:
             began=began,
             ended=ended,
             status=status,
-            incidents=ordered(found),
+            incidents=ordered(disturbed),
         )
         self._record(benchmark)
         return benchmark
@@ -89,10 +89,9 @@ class BenchmarkRun:
 
     def _status(self) -> Status | None:
         try:
-            found = client.status(client.cluster(str(self._run_dir)), every=True)
+            return client.status(client.cluster(str(self._run_dir)), every=True)
         except NothingThere:
             return None
-        return found
 
     def _record(self, benchmark: Benchmark) -> None:
         """The last one is on top; earlier ones of the same run are kept below it."""

@@ -156,10 +156,10 @@ def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
     """``ask`` of several agents, who answer at the same time."""
     with contextlib.ExitStack() as stack:
         connections = [
-            stack.enter_context(_asked(path, "GET", query, "", TIMEOUT_S)) for path in paths
+            stack.enter_context(_sent(path, "GET", query, "", TIMEOUT_S)) for path in paths
         ]
         pairs = zip(connections, paths, strict=True)
-        return [_heard(connection, path, f"GET {query}") for connection, path in pairs]
+        return [_received(connection, path, f"GET {query}") for connection, path in pairs]
 
 
 def tell(path: Path, command: str, value: Any) -> Answer:
@@ -182,11 +182,11 @@ def _request(path: Path, method: str, target: str, body: str, timeout: float) ->
     """One request on a connection of its own. The standard library's client would do, but its
     import alone takes longer than everything else that a query does.
     """
-    with _asked(path, method, target, body, timeout) as connection:
-        return _heard(connection, path, f"{method} {target}")
+    with _sent(path, method, target, body, timeout) as connection:
+        return _received(connection, path, f"{method} {target}")
 
 
-def _asked(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
+def _sent(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
     """A connection on which the request is sent. Raises NothingThere when the agent is gone."""
     lines = (
         f"{method} {target} HTTP/1.1",
@@ -205,7 +205,7 @@ def _asked(path: Path, method: str, target: str, body: str, timeout: float) -> s
     return connection
 
 
-def _heard(connection: socket.socket, path: Path, request: str) -> Answer:
+def _received(connection: socket.socket, path: Path, request: str) -> Answer:
     """What the agent says on a connection. Raises NothingThere when it is gone."""
     try:
         response = b"".join(iter(lambda: connection.recv(1 << 16), b""))

@@ -118,10 +118,10 @@ def reported(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        return _told(error)
+        return _report(error)
 
 
-def _told(error: Exception) -> int:
+def _report(error: Exception) -> int:
     """The exit status of what a user can act on; a defect goes on its way."""
     from pdsup.cli.terminal.say import say  # late: mostly there are none
     from pdsup.errors import InvalidDocument, SupervisorError

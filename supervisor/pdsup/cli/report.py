@@ -7,15 +7,13 @@ import importlib.resources
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pdsup import clock, files
+from pdsup import clock, files, typed
 from pdsup.cli import client
 from pdsup.cli.benchmark import RECORD
 from pdsup.cli.screens import report
-from pdsup.cli.screens.report import Source
+from pdsup.cli.screens.report import RecordedBenchmark, Source
 from pdsup.errors import SupervisorError
 from pdsup.journal.file import JOURNALS, Journals
 from pdsup.node.assignment import log_path
@@ -35,7 +33,7 @@ def gather(run_dir: Path, beside: Path) -> Source:
     benchmarks = _benchmarks(run_dir / RECORD)
     plan = _plan(run_dir / "plan.yaml")
     going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in client.clusters())
-    ends = [*(one.at for one in entries), *(one["ended"] for one in benchmarks)]
+    ends = [*(one.at for one in entries), *(one.ended for one in benchmarks)]
     now = clock.wall()
     return Source(
         name=plan.name if plan else run_dir.name,
@@ -65,12 +63,15 @@ def write(source: Source, out: Path) -> None:
         raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
 
 
-def _benchmarks(path: Path) -> list[Mapping[str, Any]]:
+def _benchmarks(path: Path) -> list[RecordedBenchmark]:
     """Those of ``run.json``, the oldest first; none where there is no such file."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         last = json.loads(path.read_text())
-        return [*last.pop("earlier", []), last]
-    return []
+        records = [*last.pop("earlier", []), last]
+    except (OSError, ValueError, AttributeError):
+        return []
+    read = (typed.read(RecordedBenchmark, record, lenient=True)[0] for record in records)
+    return [benchmark for benchmark in read if benchmark is not None]
 
 
 def _plan(path: Path) -> Plan | None:

@@ -95,17 +95,17 @@ def _origin(args: argparse.Namespace) -> Origin:
 
 
 def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: Path) -> None:
-    with on_stderr(reaches("running")) as teller:
-        watcher = Wait(str(run_dir), (), "running", teller, agents.trouble)
-        outcome = watcher.watch(args.timeout)
+    with on_stderr(reaches("running")) as view:
+        wait = Wait(str(run_dir), (), "running", view, agents.trouble)
+        outcome = wait.watch(args.timeout)
     if args.json and not (args.command and outcome is Outcome.REACHED):
-        found = {"outcome": outcome.name.lower(), "missing": watcher.missing, "url": front_of(plan)}
-        _print({**found, "run_dir": str(run_dir), "status": watcher.status})
-    if watcher.status is not None:
+        found = {"outcome": outcome.name.lower(), "missing": wait.missing, "url": front_of(plan)}
+        _print({**found, "run_dir": str(run_dir), "status": wait.status})
+    if wait.status is not None:
         colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)
-        say("\n".join(table(watcher.status.nodes, colour=colour, width=width)))
+        say("\n".join(table(wait.status.nodes, colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
-        raise _NotUp(outcome, watcher.why(outcome))
+        raise _NotUp(outcome, wait.why(outcome))
 
 
 def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
@@ -115,7 +115,7 @@ def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
     if args.json:
         _print(verdict.record(benchmark))
     else:
-        say("\n".join(verdict.told(benchmark)))
+        say("\n".join(verdict.lines(benchmark)))
     return benchmark.status
 
 

@@ -70,11 +70,11 @@ def lost_nodes(known: Sequence[Incident], status: Status | None, now: float) -> 
     return [*ended, *new]
 
 
-def untold(lost: Iterable[Incident], told: Iterable[Incident]) -> list[Incident]:
+def not_in_journal(lost: Iterable[Incident], recorded: Iterable[Incident]) -> list[Incident]:
     """Those of ``lost`` of which the journal of the first node does not tell, as it does not when
     that node itself is away.
     """
-    known = {one.node for one in told if one.kind == "node"}
+    known = {one.node for one in recorded if one.kind == "node"}
     return [one for one in lost if one.node not in known]
 
 
@@ -117,16 +117,16 @@ def record(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def told(benchmark: Benchmark) -> list[str]:
+def lines(benchmark: Benchmark) -> list[str]:
     """The verdict and its reasons, for people."""
     age = duration(benchmark.ended - benchmark.began)
     count = len(benchmark.incidents)
     number = f"{count} incident{'' if count == 1 else 's'}" if count else "nothing happened"
     head = f"{benchmark.verdict}: {number} in {age}"
-    return [head, *(f"  {_told(one, benchmark.ended)}" for one in benchmark.incidents)]
+    return [head, *(f"  {_line(one, benchmark.ended)}" for one in benchmark.incidents)]
 
 
-def _told(incident: Incident, now: float) -> str:
+def _line(incident: Incident, now: float) -> str:
     who = f"{incident.unit} ({incident.node})" if incident.unit else incident.node or "the cluster"
     end = now if incident.ended is None else incident.ended
     lasted = f" {brief(max(0.0, end - incident.began))}" + " so far" * (incident.ended is None)

@@ -11,7 +11,7 @@ from pdsup import clock
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli import client, options
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.waiting import Teller
+from pdsup.cli.screens.waiting import WaitView
 from pdsup.errors import NothingThere
 from pdsup.journal import load_times
 from pdsup.journal.entry import Entry
@@ -41,7 +41,7 @@ def _is_down(unit: UnitStatus) -> bool:
 
 
 class Wait:
-    """One wait. ``teller`` is told where it stands whenever that may have changed.
+    """One wait. ``view`` shows where it stands whenever that may have changed.
 
     ``trouble`` tells why the goal can't be reached, when the caller knows better than the agents.
     ``missing`` says what is, in lines.
@@ -52,13 +52,13 @@ class Wait:
         run_dir: str | None,
         patterns: Sequence[str],
         goal: Goal,
-        teller: Teller,
+        view: WaitView,
         trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._run_dir = run_dir
         self._patterns = patterns
         self._goal = goal
-        self._teller = teller
+        self._view = view
         self._trouble = trouble
         self._reached = reaches(goal)
         self.missing: list[str] = ["no agent answers yet"]
@@ -79,7 +79,7 @@ class Wait:
                 self.missing = [trouble]
                 return Outcome.LOST
             if clock.monotonic() < until:  # at the end what is missing is told with the outcome
-                self._teller.tell(self.status.units if self.status else (), self.missing)
+                self._view.show(self.status.units if self.status else (), self.missing)
         return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:

@@ -33,17 +33,29 @@ LEAST_PERCENT = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBenchmark:
+    """What a report needs of a benchmark in ``run.json``; times are seconds since the epoch."""
+
+    command: tuple[str, ...]
+    began: float
+    ended: float
+    status: int
+    verdict: str
+    incidents: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What was found in a run directory. ``end``: seconds since the epoch, now while it goes on.
 
-    ``logs``: where the log of each unit lies, as the page links to it; ``benchmarks``: as in
-    ``run.json``, the oldest first. ``offset``: seconds of the local time ahead of UTC.
+    ``logs``: where the log of each unit lies, as the page links to it; ``benchmarks``: the
+    oldest first. ``offset``: seconds of the local time ahead of UTC.
     """
 
     name: str
     run_dir: str
     entries: Sequence[Entry]
-    benchmarks: Sequence[Mapping[str, Any]]
+    benchmarks: Sequence[RecordedBenchmark]
     plan: Plan | None
     logs: Mapping[str, str]
     end: float
@@ -86,7 +98,7 @@ def _matters(one: Incident, source: Source) -> bool:
 
 
 def _in_benchmark(one: Incident, source: Source) -> bool:
-    return any(incidents.overlaps(one, b["began"], b["ended"]) for b in source.benchmarks)
+    return any(incidents.overlaps(one, b.began, b.ended) for b in source.benchmarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +162,17 @@ def _tick(at: float, scale: _Scale) -> dict[str, Any]:
     return {"x": scale.percent(at), "text": then.strftime("%H:%M" if whole else "%H:%M:%S")}
 
 
-def _benchmark(one: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
-    x, end = scale.percent(one["began"]), scale.percent(one["ended"])
+def _benchmark(one: RecordedBenchmark, scale: _Scale) -> dict[str, Any]:
+    x, end = scale.percent(one.began), scale.percent(one.ended)
     return {
         "x": x,
         "width": round(max(LEAST_PERCENT, end - x), 3),
-        "command": " ".join(one["command"]),
-        "verdict": one["verdict"],
-        "began": _day(one["began"]),
-        "lasted": duration(one["ended"] - one["began"]),
-        "status": one["status"],
-        "incidents": len(one["incidents"]),
+        "command": " ".join(one.command),
+        "verdict": one.verdict,
+        "began": _day(one.began),
+        "lasted": duration(one.ended - one.began),
+        "status": one.status,
+        "incidents": len(one.incidents),
     }
 
 

@@ -17,22 +17,24 @@ from pdsup.cli.terminal.say import say
 REMIND_S = 30.0
 
 
-class Teller(Protocol):
-    """Gets told where a wait stands, often."""
+class WaitView(Protocol):
+    """Shows where a wait stands."""
 
-    def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
-        """``units``: all that are waited for, none while nothing is known; ``missing``: lines."""
+    def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
+        """Called often. ``units``: all that are waited for, none while nothing is known;
+        ``missing``: lines.
+        """
 
 
-class LineTeller:
-    """Says what changed, but not the clock in it: a long wait is a few lines, not thousands."""
+class WaitLines:
+    """Prints what changed, but not each second: a long wait is a few lines, not thousands."""
 
     def __init__(self, say: Callable[[str], None], reached: Callable[[UnitStatus], bool]) -> None:
         self._say = say
         self._reached = reached
         self._said: tuple[str, float] = ("", 0.0)
 
-    def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
+    def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
         """A line with what changed, and indented ones with what is missing."""
         now = clock.monotonic()
         text, at = self._said
@@ -50,24 +52,24 @@ class LineTeller:
 
 
 @contextlib.contextmanager
-def on_stderr(reached: Callable[[UnitStatus], bool]) -> Iterator[Teller]:
-    """The teller that suits where stderr goes."""
+def on_stderr(reached: Callable[[UnitStatus], bool]) -> Iterator[WaitView]:
+    """The view that suits where stderr goes."""
     if fit.can_paint(sys.stderr) and reached is progress.is_up:
-        with bars() as teller:
-            yield teller
+        with bars() as view:
+            yield view
     else:
-        yield LineTeller(say, reached)
+        yield WaitLines(say, reached)
 
 
 @contextlib.contextmanager
-def bars() -> Iterator[Teller]:
+def bars() -> Iterator[WaitView]:
     """Bars on the terminal that stderr is."""
     from pdsup.cli.screens import watch  # late: only people see bars
     from pdsup.cli.terminal.paint import Screen
 
-    class BarTeller:
-        def tell(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
+    class WaitBars:
+        def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
             painter.paint(watch.bars(units, missing, painter.size.width))
 
     with Screen(sys.stderr, whole=False) as painter:
-        yield BarTeller()
+        yield WaitBars()

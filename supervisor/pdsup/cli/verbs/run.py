@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.command:
         raise WrongUsage("cannot run nothing: give a command behind --, as in pdsup run -- COMMAND")
-    with on_stderr(reaches("running")) as teller:
-        watcher = Wait(args.run_dir, (), "running", teller)
-        outcome = watcher.watch(args.timeout)
+    with on_stderr(reaches("running")) as view:
+        wait = Wait(args.run_dir, (), "running", view)
+        outcome = wait.watch(args.timeout)
     if outcome is not Outcome.REACHED:
-        say(f"pdsup: cannot run {args.command[0]}: {watcher.why(outcome)}")
+        say(f"pdsup: cannot run {args.command[0]}: {wait.why(outcome)}")
         return int(outcome.value)
     run_dir = Path(client.cluster(args.run_dir, f"run {args.command[0]}").run_dir)
     stdout = sys.stderr.fileno() if args.json else None
@@ -50,6 +50,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(verdict.record(benchmark), indent=2))
     else:
-        say("\n".join(verdict.told(benchmark)))
+        say("\n".join(verdict.lines(benchmark)))
     tainted = args.require_clean and benchmark.verdict == "tainted"
     return TAINTED if tainted else int(benchmark.status)

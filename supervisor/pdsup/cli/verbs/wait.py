@@ -25,14 +25,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 reached, 1 can no longer be reached, 124 timed out."""
-    with on_stderr(reaches(args.goal)) as teller:
-        watcher = Wait(args.run_dir, args.units, args.goal, teller)
-        outcome = watcher.watch(args.timeout)
+    with on_stderr(reaches(args.goal)) as view:
+        wait = Wait(args.run_dir, args.units, args.goal, view)
+        outcome = wait.watch(args.timeout)
     if args.json:
         import json
 
-        found = {"goal": args.goal, "outcome": outcome.name.lower(), "missing": watcher.missing}
+        found = {"goal": args.goal, "outcome": outcome.name.lower(), "missing": wait.missing}
         print(json.dumps(found, indent=2))
     elif outcome is not Outcome.REACHED:
-        say(f"pdsup: cannot wait for {args.goal}: {watcher.why(outcome)}")
+        say(f"pdsup: cannot wait for {args.goal}: {wait.why(outcome)}")
     return outcome.value
