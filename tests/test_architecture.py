@@ -201,6 +201,29 @@ def test_a_module_holds_no_state_that_changes(path: Path) -> None:
     assert [node for node in ast.walk(module) if isinstance(node, ast.Global)] == []
 
 
+@pytest.mark.parametrize("path", NOT_MOCK, ids=name)
+def test_nobody_sets_an_attribute_of_another_part(path: Path) -> None:
+    """What one part wants of another is an argument or a message; a file may fill its own records,
+    whose classes are in it."""
+    module = tree(path)
+    bodies = [node.body for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+    fields = {
+        one.target.id
+        for body in bodies
+        for one in body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    }
+    foreign = [
+        ast.unparse(node)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and ast.unparse(node.value) not in ("self", "sys")
+        and node.attr not in fields
+    ]
+    assert foreign == []
+
+
 def mutable(value: ast.expr | None) -> bool:
     match value:
         case ast.Dict() | ast.List() | ast.Set() | ast.DictComp() | ast.ListComp() | ast.SetComp():

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from pdsup.agent.counters import Counters
-from pdsup.units.states import Backoff, Running, Starting, Stopped, Waiting
+from pdsup.units.public_state import PublicState
+from pdsup.units.states import Backoff, Fatal, Running, Starting, Stopped, Waiting
 
 STARTING = Starting(1, 99.0, ())
 
@@ -19,7 +20,7 @@ def counter():
         context = SimpleNamespace(now=now)
         made.take(SimpleNamespace(unit=unit, after=state, context=context))
 
-    return SimpleNamespace(step=step, counts=made.counts)
+    return SimpleNamespace(step=step, counts=made.counts, has_been=made.has_been)
 
 
 def test_time_is_counted_for_the_state_in_which_it_passed(counter):
@@ -53,3 +54,14 @@ def test_a_clock_that_stands_still_takes_nothing_away(counter):
 def test_a_unit_that_was_taken_over_begins_in_the_state_it_is_in():
     made = Counters({"a": Running(1, 0.0, ())}, 10.0)
     assert made.counts(12.0).seconds == {("a", "RUNNING"): 2.0}
+
+
+def test_a_state_that_a_unit_left_or_began_in_is_not_forgotten(counter):
+    assert counter.has_been(PublicState.STOPPED)
+    assert not counter.has_been(PublicState.FATAL)
+    counter.step(Fatal((), "gave up"), 11.0)
+    assert counter.has_been(PublicState.FATAL)
+    counter.step(STARTING, 12.0)
+    assert counter.has_been(PublicState.FATAL)
+    taken_over = Counters({"a": Fatal((), "gave up")}, 10.0)
+    assert taken_over.has_been(PublicState.FATAL)

@@ -93,7 +93,7 @@ def test_a_second_end_in_the_same_epoch_changes_nothing_more():
 def test_a_leader_that_forgot_goes_on_after_the_newest_epoch_that_any_rank_knows(other):
     after = gang_rules.decide(gang_rules.FIRST, told(gang_rules.FRESH, other))
     assert (after.epoch, after.go) == (8, False)
-    assert after.reason == "w.1 was on its own: an agent of its gang began anew"
+    assert after.reason == "w.1 was on its own: an agent of its gang restarted"
 
 
 def test_a_leader_whose_own_rank_lives_on_starts_nobody_again():

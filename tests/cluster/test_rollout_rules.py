@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pdsup.cluster.report import Peer, akin
-from pdsup.cluster.rollout_rules import WAITS, behind, turn
+from pdsup.cluster.rollout_rules import WAITS, behind, router_turn
 
 OLD = "e" * 64
 
@@ -70,7 +70,7 @@ def routers(unit_report):
             name: what and dataclasses.replace(unit_report("router-0", **what), name=name)
             for name, what in zip(names, known, strict=True)
         }
-        return turn(dict.fromkeys(names, "now"), lambda name: reports[name])
+        return router_turn(dict.fromkeys(names, "now"), lambda name: reports[name])
 
     return make
 
@@ -78,7 +78,7 @@ def routers(unit_report):
 AS_IT_WAS, ANEW = {"made": "then"}, {"made": "now"}
 
 
-def test_routers_begin_anew_in_the_order_of_the_plan(routers):
+def test_routers_restart_in_the_order_of_the_plan(routers):
     assert routers(AS_IT_WAS, AS_IT_WAS, AS_IT_WAS) == "router-0"
     assert routers(ANEW, AS_IT_WAS, AS_IT_WAS) == "router-1"
     assert routers(ANEW, ANEW, AS_IT_WAS) == "router-2"
@@ -91,7 +91,7 @@ def test_one_that_does_not_serve_is_no_loss_and_comes_first(routers):
 
 
 @pytest.mark.parametrize("state", ["WAITING", "STARTING", "UNHEALTHY", "BACKOFF", "FATAL"])
-def test_while_one_that_began_anew_is_not_ready_the_others_stay(routers, state):
+def test_while_one_that_restarted_is_not_ready_the_others_stay(routers, state):
     assert routers({"state": state}, AS_IT_WAS, AS_IT_WAS) is None
 
 

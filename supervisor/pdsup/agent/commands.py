@@ -1,4 +1,4 @@
-"""Does to this node's units what an operator asks for: start, stop, restart, signal."""
+"""What an operator may have done to this node's units: start, stop, restart, signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the GPUs of units from look to look: slowed down, lost, back. Pure."""
+"""Which GPUs are slowed down, lost, or back, from one look to the next. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks now and then at the GPUs of this node's units, and tells what becomes of them."""
+"""Looks now and then at the GPUs of this node's units, and reports what changes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class GpuWatch:
     def __init__(
         self,
         runners: Mapping[str, Runner],
-        meter: GpuReadings,
+        readings: GpuReadings,
         ledger: LedgerFile,
         tell: Callable[[Happening], None],
         inherited: Mapping[str, Trouble],
     ) -> None:
         self._users = {name: one for name, one in runners.items() if one.unit.plan.gpus}
-        self._meter = meter
+        self._readings = readings
         self._ledger = ledger
         self._tell = tell
         self._troubles = {name: one for name, one in inherited.items() if name in self._users}
@@ -40,7 +40,7 @@ class GpuWatch:
         """Until cancelled; returns at once where no unit has GPUs, or NVML finds none."""
         wanted = sorted({index for one in self._users.values() for index in one.unit.plan.gpus})
         while wanted:
-            found = await self._meter.read()
+            found = await self._readings.read()
             if found is not None:
                 if not (found or self._seen):
                     return

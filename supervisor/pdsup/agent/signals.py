@@ -1,8 +1,8 @@
-"""Hears the signals that an agent is sent.
+"""The signals that an agent is sent.
 
-Some of them Slurm sends to every process of a job's step. Units are not to die of those, so they
-ignore them from their start, and that they can only inherit. An agent that ignores a signal as
-well has to block it and read it from a descriptor: then it is kept for the reader all the same.
+Slurm sends some of them to every process of a job's step. Units must not die of those, so they
+start with these signals ignored, which they can only inherit. The agent therefore ignores them as
+well; it still gets them because it blocks them and reads them from a descriptor (signalfd).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _HELD = frozenset(signal.Signals[f"SIG{name}"] for name in FOR_AGENTS)
 
 
 def hold() -> None:
-    """From now on such a signal waits for the listener. Before there are threads: each of them
-    begins with the mask of its maker.
+    """From now on such a signal is kept for ``Signals``. Call it before there are threads: a thread
+    inherits the mask of the one that makes it.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     for number in _HELD:
@@ -50,8 +50,8 @@ class Signals:
         reload: Callable[[], None],
         sweep: Callable[[], None],
     ) -> None:
-        """``hurry``: for whoever says it twice; ``reload``: reads the plan again; ``sweep``: reaps
-        children that have ended.
+        """``hurry`` shortens stop deadlines, at a second TERM or INT; ``reload`` reads the plan
+        again; ``sweep`` reaps children that have ended.
         """
         self._end = end
         self._hurry = hurry
@@ -72,7 +72,7 @@ class Signals:
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
 
     def close(self) -> None:
-        """A child that ends later must not call into a loop that is closed."""
+        """Ends that. A child that ends later must not call into a closed loop."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
@@ -88,7 +88,7 @@ class Signals:
 
     def _terminate(self, name: str) -> None:
         self._terminations += 1
-        # Slurm's first one may come while the cluster ends already: that is no reason to hurry.
+        # Slurm's first one may come while the cluster is ending: that is no reason to hurry.
         if self._terminations > 1:
             self._hurry()
         self._end(name, of_cluster=False)

@@ -1,4 +1,4 @@
-"""Ends the units of this node in the right order: what is in front goes first, also elsewhere."""
+"""Stops the units of this node in the right order: what is in front of them first, on any node."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pdsup.units import events
 from pdsup.units.runner import Runner
 from pdsup.units.states import FOREVER
 
-# Slurm tells all nodes of a job within a moment of each other; a node that has not said by then
-# that it ends too is meant to go on.
+# Slurm tells all nodes of a job within a moment of each other; a node that has not reported by then
+# that it ends too is meant to keep running.
 ANNOUNCE_S = 1.0
-# Time conditions have no event, so during an end they are looked at this often.
+# Conditions of time have no event: how often to look at them during an end.
 LOOK_S = 0.25
 HURRY_S = 1.0
-# How long an agent that ended its units stays to tell the others of the cluster's end: those that
-# it can't reach, because one of the two has only just started, and those that it can.
+# How long an agent that ended its units stays so that the others learn of the cluster's end: for
+# nodes that it can't reach, as one of the two may have only just started, and for those it can.
 MEET_S = 2.0
 LINGER_S = 3.0
 
@@ -62,7 +62,7 @@ class Ending:
             )
 
     def hurry(self) -> None:
-        """Every unit at once, and whatever is left in a second is killed."""
+        """Stops every unit at once, and kills what is left after ``HURRY_S``."""
         self._stop(list(self._runners), events.Stop(within=HURRY_S))
 
     async def linger(self) -> None:

@@ -1,4 +1,4 @@
-"""How the ranks of one worker stay together: they start, fail and start again as one.
+"""How the ranks of one worker stay together: they start, fail and restart as one.
 
 The life of a gang is a row of epochs. The agent of rank 0 gives the order for the present one:
 ``hold`` until every rank is clear, then ``go``. When any rank's part in an epoch is over, however
@@ -7,13 +7,13 @@ travel in reports only, so any of them may come late, twice or never.
 
 Why two epochs never live at once, whatever is late, lost or forgotten:
 
-1. A rank that said to be clear for an epoch has nothing left of older ones, and until that epoch's
-   ``go`` it starts nothing. What it said stays true, so an old report of it does no harm.
-2. It starts an epoch only after it said to be clear for that very one, and only once.
-3. ``go`` needs the word of every rank. One that can't be reached holds the gang.
+1. A rank that reported itself clear for an epoch has nothing left of older ones, and it starts
+   nothing before that epoch's ``go``. That stays true, so an old report of it does no harm.
+2. It starts in an epoch only after it reported itself clear for that very one, and only once.
+3. ``go`` needs the report of every rank. One that can't be reached holds the gang.
 
-An agent that forgot its standing was clear for nothing: a ``go`` tells it that the epoch is over
-for it. One that forgot the orders it gave finds in the standings how far the gang has come. Pure.
+An agent that forgot its standing is clear for no epoch: a ``go`` tells it that the present one is
+over for it. One that forgot its orders learns from the standings how far the gang has come. Pure.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _is_ready(order: Order, standing: Standing) -> bool:
 
 
 def _is_over(order: Order, standing: Standing) -> bool:
-    """Whether a rank had its part in the present epoch, or can't take part in it any more."""
+    """Whether a rank had its part in the present epoch, or can no longer take part in it."""
     return standing.spent >= order.epoch and not (
         order.go and standing.alive and standing.spent == order.epoch
     )
@@ -95,7 +95,7 @@ def _cause(lost: Iterable[UnitReport]) -> str:
     for report in lost:
         if report.state.lost_its_run:
             return f"{report.name} is {report.state}: {report.reason or 'it ended'}"
-        return f"{report.name} was on its own: an agent of its gang began anew"
+        return f"{report.name} was on its own: an agent of its gang restarted"
     return ""
 
 
@@ -119,7 +119,7 @@ def obey(standing: Standing, order: Order | None, *, alive: bool, poised: bool) 
 
 
 def may_start(standing: Standing, order: Order | None) -> bool:
-    """Whether a rank may start now; it has to note the epoch as spent before it does."""
+    """Whether a rank may start now; it has to note the epoch before it does."""
     return (
         order is not None
         and order.go

@@ -1,4 +1,4 @@
-"""Tells which nodes can't be asked any more: the first node does, which follows all."""
+"""Tells which nodes are lost, that is, no longer answer: the first node does, which follows all."""
 
 from __future__ import annotations
 
