@@ -172,7 +172,7 @@ class Agent:
 
     @property
     def incarnation(self) -> str:
-        """Another one for each agent."""
+        """Different for every agent that starts."""
         return self._parts.own_report.incarnation
 
     @property

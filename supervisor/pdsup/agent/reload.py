@@ -28,14 +28,14 @@ from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
 from pdsup.units.ledger import LedgerFile
 
-# Longer than anything takes that can be ended at all.
+# Longer than any unit takes to stop that can be stopped at all.
 LEAVE_S = 300.0
-# A shared file system may show the changed file later than the network tells of it.
+# A shared file system may show a changed file later than the network brings news of it.
 LOOK_S = 1.0
 
 
 class Reload:
-    """The plan of one node and what may follow it."""
+    """The plan of one node, and its change to the next."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class Reload:
         self._hand_over = hand_over
         self._group = tasks
         self._log = log
-        self._going: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
 
     async def preview(self, file: str | None) -> tuple[Loaded, Difference]:
-        """The plan that the run's file, or another one, gives by now, and what differs.
+        """The plan that the run's file, or another one, compiles to now, and what differs.
 
         Raises SupervisorError where the run can't go on with it.
         """
@@ -93,7 +93,7 @@ class Reload:
         return loaded, difference.difference(plan, loaded.plan, made), origin
 
     async def change(self, file: str | None) -> tuple[Loaded, Difference]:
-        """Begins to go over to what ``preview`` gives, with all nodes; nothing where it is equal.
+        """Begins to change to the plan of ``preview``, on all nodes; nothing where it is the same.
 
         Raises SupervisorError where it can't; then nothing has changed.
         """
@@ -111,16 +111,16 @@ class Reload:
         except SupervisorError:
             self._ledger.note_next("")
             raise
-        self._begin(self._go_over(loaded))
+        self._begin(self._change_over(loaded))
         return loaded, found
 
     def resume(self, plan: str) -> None:
-        """Goes on with what the agent before this one was asked for, by its digest; "": nothing."""
+        """Goes on with the change that the agent before this one was asked for; "": with none."""
         if plan:
             self._begin(self._resume(plan))
 
     async def _resume(self, plan: str) -> None:
-        """Unless somebody has put yet another plan into the run directory meanwhile."""
+        """Gives it up if somebody has put yet another plan into the run directory meanwhile."""
         lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
         state_dir = Path(self._assignment.place.state_dir)
         loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
@@ -129,10 +129,10 @@ class Reload:
             return
         run_dir.replace_plan(self._run_dir, loaded.text, run_dir.origin_of(self._run_dir))
         await self._keep(loaded)
-        await self._go_over(loaded)
+        await self._change_over(loaded)
 
     def hear(self) -> None:
-        """Somebody sent SIGHUP: whatever comes of it stands in the log."""
+        """Reads the plan again, as SIGHUP asks; the outcome goes to the log."""
         if self._hearing is None or self._hearing.done():  # the guardian passes it on, too
             self._hearing = self._group.create_task(self._reported(self._change_if_needed()))
 
@@ -142,15 +142,15 @@ class Reload:
             self._log.info("the plan has not changed")
 
     def peer_changed(self, peer: Peer) -> None:
-        """Follows a node that has the next plan."""
+        """Follows a node that has a changed plan which this one lacks."""
         if self._is_ahead(peer) and (self._following is None or self._following.done()):
             self._following = self._group.create_task(self._follow())
 
     def _is_ahead(self, peer: Peer) -> bool:
         """Whether a node may have taken in a plan that this one has not.
 
-        Two that were asked at once for different plans are ahead of each other: the plan that lies
-        in the run directory is the one that counts.
+        Two that were asked at once for different plans are ahead of each other: then the plan in
+        the run directory counts.
         """
         report = peer.usable
         if report is None or report.plan in (self._assignment.digest, *self._refused):
@@ -159,14 +159,14 @@ class Reload:
         return not own.isdisjoint(report.former)
 
     async def close(self) -> None:
-        """Ends whatever is under way, for good."""
-        tasks = [task for task in (self._going, self._hearing, self._following) if task]
+        """Ends a change that is under way, for good."""
+        tasks = [task for task in (self._changing, self._hearing, self._following) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, work: Awaitable[None]) -> None:
-        self._going = self._group.create_task(self._reported(work))
+        self._changing = self._group.create_task(self._reported(work))
 
     async def _reported(self, work: Awaitable[None]) -> None:
         try:
@@ -176,14 +176,14 @@ class Reload:
 
     @property
     def _is_under_way(self) -> bool:
-        return self._going is not None and not self._going.done()
+        return self._changing is not None and not self._changing.done()
 
     def _refuse_if_under_way(self) -> None:
         if self._is_under_way:
             raise SupervisorError("cannot reload the plan: a change of it is under way")
 
     def _refuse_if_alone(self) -> None:
-        """An agent that nobody starts again can't follow."""
+        """All agents must be able to follow: one without a guardian has no successor."""
         self._refuse_if_under_way()
         for peer in self._peers.peers.values():
             report = peer.usable
@@ -194,7 +194,7 @@ class Reload:
                 )
 
     async def _follow(self) -> None:
-        """As long as a node is ahead, and nothing is under way here."""
+        """Catches up as long as a node is ahead, while nothing is under way here."""
         while ahead := self._plans_ahead():
             if not self._is_under_way:
                 self._begin(self._catch_up(ahead))
@@ -205,7 +205,7 @@ class Reload:
         return {peer.report.plan for peer in peers if peer.report and self._is_ahead(peer)}
 
     async def _catch_up(self, ahead: Collection[str]) -> None:
-        # An agent that was started late, by an earlier file, put that over the plan of the run.
+        # An agent that was started late, with an earlier file, wrote that over the plan of the run.
         displaced = self._assignment.displaced
         lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
         if displaced in ahead and lies == self._assignment.digest:
@@ -217,16 +217,16 @@ class Reload:
         if loaded is not None:
             self._refused.add(lies)  # once: what keeps this agent from it would do so again
             await self._keep(loaded)
-            await self._go_over(loaded)
+            await self._change_over(loaded)
 
     async def _keep(self, loaded: Loaded) -> None:
-        """For the next agent. Raises SupervisorError where there can be none."""
+        """Keeps a plan for the next agent. Raises SupervisorError where there can be none."""
         await self._hand_over.check()
         state_dir = self._assignment.place.state_dir
         if not kept_plans.keep(Path(state_dir), loaded):
             raise SupervisorError(f"cannot keep the changed plan in {state_dir}")
 
-    async def _go_over(self, loaded: Loaded) -> None:
+    async def _change_over(self, loaded: Loaded) -> None:
         node = self._assignment.place.node
         names = difference.leaving(self._assignment.plan, loaded.plan, node)
         self._log.info("taking in the changed plan", plan=loaded.digest[:12], ending=names)
@@ -246,7 +246,7 @@ class Reload:
 
 
 def complaint(error: SupervisorError) -> str:
-    """All that is wrong, in lines."""
+    """The error and all problems behind it, a line each."""
     if not isinstance(error, InvalidDocument):
         return str(error)
     return "\n".join((str(error), *(problem.at(error.file) for problem in error.problems)))

@@ -1,4 +1,4 @@
-"""This node's report: what it says of each unit, and waking those who wait for a change."""
+"""This node's own report: what it says of each unit, and who is woken when that changes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OwnReport:
 
     @property
     def incarnation(self) -> str:
-        """Another one for each agent."""
+        """Different for every agent that starts."""
         return self._agent.incarnation
 
     @property

@@ -66,7 +66,7 @@ VISIT_S = 90.0
 
 
 class Peers:
-    """Peers that somebody here needs.
+    """The other nodes that somebody here needs to know of.
 
     ``digest``: of the plan; ``former``: of those that the run had before.
     """
@@ -101,7 +101,7 @@ class Peers:
         self._follow_until(nodes, FOREVER)
 
     def visit(self, nodes: Iterable[str]) -> None:
-        """Follows nodes for a while, because somebody looks at them; call it again to prolong."""
+        """Follows nodes for ``VISIT_S``, because somebody looks at them; each call prolongs it."""
         self._follow_until(nodes, clock.monotonic() + VISIT_S)
 
     async def close(self) -> None:

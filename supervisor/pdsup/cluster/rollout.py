@@ -70,10 +70,9 @@ class Rollout:
             )
         first = self._plan.nodes[0].name
         if self._node == first:
-            router = (
-                None if self._behind else rollout_rules.router_turn(self._routers, self._gates.look)
-            )
-            all_have_plan = self._behind is None
+            all_have_plan, router = self._behind is None, None
+            if all_have_plan:
+                router = rollout_rules.router_turn(self._routers, self._gates.look)
             self._own_report.publish_rollout(all_have_plan=all_have_plan, router_turn=router)
         else:
             leader = self._peers.peers.get(first)

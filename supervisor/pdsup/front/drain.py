@@ -1,7 +1,7 @@
-"""Takes routers of this node out of nginx before a planned end, and waits for their last requests.
+"""Takes routers of this node out of nginx before a planned stop, and waits for their last requests.
 
-nginx may be on another node. Its agent learns from our report that a router is to end, and we learn
-from its report which routers nginx passes requests to; nobody tells the other anything else.
+nginx may be on another node. Its agent learns from our report that a router is to stop, and we
+learn from its report which routers nginx passes requests to; nothing else goes between the two.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pdsup.front.drain_rules import Use
 from pdsup.node.assignment import AssignedUnit, Assignment
 from pdsup.units.probes import gauges, http
 
-# The agent of an nginx that can't be asked takes us for gone after ``HOLD_S``, and then reloads.
+# An agent that can't reach us either takes us for gone after ``HOLD_S``, and reloads its nginx.
 UNKNOWN_S = HOLD_S + 2.0
 # The end of a node is bounded by Slurm's KillWait; the router's own grace period comes after it.
 END_S = 2.0
 LOOK_S = 0.02  # at what is known here; it changes within some tenths of a second
-# Requests have no event for their end. Each question costs the router a millisecond.
+# The end of a request is no event here. Each question costs the router a millisecond.
 COUNT_S = 0.2
 ANSWER_S = 2.0
-# What a router is doing: requests whose answer has not begun, and streams by worker.
+# The work of a router: requests whose answer has not begun, and streams by worker.
 IN_FLIGHT = ("smg_http_connections_active", "smg_worker_requests_active")
 MOST_METRICS = 1 << 20
 
@@ -50,15 +50,15 @@ class Drains:
         return drain_rules.lacks(unit, self._fronts.get(unit, ()), self._look)
 
     def within(self, unit: str) -> float:
-        """How long its drain may take, in seconds; 0: it is in no use that could be ended."""
+        """How long its drain may take, in seconds; 0: nothing passes requests to it."""
         if unit not in self.routers or self._use(unit) is Use.NONE:
             return 0.0
-        patience = self.routers[unit].plan.stop.drain_timeout_s
-        return min(patience, END_S) if self._is_node_ending() else patience
+        granted = self.routers[unit].plan.stop.drain_timeout_s
+        return min(granted, END_S) if self._is_node_ending() else granted
 
     async def drain(self, unit: str) -> None:
-        """Returns when nginx passes nothing more to a unit that is to end, and all it passed is
-        done. That may never be: whoever waits has a limit.
+        """Returns when nginx passes no more requests to a unit that is to stop, and those it passed
+        are done. That may never be, so the caller sets a limit.
         """
         if unit not in self.routers:
             return
@@ -77,7 +77,7 @@ class Drains:
 
 
 async def _in_flight(router: AssignedUnit) -> float:
-    """How many requests a router is doing; 0 also when it does not tell."""
+    """How many requests a router has in work; 0 also when it does not say."""
     port = router.plan.ports.get("prometheus")
     if port is None:
         return 0

@@ -1,4 +1,4 @@
-"""Tells one router of this node at once when a worker has gone, and when it is back."""
+"""Tells a router of this node at once when a worker is gone, and when it is back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pdsup.units.probes.http import cause, connect
 from pdsup.units.public_state import PublicState
 
 TIMEOUT_S = 5.0
-# The router answers before it has done what it was asked, so it is asked again until it has.
+# The router answers before it has acted, so it is asked again until it has.
 CHECK_S = 0.2
 # A connection within a cluster takes a millisecond.
 SILENT_S = 0.5
@@ -95,7 +95,7 @@ class RouterRepair:
             self._due.set()
 
     async def run(self) -> None:
-        """Repairs what is due, until cancelled."""
+        """Asks the router for what it lacks whenever it lacks something, until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()
@@ -121,7 +121,7 @@ class RouterRepair:
     async def _repair(self, returned: frozenset[str], lost: frozenset[str]) -> bool:
         listed = router_rules.listing(await self._ask("GET", "/workers"))
         if listed is None:
-            return True  # another program than those we know: it finds out for itself
+            return True  # not one of the programs we know: it finds out by itself
         broken = await self._broken() if returned else frozenset()
         running = [target for target in self._targets if target.unit in self._stays]
         gone = [t for t in self._targets if t.unit in lost and await self._is_out_of_reach(t)]
@@ -141,7 +141,7 @@ class RouterRepair:
     async def _is_out_of_reach(self, target: Target) -> bool:
         """Whether a worker is down by its agent's word, or behind a path that is dead from here.
 
-        Of one whose agent alone does not answer nobody knows; the router finds out by itself.
+        If only its agent does not answer, it may still serve; the router finds out by itself.
         """
         if self._look(target.unit) is not None:
             return True

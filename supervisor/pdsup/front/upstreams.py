@@ -43,7 +43,7 @@ class Upstreams:
         on_change: Callable[[], None],
         tell: Callable[[Happening], None],
     ) -> None:
-        """``tell`` hears how nginx takes another configuration while it runs."""
+        """``tell`` gets what nginx made of a changed configuration while it ran."""
         self._plan = assignment.plan
         self._gates = gates
         self._on_change = on_change
