@@ -21,7 +21,7 @@ BY_HAND = DOCS / "how-to" / "hand-written-plan.md"
 README = ROOT / "README.md"
 FIND_OUT = DOCS / "how-to" / "find-out.md"
 WATCH = DOCS / "how-to" / "watch-and-scrape.md"
-BE_TOLD = DOCS / "how-to" / "be-told.md"
+GET_NOTIFIED = DOCS / "how-to" / "get-notified.md"
 BENCHMARK = DOCS / "how-to" / "benchmark.md"
 SLURM = DOCS / "how-to" / "slurm.md"
 FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
@@ -74,10 +74,10 @@ def test_a_benchmark_that_kills_a_worker_is_tainted_as_the_page_says(desk: Desk)
     assert "decode-0 (node2) was restarted, away for" in done.stdout
 
 
-def test_a_hook_is_told_what_the_page_says(desk: Desk) -> None:
+def test_a_hook_gets_what_the_page_says(desk: Desk) -> None:
     desk.install()
     desk.bring("configs")
-    done = desk.type(typed(BE_TOLD))
+    done = desk.type(typed(GET_NOTIFIED))
     assert done.returncode == 0, done.stdout
     for event in ("down", "restart"):
         assert f'{{"hook":"{event}","cluster":"demo","at":' in done.stdout
