@@ -11,9 +11,10 @@ from pdsup.journal import entry
 from pdsup.journal.entry import Entry, Happening
 from pdsup.node.assignment import Place
 from pdsup.units.facts import Transition
+from pdsup.units.states import FOREVER
 
 JOURNALS = "events"
-# Holds the last line and, above it, what does not follow from a step of a unit.
+# Of the end of a journal: more than a hundred lines, and one look in most cases.
 END_BYTES = 1 << 16
 
 
@@ -59,11 +60,17 @@ class Journal:
         self._whole = False  # whether the last line is known to be complete
 
     def has(self, step: Transition) -> bool:
-        """Whether one of the last lines tells a step."""
+        """Whether the journal tells a step, one of the last. Lines are in the order of what they
+        tell, so from the end it is read as far as to something earlier.
+        """
+        now, most = step.context.now, END_BYTES
         with contextlib.suppress(OSError):
-            found = map(entry.parse, self._end().splitlines())
-            told = {(one.unit, one.raw.get("monotonic")) for one in found if one}
-            return (step.unit, step.context.now) in told
+            while True:
+                end = self._end(most)
+                found = [one for line in end.splitlines() if (one := entry.parse(line))]
+                if len(end) < most or any(_moment(one) < now for one in found):
+                    return any((one.unit, _moment(one)) == (step.unit, now) for one in found)
+                most *= 8
         return False
 
     def write(self, news: Transition | Happening, wall: float) -> str | None:
@@ -74,7 +81,7 @@ class Journal:
         line = entry.line(news, self._node, wall)
         try:
             # What a full disk or the end of an agent has cut off must not spoil the line behind it.
-            if not self._whole and (end := self._end()) and not end.endswith(b"\n"):
+            if not self._whole and self._end(1) not in (b"", b"\n"):
                 line = f"\n{line}"
             self._whole = False
             with self.path.open("a") as file:
@@ -84,9 +91,17 @@ class Journal:
             return error.strerror or str(error)
         return None
 
-    def _end(self) -> bytes:
-        """The last lines, of which the first may lack its begin; empty where there is no file."""
+    def _end(self, most: int) -> bytes:
+        """At most so many bytes of the last lines, of which the first may lack its begin; empty
+        where there is no file.
+        """
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - END_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             return file.read()
         return b""
+
+
+def _moment(told: Entry) -> float:
+    """Monotonic seconds; for ever where a line has none."""
+    moment = told.raw.get("monotonic")
+    return moment if isinstance(moment, int | float) else FOREVER
