@@ -1,5 +1,5 @@
 # Two processes of tests, even where there are more processors: some tests bring whole clusters up.
-IN_PARALLEL = -n 2 --dist loadgroup --no-loadscope-reorder
+IN_PARALLEL = -n 2
 
 .PHONY: help setup demo test quick check docs bench clean
 

@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
 # Whole clusters, Slurm and browsers: one at a time.
 MACHINE = ("system", "docs", "pages", "bench")
+# There is only one address of IPv6 on a machine.
+ONE_ADDRESS = ("test_ipv6.py",)
 # What takes long begins early, so that both workers end together.
 FIRST = (*MACHINE, "agent", "host", "cli", "mock", "front", "journal", "cluster")
 STARTS = {
@@ -55,13 +59,27 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(guard.look)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # the order is that of the items, see below
+    return Sharing(config, log)
+
+
+class Sharing(LoadScopeScheduling):
+    """Gives a worker whole files, and everything that uses the machine as a whole to one worker.
+
+    xdist's own groups go by a mark, which is lost with pytest 9.2: it no longer reads ``_nodeid``.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0]).relative_to(HERE.name)
+        alone = path.parts[0] in MACHINE or path.name in ONE_ADDRESS
+        return "machine" if alone else str(path)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            file = item.path.relative_to(HERE).as_posix()
-            group = "machine" if room(item) in MACHINE else file
-            item.add_marker(pytest.mark.xdist_group(group))
         if starts_processes(item):
             item.add_marker("processes")
     items.sort(key=lambda item: FIRST.index(room(item)) if room(item) in FIRST else len(FIRST))

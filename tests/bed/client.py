@@ -1,4 +1,6 @@
-"""A small client that runs inside a bed: URL CLIENTS SECONDS.
+"""A small client that runs inside a bed: URL CLIENTS UNTIL.
+
+UNTIL is a number of seconds, or a file: then the clients ask until that is removed.
 
 Each client has one request at a time. For every request a line of JSON: when it began and ended,
 in monotonic seconds, and why it failed, if it did. Ends with 0 when each one's last was answered.
@@ -12,6 +14,8 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
 # Failed connections come back at once; without a pause they would be all that happens.
@@ -31,13 +35,13 @@ def ask(url: str) -> str | None:
         return str(error) or type(error).__name__
 
 
-def main(url: str, clients: int, seconds: float) -> int:
+def main(url: str, clients: int, until: str) -> int:
     """All clients, until the time is over."""
-    until = time.monotonic() + seconds
+    over = ends(until)
     last: dict[int, str | None] = {}
 
     def go(number: int) -> None:
-        while time.monotonic() < until:
+        while not over():
             began = time.monotonic()
             last[number] = failure = ask(url)
             line = {"began": began, "ended": time.monotonic(), "failure": failure}
@@ -53,5 +57,12 @@ def main(url: str, clients: int, seconds: float) -> int:
     return 0 if set(last.values()) == {None} else 1
 
 
+def ends(until: str) -> Callable[[], bool]:
+    if Path(until).is_file():
+        return lambda: not Path(until).exists()
+    end = time.monotonic() + float(until)
+    return lambda: time.monotonic() > end
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

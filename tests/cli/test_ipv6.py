@@ -7,9 +7,6 @@ import pytest
 
 from pdsup.cli import client
 
-# A machine has only one such address: not beside the tests of whole clusters, of which one uses it.
-pytestmark = pytest.mark.xdist_group("machine")
-
 
 @pytest.fixture
 def front(agents):

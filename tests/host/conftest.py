@@ -303,7 +303,7 @@ def make(supervising: Supervising, tmp_path: Path) -> Iterator[Make]:
         yield made
         for unit in made:
             unit.end()
-        assert supervising.children() == []
+        poll(lambda: not supervising.children(), "the end of every process of the units")
     finally:
         for process in supervising.children():
             end(process.pid, process.create_time())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,22 @@ class Job:
         value = json.loads(done.stdout)
         return {unit["name"]: unit for one in value["nodes"] for unit in one["units"]}
 
-    def load(self, seconds: float, clients: int = 8) -> Path:
-        """Starts clients on the head; the file where each request gets a line."""
+    @contextlib.contextmanager
+    def load(self, clients: int = 8) -> Iterator[Path]:
+        """Clients on the head ask all the time; gives the file where each request gets a line."""
         log = self.directory / f"load-{self.number}.jsonl"
+        asking = self.directory / f"asking-{self.number}"
+        asking.touch()
         url = f"http://{self.node.name}:8000"
-        self.bed.head.start(sys.executable, CLIENT, url, str(clients), f"{seconds:g}", log=log)
+        self.bed.head.start(sys.executable, CLIENT, url, str(clients), str(asking), log=log)
+        try:
+            self._until_asked(log)
+            yield log
+        finally:
+            asking.unlink()
+
+    def _until_asked(self, log: Path) -> None:
         until(lambda: log.exists() and bool(requests(log)), "clients ask")
-        return log
 
     def killed(self) -> list[dict[str, Any]]:
         """Lines of units that did not end in time and were killed by their agents."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pdsup.cli.loopback import loopback_nodes
 from pdsup.plan import yaml
 from pdsup.plan.compile import load
-from pdsup.plan.compile.nodes import invented_nodes
+from pdsup.plan.model import Node
 from pdsup.units import evidence
+from tests.bed.addresses import fresh_address
 from tests.system.cluster import Cluster, until
 
 RECIPE = """
@@ -34,8 +34,7 @@ def gang(cluster: Cluster) -> Cluster:
     """Up, with probes about a hundred times as impatient as those of a compiled plan."""
     recipe = cluster.home / "recipe.yaml"
     recipe.write_text(RECIPE)
-    draft = load.load(recipe, nodes=invented_nodes(2))
-    nodes = loopback_nodes(draft.plan)
+    nodes = tuple(Node(name=f"node{index}", address=fresh_address()) for index in range(2))
     plan = yaml.values(load.load(recipe, nodes=nodes, bind="address").plan)
     for unit in plan["units"]:
         if unit["kind"] == "worker":

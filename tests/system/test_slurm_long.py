@@ -73,11 +73,11 @@ def test_a_node_that_loses_power_is_done_without_and_joins_again(four: Slurm) ->
     job = Job(four, **NO_KILL)
     job.ready()
     before = job.units()
-    log = job.load(60)
-    four.bed.crash("node2")
-    lost = time.monotonic()
-    until(lambda: job.units()["decode-0"]["state"] == "UNKNOWN", "it is known to be gone")
-    until(lambda: newest(log) > lost + 25, "requests go on", within=60)
+    with job.load() as log:
+        four.bed.crash("node2")
+        lost = time.monotonic()
+        until(lambda: job.units()["decode-0"]["state"] == "UNKNOWN", "it is known to be gone")
+        until(lambda: newest(log) > lost + 25, "requests go on", within=60)
     assert len([one for one in requests(log) if one["failure"]]) <= 8  # one of each client
     # Without its slurmd: when that comes back without the step, srun gives the whole step up.
     four.bed.boot("node2")

@@ -23,8 +23,8 @@ from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
 
 TIMEOUT_S = 10.0
-# An agent that was killed is back sooner, unless it can't start.
-RETURN_S = 3.0
+# An agent that was killed is back sooner, also on a busy machine, unless it can't start.
+RETURN_S = 10.0
 # How often to look for an agent while none answers: there is nobody to wait with.
 LOOK_S = 0.05
 # How long an agent is asked to wait for news: what depends on the time is at most this old.
