@@ -8,8 +8,8 @@ import signal
 import psutil
 import pytest
 
-from pdsup.mock import injector
-from pdsup.mock.injector import Injector
+from pdsup.mock import faults
+from pdsup.mock.faults import Faults
 from pdsup.mock.knobs import Knobs
 
 CHAT = "/v1/chat/completions"
@@ -131,11 +131,11 @@ def test_a_worker_exits_after_a_time_with_a_code(crew, worker):
 
 async def test_the_last_word_about_a_timed_fault_counts(monkeypatch):
     happened, end = [], asyncio.Event()
-    monkeypatch.setitem(injector.TIMED, "freeze_after_seconds", lambda _: happened.append("froze"))
-    monkeypatch.setitem(injector.TIMED, "exit_after_seconds", lambda _: end.set())
-    faults = Injector(Knobs(), None)
-    faults.change({"freeze_after_seconds": 0.01, "exit_after_seconds": 0.02})
-    faults.change({"freeze_after_seconds": None})
+    monkeypatch.setitem(faults.TIMED, "freeze_after_seconds", lambda _: happened.append("froze"))
+    monkeypatch.setitem(faults.TIMED, "exit_after_seconds", lambda _: end.set())
+    held = Faults(Knobs(), None)
+    held.change({"freeze_after_seconds": 0.01, "exit_after_seconds": 0.02})
+    held.change({"freeze_after_seconds": None})
     async with asyncio.timeout(60):
         await end.wait()
     assert happened == []

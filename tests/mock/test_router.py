@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pdsup.mock import answers
+from pdsup.mock import wire
 
 pytest.importorskip("sglang_router", reason="sglang-router is not installed")
 
@@ -27,17 +27,17 @@ def test_the_real_router_serves_chats_through_both(crew, router, until):
     }
     status, plain = front.post(CHAT, question("hello"))
     assert status == 200
-    assert plain["choices"][0]["message"]["content"] == answers.text("hello", 6)
+    assert plain["choices"][0]["message"]["content"] == wire.text("hello", 6)
 
     with front.stream(CHAT, question("hello")) as events:
         *chunks, done = events
     pieces = [json.loads(chunk)["choices"][0]["delta"]["content"] or "" for chunk in chunks]
-    assert ("".join(pieces), done) == (answers.text("hello", 6), "[DONE]")
+    assert ("".join(pieces), done) == (wire.text("hello", 6), "[DONE]")
 
     completion = {"model": "x", "prompt": ["a", "b"], "max_tokens": 3}
     assert [c["text"] for c in front.post("/v1/completions", completion)[1]["choices"]] == [
-        answers.text("a", 3),
-        answers.text("b", 3),
+        wire.text("a", 3),
+        wire.text("b", 3),
     ]
 
     prefill.end()

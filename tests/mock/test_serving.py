@@ -7,10 +7,10 @@ import socket
 import pytest
 from aiohttp import web
 
-from pdsup.mock import answers
-from pdsup.mock.connector import RUN_HEADER, KvReceiver, KvTransferFailed
-from pdsup.mock.injector import Injector
+from pdsup.mock import wire
+from pdsup.mock.faults import Faults
 from pdsup.mock.knobs import Knobs
+from pdsup.mock.peers import RUN_HEADER, KvReceiver, KvTransferFailed
 from pdsup.mock.server import open_server
 
 BOOTSTRAP = 30001
@@ -30,7 +30,7 @@ def test_a_worker_of_its_own_answers_plain_and_streamed(aggregated):
     status, answer = aggregated.post(CHAT, question())
     assert status == 200
     content = answer["choices"][0]["message"]["content"]
-    assert (content, answer["model"]) == (answers.text("why", 4), "tiny")
+    assert (content, answer["model"]) == (wire.text("why", 4), "tiny")
     with aggregated.stream(CHAT, question()) as events:
         *chunks, done = events
     pieces = [json.loads(chunk)["choices"][0]["delta"]["content"] or "" for chunk in chunks]
@@ -83,9 +83,7 @@ def test_generate_and_completions_pass_the_transfer_too(pair):
     completion = decode.post("/v1/completions", {"prompt": ["a", "b"], "max_tokens": 2, **many})
     assert len(completion[1]["choices"]) == 2
     limit = {"sampling_params": {"max_new_tokens": 3}}
-    assert decode.post("/generate", {"text": "a", **limit, **way})[1]["text"] == answers.text(
-        "a", 3
-    )
+    assert decode.post("/generate", {"text": "a", **limit, **way})[1]["text"] == wire.text("a", 3)
 
 
 def test_a_request_without_a_room_is_refused_by_both_kinds(pair):
@@ -148,9 +146,9 @@ async def test_a_prefill_that_answers_every_heartbeat_is_not_forgotten(address):
     app = web.Application()
     app.add_routes([web.get("/health", health)])
     host = address()
-    job = answers.read(answers.Api.CHAT, question(**by_way_of(host)))
+    job = wire.read(wire.Api.CHAT, question(**by_way_of(host)))
     runner = await open_server(app, host, BOOTSTRAP)
-    decode = KvReceiver(8998, Injector(Knobs(heartbeat_seconds=0.001), None))
+    decode = KvReceiver(8998, Faults(Knobs(heartbeat_seconds=0.001), None))
     try:
         async with asyncio.timeout(60):
             await decode.fetch(job)

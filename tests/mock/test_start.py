@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from pdsup.mock import connector
+from pdsup.mock import peers
 from pdsup.mock.options import Address
 
 BOOTSTRAP, RENDEZVOUS = 30001, 29500
@@ -133,7 +133,7 @@ async def test_a_rank_that_joins_twice_counts_by_its_newer_connection(address):
         assert await reader.read() == b""
         writer.close()
 
-    leader = connector.Leader(3, on_loss=lambda _: None)
+    leader = peers.Leader(3, on_loss=lambda _: None)
     async with asyncio.timeout(60):
         await leader.open(where)
         _, old = await join(b"join 1\n")
@@ -170,9 +170,9 @@ def test_ports_that_follow_from_flags_are_taken(crew):
 
 
 async def test_a_port_between_ranks_that_stays_taken_ends_the_start(address, listener, monkeypatch):
-    monkeypatch.setattr(connector, "PORT_PAUSE", 0)
+    monkeypatch.setattr(peers, "PORT_PAUSE", 0)
     taken = Address(address(), RENDEZVOUS)
     listener(*taken)
     async with AsyncExitStack() as held:
-        with pytest.raises(connector.StartFailed, match=taken.host):
-            await connector.hold_ports((taken,), held)
+        with pytest.raises(peers.StartFailed, match=taken.host):
+            await peers.hold_ports((taken,), held)

@@ -1,1 +1,1 @@
-"""A stand-in for ``sglang.launch_server`` that needs no GPU; imports nothing else of supervisor."""
+"""A stand-in for ``sglang.launch_server`` that needs no GPU. It imports nothing else of pdsup."""

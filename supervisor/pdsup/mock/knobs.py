@@ -1,9 +1,9 @@
-"""Everything the stand-in can be told to do differently: delays, behaviours and faults.
+"""The knobs of the stand-in: its delays, behaviours and faults.
 
 Each field of :class:`Knobs` is one knob. At start it is read from the environment variable
-``MOCK_`` + its name in capitals; later ``POST /mock/faults`` changes it by its name in JSON and
-``GET /mock/faults`` shows it. ``worker --help`` prints the table. What a knob does is elsewhere.
-Times are seconds; ``inf`` means never (or for ever). Pure.
+``MOCK_`` + its name in capitals; later ``POST /mock/faults`` changes it, by name, in JSON, and
+``GET /mock/faults`` shows it. ``worker --help`` prints the table. Times are seconds; ``inf`` means
+never, or without end. Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class BadKnob(ValueError):
-    """A knob that does not exist or a value it cannot take; the text names both."""
+    """A knob that does not exist, or a value that it can't take; the text names both."""
 
 
 def _delay(default: T, doc: str) -> T:
@@ -40,63 +40,63 @@ def _fault(default: T, doc: str) -> T:
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
-    """The settings of one worker; the figures of a real one stand in brackets."""
+    """The knobs of one worker, with a real worker's figures in parentheses."""
 
     load_seconds: float = _delay(0.2, "loading, until --port opens (120 to 2400)")
-    warmup_seconds: float = _delay(0.05, "from --port opens until /health says 200 (1 to 120)")
-    health_seconds: float = _delay(0.01, "the token that /health makes (>= 1.0, busy 1 to 20)")
+    warmup_seconds: float = _delay(0.05, "warming up, from --port to /health 200 (1 to 120)")
+    health_seconds: float = _delay(0.01, "making the token of a /health (1, when busy up to 20)")
     prefill_seconds: float = _delay(0.0, "reading the prompt, before the first token")
-    token_seconds: float = _delay(0.0, "each token (0.01 to 0.05)")
-    drain_poll_seconds: float = _delay(0.05, "between looks at SIGTERM and what still runs (5)")
-    kv_timeout_seconds: float = _delay(5.0, "a decode's patience with a prefill's bootstrap (300)")
+    token_seconds: float = _delay(0.0, "making one token (0.01 to 0.05)")
+    drain_poll_seconds: float = _delay(0.05, "how often a drain checks for running requests (5)")
+    kv_timeout_seconds: float = _delay(5.0, "how long a decode waits for a prefill's port (300)")
     heartbeat_seconds: float = _delay(
-        0.0, "between a decode's looks at its prefills; 0: looks at each request only (5)"
+        0.0, "how often a decode checks its prefills; 0: only at each request (5)"
     )
     gang_seconds: float = _delay(600.0, "how long ranks wait for one another before they load")
 
-    access_log: bool = _behaviour(True, "one line for each HTTP request, probes included")
+    access_log: bool = _behaviour(True, "log one line per HTTP request, probes included")
     silent_load: bool = _behaviour(False, "print nothing while loading")
-    scheduler: bool = _behaviour(True, "have a child process, as the real one has schedulers")
+    scheduler: bool = _behaviour(True, "have a child process in place of SGLang's schedulers")
     scheduler_death: Literal["dies", "hangs", "zombie"] = _behaviour(
         "dies",
-        "when the child dies: die by SIGKILL (>= 0.5.10), hang (0.5.6), or hang with /health 200",
+        "when the child dies: die of SIGKILL (>= 0.5.10), hang (0.5.6), or hang with /health 200",
     )
     clean_exit: Literal["zero", "sigkill"] = _behaviour(
-        "zero", "the end of a drain: exit 0 (0.5.23), or SIGKILL to itself (0.5.6)"
+        "zero", "how a drain ends: with exit code 0 (0.5.23), or by SIGKILL to itself (0.5.6)"
     )
     rank_term: Literal["dies", "waits"] = _behaviour(
-        "dies", "SIGTERM to a rank > 0: dies of it (0.5.6), or waits for rank 0's word (0.5.23)"
+        "dies", "on SIGTERM a rank > 0 dies (0.5.6), or waits for rank 0 to end it (0.5.23)"
     )
     faults_once: str = _behaviour(
-        "", "a file: absent, it is made and the faults below hold; present, they do not"
+        "", "a file that turns off the faults below if it exists; otherwise it is created"
     )
 
     load_fault: Literal["none", "cuda-oom", "nccl", "no-model", "no-module"] = _fault(
-        "none", "end the load in a traceback and rc 1"
+        "none", "fail while loading, with a traceback and exit code 1"
     )
     busy_port: Literal["none", "http", "bootstrap"] = _fault(
-        "none", "act as if that port were taken: http ends in rc 1, bootstrap only logs"
+        "none", "act as if that port were taken: http exits with code 1, bootstrap only logs"
     )
     unregistered_ranks: int = _fault(
-        0, "so many ranks of a prefill never register: /route of its bootstrap port says 503"
+        0, "how many ranks of a prefill never register: /route of its bootstrap port says 503"
     )
-    exit_after_seconds: float = _fault(NEVER, "die so long after the start (or the POST); 0: now")
+    exit_after_seconds: float = _fault(NEVER, "die this long after the start or the POST; 0: now")
     exit_code: Annotated[int, "exit code"] = _fault(
-        -9, "how to die: an exit code, or minus a signal"
+        -9, "how to die: an exit code, or minus a signal number"
     )
-    freeze_after_seconds: float = _fault(NEVER, "SIGSTOP itself so long after the start")
-    scheduler_dies_after_seconds: float = _fault(NEVER, "SIGKILL the child so long after the start")
-    die_after_tokens: int = _fault(0, "die (see exit_code) mid-answer after so many tokens; 0: off")
-    ignore_term: bool = _fault(False, "no reaction to SIGTERM (read at start only)")
+    freeze_after_seconds: float = _fault(NEVER, "SIGSTOP itself this long after the start")
+    scheduler_dies_after_seconds: float = _fault(NEVER, "SIGKILL the child after this long")
+    die_after_tokens: int = _fault(0, "die (see exit_code) after this many tokens; 0: off")
+    ignore_term: bool = _fault(False, "ignore SIGTERM (read at start only)")
     hang: Literal["none", "engine", "http"] = _fault(
-        "none", "engine: makes no token any more, /health 503 after its timeout; http: no answers"
+        "none", "engine: make no tokens, /health says 503 after its timeout; http: answer nothing"
     )
     health_status: Annotated[int, "status"] = _fault(
-        0, "what /health answers at once; 0: the truth"
+        0, "what /health answers at once; 0: its real status"
     )
     health_status_seconds: float = _fault(NEVER, "how long health_status holds")
-    error_requests: int = _fault(0, "so many next generations fail with error_status; -1: all")
-    error_status: Annotated[int, "status"] = _fault(500, "see error_requests")
+    error_requests: int = _fault(0, "how many requests fail with error_status; -1: all")
+    error_status: Annotated[int, "status"] = _fault(500, "the status of error_requests")
 
 
 FIELDS: Mapping[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(Knobs)}
@@ -114,7 +114,7 @@ def variable(name: str) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> Knobs:
-    """The knobs as ``MOCK_`` variables set them; raises BadKnob naming the variable."""
+    """The knobs that the ``MOCK_`` variables set; raises BadKnob, naming the variable."""
     given = {name: text for name, text in environment.items() if name.startswith(PREFIX)}
     known = {variable(name): name for name in FIELDS}
     if unknown := sorted(given.keys() - known.keys()):
@@ -125,9 +125,9 @@ def from_environment(environment: Mapping[str, str]) -> Knobs:
 
 
 def change(knobs: Knobs, wanted: object) -> Knobs:
-    """The knobs after a JSON object of changes, ``null`` meaning the default; raises BadKnob."""
+    """The knobs after a JSON object of changes, where null is the default; raises BadKnob."""
     if not isinstance(wanted, dict):
-        raise BadKnob("cannot change the knobs: want a JSON object of names and values")
+        raise BadKnob("cannot change the knobs: not a JSON object of names and values")
     for name in wanted:
         if name not in FIELDS:
             raise BadKnob(f"{name}: no such knob")
@@ -139,13 +139,13 @@ def change(knobs: Knobs, wanted: object) -> Knobs:
 
 
 def without_faults(knobs: Knobs) -> Knobs:
-    """The same delays and behaviours, and no fault."""
+    """The same delays and behaviours, without faults."""
     faults = [name for name, f in FIELDS.items() if f.metadata["kind"] == "fault"]
     return dataclasses.replace(knobs, **{name: DEFAULTS[name] for name in faults})
 
 
 def as_json(knobs: Knobs) -> dict[str, Any]:
-    """Name to value, in a form that ``change`` takes back; JSON knows no infinity."""
+    """Values by name, in a form that ``change`` accepts: JSON has no infinity, so "inf"."""
     return {k: "inf" if v == NEVER else v for k, v in dataclasses.asdict(knobs).items()}
 
 
@@ -212,7 +212,7 @@ def _http_status(raw: object) -> int:
 def _exit_code(raw: object) -> int:
     value = _whole(raw)
     if not -64 <= value <= 255:
-        raise ValueError("an exit code, 0 to 255, or minus a signal, -1 to -64")
+        raise ValueError("an exit code, 0 to 255, or minus a signal number, -1 to -64")
     return value
 
 

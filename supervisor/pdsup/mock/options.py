@@ -1,6 +1,6 @@
-"""SGLang's command line, as far as the stand-in obeys it.
+"""SGLang's command line, as far as the stand-in supports it.
 
-The flags it knows are checked as strictly as SGLang does; every other flag, with any number of
+Known flags are checked as strictly as SGLang checks them. Any other flag, with any number of
 values, is set aside, so that a recipe's real flags can be passed unchanged. Pure.
 """
 
@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the flags said. ``ignored`` holds the flags set aside, each with its values."""
+    """The parsed flags. ``ignored`` holds the flags that were set aside, each with its values."""
 
     model_path: str
     served_model_name: str
@@ -60,18 +60,18 @@ class Options:
 
     @property
     def has_bootstrap(self) -> bool:
-        """Only the first rank of a prefill runs a bootstrap server."""
+        """Whether this rank runs a bootstrap server: only rank 0 of a prefill does."""
         return self.disaggregation_mode == "prefill" and self.node_rank == 0
 
     @property
     def ranks(self) -> int:
-        """How many scheduler ranks the whole worker has, over all its nodes."""
+        """How many scheduler ranks the worker has on all its nodes together."""
         return self.tp_size * self.pp_size * (1 if self.enable_dp_attention else self.dp_size)
 
     def derived_ports(self) -> tuple[Address, ...]:
-        """What rank 0 listens on besides --port and the bootstrap port, as far as flags fix it.
+        """Where rank 0 listens besides --port and the bootstrap port, as far as flags decide it.
 
-        The port of --dist-init-addr is not among them when it is where ranks meet (nnodes > 1).
+        With several nodes the port of --dist-init-addr is left out: there the ranks meet.
         """
         if self.node_rank > 0:
             return ()
@@ -86,7 +86,7 @@ class Options:
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Options from a command line; a wrong one ends in a message and SystemExit(2)."""
+    """The options of a command line; prints what is wrong with it and raises SystemExit(2)."""
     parser = _parser()
     known, ignored = _split(argv)
     values: dict[str, Any] = vars(parser.parse_args(known))
@@ -106,12 +106,12 @@ def _problem(options: Options) -> str | None:
     if options.tp_size * options.pp_size % options.nnodes:
         return f"--tp-size {options.tp_size} does not divide over --nnodes {options.nnodes}"
     if options.enable_dp_attention and options.tp_size % options.dp_size:
-        return f"--tp-size {options.tp_size} is no multiple of --dp-size {options.dp_size}"
+        return f"--tp-size {options.tp_size} is not a multiple of --dp-size {options.dp_size}"
     return None
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Separates the flags we know from the rest, each with the values that follow it."""
+    """The words of known flags, and the other flags, each with the values that follow it."""
     names = {name for flag in FLAGS for name in flag} | {"-h", "--help"}
     groups: list[list[str]] = [[]]
     for word in argv:
@@ -153,7 +153,7 @@ def _address(text: str) -> Address:
 
 
 def unbracketed(host: str) -> str:
-    """An IPv6 address as sockets take it; in URLs, and by routers, it is given in brackets."""
+    """An IPv6 address as sockets take it, without the brackets of URLs and routers."""
     return host.removeprefix("[").removesuffix("]")
 
 

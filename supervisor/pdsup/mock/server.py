@@ -1,4 +1,4 @@
-"""The HTTP side: rank 0's endpoints, the dummy ones of other ranks, and the bootstrap server."""
+"""The HTTP servers: rank 0's endpoints, the dummies of other ranks, and the bootstrap server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from pdsup.mock import answers, knobs
-from pdsup.mock.answers import Api, BadRequest, Job, Json
-from pdsup.mock.connector import RUN_HEADER, KvTransferFailed
-from pdsup.mock.generator import Engine, Status
-from pdsup.mock.injector import Injector
+from pdsup.mock import knobs, wire
+from pdsup.mock.engine import Engine, Status
+from pdsup.mock.faults import Faults
 from pdsup.mock.options import Options
+from pdsup.mock.peers import RUN_HEADER, KvTransferFailed
+from pdsup.mock.wire import Api, BadRequest, Job, Json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,12 +28,12 @@ access = logging.getLogger("access")
 
 VERSION = "0.5.23"
 FAULTS = "/mock/faults"
-CLOSE_SECONDS = 0.1  # for handlers that still run when the server closes; by then it has drained
+CLOSE_SECONDS = 0.1  # grace for handlers that still run on close; the engine has drained by then
 MAX_BODY = 64 * 1024 * 1024  # bytes
 
 
 async def open_server(app: web.Application, host: str, port: int) -> web.AppRunner:
-    """Listens; raises OSError when the port is taken. ``cleanup()`` of the result closes it."""
+    """Listens; raises OSError if the port is taken. Call ``cleanup()`` on the result to close."""
     parser_log = logging.getLogger("http")
     parser_log.addFilter(_shorten)
     runner = web.AppRunner(
@@ -53,7 +53,7 @@ async def open_server(app: web.Application, host: str, port: int) -> web.AppRunn
 
 
 def bootstrap(options: Options, registered: Callable[[], int]) -> web.Application:
-    """Opens long before the weights are there; only /route tells whether all ranks registered."""
+    """The bootstrap server, up long before the weights; /route is 503 until all ranks are."""
 
     async def health(_: web.Request) -> web.Response:
         return web.Response(text="OK", headers={RUN_HEADER: life})
@@ -71,16 +71,16 @@ def bootstrap(options: Options, registered: Callable[[], int]) -> web.Applicatio
     return app
 
 
-def dummy(injector: Injector) -> web.Application:
-    """Ranks above 0: always 200, whatever happens to the worker."""
-    app = web.Application(middlewares=[_gatekeeper(injector)])
+def dummy(faults: Faults) -> web.Application:
+    """The dummy endpoints of ranks above 0: always 200, whatever happens to the worker."""
+    app = web.Application(middlewares=[_gatekeeper(faults)])
     app.add_routes([web.get(path, _fine) for path in ("/ping", "/health", "/health_generate")])
     return app
 
 
 def engine(served: Engine) -> web.Application:
-    """Rank 0's endpoints."""
-    app = web.Application(middlewares=[_gatekeeper(served.injector)], client_max_size=MAX_BODY)
+    """The endpoints of rank 0."""
+    app = web.Application(middlewares=[_gatekeeper(served.faults)], client_max_size=MAX_BODY)
     endpoints = _Endpoints(served)
     for paths, handler in (
         (("/ping",), _fine),
@@ -102,7 +102,7 @@ def engine(served: Engine) -> web.Application:
 
 
 def _shorten(record: logging.LogRecord) -> bool:
-    """One line for what is no HTTP/1.1: a starting router also tries HTTP/2 on each worker."""
+    """Logs one line for bytes that are not HTTP/1.1: a starting router tries HTTP/2 as well."""
     if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
         record.msg, record.args, record.exc_info = "Invalid HTTP request received.", (), None
     return True
@@ -112,26 +112,26 @@ async def _fine(_: web.Request) -> web.Response:
     return web.Response()
 
 
-def _gatekeeper(injector: Injector) -> Any:
-    """Hangs all of HTTP when told so, and logs every request as uvicorn does."""
+def _gatekeeper(faults: Faults) -> Any:
+    """Middleware that hangs every request while that knob says so, and logs them like uvicorn."""
 
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        while injector.knobs.hang == "http" and request.path != FAULTS:
-            await injector.news()
+        while faults.knobs.hang == "http" and request.path != FAULTS:
+            await faults.wait_for_change()
         try:
             response = await handler(request)
         except web.HTTPException as refusal:
-            _log_access(injector, request, refusal.status)
+            _log_access(faults, request, refusal.status)
             raise
-        _log_access(injector, request, response.status)
+        _log_access(faults, request, response.status)
         return response
 
     return gate
 
 
-def _log_access(injector: Injector, request: web.Request, status: int) -> None:
-    if injector.knobs.access_log:
+def _log_access(faults: Faults, request: web.Request, status: int) -> None:
+    if faults.knobs.access_log:
         access.info(
             '%s - "%s %s HTTP/1.1" %d', request.remote, request.method, request.path, status
         )
@@ -141,7 +141,7 @@ class _Endpoints:
     def __init__(self, served: Engine) -> None:
         self._engine = served
         self._options = served.options
-        self._injector = served.injector
+        self._faults = served.faults
         self._ids = 0
 
     async def health(self, _: web.Request) -> web.Response:
@@ -187,11 +187,11 @@ class _Endpoints:
         return web.Response(text="".join(lines))
 
     async def show_knobs(self, _: web.Request) -> web.Response:
-        return web.json_response(knobs.as_json(self._injector.knobs))
+        return web.json_response(knobs.as_json(self._faults.knobs))
 
     async def change_knobs(self, request: web.Request) -> web.Response:
         try:
-            self._injector.change(await request.json())
+            self._faults.change(await request.json())
         except (knobs.BadKnob, json.JSONDecodeError) as error:
             return _refusal(400, str(error))
         return await self.show_knobs(request)
@@ -200,7 +200,7 @@ class _Endpoints:
         async def handle(request: web.Request) -> web.StreamResponse:
             if self._engine.status is Status.STOPPING:
                 return _refusal(503, "The server is shutting down.")
-            if (status := self._injector.take_error()) is not None:
+            if (status := self._faults.take_error()) is not None:
                 return _refusal(status, "Injected error.")
             try:
                 return await self._generate(request, self._job(api, await request.json()))
@@ -213,10 +213,10 @@ class _Endpoints:
         return handle
 
     def _job(self, api: Api, body: object) -> Job:
-        job = answers.read(api, body)
+        job = wire.read(api, body)
         if self._options.disaggregation_mode != "null" and not job.bootstraps:
             raise BadRequest("a disaggregated worker needs requests with a bootstrap room id")
-        if self._options.disaggregation_mode == "prefill":  # the rest is the decode's
+        if self._options.disaggregation_mode == "prefill":  # the decode makes the rest
             return dataclasses.replace(job, tokens=1)
         return job
 
@@ -229,31 +229,31 @@ class _Endpoints:
                 return await _stream(request, job, head, positions)
             async for _ in positions:
                 pass
-        return web.json_response(answers.whole(job, head))
+        return web.json_response(wire.whole(job, head))
 
 
 async def _stream(
     request: web.Request, job: Job, head: Json, positions: AsyncIterator[int]
 ) -> web.StreamResponse:
-    """The status goes out with the first token, so that a failed transfer can still be a 500."""
+    """Streams a response; a failed transfer is a 500, as the status waits for the first token."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     try:
         async for position in positions:
             if not response.prepared:
                 await response.prepare(request)
-            await response.write(b"".join(answers.step(job, head, position)))
-        await response.write(b"".join(answers.tail(job, head)))
+            await response.write(b"".join(wire.step(job, head, position)))
+        await response.write(b"".join(wire.tail(job, head)))
     except ConnectionResetError:
-        log.info("The client of %s went away", head["id"])
+        log.info("The client of %s disconnected", head["id"])
     return response
 
 
 def _refusal(status: int, message: str) -> web.Response:
-    return web.json_response(answers.error(status, message), status=status)
+    return web.json_response(wire.error(status, message), status=status)
 
 
 def _layout(options: Options) -> Json:
-    """What a decode needs to know of a prefill before it connects to its ranks."""
+    """What a decode must know about a prefill before it connects to its ranks."""
     dp = options.dp_size if options.enable_dp_attention else 1
     return {
         "attn_tp_size": options.tp_size // dp,

@@ -1,8 +1,8 @@
-"""What workers do with one another: ranks of one worker meet, a decode fetches from a prefill.
+"""How workers talk to their peers: the ranks of one worker meet, a decode fetches from a prefill.
 
-Ranks meet at --dist-init-addr over one TCP connection each, one word a line: a rank says
-``join N`` and, after its load, ``loaded``; rank 0 says ``go`` once all have joined, and
-``shutdown`` when it has drained. The connection's end is how a loss is noticed.
+Ranks meet at --dist-init-addr over one TCP connection each, with one message per line: a rank sends
+``join N`` and, once it has loaded, ``loaded``; rank 0 sends ``go`` once all have joined, and
+``shutdown`` when it has drained. A connection that ends any other way means that a rank was lost.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from pdsup.mock.answers import Bootstrap, Job
-from pdsup.mock.injector import Injector
+from pdsup.mock.faults import Faults
 from pdsup.mock.options import Address, unbracketed
+from pdsup.mock.wire import Bootstrap, Job
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PORT_TRIES, PORT_PAUSE = 30, 0.1  # wait_port_available of SGLang: 3 seconds in all
+PORT_TRIES, PORT_PAUSE = 30, 0.1  # as SGLang's wait_port_available: 3 s in all
 JOIN_PAUSE = 0.1
 MISSED_HEARTBEATS = 2
-NO_TRANSFER_HOST = "2.2.2.2"  # SGLang's mark of a request that only pretends to be disaggregated
+NO_TRANSFER_HOST = "2.2.2.2"  # FAKE_BOOTSTRAP_HOST of SGLang: nothing is transferred
 RUN_HEADER = "X-Mock-Run"
 
 
 class StartFailed(Exception):
-    """The worker cannot start; its text is the log's last line, and the exit code is 1."""
+    """The worker can't start: the text becomes the last line of the log, and the exit code is 1."""
 
 
 class KvTransferFailed(Exception):
-    """A decode did not get the KV cache of a request; becomes status 500."""
+    """A decode did not get the KV cache of a request; the response is a 500."""
 
 
 async def hold_ports(addresses: tuple[Address, ...], held: AsyncExitStack) -> None:
-    """Listens on ports that SGLang uses between its own processes; raises StartFailed."""
+    """Listens on the ports that SGLang uses between its own processes; raises StartFailed."""
     for address in addresses:
         held.enter_context(await _hold(address))
 
@@ -55,7 +55,7 @@ async def _hold(address: Address) -> socket.socket:
 
 
 class Leader:
-    """Rank 0's end of the meeting."""
+    """Rank 0's side of the rendezvous. ``on_loss`` is called with each rank that is lost."""
 
     def __init__(self, nnodes: int, on_loss: Callable[[int], None]) -> None:
         self.loaded: set[int] = set()
@@ -67,14 +67,14 @@ class Leader:
         self._server: asyncio.Server | None = None
 
     async def open(self, address: Address) -> None:
-        """Opens the meeting point; raises StartFailed."""
+        """Listens for the other ranks; raises StartFailed."""
         try:
             self._server = await asyncio.start_server(self._serve, *address)
         except OSError as error:
             raise StartFailed(str(error)) from None
 
     async def gather(self, seconds: float) -> None:
-        """Returns when all ranks are there; raises StartFailed."""
+        """Waits until all ranks have joined; raises StartFailed after ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 await self._complete.wait()
@@ -84,17 +84,17 @@ class Leader:
         self._tell(b"go\n")
 
     def count_loaded(self, rank: int) -> None:
-        """Notes that a rank has its weights."""
+        """Records that a rank has loaded its weights."""
         self.loaded.add(rank)
         if len(self.loaded) == self._others + 1:
             self.all_loaded.set()
 
     def shut_down(self) -> None:
-        """Tells every rank that this worker ends in good order."""
+        """Tells every rank that this worker is shutting down cleanly."""
         self._tell(b"shutdown\n")
 
     def close(self) -> None:
-        """Closes the meeting point; connections end with their ranks."""
+        """Stops listening; the connections end with their ranks."""
         if self._server:
             self._server.close()
 
@@ -106,7 +106,7 @@ class Leader:
         try:
             await self._hear(reader, writer)
         except (ConnectionError, ValueError):
-            log.warning("A connection that is no rank's was dropped")
+            log.warning("Dropped a connection that is not from a rank")
         except asyncio.CancelledError:
             pass  # the process ends; streams before Python 3.12 report a cancelled handler
         finally:
@@ -115,8 +115,8 @@ class Leader:
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         rank = int((await reader.readline()).removeprefix(b"join "))
         if self._complete.is_set():
-            # A rank started again alone: its collectives wait for peers that are past them.
-            log.warning("Rank %d came after the start; it will wait for nothing", rank)
+            # A rank restarted alone never gets through: its peers are past these collectives.
+            log.warning("Rank %d joined after the start; it will wait in vain", rank)
             await reader.read()
             return
         self._members[rank] = writer
@@ -132,7 +132,7 @@ class Leader:
 
 
 class Member:
-    """Another rank's end of the meeting."""
+    """The side of any other rank of the rendezvous."""
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
@@ -140,25 +140,25 @@ class Member:
         self._writer: asyncio.StreamWriter
 
     async def join(self, address: Address, seconds: float) -> None:
-        """Returns when all ranks are there; raises StartFailed."""
+        """Waits until all ranks have joined; raises StartFailed after ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 await self._connect(address)
                 self._writer.write(f"join {self._rank}\n".encode())
-                said = await self._reader.readline()
+                reply = await self._reader.readline()
         except TimeoutError:
             raise StartFailed(f"ranks did not meet at {address} within {seconds:g} s") from None
         except ConnectionError:
-            said = b""
-        if said != b"go\n":
+            reply = b""
+        if reply != b"go\n":
             raise StartFailed(f"rank 0 at {address} went away before the start")
 
     def tell_loaded(self) -> None:
-        """Registers this rank at rank 0."""
+        """Registers this rank with rank 0."""
         self._writer.write(b"loaded\n")
 
-    async def shutdown_told(self) -> bool:
-        """Waits for rank 0's last word: True for an end in good order, False if it was lost."""
+    async def wait_for_shutdown(self) -> bool:
+        """Waits for rank 0 to end: True for a clean shutdown, False if rank 0 was lost."""
         try:
             return await self._reader.readline() == b"shutdown\n"
         except ConnectionError:
@@ -175,27 +175,28 @@ class Member:
 
 
 class KvReceiver:
-    """A decode's side of the KV transfer: each job's prefill must be there, at its bootstrap port.
+    """A decode's side of the KV transfer: each job's prefill must answer at its bootstrap port.
 
-    With heartbeats it remembers the life of each prefill it met, as SGLang does, and forgets it
-    only after two missed ones: a prefill that was back sooner is a stranger to it until then.
+    With heartbeats it remembers which run of each prefill it connected to, as SGLang does, and
+    forgets it only after two missed ones. Until then requests to a prefill that was restarted
+    sooner fail.
     """
 
-    def __init__(self, own_bootstrap_port: int, injector: Injector) -> None:
+    def __init__(self, own_bootstrap_port: int, faults: Faults) -> None:
         self._own_port = own_bootstrap_port
-        self._injector = injector
+        self._faults = faults
         self._lives: dict[Address, str] = {}
         self._heartbeats: dict[Address, asyncio.Task[None]] = {}
         self._http: aiohttp.ClientSession | None = None
 
     async def fetch(self, job: Job) -> None:
-        """Returns when the job's KV cache is here; raises KvTransferFailed."""
+        """Fetches the job's KV cache; raises KvTransferFailed."""
         for bootstrap in job.bootstraps:
             if bootstrap.host != NO_TRANSFER_HOST:
                 await self._fetch(bootstrap)
 
     async def close(self) -> None:
-        """Ends the heartbeats and the connections."""
+        """Stops the heartbeats and closes the connections."""
         for task in self._heartbeats.values():
             task.cancel()
         await asyncio.gather(*self._heartbeats.values(), return_exceptions=True)
@@ -207,9 +208,9 @@ class KvReceiver:
         life = await self._ask(address)
         if life is None:
             self._fail(address, "Lost connection with prefill instance")
-        if self._injector.knobs.heartbeat_seconds > 0:
+        if self._faults.knobs.heartbeat_seconds > 0:
             if self._lives.setdefault(address, life) != life:
-                self._fail(address, "the prefill known there has gone, unnoticed so far")
+                self._fail(address, "the prefill was restarted and this decode has not noticed yet")
             if address not in self._heartbeats:
                 self._heartbeats[address] = asyncio.create_task(self._watch(address))
 
@@ -217,10 +218,10 @@ class KvReceiver:
         raise KvTransferFailed(f"KV transfer failed: {why} ({address})")
 
     async def _ask(self, address: Address) -> str | None:
-        """Which life of a prefill answers there, or None."""
-        import aiohttp  # slow to import, and only a decode needs its client
+        """The run of the prefill that answers at ``address``, or None."""
+        import aiohttp  # late: slow to import, and only a decode needs the client
 
-        limit = self._injector.knobs.kv_timeout_seconds
+        limit = self._faults.knobs.kv_timeout_seconds
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
         url = f"http://{address}/health"
@@ -232,7 +233,7 @@ class KvReceiver:
     async def _watch(self, address: Address) -> None:
         missed = 0
         while missed < MISSED_HEARTBEATS:
-            await asyncio.sleep(self._injector.knobs.heartbeat_seconds)
+            await asyncio.sleep(self._faults.knobs.heartbeat_seconds)
             missed = 0 if await self._ask(address) is not None else missed + 1
         log.warning("Lost connection with prefill instance (%s)", address)
         self._lives.pop(address, None)

@@ -1,7 +1,8 @@
-"""The one child process of a worker, in the place of SGLang's schedulers and detokenizer.
+"""The one child process of a worker. It stands for SGLang's schedulers and detokenizer.
 
-It is forked before anything heavy is imported and only waits. It dies with its parent however
-that ends, and the parent learns at once of its death; what follows from that is decided elsewhere.
+The child is forked before anything heavy is imported, and it only waits. It dies with its parent,
+however the parent ends, and the parent learns of the child's death at once; ``mock/engine.py``
+decides what follows.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ NAME = b"sglang::schedul"  # the kernel keeps 15 bytes
 
 
 class Scheduler:
-    """A living child; ``watch`` it from the loop, ``kill`` it as a fault or ``end`` it for good."""
+    """A running child: ``watch`` it from the loop, ``kill`` it as a fault, ``end`` it for good."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
 
     def watch(self, loop: asyncio.AbstractEventLoop, on_death: Callable[[int], None]) -> None:
-        """Calls ``on_death`` with the exit code (minus the signal) once it has died."""
+        """Calls ``on_death`` with the exit code (minus the signal number) once it has died."""
 
         def reap() -> None:
             loop.remove_reader(self._pidfd)
@@ -39,7 +40,7 @@ class Scheduler:
         loop.add_reader(self._pidfd, reap)
 
     def kill(self) -> None:
-        """As a hard crash would; the pidfd makes it safe after its death."""
+        """Kills the child like a hard crash; with a pidfd that is safe even after its death."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 

@@ -1,7 +1,11 @@
-"""The life of one worker: bootstrap port, meeting, load, --port, warm-up, serving, drain.
+"""The life of one worker: bootstrap port, rendezvous, load, --port, warm-up, serving, drain.
 
-Its order is SGLang's: the bootstrap port of a prefill opens long before anything works, --port
-when the weights are there, and /health turns 200 after the warm-up.
+The order is SGLang's, and readiness depends on it. A prefill's bootstrap port opens long before
+anything works; then all ranks meet; --port opens only once the weights are loaded; /health turns
+200 after the warm-up; SIGTERM drains. So no single open port may count as ready, and a port that is
+taken shows only after the whole load. Ranks above 0 never serve: they load, register with rank 0
+and wait for its ``shutdown``. If rank 0 is lost instead, they stay alive and useless, as real ones
+do: ending them is the supervisor's job.
 """
 
 from __future__ import annotations
@@ -13,22 +17,21 @@ import os
 import signal
 from contextlib import AsyncExitStack, suppress
 
-from pdsup.mock import injector as faults
-from pdsup.mock.connector import KvReceiver, Leader, Member, StartFailed, hold_ports
-from pdsup.mock.generator import Engine, Status
-from pdsup.mock.injector import Injector
+from pdsup.mock.child import Scheduler
+from pdsup.mock.engine import Engine, Status
+from pdsup.mock.faults import LOAD_FAULTS, Faults, end_process
 from pdsup.mock.knobs import Knobs
 from pdsup.mock.options import Options
-from pdsup.mock.scheduler import Scheduler
+from pdsup.mock.peers import KvReceiver, Leader, Member, StartFailed, hold_ports
 
 log = logging.getLogger(__name__)
 
 STDOUT = 1
-LOAD_STEPS, LONGEST_STEP = 10, 1.0  # lines of progress: at least so many, at most so far apart (s)
+LOAD_STEPS, LONGEST_STEP = 10, 1.0  # progress lines: at least this many, at most 1 s apart
 
 
 class _Lines(logging.Handler):
-    """One write for each line, and no complaint when nobody reads them any more."""
+    """Writes each line with one write(2), and ignores a reader that has gone."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
@@ -43,11 +46,11 @@ def set_up_logging() -> None:
 
 
 async def run(options: Options, knobs: Knobs, scheduler: Scheduler | None) -> None:
-    """One life, from here to the end of a drain; raises StartFailed and BadKnob."""
-    injector = Injector(knobs, scheduler)
-    injector.arm()
-    receiver = KvReceiver(options.disaggregation_bootstrap_port, injector)
-    engine = Engine(options, os.environ, injector, receiver.fetch)
+    """Runs a worker until it has drained; raises StartFailed and BadKnob."""
+    faults = Faults(knobs, scheduler)
+    faults.arm()
+    receiver = KvReceiver(options.disaggregation_bootstrap_port, faults)
+    engine = Engine(options, os.environ, faults, receiver.fetch)
     log.info("server_args=%s pid=%d", options, os.getpid())
     for words in options.ignored:
         log.info("Ignored by the stand-in: %s", words)
@@ -64,11 +67,11 @@ async def run(options: Options, knobs: Knobs, scheduler: Scheduler | None) -> No
 
 
 async def _live_as_leader(engine: Engine, stack: AsyncExitStack) -> None:
-    options, knobs = engine.options, engine.injector.knobs
+    options, knobs = engine.options, engine.faults.knobs
     leader = Leader(options.nnodes, engine.lose_rank)
     stack.callback(leader.close)
     if options.has_bootstrap:
-        await _open_bootstrap(options, engine.injector, leader, stack)
+        await _open_bootstrap(options, engine.faults, leader, stack)
     if options.nnodes > 1 and options.dist_init_addr:
         await leader.open(options.dist_init_addr)
         await leader.gather(knobs.gang_seconds)
@@ -81,12 +84,12 @@ async def _live_as_leader(engine: Engine, stack: AsyncExitStack) -> None:
     await _open_http(engine, stack)
     await _serve(engine, leader, stop)
     leader.shut_down()
-    if engine.injector.knobs.clean_exit == "sigkill":
-        faults.end_process(-signal.SIGKILL)
+    if engine.faults.knobs.clean_exit == "sigkill":
+        end_process(-signal.SIGKILL)
 
 
 async def _live_as_member(engine: Engine, stack: AsyncExitStack) -> None:
-    options, knobs = engine.options, engine.injector.knobs
+    options, knobs = engine.options, engine.faults.knobs
     member = Member(options.node_rank)
     if options.dist_init_addr:
         await member.join(options.dist_init_addr, knobs.gang_seconds)
@@ -97,14 +100,14 @@ async def _live_as_member(engine: Engine, stack: AsyncExitStack) -> None:
     waits = knobs.rank_term == "waits"
     if waits:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if await member.shutdown_told() and waits:
+    if await member.wait_for_shutdown() and waits:
         return
-    log.warning("Rank 0 is gone; this rank stays as it is")
+    log.warning("Rank 0 is gone; this rank stays alive")
     await asyncio.Event().wait()
 
 
 async def _serve(engine: Engine, leader: Leader, stop: asyncio.Event) -> None:
-    """From the opening of --port to the end of the drain."""
+    """Serves from the moment --port opens until the drain is over."""
 
     async def warm_up() -> None:
         await engine.warm_up(leader.all_loaded)
@@ -118,7 +121,7 @@ async def _serve(engine: Engine, leader: Leader, stop: asyncio.Event) -> None:
 
 
 async def _load(knobs: Knobs) -> None:
-    """Reads weights and captures graphs, or so its output says."""
+    """Pretends to load the weights: prints what SGLang prints, for as long as the knob says."""
     loop = asyncio.get_running_loop()
     end = loop.time() + knobs.load_seconds
     if not knobs.silent_load:
@@ -128,22 +131,22 @@ async def _load(knobs: Knobs) -> None:
         if not knobs.silent_load:
             log.info("Loading checkpoint shards: %.1f s left", max(0.0, end - loop.time()))
     if knobs.load_fault != "none":
-        log.error(faults.LOAD_FAULTS[knobs.load_fault])
+        log.error(LOAD_FAULTS[knobs.load_fault])
         raise StartFailed("RuntimeError: Initialization failed, see the scheduler's error above")
 
 
 async def _open_bootstrap(
-    options: Options, injector: Injector, leader: Leader, stack: AsyncExitStack
+    options: Options, faults: Faults, leader: Leader, stack: AsyncExitStack
 ) -> None:
-    """A port it cannot have is only logged, as SGLang does; the worker will look healthy."""
+    """Opens the bootstrap port; like SGLang, only logs a failure, so the worker looks healthy."""
     from pdsup.mock import server
 
     def registered() -> int:
         loaded = len(leader.loaded) * options.ranks // options.nnodes
-        return loaded - injector.knobs.unregistered_ranks
+        return loaded - faults.knobs.unregistered_ranks
 
     try:
-        if injector.knobs.busy_port == "bootstrap":
+        if faults.knobs.busy_port == "bootstrap":
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         app = server.bootstrap(options, registered)
         port = options.disaggregation_bootstrap_port
@@ -153,14 +156,14 @@ async def _open_bootstrap(
 
 
 async def _open_http(engine: Engine, stack: AsyncExitStack) -> None:
-    """Opens --port; raises StartFailed when it is taken, after the whole load."""
+    """Opens --port; raises StartFailed if it is taken, which shows only after the whole load."""
     from pdsup.mock import server
 
-    options, injector = engine.options, engine.injector
+    options, faults = engine.options, engine.faults
     try:
-        if injector.knobs.busy_port == "http":
+        if faults.knobs.busy_port == "http":
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        app = server.dummy(injector) if options.node_rank else server.engine(engine)
+        app = server.dummy(faults) if options.node_rank else server.engine(engine)
         runner = await server.open_server(app, options.host, options.port)
     except OSError as error:
         raise StartFailed(f"ERROR: {error} (port {options.port})") from None

@@ -1,7 +1,7 @@
-"""What requests ask for and how answers look on the wire, for the three ways to generate.
+"""Requests and responses on the wire, for the three endpoints that generate.
 
-The text of an answer is made of fixed words and depends only on the prompt and the position, so
-that a mixed-up or cut answer can be told from a good one. Pure.
+The text of a response consists of fixed words and depends only on the prompt and the position, so
+that a test can tell a mixed-up or truncated response from a good one. Pure.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Api(Enum):
 
 
 class BadRequest(ValueError):
-    """A request no engine could answer; becomes status 400."""
+    """A request that no engine could answer; the response is a 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Where a request's KV cache passes from prefill to decode. No port: the decode's own flag."""
+    """Where a decode fetches a request's KV cache. ``port`` None: the one of the decode's flag."""
 
     host: str
     port: int | None
@@ -42,7 +42,7 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request: every prompt gets one answer of ``tokens`` tokens."""
+    """One request. Every prompt is answered with ``tokens`` tokens."""
 
     api: Api
     prompts: tuple[str, ...]
@@ -55,12 +55,12 @@ class Job:
 
     @property
     def prompt_tokens(self) -> int:
-        """The words of all prompts."""
+        """How many tokens the prompts have together, one per word."""
         return sum(_size(prompt) for prompt in self.prompts)
 
 
 def read(api: Api, body: object) -> Job:
-    """The job in a request's JSON; raises BadRequest."""
+    """The job that a request's JSON describes; raises BadRequest."""
     if not isinstance(body, dict):
         raise BadRequest("the request body must be a JSON object")
     prompts, batch = _prompts(api, body)
@@ -78,18 +78,18 @@ def read(api: Api, body: object) -> Job:
 
 
 def text(prompt: str, tokens: int) -> str:
-    """The first ``tokens`` tokens of the answer to a prompt."""
+    """The first ``tokens`` tokens of the response to a prompt."""
     return "".join(token(prompt, i) for i in range(tokens))
 
 
 def token(prompt: str, position: int) -> str:
-    """One token of the answer to a prompt, counted from 0."""
+    """The token at a position, from 0, of the response to a prompt."""
     word = WORDS[(zlib.crc32(prompt.encode()) + position) % len(WORDS)]
     return word if position == 0 else f" {word}"
 
 
 def whole(job: Job, head: Json) -> Json | list[Json]:
-    """The answer to a job that does not stream. ``head`` is its id, time and model."""
+    """The response to a job that does not stream. ``head`` has its id, time and model."""
     if job.api is Api.GENERATE:
         results = [_generated(job, head, i, job.tokens) for i in range(len(job.prompts))]
         return results if job.batch else results[0]
@@ -125,20 +125,20 @@ def event(value: Json) -> bytes:
 
 
 def error(status: int, message: str) -> Json:
-    """The body of an answer that is not 2xx."""
+    """The body of a response that is not a 2xx."""
     kind = "BadRequest" if status == 400 else "InternalServerError"
     return {"object": "error", "message": message, "type": kind, "param": None, "code": status}
 
 
 def _prompts(api: Api, body: Json) -> tuple[tuple[str, ...], bool]:
-    prompts, batch = _given(api, body)
+    prompts, batch = _prompts_of(api, body)
     count = body.get("n") or 1
     if not isinstance(count, int) or count < 1:
         raise BadRequest(f"n must be a whole number >= 1, not {count!r}")
     return tuple(prompt for prompt in prompts for _ in range(count)), batch
 
 
-def _given(api: Api, body: Json) -> tuple[tuple[str, ...], bool]:
+def _prompts_of(api: Api, body: Json) -> tuple[tuple[str, ...], bool]:
     match api:
         case Api.CHAT:
             return (_conversation(body.get("messages")),), False
@@ -153,26 +153,26 @@ def _given(api: Api, body: Json) -> tuple[tuple[str, ...], bool]:
 
 def _conversation(messages: object) -> str:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages must be a list that is not empty")
+        raise BadRequest("messages must be a non-empty list")
     if not all(isinstance(message, dict) for message in messages):
         raise BadRequest("every message must be an object with role and content")
     return "\n".join(str(message.get("content")) for message in messages)
 
 
 def _texts(given: object, name: str) -> tuple[tuple[str, ...], bool]:
-    """A text, a list of token numbers, or a list of either: SGLang takes all four."""
+    """The prompts in one of the four forms that SGLang takes: text, token ids, a list of either."""
     if isinstance(given, str):
         return (given,), False
     if isinstance(given, list) and given:
         if all(isinstance(item, int) for item in given):
             return (_spell(given),), False
         return tuple(item if isinstance(item, str) else _spell(item) for item in given), True
-    raise BadRequest(f"{name} must be a text, a list of token numbers, or a list of these")
+    raise BadRequest(f"{name} must be text, a list of token ids, or a list of these")
 
 
 def _spell(numbers: object) -> str:
     if not isinstance(numbers, list):
-        raise BadRequest(f"{numbers!r} is neither a text nor a list of token numbers")
+        raise BadRequest(f"{numbers!r} is neither text nor a list of token ids")
     return " ".join(str(number) for number in numbers)
 
 
@@ -194,7 +194,7 @@ def _section(body: Json, name: str) -> Json:
 
 
 def _bootstraps(body: Json) -> tuple[Bootstrap, ...]:
-    """What the router put in: single values, or lists as long as the batch."""
+    """The bootstrap addresses from the router: single values, or lists as long as the batch."""
     if body.get("bootstrap_room") is None:
         return ()
     hosts, ports = (_listed(body.get(f"bootstrap_{name}")) for name in ("host", "port"))
@@ -244,7 +244,7 @@ def _chunk(
 
 
 def _generated(job: Job, head: Json, index: int, tokens: int) -> Json:
-    """SGLang's own form; a streamed event repeats the text from its start."""
+    """A response of /generate; each streamed event repeats the text from its start."""
     prompt = job.prompts[index]
     detail = {"length": tokens} if job.finish_reason == "length" else {"matched": None}
     reason = {"type": job.finish_reason, **detail}

@@ -1,4 +1,11 @@
-"""The engine behind the endpoints: its status, what runs, and how tokens and health come about."""
+"""The engine behind the endpoints: its status, its running requests, its tokens and its health.
+
+The status goes LOADING, STARTING, UP, and from UP to UNHEALTHY and back; SIGTERM makes it STOPPING
+for good. Independently of it, the engine can get stuck: a rank is lost, the scheduler is dead, or
+the ``hang`` knob says so. A stuck engine makes no token, so requests and /health wait; as in
+SGLang, /health turns 503 after its own timeout and a watchdog kills the process later, but only
+while the scheduler lives.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +16,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import Enum
 from typing import NoReturn
 
-from pdsup.mock import injector as faults
-from pdsup.mock.answers import Job
-from pdsup.mock.injector import Injector
+from pdsup.mock.faults import Faults, end_process
 from pdsup.mock.knobs import BadKnob
 from pdsup.mock.options import Options
+from pdsup.mock.wire import Job
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +29,7 @@ FORCE_SHUTDOWN = "SGL_FORCE_SHUTDOWN"
 
 
 class Status(Enum):
-    """Where the engine is in its life, as SGLang's /health sees it."""
+    """The phase of the engine's life, as SGLang's /health sees it."""
 
     LOADING = "loading"
     STARTING = "starting"
@@ -33,17 +39,17 @@ class Status(Enum):
 
 
 class Engine:
-    """Makes tokens while nothing keeps it from that. Rank 0 only."""
+    """The engine of rank 0. It makes tokens unless it is stuck."""
 
     def __init__(
         self,
         options: Options,
         environment: Mapping[str, str],
-        injector: Injector,
+        faults: Faults,
         fetch_kv: Callable[[Job], Awaitable[None]],
     ) -> None:
         self.options = options
-        self.injector = injector
+        self.faults = faults
         self.status = Status.LOADING
         self.running = 0
         self.prompt_tokens = 0
@@ -56,17 +62,17 @@ class Engine:
         self._rank_lost = False
 
     async def warm_up(self, others_loaded: asyncio.Event) -> None:
-        """From the opening of --port to the first good health."""
+        """Warms up, from the moment --port opens until /health first answers 200."""
         self.status = Status.STARTING
         if not self.options.skip_server_warmup:
             await others_loaded.wait()
-            await asyncio.sleep(self.injector.knobs.warmup_seconds)
-            await self._turn()
+            await asyncio.sleep(self.faults.knobs.warmup_seconds)
+            await self._wait_until_unstuck()
         self.status = Status.UP
 
     async def health(self) -> int:
-        """The status of GET /health, after as long as the real one would take for it."""
-        if status := self.injector.health_status():
+        """The status code of GET /health, after as long as a real worker would take."""
+        if status := self.faults.health_status():
             return status
         if self.status not in (Status.UP, Status.UNHEALTHY):
             return 503
@@ -74,26 +80,26 @@ class Engine:
             return 200
         try:
             async with asyncio.timeout(self._health_timeout):
-                await asyncio.sleep(self.injector.knobs.health_seconds)
-                await self._turn()
+                await asyncio.sleep(self.faults.knobs.health_seconds)
+                await self._wait_until_unstuck()
         except TimeoutError:
             log.error("Health check failed. No token within %g s", self._health_timeout)
-            self._becomes(Status.UNHEALTHY)
+            self._set_status(Status.UNHEALTHY)
             return 503
-        self._becomes(Status.UP)
+        self._set_status(Status.UP)
         return 200 if self.status is Status.UP else 503
 
     async def tokens(self, job: Job) -> AsyncGenerator[int, None]:
-        """The positions of a job's tokens, each when it is made.
+        """Yields the position of each token of a job, as it is made.
 
-        Raises KvTransferFailed before the first when the prefill of this job cannot be reached.
+        Raises KvTransferFailed before the first one if this job's prefill can't be reached.
         """
         self.running += 1
         try:
             if self.options.disaggregation_mode == "decode":
                 await self._fetch_kv(job)
             else:
-                await asyncio.sleep(self.injector.knobs.prefill_seconds)
+                await asyncio.sleep(self.faults.knobs.prefill_seconds)
             self.prompt_tokens += job.prompt_tokens
             for position in range(job.tokens):
                 await self._make_token(job, position)
@@ -102,62 +108,62 @@ class Engine:
             self.running -= 1
 
     async def _make_token(self, job: Job, position: int) -> None:
-        if 0 < self.injector.knobs.die_after_tokens == position:
-            self.injector.die()
-        await asyncio.sleep(self.injector.knobs.token_seconds)
-        await self._turn()
+        if 0 < self.faults.knobs.die_after_tokens == position:
+            self.faults.die()
+        await asyncio.sleep(self.faults.knobs.token_seconds)
+        await self._wait_until_unstuck()
         self.generation_tokens += len(job.prompts)
 
     async def drain(self) -> None:
-        """After SIGTERM: refuses what comes, waits without limit for what runs."""
+        """Drains after SIGTERM: refuses new requests, waits without limit for running ones."""
         unhealthy = self.status is Status.UNHEALTHY
         self.status = Status.STOPPING
         log.info("Gracefully exiting... Remaining number of requests %d", self.running)
         while not (unhealthy or self._force_shutdown):
-            await asyncio.sleep(self.injector.knobs.drain_poll_seconds)
+            await asyncio.sleep(self.faults.knobs.drain_poll_seconds)
             if self.running == 0:
                 return
 
     def lose_scheduler(self, code: int) -> None:
-        """What a dead child means. While loading it is fatal; later the knob decides."""
+        """Handles the child's death: fatal while loading; later ``scheduler_death`` decides."""
         log.error("Subprocess scheduler crashed with exit code %d", code)
         if self.status is Status.LOADING:
-            faults.end_process(1)
-        if self.injector.knobs.scheduler_death == "dies":
-            faults.end_process(-signal.SIGKILL)
+            end_process(1)
+        if self.faults.knobs.scheduler_death == "dies":
+            end_process(-signal.SIGKILL)
         self._scheduler_dead = True
 
     def lose_rank(self, rank: int) -> None:
-        """Another rank of the gang is gone: nothing stops, and no token comes any more."""
+        """Handles the loss of another rank: nothing exits, but no more tokens are made."""
         log.warning("Lost rank %d; collectives with it will not return", rank)
         self._rank_lost = True
 
-    def _becomes(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         if self.status is not Status.STOPPING:
             self.status = status
 
     def _is_zombie(self) -> bool:
-        return self._scheduler_dead and self.injector.knobs.scheduler_death == "zombie"
+        return self._scheduler_dead and self.faults.knobs.scheduler_death == "zombie"
 
     def _is_stuck(self) -> bool:
-        return self._rank_lost or self.injector.knobs.hang == "engine"
+        return self._rank_lost or self.faults.knobs.hang == "engine"
 
-    async def _turn(self) -> None:
-        """Returns when the engine can make a token; the watchdog bounds only a living scheduler."""
+    async def _wait_until_unstuck(self) -> None:
+        """Waits until it can make a token; the watchdog fires only while the scheduler lives."""
         if self._scheduler_dead:
-            await _for_ever()
+            await _wait_for_ever()
         if not self._is_stuck():
             return
         try:
             async with asyncio.timeout(self.options.watchdog_timeout):
                 while self._is_stuck():
-                    await self.injector.news()
+                    await self.faults.wait_for_change()
         except TimeoutError:
             log.error("Scheduler watchdog timeout (%g s)", self.options.watchdog_timeout)
-            faults.end_process(-signal.SIGKILL)
+            end_process(-signal.SIGKILL)
 
 
-async def _for_ever() -> NoReturn:
+async def _wait_for_ever() -> NoReturn:
     while True:
         await asyncio.Event().wait()
 

@@ -1,4 +1,9 @@
-"""Holds the knobs of this process, changes them while it runs, and inflicts what is timed."""
+"""The faults of this process: holds its knobs, changes them while it runs, injects timed faults.
+
+The timed faults are here: ``Faults.freeze`` stops the process with SIGSTOP, ``Faults.die`` ends it
+and ``Faults.kill_scheduler`` kills its scheduler, the child. Faults that only change an answer or
+a delay are knobs that ``mock/engine.py`` and ``mock/server.py`` read.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,8 @@ import signal
 from collections.abc import Callable, Iterable
 
 from pdsup.mock import knobs as table
+from pdsup.mock.child import Scheduler
 from pdsup.mock.knobs import NEVER, Knobs
-from pdsup.mock.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +42,18 @@ ModuleNotFoundError: No module named 'sgl_kernel'"""
 LOAD_FAULTS = {"cuda-oom": CUDA_OOM, "nccl": NCCL, "no-model": NO_MODEL, "no-module": NO_MODULE}
 
 
-class Injector:
-    """The one owner of the current knobs. Timed faults count from ``arm`` or from their change."""
+class Faults:
+    """Owns the current knobs. The clock of a timed fault starts at ``arm``, or when it changes."""
 
     def __init__(self, knobs: Knobs, scheduler: Scheduler | None) -> None:
         self.knobs = knobs
         self._scheduler = scheduler
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._status_until = 0.0
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def arm(self, names: Iterable[str] = table.FIELDS) -> None:
-        """Starts the clocks of the named knobs anew."""
+        """Restarts the clocks of the named knobs."""
         loop = asyncio.get_running_loop()
         for name in set(names) & TIMED.keys():
             if name in self._timers:
@@ -60,59 +65,59 @@ class Injector:
             self._status_until = loop.time() + self.knobs.health_status_seconds
 
     def change(self, wanted: object) -> None:
-        """Takes a JSON object of changes, all or none; raises BadKnob."""
+        """Applies a JSON object of changes, all or none; raises BadKnob."""
         self.knobs = table.change(self.knobs, wanted)
         if isinstance(wanted, dict):
             self.arm(wanted)
-        self.spread_news()
+        self.notify_change()
 
-    def spread_news(self) -> None:
-        """Wakes everybody who waits for a change, of the knobs or of what hangs."""
-        self._news.set()
-        self._news = asyncio.Event()
+    def notify_change(self) -> None:
+        """Wakes every task in ``wait_for_change``."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def news(self) -> None:
-        """Returns after the next change."""
-        await self._news.wait()
+    async def wait_for_change(self) -> None:
+        """Waits for the next change."""
+        await self._changed.wait()
 
     def take_error(self) -> int | None:
-        """The status the next generation must fail with, if one is due; counts it."""
+        """The status code that this generation must fail with, if any; counts the failure."""
         if self.knobs.error_requests == 0:
             return None
         self.change({"error_requests": self.knobs.error_requests - 1})
         return self.knobs.error_status
 
     def health_status(self) -> int | None:
-        """What /health must say whatever the truth, while that fault lasts."""
+        """The status code that overrides /health while that fault lasts, or None."""
         lasts = asyncio.get_running_loop().time() < self._status_until
         return self.knobs.health_status if self.knobs.health_status and lasts else None
 
     def die(self) -> None:
-        """Ends this process at once as ``exit_code`` says."""
+        """Ends this process at once, by the exit code or signal in ``exit_code``."""
         log.error("Fault: dying with exit code %d", self.knobs.exit_code)
         end_process(self.knobs.exit_code)
 
     def freeze(self) -> None:
-        """Stops this process as a debugger or a stuck driver would; SIGCONT thaws it."""
+        """Freezes this process with SIGSTOP, like a debugger or a stuck driver, until SIGCONT."""
         log.error("Fault: frozen")
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def kill_scheduler(self) -> None:
-        """A hard crash of the child."""
+        """Kills the child, like a hard crash of SGLang's scheduler."""
         if self._scheduler:
             log.error("Fault: killing the scheduler %d", self._scheduler.pid)
             self._scheduler.kill()
 
 
-TIMED: dict[str, Callable[[Injector], None]] = {
-    "exit_after_seconds": Injector.die,
-    "freeze_after_seconds": Injector.freeze,
-    "scheduler_dies_after_seconds": Injector.kill_scheduler,
+TIMED: dict[str, Callable[[Faults], None]] = {
+    "exit_after_seconds": Faults.die,
+    "freeze_after_seconds": Faults.freeze,
+    "scheduler_dies_after_seconds": Faults.kill_scheduler,
 }
 
 
 def end_process(code: int) -> None:
-    """Leaves without any clean-up: by an exit code, or minus a signal."""
+    """Ends this process without clean-up; ``code`` is an exit code, or minus a signal number."""
     if code < 0:
         os.kill(os.getpid(), -code)
     else:
