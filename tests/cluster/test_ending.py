@@ -13,7 +13,7 @@ import pytest
 
 from pdsup import clock
 from pdsup.bell import Bell
-from pdsup.cluster import ending as ender_module
+from pdsup.cluster import ending as ending_module
 from pdsup.cluster.ending import Ending
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import Peer
@@ -84,7 +84,7 @@ def node(plan, assignment, unit_report, monkeypatch):
         poller = FakePoller()
         poller.peers |= {peer.node: peer for peer in peers}
         async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
-            ender = Ending(plan, runners, publisher, poller, bell)
+            ending = Ending(plan, runners, publisher, poller, bell)
 
             async def settle():
                 bell.ring()
@@ -100,11 +100,11 @@ def node(plan, assignment, unit_report, monkeypatch):
                 await settle()
 
             given = SimpleNamespace(
-                ender=ender, runners=runners, order=order, poller=poller, hear=hear, later=later,
+                ending=ending, runners=runners, order=order, poller=poller, hear=hear, later=later,
                 settle=settle,
             )  # fmt: skip
             if begin:
-                given.ended = tasks.create_task(ender.end())
+                given.ended = tasks.create_task(ending.end())
                 await settle()
             yield given
 
@@ -171,7 +171,7 @@ async def test_the_end_comes_only_when_every_unit_has_stopped(node):
 async def test_a_unit_that_rests_already_is_in_nobodys_way(node, state):
     async with node("node0", begin=False, stubborn=["nginx"]) as n:
         n.runners["nginx"].become(state)
-        await n.ender.end()
+        await n.ending.end()
     assert "router-0 STOPPED" in n.order
 
 
@@ -179,7 +179,7 @@ async def test_a_unit_that_rests_already_is_in_nobodys_way(node, state):
 async def test_a_unit_that_may_still_start_is_stopped_too(node, state):
     async with node("node0", begin=False) as n:
         n.runners["router-0"].become(state)
-        await n.ender.end()
+        await n.ending.end()
     assert n.runners["router-0"].told
 
 
@@ -211,17 +211,17 @@ async def test_a_router_elsewhere_that_never_stops_is_waited_for_no_longer_than_
 
 async def test_a_router_on_a_node_that_goes_on_is_waited_for_only_a_moment(node, front):
     async with node("node2", peers=[front("RUNNING", ending=None)]) as n:
-        await n.later(ender_module.ANNOUNCE_S * 0.9)
+        await n.later(ending_module.ANNOUNCE_S * 0.9)
         assert n.order == []
-        await n.later(ender_module.ANNOUNCE_S * 0.2)
+        await n.later(ending_module.ANNOUNCE_S * 0.2)
         assert n.order == DECODE_STOPPED
 
 
 async def test_a_node_that_says_in_time_that_it_ends_is_waited_for(node, front):
     async with node("node2", peers=[front("RUNNING", ending=None)]) as n:
-        await n.later(ender_module.ANNOUNCE_S * 0.9)
+        await n.later(ending_module.ANNOUNCE_S * 0.9)
         await n.hear(front("RUNNING"))
-        await n.later(ender_module.ANNOUNCE_S)
+        await n.later(ending_module.ANNOUNCE_S)
         assert n.order == []
         await n.hear(front("STOPPED"))
         await n.ended
@@ -229,9 +229,9 @@ async def test_a_node_that_says_in_time_that_it_ends_is_waited_for(node, front):
 
 async def test_a_node_that_can_not_be_reached_is_waited_for_only_a_moment(node, front):
     async with node("node2", peers=[front("RUNNING", problem="connection refused")]) as n:
-        await n.later(ender_module.ANNOUNCE_S * 0.9)
+        await n.later(ending_module.ANNOUNCE_S * 0.9)
         assert n.order == []
-        await n.later(ender_module.ANNOUNCE_S * 0.2)
+        await n.later(ending_module.ANNOUNCE_S * 0.2)
         assert n.order == DECODE_STOPPED
 
 
@@ -245,7 +245,7 @@ async def test_a_node_that_was_never_asked_is_followed_and_given_a_moment_to_ans
     async with node("node2") as n:
         assert n.poller.followed == {"node0"}
         await n.hear(front("STOPPING"))
-        await n.later(ender_module.ANNOUNCE_S * 1.5)
+        await n.later(ending_module.ANNOUNCE_S * 1.5)
         assert n.order == []
         await n.hear(front("STOPPED"))
         await n.ended
@@ -253,15 +253,15 @@ async def test_a_node_that_was_never_asked_is_followed_and_given_a_moment_to_ans
 
 async def test_a_node_that_never_answers_is_waited_for_only_a_moment(node):
     async with node("node2") as n:
-        await n.later(ender_module.ANNOUNCE_S * 0.9)
+        await n.later(ending_module.ANNOUNCE_S * 0.9)
         assert n.order == []
-        await n.later(ender_module.ANNOUNCE_S * 0.2)
+        await n.later(ending_module.ANNOUNCE_S * 0.2)
         assert n.order == DECODE_STOPPED
 
 
 async def test_time_that_passes_is_noticed_without_any_other_event(node, front, monkeypatch):
-    monkeypatch.setattr(ender_module, "ANNOUNCE_S", 0.01)
-    monkeypatch.setattr(ender_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(ending_module, "ANNOUNCE_S", 0.01)
+    monkeypatch.setattr(ending_module, "LOOK_S", 0.01)
     async with node("node2", peers=[front("RUNNING", ending=None)]) as n:
         await n.ended
 
@@ -269,8 +269,8 @@ async def test_time_that_passes_is_noticed_without_any_other_event(node, front, 
 async def test_hurry_stops_everything_at_once_with_a_short_deadline(node):
     async with node("node0", stubborn=["nginx", "router-0", "prefill-0", "etcd"]) as n:
         assert n.order == ["nginx STOPPING"]
-        n.ender.hurry()
-        assert {runner.told[-1] for runner in n.runners.values()} == {ender_module.HURRY_S}
+        n.ending.hurry()
+        assert {runner.told[-1] for runner in n.runners.values()} == {ending_module.HURRY_S}
         for runner in n.runners.values():
             runner.become("STOPPED")
         await n.ended
@@ -278,6 +278,6 @@ async def test_hurry_stops_everything_at_once_with_a_short_deadline(node):
 
 async def test_hurry_before_the_end_has_begun_is_no_defect(node):
     async with node("node0", begin=False) as n:
-        n.ender.hurry()
-        await n.ender.end()
+        n.ending.hurry()
+        await n.ending.end()
     assert all(len(runner.told) == 1 for runner in n.runners.values())

@@ -164,7 +164,7 @@ class Agent:
         self._parts.peers.visit(node.name for node in self.plan.nodes if node.name != self.node)
 
     def stop_waiting(self) -> None:
-        """Nobody waits for news of this agent any more, now or later."""
+        """Wakes whoever waits for news of this agent; from now on nobody can wait for it."""
         self._parts.bell.close()
         self._parts.own_report.bell.close()
 

@@ -107,7 +107,7 @@ def build(
 ) -> Parts:
     """The parts of one node's agent. ``tasks`` owns every task of it; none has begun on return.
 
-    ``inherited``: what an agent that is gone left running; this one goes on with it.
+    ``inherited``: what an earlier agent left running; this one takes it over.
     """
     plan, place = assignment.plan, assignment.place
     took_over = bool(inherited.notes)

@@ -33,9 +33,9 @@ POLICY = (
 class LivePage:
     """The page of one agent. It shows the whole cluster, and can change nothing."""
 
-    def __init__(self, agent: Agent, observer: Answers) -> None:
+    def __init__(self, agent: Agent, answers: Answers) -> None:
         self._agent = agent
-        self._observer = observer
+        self._answers = answers
         self._streams = 0
         self._page = importlib.resources.files("pdsup.api").joinpath("page.html").read_bytes()
 
@@ -65,14 +65,14 @@ class LivePage:
 
     async def _feed(self, response: web.StreamResponse) -> None:
         agent, told, alive = self._agent, "", clock.monotonic()
-        chronicler = Journals(Path(agent.assignment.place.run_dir))
-        events = await _news(chronicler)
-        await self._observer.visit_all()
+        journals = Journals(Path(agent.assignment.place.run_dir))
+        events = await _news(journals)
+        await self._answers.visit_all()
         while not agent.waits_for_nothing:
             if agent.version != told or events:
-                gpus = await self._observer.gpus()
+                gpus = await self._answers.gpus()
                 told = agent.version
-                status = self._observer.status(gpus, all_nodes=True)
+                status = self._answers.status(gpus, all_nodes=True)
                 await response.write(_message(status, events[-PAST_EVENTS:]))
                 alive = clock.monotonic()
             elif clock.monotonic() - alive > ALIVE_S:
@@ -80,16 +80,16 @@ class LivePage:
                 alive = clock.monotonic()
             await asyncio.sleep(LEAST_S)
             await agent.wait_for_news(lambda: agent.version != told, TICK_S)  # noqa: B023
-            events = await _news(chronicler)
-            self._observer.prolong_visit()
+            events = await _news(journals)
+            self._answers.prolong_visit()
 
 
-async def _news(chronicler: Journals) -> list[Entry]:
+async def _news(journals: Journals) -> list[Entry]:
     """What is new, save reasons that change. Read in a thread: a network file system that hangs
     must not hold up supervision.
     """
     try:
-        found = await asyncio.to_thread(chronicler.news)
+        found = await asyncio.to_thread(journals.news)
         return [one for one in found if one.changes or one.to is None]
     except SupervisorError:
         return []

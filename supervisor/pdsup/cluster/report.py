@@ -123,7 +123,7 @@ class Report:
 
     ``ending`` tells why the node stops its units; ``ends_cluster``: all nodes are to do so.
     ``former``: the digests of the plans that the run had before, the latest first. The first node
-    says of a changed plan whether every node has it (``level``), and which router may begin anew
+    says of a changed plan whether every node has it (``level``), and which router may restart
     (``turn``); see ``cluster/rollout_rules.py``.
     """
 

@@ -66,19 +66,19 @@ class Hooks:
 
     def tell(self, event: HookEvent, entry: Mapping[str, Any]) -> None:
         """Has the journal's ``entry`` brought to whoever wants such events."""
-        told = [courier for events, courier in self._hooks if event in events]
+        told = [delivery for events, delivery in self._hooks if event in events]
         if told:
             text = hook_events.text(event, self._cluster, entry)
-            for courier in told:
-                courier.take(text)
+            for delivery in told:
+                delivery.take(text)
 
     async def run(self) -> None:
         """Until cancelled; then nothing of a command is left."""
         if self._inherited:
             await self._end_inherited()
         async with asyncio.TaskGroup() as tasks:
-            for _, courier in self._hooks:
-                tasks.create_task(courier.run())
+            for _, delivery in self._hooks:
+                tasks.create_task(delivery.run())
 
     async def _end_inherited(self) -> None:
         """Nobody bounds any more what an agent that was killed has run."""
@@ -90,8 +90,8 @@ class Hooks:
         """Returns when everything was brought, at the latest ``END_S`` later."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                for _, courier in self._hooks:
-                    await courier.finish()
+                for _, delivery in self._hooks:
+                    await delivery.finish()
 
     def _way(self, index: int, hook: Hook) -> Callable[[bytes], Awaitable[str | None]]:
         if hook.command:

@@ -37,14 +37,14 @@ class News:
         self._node = place.node
         self._log = log
         self._notify = notify
-        self._chronicler = Journal(place)
+        self._file = Journal(place)
         self._log_problems: dict[str, str] = {}
 
     def lacks(self, step: Transition) -> bool:
         """Whether the last step that an earlier agent noted is not in the journal: the agent was
         killed before it could write it.
         """
-        return not self._chronicler.has(step)
+        return not self._file.has(step)
 
     def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
         """All of it goes to the journal, and to the log as well, save what changes no public state
@@ -62,8 +62,8 @@ class News:
         wall = clock.wall()
         if late and isinstance(news, Transition):
             wall -= clock.monotonic() - news.context.now
-        if (problem := self._chronicler.write(news, wall)) is not None:
-            path = str(self._chronicler.path)
+        if (problem := self._file.write(news, wall)) is not None:
+            path = str(self._file.path)
             self._log.warning("cannot write the journal", path=path, cause=problem)
         if (event := hook_events.event(news)) is not None:
             self._notify(event, entry.as_json(news, self._node, wall))
