@@ -95,9 +95,9 @@ def commands() -> str:
         f"Other names: {aliases}.\n\n"
         "Errors are one line on stderr, `pdsup: cannot VERB THING: CAUSE`. The exit statuses of "
         "all commands are [in one table](exit-statuses.md).\n\n"
-        "With `--json` stdout holds one JSON value and nothing else. Without it are only `agent`, "
-        "whose own log is JSON where stderr is no terminal, and `sbatch` and `completion`, which "
-        "print scripts.\n"
+        "With `--json` stdout holds one JSON value and nothing else. Only `agent`, whose own log "
+        "is JSON if stderr is not a terminal, and `sbatch` and `completion`, which print scripts, "
+        "do not have it.\n"
     )
     return "\n".join([head, *map(_verb, VERBS)])
 
@@ -130,23 +130,23 @@ def _spelling(action: argparse.Action) -> str:
 # -- States -------------------------------------------------------------------------------------
 
 MEANINGS: Mapping[str, str] = {
-    "STOPPED": "It is wanted down, and nothing of it runs.",
-    "WAITING": "It is wanted up, but a gate is closed or a port it needs is taken; the reason "
-    "names what.",
+    "STOPPED": "It is to be down, and nothing of it runs.",
+    "WAITING": "It is to be up, but a gate is closed or a port or GPU it needs is in use; the "
+    "reason says which.",
     "STARTING": "Its process runs; its startup probe has not passed yet.",
     "RUNNING": "It runs, and its readiness probe passes.",
     "UNHEALTHY": "It was RUNNING, and its readiness probe fails now: it is left alone and may "
-    "return. Or its main process ended, and something of it survives SIGKILL.",
-    "STOPPING": "It was asked to end; at its deadline everything that is left of it is killed.",
-    "BACKOFF": "It failed; nothing of it runs, and the next attempt has its time.",
+    "recover. Or its main process ended, and other processes of it survive SIGKILL.",
+    "STOPPING": "It was told to stop; at its deadline everything that is left of it is killed.",
+    "BACKOFF": "It failed; nothing of it runs, and it is restarted at a set time.",
     "EXITED": "It ended by itself, as its restart policy allows.",
-    "FATAL": "It failed, and its plan allows no further attempt; it is not tried again.",
+    "FATAL": "It failed, and its plan allows no further attempt; it is not restarted.",
 }
-UNKNOWN = "Its node's agent can't be asked, or runs another plan; the reason says which."
+UNKNOWN = "Its node's agent cannot be reached, or runs another plan; the reason says which."
 
 BEGINS = (
-    "Every unit gets `Start` once, when its agent begins, and then whenever `pdsup start` or "
-    "`restart` asks for it: what is STOPPED, EXITED or FATAL leaves that state in no other way.\n"
+    "Every unit gets `Start` once, when its agent starts, and then on every `pdsup start` or "
+    "`restart`: a unit leaves STOPPED, EXITED or FATAL in no other way.\n"
 )
 
 RUN = 1
@@ -154,7 +154,7 @@ WHY = "why"
 
 
 def states_page() -> str:
-    """The public states, the events, and who leads where, by asking the decision itself."""
+    """The public states, the events, and which event leads where, by ``lifecycle.step``."""
     meanings = [(f"`{word}`", MEANINGS[word]) for word in REPORTED]
     events = [
         (f"`{kind.__name__}`", prose(kind).partition("\n")[0].partition(";")[0].rstrip(".") + ".")
@@ -166,7 +166,7 @@ def states_page() -> str:
             "What `pdsup status` calls the state of a unit:\n",
             table(("state", "meaning"), [*meanings, ("`UNKNOWN`", UNKNOWN)]),
             "\n`status` counts RUNNING, and EXITED with status 0, as good. `UNKNOWN` is not a "
-            "state of the unit but of what is known of it: it is missing in the picture below.\n",
+            "state of the unit but of what is known about it, so it is not in the diagram below.\n",
             "## Which event leads where\n",
             "```mermaid\nstateDiagram-v2\n    [*] --> STOPPED",
             *(f"    {a} --> {b}: {', '.join(names)}" for (a, b), names in _edges()),
@@ -179,7 +179,7 @@ def states_page() -> str:
 
 
 def _edges() -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """Pairs of different public states with the events that lead from one to the other."""
+    """Pairs of different public states, with the events that lead from one to the other."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     every = [state for kind in typing.get_args(states.State) for state in _each(kind)]
     events = [event for kind in typing.get_args(Event) for event in _each(kind)]
@@ -213,13 +213,13 @@ VALUES: Mapping[Any, tuple[Any, ...]] = {
 
 
 def _each(kind: Any) -> list[Any]:
-    """One value of a state or event for each combination of what its fields may be."""
+    """One value of a state or event for each combination of possible field values."""
     choices = [VALUES[hint] for hint in typing.get_type_hints(kind).values()]
     return [kind(*values) for values in product(*choices)]
 
 
 def _contexts() -> list[lifecycle.Context]:
-    """Gate open and closed, node clean and not, every policy, a budget left and used up."""
+    """Gate open and closed, node clean or not, every policy, budget left or used up."""
     policies: tuple[Any, ...] = ("always", "on-failure", "never")
     answers = (None, WHY)
     return [
@@ -242,15 +242,15 @@ def _contexts() -> list[lifecycle.Context]:
 # -- Metrics ------------------------------------------------------------------------------------
 
 ABOUT_METRICS = """\
-`GET /metrics` of each agent tells about its own node, in Prometheus's text format: scrape all of
+`GET /metrics` of each agent covers its own node, in Prometheus's text format: scrape all of
 them ([how](../how-to/watch-and-scrape.md)). The plan bounds the number of series. Memory and CPU
-time are those of a unit's whole tree of processes. `role` is the role of a worker, and the kind of
-everything else.
+time are those of a unit's whole process tree. `role` is the role of a worker, and the kind of
+any other unit.
 """
 
 
 def metrics_page() -> str:
-    """One row for each metric, from a scrape in which there are all."""
+    """One row for each metric, from a scrape that has them all."""
     rows = [
         (f"`{one.name}`", one.kind, ", ".join(f"`{key}`" for key in one.samples[0][0]), one.about)
         for one in metrics.families(_scrape())
@@ -306,7 +306,7 @@ def http_api(page: str) -> str:
 
 
 def _request(operation: dict[str, Any]) -> tuple[str, str, str]:
-    """Where it may be asked, what it is for with its parameters, and the statuses beside 200."""
+    """Where a request is accepted, its purpose and parameters, and the statuses other than 200."""
     given = [one for one in operation.get("parameters", ()) if one["in"] == "query"]
     asked = [f"`?{one['name']}=`: {one['description']}" for one in given]
     responses = operation["responses"].items()
@@ -316,7 +316,7 @@ def _request(operation: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _renewed(page: str, made: str) -> str:
-    """The page with the part between the two marks made new."""
+    """The page with the part between the two marks replaced."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{made}\n{END}{after}"
@@ -400,7 +400,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One constant, or one flag of a table of flags, and the line where it stands (from 1)."""
+    """One constant, or one flag of a table of flags, and its line number (from 1)."""
 
     name: str
     value: str
@@ -408,7 +408,7 @@ class Entry:
 
 
 def recipe(page: str) -> str:
-    """The page with the part between the two marks made new."""
+    """The page with the part between the two marks replaced."""
     return _renewed(page, _defaults())
 
 
@@ -469,7 +469,7 @@ def _shown(value: object) -> str:
 
 
 def _reason(entry: Entry, lines: Sequence[str]) -> str:
-    """The comment above the entry, and the one behind it."""
+    """The comment above the entry, and the one on its line."""
     above: list[str] = []
     number = entry.line - 2
     while number >= 0 and (text := lines[number].strip()).startswith("# ") and "---" not in text:
@@ -481,7 +481,7 @@ def _reason(entry: Entry, lines: Sequence[str]) -> str:
 
 # -- JSON Schema --------------------------------------------------------------------------------
 
-DIALECT = "http://json-schema.org/draft-07/schema#"  # the newest that editors know whole
+DIALECT = "http://json-schema.org/draft-07/schema#"  # the newest that editors support fully
 MADE = "Made by docs/reference/generate.py from the code: change that, not this file."
 DEFINED = "#/$defs/"
 TEXT, TABLE = {"type": "string"}, {"type": "object"}
@@ -497,13 +497,13 @@ SLURM = {"type": "object", "properties": dict.fromkeys(sbatch.SLURM, TEXT)}
 
 
 def plan_schema() -> str:
-    """What an editor needs to know of a plan."""
+    """What an editor needs to know about a plan."""
     made = _definitions(model.Plan)
     return _json({"title": "Plan", **made.pop("Plan"), "$defs": made})
 
 
 def recipe_schema(page: str) -> str:
-    """What an editor needs to know of a recipe, with what the page says of its settings."""
+    """What an editor needs to know about a recipe, with the page's text about its settings."""
     made = _definitions(layout1.Recipe, schema2.RolesRecipe)
     first, second = ({"$ref": f"{DEFINED}{name}"} for name in ("Recipe", "RolesRecipe"))
     earlier, _, later = page.partition("\n## Schema 2\n")
@@ -524,7 +524,7 @@ def recipe_schema(page: str) -> str:
 
 
 def _choice(first: Any, second: Any) -> dict[str, Any]:
-    """Which layout a file has. Of a sweep nothing more is known: its values have holes."""
+    """Which layout a file has. A sweep is not checked further: its values have placeholders."""
     one = {"if": _has({"schema": {"const": 2}}), "then": second, "else": first}
     several = {
         "properties": {"schema": {"enum": [1, 2]}, "base": TABLE},
@@ -546,7 +546,7 @@ def _has(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definitions(*roots: Any) -> dict[str, Any]:
-    """The schema of each class of some models, by a name that no other has."""
+    """The schema of each class of some models, by a unique name."""
     kinds = dict.fromkeys(kind for root in roots for kind in _classes(root))
     same = Counter(kind.__name__ for kind in kinds)
     names = {
@@ -590,7 +590,7 @@ def _values(hint: Any, names: Mapping[Any, str]) -> dict[str, Any]:
 
 
 def _given(default: Any) -> dict[str, Any]:
-    """A default as a file would have it; nothing is none."""
+    """A default as a file would have it; {} if there is none."""
     if default is dataclasses.MISSING or default is None:
         return {}
     return {"default": dataclasses.asdict(default) if _inside(type(default)) else default}
@@ -613,7 +613,7 @@ def _at(made: dict[str, Any], top: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _meanings(page: str) -> dict[str, str]:
-    """What the recipe's page says of each setting, by dotted path."""
+    """What the recipe's page says about each setting, by dotted path."""
     rows = re.findall(r"^\| (`.+?`) \|(?: .*? \|){2} (.+) \|$", page, re.M)
     plain = ((names, re.sub(r"\[(.+?)\]\(.+?\)", r"\1", text)) for names, text in rows)
     return {name: text for names, text in plain for name in re.findall(r"`(.+?)`", names)}

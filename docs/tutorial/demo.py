@@ -1,6 +1,6 @@
-"""The tour of ``make demo``: a whole cluster on this machine, a request, a crash, the way back.
+"""The tour of ``make demo``: a whole cluster on this machine, a request, a crash, recovery.
 
-Everything is done with the commands a user has; each is printed before it runs.
+Everything is done with the commands that users have; each is printed before it runs.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ def main() -> int:
     os.chdir(ROOT)
     run_dir = ROOT / "runs" / time.strftime("demo-%Y%m%d-%H%M%S")
     os.environ["PDSUP_RUN_DIR"] = str(run_dir)  # another cluster may run on this machine
-    step("1. One command brings up 4 nodes: 2 prefill and 2 decode workers, 4 routers, nginx")
+    step("1. One command starts 4 nodes: 2 prefill and 2 decode workers, 4 routers, nginx")
     try:
         pdsup("up", "configs/demo.yaml", "--detach", "--run-dir", str(run_dir), "--timeout", "120")
         url = f"http://{front(status())}:8000/v1/chat/completions"
         step("2. A streaming chat request through nginx on port 8000")
         print(f"   POST {url}\n   " + "".join(stream(url)))
-        step(f"3. Kill {VICTIM} (kill -9) while clients keep asking")
-        went_on = kill_and_watch(url)
+        step(f"3. Kill {VICTIM} (kill -9) while clients keep sending requests")
+        kept_serving = kill_and_watch(url)
     finally:
         step("4. Stop everything")
         pdsup("shutdown", "--all")
     step("5. What is left?")
     left = subprocess.run([PDSUP, "status"], capture_output=True, text=True, check=False)
     print(f"   $ pdsup status\n   {left.stderr.strip()} (exit status {left.returncode})")
-    good = went_on and left.returncode == 4
+    good = kept_serving and left.returncode == 4
     print(f"\nThe demo {'worked' if good else 'FAILED'}. Logs and journal: {run_dir}")
     return 0 if good else 1
 
 
 def kill_and_watch(url: str) -> bool:
-    """Whether requests went on from the kill until the worker was back."""
+    """Whether requests were answered from the kill until the worker was ready again."""
     before = unit(VICTIM)
     clients = Clients(url)
     os.kill(before["pid"], signal.SIGKILL)
@@ -65,16 +65,16 @@ def kill_and_watch(url: str) -> bool:
             break
         time.sleep(LOOK_S)
     else:
-        raise SystemExit(f"{VICTIM} did not come back within {BACK_WITHIN_S:g} s")
+        raise SystemExit(f"{VICTIM} did not recover within {BACK_WITHIN_S:g} s")
     answered, failed = clients.stop()
     print(f"   meanwhile {answered} requests were answered and {failed} failed")
-    print(f"   (routers try another worker; at most the {CLIENTS} under way could be lost)\n")
+    print(f"   (routers retry on another worker; at most the {CLIENTS} in flight could be lost)\n")
     pdsup("status")
     return failed <= CLIENTS < answered
 
 
 class Clients:
-    """A few clients that ask again and again, each one request at a time."""
+    """A few clients that keep sending requests, each one at a time."""
 
     def __init__(self, url: str) -> None:
         self._url = url
