@@ -13,7 +13,7 @@ from pdsup.answers.commands import LogFile, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation, GateCondition
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import AgentStatus, GpuUse, NodeStatus, Status, UnitStatus
-from pdsup.cluster.report import Report
+from pdsup.cluster.report import NEW, Report, UnitReport
 from pdsup.units.public_state import PublicState
 
 Schema = dict[str, Any]
@@ -126,9 +126,13 @@ def _inside(hint: Any) -> list[Any]:
 
 
 def _class(kind: Any) -> Schema:
-    """All fields are required: one with a default is given too."""
+    """All fields are required, as one with a default is given too; but a report leaves out what is
+    new and empty.
+    """
     about = (kind.__doc__ or "").partition("\n\n")[0].replace("``", "`")
-    return table(" ".join(about.split()), **_fields(kind))
+    made = table(" ".join(about.split()), **_fields(kind))
+    optional = NEW if kind is UnitReport else frozenset[str]()
+    return made | {"required": [name for name in made["required"] if name not in optional]}
 
 
 def _fields(kind: Any) -> dict[str, Schema]:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from pdsup.answers.status import AgentStatus, GpuUse, LastExit, NodeStatus, Status, UnitStatus
-from pdsup.cluster.report import AgentReport, Peer, Report, UnitReport, akin
+from pdsup.cluster.report import AgentReport, ExitReport, Peer, Report, UnitReport, akin
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.public_state import PublicState
-
-# A unit's report and its status share the rest of their fields.
-_ADDED = ("last_exit", "gpu_use", "uptime_s")
-_COPIED = tuple(one.name for one in fields(UnitStatus) if one.name not in _ADDED)
 
 
 def status(
@@ -101,16 +96,31 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> Uni
 def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
     """``at``: now, in monotonic seconds of the reporting node."""
     last = unit.last_exit
-    copied: dict[str, Any] = {name: getattr(unit, name) for name in _COPIED}
-    copied["short_reason"] = unit.in_short
     return UnitStatus(
-        **copied,
-        last_exit=None
-        if last is None
-        else LastExit(code=last.code, signal=last.signal, at=last.at),
-        gpu_use=gpu_use(gpus, unit.gpus),
+        name=unit.name,
+        kind=unit.kind,
+        role=unit.role,
+        node=unit.node,
+        rank=unit.rank,
+        gang=unit.gang,
+        state=unit.state,
+        ready=unit.ready,
+        pid=unit.pid,
+        run=unit.run,
+        restarts=unit.restarts,
+        since=unit.since,
+        ports=unit.ports,
+        gpus=unit.gpus,
+        reason=unit.reason,
+        short_reason=unit.in_short,
+        last_exit=None if last is None else _exit(last),
+        gpu_use=gpu_use(gpus, unit.gpus) if gpus else None,
         uptime_s=None if unit.started is None else round(at - unit.started, 3),
     )
+
+
+def _exit(last: ExitReport) -> LastExit:
+    return LastExit(code=last.code, signal=last.signal, at=last.at)
 
 
 def gpu_use(gpus: Iterable[Gpu], indexes: Collection[int]) -> GpuUse | None:

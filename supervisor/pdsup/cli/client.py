@@ -249,7 +249,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def status(found: Cluster, *, every: bool) -> Status:
-    """Of every node of the plan, or only of those with an agent here.
+    """The status of every node of the plan, or only of those with an agent here.
 
     An agent here that was killed is asked about, not left out: that is what one looks for.
     """

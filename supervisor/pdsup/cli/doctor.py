@@ -26,7 +26,7 @@ USUAL: Mapping[str, list[str]] = {"nginx": [], "module sglang_router": []}
 
 
 def examine(file: Path | None, node: str | None) -> list[Finding]:
-    """Of this machine in general, and with ``file`` for its part of that plan or recipe.
+    """What was found of this machine in general, and with ``file`` for its part of that plan.
 
     Raises as ``loader.load`` does, and SupervisorError when the plan has no ``node``.
     """

@@ -25,7 +25,7 @@ WIDTH, MOST = 100, 120
 # A line before it is folded, and the indent of what goes on.
 Line = tuple[str, str]
 EMPTY: Line = ("", "")
-# Of one flag given again and again, and of many values of one flag, so many are shown.
+# How many are shown of a flag that is given again and again, and of the values of one flag.
 SHOWN_FLAGS, SHOWN_VALUES = 1, 4
 
 

@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def unexpected(words: Sequence[str], parser: argparse.ArgumentParser) -> str:
-    """Of words that no argument of the parser takes, the first is told."""
+    """Names the first of the words that no argument of the parser takes."""
     word = words[0]
     if not word.startswith("-"):
         return f"{word!r} is a word too many; see {parser.prog} --help"

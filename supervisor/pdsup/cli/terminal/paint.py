@@ -61,7 +61,7 @@ class Screen:
 
     @property
     def size(self) -> Size:
-        """Of the terminal, as it is now."""
+        """The size of the terminal now."""
         width, height = self._console.size
         return Size(width, height)
 

@@ -21,7 +21,7 @@ LOOK_S = 0.25
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Of which units, and how much."""
+    """Which units, and how many events."""
     options.units(parser)
     parser.add_argument("-n", type=int, default=50, help="events from the end (default: 50)")
     parser.add_argument("-f", action="store_true", help="go on as they come, until Ctrl-C")

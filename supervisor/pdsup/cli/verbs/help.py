@@ -15,7 +15,7 @@ EXAMPLE = "pdsup help status"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Of what."""
+    """Which verb."""
     parser.add_argument(
         "verb", nargs="?", metavar="VERB", choices=tuple(VERBS), help="one of them (default: all)"
     )

@@ -13,7 +13,7 @@ EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Of which run, and where to."""
+    """Which run, and where to write."""
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="its directory")
     parser.add_argument(
         "-o", dest="out", metavar="FILE", type=Path, help="default: RUN_DIR/report.html"

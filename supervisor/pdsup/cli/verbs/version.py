@@ -16,6 +16,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Of what is installed here; ``status --json`` has that of each agent."""
+    """The version that is installed here; ``status --json`` has that of each agent."""
     print(f'{{"version": "{__version__}"}}' if args.json else f"pdsup {__version__}")
     return 0

@@ -14,7 +14,7 @@ EXAMPLE = "pdsup web"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Of which run."""
+    """Which run."""
     options.as_json(parser, "one JSON value instead of the link")
     options.run_dir(parser)
 
