@@ -62,7 +62,7 @@ def test_a_short_reason_lacks_the_last_words_of_the_output_and_nothing_else(plan
     found = unit_report(
         plan.by_name["nginx"], facts(dead, log_problem="its log is lost"), outdated=True
     )
-    words = ": cause unknown; its last words: one | two"
+    words = "; cause unknown, last output: one | two"
     assert found.reason == f"killed by SIGKILL{words}; {OUTDATED}; its log is lost"
     assert found.short_reason == f"killed by SIGKILL; {OUTDATED}; its log is lost"
 

@@ -34,16 +34,16 @@ def fail(make, address):
     ("fault", "name", "state"),
     [
         ("cuda-oom", "CUDA out of memory", "BACKOFF"),
-        ("nccl", "NCCL failed", "BACKOFF"),
-        ("no-model", "no model there", "FATAL"),
-        ("no-module", "a Python module is missing", "FATAL"),
+        ("nccl", "NCCL error", "BACKOFF"),
+        ("no-model", "model not found", "FATAL"),
+        ("no-module", "Python module not found", "FATAL"),
     ],
 )
 def test_an_engine_that_can_not_load_says_why(fail, fault, name, state):
     news = fail(*MOCK, "--host", "{address}", MOCK_LOAD_FAULT=fault, MOCK_LOAD_SECONDS=0)
     assert news.state == state
     assert news.reason.startswith(f"exited with status 1: {name}: ")
-    assert ("another attempt would end the same way" in news.reason) == (state == "FATAL")
+    assert ("not restarted: it would fail the same way again" in news.reason) == (state == "FATAL")
 
 
 def test_a_wrong_flag_is_given_up_at_once(fail):
@@ -56,7 +56,7 @@ def test_a_wrong_flag_is_given_up_at_once(fail):
 def test_a_program_that_is_not_installed_is_given_up_at_once(fail):
     news = fail(sys.executable, "-m", "no_such_module_here")
     assert news.state == "FATAL"
-    assert "a Python module is missing" in news.reason
+    assert "Python module not found" in news.reason
 
 
 def test_a_port_that_was_taken_meanwhile_is_named_and_tried_again(fail, address):
@@ -75,7 +75,7 @@ def test_a_port_that_was_taken_meanwhile_is_named_and_tried_again(fail, address)
 def test_an_end_of_unknown_cause_shows_its_last_words(fail):
     news = fail("/bin/sh", "-c", "echo one; echo two; kill -SEGV $$")
     assert news.state == "BACKOFF"
-    assert news.reason == "killed by SIGSEGV: cause unknown; its last words: one | two"
+    assert news.reason == "killed by SIGSEGV; cause unknown, last output: one | two"
 
 
 def test_a_command_that_worked_once_is_not_given_up_for_its_configuration(make, tmp_path):
@@ -88,4 +88,4 @@ def test_a_command_that_worked_once_is_not_given_up_for_its_configuration(make, 
     program.write_text("import no_such_module_here\n")
     unit.supervising.do("crowd", [unit.name])
     news = unit.until("BACKOFF", lambda news: news.run == 2)
-    assert "a Python module is missing" in news.reason
+    assert "Python module not found" in news.reason

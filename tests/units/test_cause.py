@@ -28,18 +28,18 @@ QUIET = ["server_args=...", "Load weight begin."]
         ("x: error: argument --port: invalid int value: 'a'", "wrong arguments", True),
         ("error: unexpected argument '--polcy' found", "wrong arguments", True),
         ("OSError: /m is not a local folder and is not a valid model identifier listed on",
-         "no model there", True),
-        ("OSError: /m does not appear to have a file named config.json.", "no model there", True),
+         "model not found", True),
+        ("OSError: /m does not appear to have a file named config.json.", "model not found", True),
         ("FileNotFoundError: [Errno 2] No such file or directory: '/m/config.json'",
-         "no model there", True),
-        ("ModuleNotFoundError: No module named 'sgl_kernel'", "a Python module is missing", True),
+         "model not found", True),
+        ("ModuleNotFoundError: No module named 'sgl_kernel'", "Python module not found", True),
         ("ImportError: libcuda.so.1: cannot open shared object file",
-         "a Python module is missing", True),
-        ("/usr/bin/python3: No module named sglang", "a Python module is missing", True),
-        ("torch.distributed.DistBackendError: NCCL error in: x.cpp:1", "NCCL failed", False),
-        ("ncclRemoteError: A call failed possibly due to a network error", "NCCL failed", False),
-        ("[Rank 0] Watchdog caught collective operation timeout", "NCCL failed", False),
-        ("RuntimeError: CUDA error: an illegal memory access", "CUDA failed", False),
+         "Python module not found", True),
+        ("/usr/bin/python3: No module named sglang", "Python module not found", True),
+        ("torch.distributed.DistBackendError: NCCL error in: x.cpp:1", "NCCL error", False),
+        ("ncclRemoteError: A call failed possibly due to a network error", "NCCL error", False),
+        ("[Rank 0] Watchdog caught collective operation timeout", "NCCL error", False),
+        ("RuntimeError: CUDA error: an illegal memory access", "CUDA error", False),
     ],
 )  # fmt: skip
 def test_a_line_at_the_end_names_the_cause(line, name, hopeless):
@@ -63,7 +63,7 @@ def test_only_a_run_that_ended_by_an_exit_code_of_its_own_can_be_hopeless(status
 
 
 def test_the_oom_killer_is_named_only_where_it_can_have_been():
-    assert diagnose(KILLED, QUIET, 1).cause == "out of memory: the kernel's OOM killer was at work"
+    assert diagnose(KILLED, QUIET, 1).cause == "out of memory: the kernel's OOM killer was active"
     assert "OOM" not in diagnose(KILLED, QUIET, 0).cause
     assert "OOM" not in diagnose(FAILED, QUIET, 1).cause
 

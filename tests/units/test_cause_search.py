@@ -74,4 +74,4 @@ def test_only_the_words_of_this_run_count(tmp_path: Path) -> None:
 def test_a_log_without_end_is_read_from_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("CUDA out of memory\n" + "x" * cause.MOST + "\nNCCL error\n")
-    assert CauseSearch().examine(ExitStatus(1), str(log), 0, 0).cause == "NCCL failed: NCCL error"
+    assert CauseSearch().examine(ExitStatus(1), str(log), 0, 0).cause == "NCCL error: NCCL error"

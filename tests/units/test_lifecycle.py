@@ -218,7 +218,7 @@ def test_the_last_words_of_a_run_are_told_after_the_reason_and_are_no_part_of_it
     assert state.last_words == "one | two"
     assert states.short_reason_of(state) == state.reason
     assert "one" not in state.reason
-    told = f"{state.reason}: cause unknown; its last words: one | two"
+    told = f"{state.reason}; cause unknown, last output: one | two"
     assert states.reason_of(state) == told
 
 
@@ -326,11 +326,14 @@ def test_time_without_readiness_forgives_nothing() -> None:
     assert len(state.failures) == 3
 
 
-@pytest.mark.parametrize("status", [ExitStatus(78), ExitStatus(None, "SIGILL")], ids=str)
-def test_an_end_that_the_plan_calls_final_is_fatal_at_once(status: ExitStatus) -> None:
+@pytest.mark.parametrize(
+    ("status", "field"),
+    [(ExitStatus(78), "fatal_codes"), (ExitStatus(None, "SIGILL"), "fatal_signals")],
+)
+def test_an_end_that_the_plan_calls_final_is_fatal_at_once(status: ExitStatus, field: str) -> None:
     policy = replace(ALWAYS, fatal_codes=(78,), fatal_signals=("SIGILL",))
     state = after(Running(1, 0.0, ()), (Exited(1, status), at(5.0, restart=policy)))
-    assert state == Fatal((5.0,), f"{status}; its plan allows no further attempt after that")
+    assert state == Fatal((5.0,), f"{status}; not restarted: the plan has it in restart.{field}")
 
 
 def test_an_end_that_would_come_again_is_fatal_at_once_and_says_why() -> None:
@@ -429,7 +432,7 @@ def test_what_survives_a_kill_is_killed_again_and_said_to_be_alive() -> None:
     assert deadline(state) == 15.0 + KILL_AGAIN_S
     state, effects = step(state, Tick(), at(20.0))
     assert effects == (Kill(1),)
-    assert reason_of(state) == "stop requested; SIGKILL sent, yet alive (state D in ps?)"
+    assert reason_of(state) == "stop requested; survives SIGKILL (state D in ps?)"
     assert public(state) == "STOPPING"
 
 

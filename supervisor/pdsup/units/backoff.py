@@ -1,10 +1,10 @@
-"""How long to wait before the next attempt. Pure."""
+"""Exponential backoff: how long to wait before a unit is started again. Pure."""
 
 from __future__ import annotations
 
 from pdsup.plan.model import Restart
 
-# Not infinity: no delay, however often it is doubled, is no delay.
+# Not infinity: 0 s times this is still 0 s, where 0 times infinity is not a number.
 LARGEST = 1e308
 
 

@@ -1,7 +1,8 @@
-"""Why a run ended, as far as its exit, the kernel and its last words tell.
+"""Diagnoses why a run ended, from its exit status, the kernel's OOM counts and its last output.
 
-Patterns are those of SGLang 0.5.6 to 0.5.23, torch 2.x, NCCL 2.x and the router 0.3.2. What is not
-known is said so, with the last lines: a wrong cause costs more than none.
+The patterns match SGLang 0.5.6 to 0.5.23, torch 2.x, NCCL 2.x and the router 0.3.2. Where nothing
+matches, the cause is called unknown and the last lines are shown: a wrong cause costs more time
+than none.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from pdsup.units.logs import read
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.states import FOREVER
 
-# An error that ended a run stands at the end of its output; the same words earlier were survived.
+# The error that ended a run is among its last lines; the run survived what came before them.
 LAST = 10
 SHOWN_LINES, SHOWN = 3, 120
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """``cause``: words for a status line; "" where none was found, and then ``last_words`` are the
-    last lines of the output. ``hopeless``: the same command would end so again.
+    """Why a run ended.
+
+    ``cause``: for a status line, such as ``address in use: [Errno 98] ...``; "" if unknown: then
+    ``last_words`` holds the last lines of the output. ``hopeless``: the same command would fail
+    the same way again.
     """
 
     cause: str
@@ -43,7 +47,8 @@ def _sign(name: str, *patterns: str, of_configuration: bool = False) -> _Sign:
     return _Sign(re.compile("|".join(patterns)), name, of_configuration)
 
 
-# The first that is found counts: what a failure causes comes after what causes it.
+# The first match wins, so causes come before their consequences: running out of CUDA memory on one
+# rank makes NCCL fail on the others.
 _SIGNS = (
     _sign(
         "CUDA out of memory",
@@ -67,7 +72,7 @@ _SIGNS = (
         of_configuration=True,
     ),
     _sign(
-        "no model there",
+        "model not found",
         r"is not a local folder and is not a valid model identifier",
         r"Repo id must (be in the form|use alphanumeric)",
         r"does not appear to have a file named",
@@ -76,28 +81,28 @@ _SIGNS = (
         of_configuration=True,
     ),
     _sign(
-        "a Python module is missing",
+        "Python module not found",
         r"^(\S+: )?(ModuleNotFoundError|ImportError): ",
         r"^\S*python\S*: No module named ",
         of_configuration=True,
     ),
     _sign(
-        "NCCL failed",
+        "NCCL error",
         r"NCCL (error|WARN)",
         r"nccl(System|Internal|Remote|UnhandledCuda)Error",
         r"ncclUnhandledCudaError",
         r"caught collective operation timeout",
     ),
-    _sign("CUDA failed", r"CUDA error: ", r"cudaError[A-Z]\w+", r"no CUDA-capable device"),
+    _sign("CUDA error", r"CUDA error: ", r"cudaError[A-Z]\w+", r"no CUDA-capable device"),
 )
 
 
 def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagnosis:
-    """From how a run ended, its last lines, and how many processes of this node the kernel's OOM
-    killer ended meanwhile.
+    """Diagnoses a run from its exit status and last lines. ``oom_kills``: how many processes on
+    this node the kernel's OOM killer has killed since the run began.
     """
     if status.signal == "SIGKILL" and oom_kills:
-        return Diagnosis("out of memory: the kernel's OOM killer was at work")
+        return Diagnosis("out of memory: the kernel's OOM killer was active")
     for sign in _SIGNS:
         for back, line in enumerate(reversed(lines)):
             if sign.pattern.search(line):
@@ -107,7 +112,7 @@ def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagno
 
 
 def _shown(line: str) -> str:
-    """A line of output, harmless to a terminal and not too long."""
+    """A line of output, safe to print on a terminal and at most ``SHOWN`` characters long."""
     printable = "".join(char if char.isprintable() else " " for char in line)
     text = " ".join(printable.split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
@@ -115,13 +120,13 @@ def _shown(line: str) -> str:
 
 MOST = 1 << 15  # bytes of output: some 300 lines
 MOST_LINES = 200
-# Units that start or end together share one look at the kernel's counts.
+# Units that start or end together share one reading of the kernel's counts.
 FRESH_S = 0.05
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.M)
 
 
 class CauseSearch:
-    """One for all units of a node. ``root``: where /proc and /sys are."""
+    """Diagnoses the runs of all units of a node. ``root``: where /proc and /sys are."""
 
     def __init__(self, root: str = "/") -> None:
         self._root = Path(root)
@@ -130,22 +135,25 @@ class CauseSearch:
         self._read_at = -FOREVER
 
     def oom_kills(self) -> int:
-        """How many processes the OOM killer has ended so far, in this cgroup or on this node."""
+        """How many processes the OOM killer has killed so far, in this cgroup and on this node."""
         if clock.monotonic() - self._read_at >= FRESH_S:
             self._kills = sum(map(self._count, self._groups))
             self._read_at = clock.monotonic()
         return self._kills
 
     def examine(self, status: ExitStatus, path: str, start: int, oom_kills: int) -> Diagnosis:
-        """Of a run whose output begins at byte ``start``; ``oom_kills`` as it was when it began."""
+        """Diagnoses a run whose output begins at byte ``start`` of the log at ``path``.
+
+        ``oom_kills``: the count of that name when the run began.
+        """
         lines = read.tail(path, start, MOST)[-MOST_LINES:]
         killed = status.signal == "SIGKILL"
         if killed:
-            self._read_at = -FOREVER  # it may have been killed since the last look
+            self._read_at = -FOREVER  # the kill may be newer than the last reading
         return diagnose(status, lines, self.oom_kills() - oom_kills if killed else 0)
 
     def _find_groups(self) -> tuple[Path, ...]:
-        """The counts of this cgroup and of the whole node: a limit hits one or the other."""
+        """The files with the counts of this cgroup and of the node: either may reach its limit."""
         groups = self._root / "sys/fs/cgroup"
         found = [self._root / "proc/vmstat"]
         for line in self._text(self._root / "proc/self/cgroup").splitlines():

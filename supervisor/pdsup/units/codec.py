@@ -1,7 +1,7 @@
-"""States, events and contexts as JSON values, and back: for the journal and for the ledger.
+"""Encodes states, events and contexts as JSON values, and decodes them: for journal and ledger.
 
-A value of a closed set is an object with its ``type``. Where a deadline is ``FOREVER`` the JSON
-has null, as JSON knows no infinity. Pure.
+A state or an event becomes an object with its ``type``, such as ``{"type": "Waiting", ...}``. The
+deadline ``FOREVER`` becomes null, since JSON has no infinity. Pure.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ _EVENTS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def tagged(value: State | Event) -> dict[str, Any]:
-    """A state or an event as an object with its type."""
+    """Encodes a state or an event as an object with its type."""
     return {"type": type(value).__name__, **_plain(value)}
 
 
 def state(value: Mapping[str, Any]) -> State:
-    """The state that ``tagged`` wrote; raises ValueError when it is none of this version."""
+    """Decodes a state from ``tagged``; raises ValueError if this version does not know it."""
     return _read(_STATES, value)  # type: ignore[no-any-return]
 
 
 def event(value: Mapping[str, Any]) -> Event:
-    """The event that ``tagged`` wrote; raises ValueError when it is none of this version."""
+    """Decodes an event from ``tagged``; raises ValueError if this version does not know it."""
     return _read(_EVENTS, value)  # type: ignore[no-any-return]
 
 
 def context(of: Context) -> dict[str, Any]:
-    """What a decision depended on, without its time and the policy, which is the plan's."""
+    """Encodes what a decision depended on, without its time and the plan's restart policy."""
     values = _plain(of)
     del values["restart"], values["now"]
     return values
 
 
 def read_context(value: Mapping[str, Any], now: float, restart: Restart) -> Context:
-    """The context that ``context`` wrote, at its time, with the policy of the unit's plan."""
+    """Decodes what ``context`` wrote, given its time and the restart policy of the unit's plan."""
     return _filled(Context, {**value, "now": now, "restart": restart})
 
 
 def step(of: Transition) -> dict[str, Any]:
-    """What led a unit from one state to another, without the state that it led to."""
+    """Encodes a transition, without the state it led to."""
     return {
         "event": tagged(of.event),
         "before": tagged(of.before),
@@ -61,8 +61,9 @@ def step(of: Transition) -> dict[str, Any]:
 
 
 def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restart) -> Transition:
-    """The step that ``step`` wrote, of a unit with this policy; raises ValueError when it is none
-    of this version.
+    """Decodes what ``step`` wrote, given the state it led to and the unit's restart policy.
+
+    Raises ValueError if it is from another version.
     """
     try:
         return Transition(
@@ -73,11 +74,11 @@ def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restar
             context=read_context(value["context"], value["now"], restart),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no step of this version: {value!r}") from error
+        raise ValueError(f"not a step of this version: {value!r}") from error
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    # ``dataclasses.fields`` sorts out pseudo-fields at each call, and this is done for each step.
+    # Runs for every step; ``dataclasses.fields`` would filter out pseudo-fields on each call.
     return {name: _json(getattr(value, name)) for name in value.__dataclass_fields__}
 
 
@@ -102,7 +103,7 @@ def _read(kinds: Mapping[str, Any], value: Mapping[str, Any]) -> Any:
     try:
         return _filled(kinds[rest.pop("type")], rest)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"no state or event of this version: {value!r}") from error
+        raise ValueError(f"not a state or event of this version: {value!r}") from error
 
 
 def _filled(kind: type[T], values: Mapping[str, Any]) -> T:

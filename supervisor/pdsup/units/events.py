@@ -1,6 +1,6 @@
-"""What can happen to a unit, and what its lifecycle orders in return: values only.
+"""Events, which are what can happen to a unit, and effects, which its lifecycle answers with.
 
-An event that speaks of a process carries the number of the run that the process belongs to. Pure.
+An event about a process carries the number of the run that the process belongs to. Pure.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pdsup.units.states import FOREVER
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """It is wanted up."""
+    """The unit is to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It is wanted down. ``within``: seconds until what is left of it is killed, where that is less
-    than the plan grants it; then it does not drain either, and one that ends already ends sooner.
+    """The unit is to stop. ``within``: seconds until SIGKILL, where that is less than the plan's
+    stop timeout. Then it does not drain, and a stop that has already begun is cut short.
     """
 
     within: float = FOREVER
@@ -29,14 +29,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """It is to restart: what runs is ended first, and past failures are forgotten."""
+    """The unit is to restart: what runs is stopped first, and past failures are forgotten."""
 
     reason: str = "restart requested"
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time may have passed a deadline."""
+    """A deadline may have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class GateChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """The run was not spawned: the operating system refused."""
+    """The process could not be started: the operating system refused."""
 
     run: int
     detail: str
@@ -54,7 +54,7 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Lingering:
-    """The main process ended, and other processes of the run survive SIGKILL so far."""
+    """The main process ended, but other processes of the run have survived SIGKILL so far."""
 
     run: int
     detail: str
@@ -64,8 +64,8 @@ class Lingering:
 class Exited:
     """The main process ended, and no process of the run is left.
 
-    ``cause``: what the kernel or its output say of the reason; ``hopeless``: it would end so again;
-    ``last_words``: the end of its output, where no cause is known.
+    ``cause``: why, if the kernel or the output tell; ``hopeless``: another run would fail the same
+    way; ``last_words``: the end of the output, where no cause is known.
     """
 
     run: int
@@ -80,21 +80,21 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """It is not ready yet but makes progress, so its startup deadline moves."""
+    """The unit is not ready yet but makes progress, which extends its startup deadline."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class BecameReady:
-    """Its startup probe passed, or its readiness probe passes again."""
+    """The startup probe passed, or the readiness probe passes again."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class LostReadiness:
-    """Its readiness probe failed as often in a row as its plan allows."""
+    """The readiness probe failed as many times in a row as the plan allows."""
 
     run: int
     detail: str
@@ -102,7 +102,7 @@ class LostReadiness:
 
 @dataclass(frozen=True, slots=True)
 class FoundDead:
-    """It lives and will not serve again by itself; the evidence has been saved."""
+    """The unit hangs and will not recover by itself; its evidence has been saved."""
 
     run: int
     detail: str
@@ -110,7 +110,7 @@ class FoundDead:
 
 @dataclass(frozen=True, slots=True)
 class Recycle:
-    """It must restart together with others, through no fault of its own."""
+    """The unit must restart together with its gang, through no fault of its own."""
 
     run: int
     reason: str
@@ -118,7 +118,7 @@ class Recycle:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """It has no work left, and gets no more."""
+    """The unit has finished its work in flight, and gets no more."""
 
     run: int
 
@@ -153,21 +153,21 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Take it out of use; ``Drained`` answers when that is done."""
+    """Take the unit out of use; ``Drained`` follows when that is done."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Send the stop signal to the main process: a TERM to the group breaks an engine's drain."""
+    """Send the stop signal to the main process only: a TERM to the group breaks SGLang's drain."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """SIGKILL to the whole tree."""
+    """Send SIGKILL to the whole process tree."""
 
     run: int
 

@@ -1,4 +1,4 @@
-"""What is known of a unit, and what changed: immutable values that travel to the agent. Pure."""
+"""What is known about a unit, and what changed: immutable values for the agent around it. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class LastExit:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a unit right now. ``since`` is wall time, ``started`` monotonic seconds.
+    """What is known about a unit now. ``since`` is wall time, ``started`` monotonic seconds.
 
-    ``log_problem``: why what it writes does not get to its log, or nothing.
+    ``log_problem``: why its output does not reach its log; empty when it does.
     """
 
     state: states.State
@@ -35,9 +35,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step of a unit that changed its state: what happened, where it led, and on what grounds.
+    """One step that changed a unit's state, with everything the decision depended on.
 
-    ``lifecycle.step(before, event, context)`` is ``after`` again.
+    ``lifecycle.step(before, event, context)`` gives ``after`` again.
     """
 
     unit: str

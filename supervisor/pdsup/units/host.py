@@ -1,4 +1,4 @@
-"""What a unit relies on: the parts that all units of a node share, and the agent around them."""
+"""What a unit depends on: the parts that all units of a node share, and the agent around them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pdsup.units.process.spawn import Spawner
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What all units of a node share. ``cluster``: the name of the cluster's run."""
+    """The parts that all units of a node share. ``cluster``: the name of the cluster's run."""
 
     spawner: Spawner
     reaper: Reaper
@@ -30,25 +30,25 @@ class Host:
 
 
 class UnitHost(Protocol):
-    """What a runner asks of and tells to the agent around it."""
+    """The agent, as a runner sees it."""
 
     def gate(self, unit: str, *, first: bool) -> str | None:
-        """What the unit waits for before a start, or None."""
+        """Returns what the unit must wait for before it starts; None if it may start now."""
 
     def epoch(self, unit: str) -> int | None:
-        """The epoch of its gang in which the unit may start now; None for a unit of no gang."""
+        """Returns the gang epoch in which the unit may start now; None if it has no gang."""
 
     def before_spawn(self, unit: str) -> None:
-        """Last preparations for a start; raises SupervisorError or OSError to refuse it."""
+        """Makes the last preparations; raises SupervisorError or OSError to refuse the start."""
 
     def drain_within(self, unit: str) -> float:
-        """How long it may take to get the unit out of use, in seconds; 0: it need not be."""
+        """Returns how many seconds draining the unit may take; 0 if it need not drain."""
 
     async def drain(self, unit: str) -> None:
-        """Returns when the unit, which is to end, has no more work and gets none."""
+        """Takes the unit out of use; returns when it has no requests in flight and gets no more."""
 
     def changed(self, unit: str, transition: Transition | None) -> None:
-        """Facts of the unit changed, by a transition or without one (a probe's detail)."""
+        """Is called when facts changed; without ``transition`` where the state did not change."""
 
     async def examine(self, unit: str, reason: str) -> str:
-        """Takes the evidence of a unit that was found dead; tells where it lies."""
+        """Collects evidence from a hung unit; returns where it is."""

@@ -2,18 +2,18 @@
 
 ``step(state, event, context)`` returns the next state and the effects to perform. It never reads
 a clock, draws a random number, logs or touches a process: what it needs arrives in its arguments.
-So a journal that holds events and contexts can be replayed, and a step may be tried before it is
-taken: a caller that sees a ``Spawn`` first looks whether the node is clean, which takes time, and
+So a journal of events and contexts can be replayed, and a step can be tried before it is taken:
+a caller that sees a ``Spawn`` first checks whether the node is clean, which takes time, and then
 steps again with the answer.
 
 Three rules keep races out:
 
-1. Every process event carries the *run* it belongs to. A late event of an earlier run is dropped
-   in one place (``_stale``).
+1. Every process event carries the *run* it belongs to. ``_stale`` alone drops late events of
+   earlier runs.
 2. A timeout is a deadline stored in the state, never a callback. The caller sleeps until
    ``states.deadline(state)`` and sends ``Tick``; an early or late tick is harmless.
-3. A state that holds a run has a process tree that is not yet proven gone. No other state may
-   spawn before ``Exited`` for that run was seen.
+3. A state that holds a run has a process tree that is not yet proven gone. Nothing is spawned
+   before ``Exited`` for that run has been seen, so a unit never runs twice.
 
 Pure.
 """
@@ -67,31 +67,30 @@ from pdsup.units.states import (
     run_of,
 )
 
-# No event tells that a port is free again, so a start that found one taken is tried again.
+# No event says that a port is free again, so a start that found one in use is tried again.
 RECHECK_S = 1.0
-# A process that was forked during a SIGKILL to the tree escapes it; the next one finds it.
+# A process that is forked while its tree is being killed escapes; the next SIGKILL finds it.
 KILL_AGAIN_S = 5.0
-# A unit that was found dead, or is a rank without the others, gets this long to end by itself:
-# nobody waits for its last work.
+# How long a hung unit, or a rank that has lost its gang, may take to stop: it has no work to save.
 DEAD_S = 5.0
 Step = tuple[State, tuple[Effect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a decision depends on beside the state and the event. Times in seconds."""
+    """Everything a decision depends on besides the state and the event. Times in seconds."""
 
     now: float
     next_run: int
-    gate: str | None  # what it waits for; None: open
+    gate: str | None  # what the unit waits for; None: the gate is open
     restart: Policy
     ready_within: float
     stop_within: float
-    ready_at_most: float = FOREVER  # however much progress it makes
-    quiet_within: float = 0.0  # past ``ready_within``, how long each sign of progress extends that
-    drain_within: float = 0.0  # 0: it need not drain
+    ready_at_most: float = FOREVER  # the limit even for a unit that makes progress
+    quiet_within: float = 0.0  # after ``ready_within``: how far each sign of progress extends it
+    drain_within: float = 0.0  # 0: no draining
     chance: float = 0.0  # in [0, 1), drawn by the caller
-    unclean: str | None = None  # who holds what it needs; None: nobody, or nobody looked yet
+    unclean: str | None = None  # who holds its ports or GPUs; None: nobody, or not checked yet
 
 
 # -- the decision -----------------------------------------------------------------------------
@@ -205,7 +204,7 @@ def _on_tick(state: State, ctx: Context) -> Step:
 
 def _on_gate(state: State, ctx: Context) -> Step:
     match state:
-        # A start that found the node unclean has its own time to look again.
+        # A start that found the node unclean checks again at its own time.
         case Waiting(failures=failures, recheck_at=when) if when == FOREVER or ctx.gate is not None:
             return _attempt(failures, ctx)
         case _:
@@ -290,24 +289,26 @@ def _on_exit(state: State, event: Exited, ctx: Context) -> Step:
             return Ended(event.status), ()
         case Starting() | Running() | Unhealthy():
             blamed = (*_blamed(state, ctx), ctx.now)
-            if (never := _never_again(event, ctx.restart)) is not None:
-                return Fatal(blamed, never, event.last_words), ()
+            if (why := _fatal(event, ctx.restart)) is not None:
+                return Fatal(blamed, why, event.last_words), ()
             return _after_failure(blamed, str(event), ctx, event.last_words)
         case Stopping(then=Then.RETRY, failures=failures, reason=why) if policy == "never":
             return Fatal((*failures, ctx.now), why), ()
         case Draining() | Stopping():
             return _gone(state, ctx)
         case Stopped() | Waiting() | Backoff() | Ended() | Fatal():
-            raise AssertionError(f"no run in {state!r}, yet its end came: {event.status}")
+            raise AssertionError(f"{state!r} has no run, but one ended: {event.status}")
     assert_never(state)
 
 
-def _never_again(event: Exited, policy: Policy) -> str | None:
-    """Why another attempt would fail too, where that is known."""
+def _fatal(event: Exited, policy: Policy) -> str | None:
+    """Why the unit is given up at once; None if it may be restarted."""
     if event.hopeless:
-        return f"{event}; another attempt would end the same way"
-    if event.status.code in policy.fatal_codes or event.status.signal in policy.fatal_signals:
-        return f"{event}; its plan allows no further attempt after that"
+        return f"{event}; not restarted: it would fail the same way again"
+    if event.status.code in policy.fatal_codes:
+        return f"{event}; not restarted: the plan has it in restart.fatal_codes"
+    if event.status.signal in policy.fatal_signals:
+        return f"{event}; not restarted: the plan has it in restart.fatal_signals"
     return None
 
 
@@ -318,11 +319,11 @@ def _on_refusal(state: State, detail: str, ctx: Context) -> Step:
         case Stopping():
             return _gone(state, ctx)
         case _:
-            raise AssertionError(f"{state!r} was started, yet its start was refused: {detail}")
+            raise AssertionError(f"{state!r} spawned nothing, but a spawn failed: {detail}")
 
 
 def _gone(state: Draining | Stopping, ctx: Context) -> Step:
-    """What follows when a unit that was being stopped is gone, whatever ended it."""
+    """The step after a stop has completed, whatever ended the unit."""
     match state.then:
         case Then.REST:
             return Stopped(), ()
@@ -354,7 +355,7 @@ def _after_failure(failures: Failures, reason: str, ctx: Context, last_words: st
 
 
 def _end(state: Starting | Running | Unhealthy, then: Then, reason: str, ctx: Context) -> Step:
-    """A planned end: a unit that may be in use is drained first."""
+    """The first step of a planned stop: a unit that may be in use is drained first."""
     failures = () if then is Then.RESTART else _blamed(state, ctx)
     if ctx.drain_within > 0 and not isinstance(state, Starting):
         until = ctx.now + ctx.drain_within
@@ -367,6 +368,6 @@ def _terminate(run: int, then: Then, failures: Failures, reason: str, kill_at: f
 
 
 def _blamed(state: Starting | Running | Unhealthy, ctx: Context) -> Failures:
-    """The failures that still count: none after it has been ready for long enough."""
+    """The failures that still count: none once the unit has been ready for long enough."""
     stable = isinstance(state, Running) and ctx.now - state.since >= ctx.restart.forgive_after_s
     return () if stable else state.failures

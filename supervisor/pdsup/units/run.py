@@ -1,8 +1,8 @@
-"""One run of a unit: its process, the watch on it, and the proof that nothing of it is left.
+"""One run of a unit: its process, its probes, and the proof that nothing of it is left.
 
 A run begins when a start is decided, before there is a process: its tag is noted first, so that
-whatever is started can be found again. It is over when no process that carries its traces is left,
-which may be long after its main process has ended. What becomes of it, it tells its runner.
+whatever is started can be found again. It is over when no process with its traces is left, which
+may be long after its main process has ended. The run reports all of this to its runner.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.spawn import Process
 from pdsup.units.process.tree import Identity, Trace
 
-# A tree that is not gone this long after its main process makes the unit UNHEALTHY meanwhile.
+# A tree that outlives its main process by this much makes the unit UNHEALTHY until it is gone.
 SETTLE_S = 0.2
 
 
@@ -37,7 +37,7 @@ class MainEnded:
 
 @dataclass(frozen=True, slots=True)
 class Survived:
-    """The main process has ended, and other processes of the run survive SIGKILL so far."""
+    """The main process has ended, but other processes of the run have survived SIGKILL so far."""
 
     detail: str
 
@@ -55,8 +55,9 @@ News = Finding | MainEnded | Survived | Gone
 class Run:
     """One run of a unit.
 
-    ``tag``: what all its processes carry. ``main``: its main process, None before there is one;
-    ``ended``: that has ended. ``watch``: only while it lives. ``tell`` hears the run's news.
+    ``tag``: the tag on all its processes. ``main``: its main process, None before there is one;
+    ``ended``: whether that has ended. ``watch``: its probes, only while it lives. ``tell`` is
+    called with the run's news.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Run:
         self._closed = False
 
     def spawn(self, previous: str) -> Identity:
-        """Starts its process; ``previous``: how the run before it ended. Raises OSError."""
+        """Starts the process. ``previous``: how the run before it ended, for the log. Raises
+        OSError.
+        """
         output = self._output.begin(self.number, previous)
         self._oom_kills = self._host.causes.oom_kills()
         try:
@@ -109,19 +112,19 @@ class Run:
         return self.main
 
     def restore(self, main: Identity | None, *, ended: bool) -> None:
-        """Takes in what an earlier agent knew of the run."""
+        """Restores what an earlier agent knew about the run."""
         self.main, self.ended, self._inherited = main, ended, True
 
     def find(self) -> Identity | None:
-        """The main process that an earlier agent started, if it did; it may have ended since."""
+        """Returns the main process if an earlier agent started one; it may have ended since."""
         self.main = self.main or proc.main_of(self.tag)
         return self.main
 
     def take_over(self, main: Identity) -> bool:
-        """Goes on with a process of an earlier agent; False when it has ended, which is told."""
+        """Adopts a process of an earlier agent. False if it has ended: ``MainEnded`` follows."""
 
         def ask_how() -> None:
-            # Only the guardian knows, and it may take a while: the pidfd is closed by now.
+            # Only the guardian knows the status, and its answer may take a while.
             self._process, self.watch = None, None
             self._cancel_tasks()
             self._host.guardian.when_known(main, self._main_ended)
@@ -134,9 +137,9 @@ class Run:
         return self._process is not None
 
     def begin_watch(self, *, ready: bool | None = None) -> None:
-        """Puts the questions of its probes; ``ready`` as ``Watch`` has it."""
+        """Starts probing the run; ``ready`` as for ``Watch``."""
         if self.main is None:
-            raise AssertionError(f"{self._mark} is to be watched before it was started")
+            raise AssertionError(f"{self._mark} cannot be probed before it has started")
         unit = self._unit
         subject = Subject(
             probes=unit.plan.probes,
@@ -153,11 +156,11 @@ class Run:
         self.begin(self.watch.run())
 
     def begin(self, task: Coroutine[None, None, None]) -> None:
-        """Runs a task that is cancelled when the main process ends or is asked to."""
+        """Runs a task that is cancelled when the main process ends or is sent its stop signal."""
         self._tasks.append(self._host.tasks.create_task(task))
 
     async def drain(self) -> None:
-        """Runs the unit's drain command, if it has one; what that says stands in the unit's log.
+        """Runs the unit's drain command, if it has one; its output goes to the unit's log.
 
         Raises OSError or TimeoutError.
         """
@@ -168,34 +171,34 @@ class Run:
                 await self._host.spawner.run(stop.drain, env, output, within)
 
     def signal(self, number: int) -> bool:
-        """Signals the main process (0 only asks); False when there is none."""
+        """Sends a signal to the main process (0 only checks); False if there is none."""
         return self._process is not None and self._process.send(number)
 
     def terminate(self) -> None:
-        """Asks the main process to end."""
-        # To an engine that ends its last requests, a question is one request more.
+        """Sends the main process its stop signal."""
+        # Probes stop: to an engine that finishes its last requests they would be more requests.
         self._cancel_tasks()
         self.signal(signal.Signals[f"SIG{self._unit.plan.stop.signal}"])
 
     def kill(self) -> None:
-        """SIGKILL to the main process and all below it."""
+        """Sends SIGKILL to the main process and its descendants."""
         if self._process is not None:
             self._host.reaper.kill_tree(self._process.pid)
 
     def prove_end(self, status: ExitStatus) -> None:
-        """Kills what the main process has left, until ``Gone`` can be told."""
+        """Kills what the main process has left behind; ``Gone`` follows when nothing is left."""
         if self.main is None:
             raise AssertionError(f"{self._mark} ended before it was started")
         trace = Trace(self._mark, self.main[0], self.tag, anywhere=self._inherited)
         self._proof = self._host.tasks.create_task(self._prove_end(trace, status))
 
     def diagnose(self, status: ExitStatus) -> Diagnosis:
-        """Why it ended, as far as can be told."""
+        """Diagnoses why the run ended."""
         path, start = self._unit.log_path, self._output.start
         return self._host.causes.examine(status, path, start, self._oom_kills)
 
     def close(self) -> None:
-        """Tells nothing from now on; its processes stay as they are."""
+        """Ends the reports to the runner; the processes stay as they are."""
         self._closed = True
         self._cancel_tasks()
         if self._proof is not None:
@@ -220,7 +223,7 @@ class Run:
         within = SETTLE_S
         while survivors := await self._host.reaper.end(trace, within):
             pids = ", ".join(str(pid) for pid in survivors)
-            detail = f"main process {status}, yet alive after SIGKILL (state D in ps?): pid {pids}"
+            detail = f"main process {status}; these survive SIGKILL (state D in ps?): pid {pids}"
             self._tell(self, Survived(detail))
             within = reap.PROOF_S
         self._output.end()

@@ -1,4 +1,9 @@
-"""Runs one unit: takes its events one at a time, asks the lifecycle, and performs the effects."""
+"""Runs one unit: takes its events one at a time, asks the lifecycle, and performs the effects.
+
+This is the shell around ``lifecycle.step``. The order within one event matters: a step is written
+to the ledger before it is reported and before its effects are performed, so that an agent that is
+killed in between leaves a successor enough to finish the job.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +32,11 @@ from pdsup.units.states import FOREVER
 
 
 class Runner:
-    """One unit, from the first start to the end of the agent.
+    """One unit, from its first start to the end of the agent.
 
-    ``made``: the fingerprint of what its last run was started as; "": it is not known. ``epoch``:
-    that of its gang in which its last run was started. The node is asked and told from ``serve``
-    on: what it answers with is made of runners.
+    ``made``: the fingerprint of the planned unit that its last run was started from; "": unknown.
+    ``epoch``: the gang epoch in which its last run was started. The agent around it arrives with
+    ``serve``, not earlier: it is itself built from the runners.
     """
 
     def __init__(self, unit: AssignedUnit, host: Host) -> None:
@@ -45,7 +50,7 @@ class Runner:
         self._inbox: asyncio.Queue[events.Event] = asyncio.Queue()
         self._run: Run | None = None
         self._inherited: Note | None = None
-        # Nodes that share this machine share its GPUs too, most often with a stand-in for engines.
+        # With ``pdsup up`` several nodes share this machine and its GPUs, so none is checked.
         gpus = unit.plan.gpus if unit.bind == "any" else ()
         self._slate = CleanSlate(unit.address, unit.bind, unit.plan.ports, gpus)
         self._fingerprint = difference.fingerprint(unit.plan)
@@ -53,31 +58,31 @@ class Runner:
 
     @property
     def is_as_planned(self) -> bool:
-        """Whether its last run was started as the plan has it now."""
+        """Whether its last run was started from the current plan."""
         return self.made == self._fingerprint
 
     @property
     def outdated(self) -> bool:
-        """Whether its last run was started by an earlier plan that made it otherwise."""
+        """Whether its last run was started from an earlier plan in which the unit differed."""
         return self.made not in ("", self._fingerprint)
 
     @property
     def watch(self) -> Watch | None:
-        """The watch on its main process; None while there is none."""
+        """The probes of its main process; None while there is none."""
         return self._run.watch if self._run else None
 
     def tell(self, event: events.Event) -> None:
-        """Puts an event into the inbox; it is dealt with after those before it."""
+        """Puts an event into the inbox."""
         self._inbox.put_nowait(event)
 
     def signal(self, number: int) -> bool:
-        """Signals the main process (0 only asks); False when there is none."""
+        """Sends a signal to the main process (0 only checks); False if there is none."""
         return self._run is not None and self._run.signal(number)
 
     # -- what an earlier agent left -----------------------------------------------------------
 
     def restore(self, note: Note) -> None:
-        """Takes in what an agent that is gone knew; ``serve`` goes on with it."""
+        """Restores what an earlier agent knew; ``serve`` continues from there."""
         self.facts, self.made, self.epoch = note.facts, note.made, note.epoch
         self._was_ready, self._inherited = note.was_ready, note
         if (number := states.run_of(note.state)) is not None:
@@ -85,14 +90,14 @@ class Runner:
             self._run.restore(note.main, ended=note.ended)
 
     def _resume(self) -> None:
-        """Goes on where ``restore`` left it: watches what runs, and does what was left undone."""
+        """Continues after ``restore``: adopts what runs, and finishes what was begun."""
         run, note = self._run, self._inherited
         if run is None or note is None:
             return
         self.output.resume(note.log)
         main = run.find()
         if main is None:
-            # Noted before it is done: it was not done.
+            # A start is noted before the process exists: this one did not get that far.
             self.output.end()
             undone = isinstance(self.facts.state, states.Starting)
             self._spawn(run) if undone else self.tell(events.Exited(run.number, UNSEEN))
@@ -110,7 +115,8 @@ class Runner:
         match self.facts.state:
             case states.Starting():
                 run.begin_watch()
-                self.tell(events.Progressed(run.number))  # it may have, with nobody to see it
+                # It may have made progress while no agent was there to see it.
+                self.tell(events.Progressed(run.number))
             case states.Running():
                 run.begin_watch(ready=True)
             case states.Unhealthy():
@@ -124,9 +130,7 @@ class Runner:
     # -- inbox, step, effects -----------------------------------------------------------------
 
     async def serve(self, node: UnitHost) -> None:
-        """Goes on with what an earlier agent left, then deals with events and deadlines until
-        cancelled.
-        """
+        """Continues what an earlier agent left, then handles events until cancelled."""
         self._node = node
         try:
             self._resume()
@@ -139,7 +143,7 @@ class Runner:
     async def _next_event(self) -> events.Event:
         left = states.deadline(self.facts.state) - clock.monotonic()
         if left <= 0:
-            await asyncio.sleep(0)  # a unit whose restarts have no delay leaves others their turn
+            await asyncio.sleep(0)  # a unit that restarts without delay must not starve the others
             return events.Tick() if self._inbox.empty() else self._inbox.get_nowait()
         try:
             async with asyncio.timeout(left if left < FOREVER else None):
@@ -151,8 +155,8 @@ class Runner:
         before, context = self.facts.state, self._context()
         after, effects = lifecycle.step(before, event, context)
         if _spawns(effects):
-            # The node is looked at for a start only, and that takes a while: what else the start
-            # depends on may have changed when it is known.
+            # Only a start needs a clean node. The check takes a while, in which the rest of the
+            # context may have changed.
             unclean = await self._slate.look()
             context = replace(self._context(), unclean=unclean)
             after, effects = lifecycle.step(before, event, context)
@@ -161,7 +165,7 @@ class Runner:
             self._remember(Transition(self.unit.name, event, before, after, context))
         for effect in effects:
             if self._run is None:
-                raise AssertionError(f"{self.unit.name} has no run, yet {effect} is due")
+                raise AssertionError(f"{self.unit.name} has no run to perform {effect} on")
             self._perform(effect, self._run)
 
     def _context(self) -> lifecycle.Context:
@@ -184,7 +188,9 @@ class Runner:
         return stop.drain_timeout_s if stop.drain else self._node.drain_within(self.unit.name)
 
     def _change_run(self, number: int | None, *, spawns: bool) -> None:
-        """Before it is noted: the tag of a process has to be known before there is one."""
+        """Replaces the run before the step is noted: the tag must be noted before the process
+        exists.
+        """
         if self._run is not None and (number is None or spawns):
             self._run.close()
             self._run = None
@@ -207,7 +213,7 @@ class Runner:
         self._node.changed(self.unit.name, transition)
 
     def _write(self, step: Transition | None = None) -> None:
-        """Before anything is done that follows from it, so that another agent could go on."""
+        """Notes the unit in the ledger, before anything that follows from it is done."""
         facts, run = self.facts, self._run
         note = Note(
             unit=self.unit.name,
@@ -255,13 +261,13 @@ class Runner:
         run.begin_watch()
 
     async def _drain(self, run: Run) -> None:
-        """However that goes, the unit ends."""
+        """Drains the unit; it stops even if that fails."""
         with contextlib.suppress(OSError, TimeoutError):
             await self._node.drain(self.unit.name)
             await run.drain()
         self.tell(events.Drained(run.number))
 
-    # -- what a run tells ---------------------------------------------------------------------
+    # -- news from the run --------------------------------------------------------------------
 
     def _hear(self, run: Run, news: News) -> None:
         match news:
@@ -291,12 +297,12 @@ class Runner:
         self.tell(events.FoundDead(run.number, f"{detail}; {evidence}"))
 
     def _exited(self, run: Run, status: ExitStatus) -> events.Exited:
-        if isinstance(self.facts.state, states.Stopping):  # then it is known why
+        if isinstance(self.facts.state, states.Stopping):  # the reason for the stop is the cause
             return events.Exited(run.number, status)
-        found = run.diagnose(status)
-        # A command that has worked once is not wrong: what it needs may come back.
-        hopeless = found.hopeless and not self._was_ready
-        return events.Exited(run.number, status, found.cause, hopeless, found.last_words)
+        diagnosis = run.diagnose(status)
+        # A command that has worked before is not wrong: what it lacks may come back.
+        hopeless = diagnosis.hopeless and not self._was_ready
+        return events.Exited(run.number, status, diagnosis.cause, hopeless, diagnosis.last_words)
 
     def _show_log_problem(self, problem: str) -> None:
         self._show(replace(self.facts, log_problem=problem))

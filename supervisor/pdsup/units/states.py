@@ -1,6 +1,6 @@
 """The states of one supervised unit: what each holds, and how a user sees it.
 
-Many inner states, ten public words, one mapping. Who leads where is decided in ``lifecycle``.
+Many inner states, ten public words, one mapping. ``lifecycle`` decides the transitions.
 A state that holds a run has a process tree that is not yet proven gone. Pure.
 """
 
@@ -13,30 +13,30 @@ from typing import assert_never
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
-# Monotonic seconds of the failures that are not forgiven, the newest last.
+# When each unforgiven failure happened, in monotonic seconds, the newest last.
 Failures = tuple[float, ...]
 
 
-# A deadline that never comes.
+# The deadline of a state that has none.
 FOREVER = float("inf")
 
 
 class Then(Enum):
-    """What follows once a unit that was asked to end is gone."""
+    """What happens to a unit after its stop has completed."""
 
-    REST = "rest"  # it is wanted down
-    RESTART = "restart"  # it is wanted up afresh: no blame, no delay
-    RETRY = "retry"  # it failed us: count it and back off
+    REST = "rest"  # stay stopped
+    RESTART = "restart"  # start again at once; this does not count as a failure
+    RETRY = "retry"  # count a failure and back off
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Wanted down, and no process."""
+    """Not wanted, and no process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Wanted up, but a gate is closed, or the node is not clean (then there is a time to look)."""
+    """Wanted, but its gate is closed, or the node is not clean: then it checks again at a time."""
 
     failures: Failures
     reason: str
@@ -45,7 +45,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """Spawned; not yet ready. Signs of progress move ``ready_by``, at the most to ``hard_by``."""
+    """Spawned, not yet ready. Progress extends ``ready_by``, but never past ``hard_by``."""
 
     run: int
     ready_by: float
@@ -55,7 +55,7 @@ class Starting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Ready since a time; long enough and past failures are forgiven."""
+    """Ready since ``since``. After long enough its past failures are forgiven."""
 
     run: int
     since: float
@@ -64,9 +64,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Unhealthy:
-    """Was ready, is not now; left alone, because readiness never restarts anything.
+    """Was ready, is not now. It is left alone: readiness never restarts anything.
 
-    Also when the main process ended by itself, until the rest of its tree is gone.
+    Also the state of a unit whose main process ended by itself, until the rest of its tree is gone.
     """
 
     run: int
@@ -77,9 +77,9 @@ class Unhealthy:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """Is to end, and gets no new work any more; the stop signal follows, at the latest at a time.
+    """About to stop: it gets no new work. The stop signal follows, at ``until`` at the latest.
 
-    Only a planned end drains: what failed has nothing to lose.
+    Only a planned stop drains: a unit that failed has no work to save.
     """
 
     run: int
@@ -91,9 +91,9 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """Asked to end; killed at a deadline, ``kills`` times so far.
+    """Sent its stop signal; SIGKILL follows at ``kill_at``, and was sent ``kills`` times so far.
 
-    ``left`` tells what of the tree outlives the main process.
+    ``left``: which processes of the tree outlive the main process.
     """
 
     run: int
@@ -107,7 +107,7 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """No process; next attempt at a time. ``last_words``: see ``events.Exited``."""
+    """Failed, no process; next attempt at ``until``. ``last_words``: see ``events.Exited``."""
 
     until: float
     failures: Failures
@@ -124,7 +124,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """Gave up; an operator's start alone leaves this state. ``last_words``: see ``Backoff``."""
+    """Given up; only a start by hand leaves this state. ``last_words``: see ``events.Exited``."""
 
     failures: Failures
     reason: str
@@ -184,21 +184,21 @@ _PUBLIC: dict[type[State], PublicState] = {
 
 
 def public(state: State) -> PublicState:
-    """The word a user sees; never UNKNOWN, which is about what another node knows of the unit."""
+    """The state as a user sees it; never UNKNOWN, which says what other nodes know of a unit."""
     return _PUBLIC[type(state)]
 
 
 def reason_of(state: State) -> str:
-    """Why it is in this state, in words; empty where the state says it all."""
+    """Why the unit is in this state, for people; empty where the state says it all."""
     match state:
         case Waiting(reason=why) | Unhealthy(reason=why):
             return why
         case Backoff(reason=why, last_words=last) | Fatal(reason=why, last_words=last):
-            return f"{why}: cause unknown; its last words: {last}" if last else why
+            return f"{why}; cause unknown, last output: {last}" if last else why
         case Draining(reason=why):
-            return f"{why}; gets no new work, its last is being done"
+            return f"{why}; draining: no new requests, waiting for those in flight"
         case Stopping(reason=why, kills=kills, left=left):
-            killed = ("", "SIGKILL sent", "SIGKILL sent, yet alive (state D in ps?)")[min(kills, 2)]
+            killed = ("", "SIGKILL sent", "survives SIGKILL (state D in ps?)")[min(kills, 2)]
             return "; ".join(part for part in (why, left or killed) if part)
         case Ended(status=status):
             return str(status)
@@ -208,7 +208,7 @@ def reason_of(state: State) -> str:
 
 
 def short_reason_of(state: State) -> str:
-    """The reason without the last words of the output, for those who see that output anyway."""
+    """The reason without the last output, for places that show the output anyway."""
     match state:
         case Backoff(reason=why) | Fatal(reason=why):
             return why
@@ -216,7 +216,7 @@ def short_reason_of(state: State) -> str:
 
 
 def is_news(before: State, after: State) -> bool:
-    """Whether a step changed more than the time of the next look."""
+    """Whether a step changed more than a deadline."""
     match before, after:
         case Waiting(reason=old), Waiting(reason=new):
             return old != new

@@ -53,11 +53,11 @@ def test_one_long_reason_moves_no_other_node_away(unit, node):
 
 
 def test_the_last_words_of_a_unit_are_left_out_where_they_do_not_fit(unit, node):
-    reason = "killed by SIGKILL: cause unknown; its last words: a b c"
+    reason = "killed by SIGKILL; cause unknown, last output: one | two | three"
     dead = unit(state="BACKOFF", reason=reason, short_reason="killed by SIGKILL")
     assert table([node(dead)], width=80) == ["decode-0  BACKOFF  killed by SIGKILL  node2"]
-    assert "its last words: a b c" in table([node(dead)], width=160)[0]
-    assert "its last words: a b c" in table([node(dead)])[0]
+    assert "last output: one | two | three" in table([node(dead)], width=160)[0]
+    assert "last output: one | two | three" in table([node(dead)])[0]
 
 
 def test_lines_end_without_spaces(unit, node):

@@ -87,7 +87,7 @@ def test_a_unit_of_another_run_is_named_with_what_ends_it(address: str) -> None:
         agent.communicate()
     assert said is not None
     assert said.endswith(
-        " of the run that pdsup shutdown --run-dir /runs/other ends; end that first"
+        " of another run (to stop it: pdsup shutdown --run-dir /runs/other); stop it first"
     )
 
 
@@ -217,7 +217,9 @@ def test_a_holder_that_can_not_be_seen_is_said_to_be_so(
 ) -> None:
     monkeypatch.setattr("psutil.net_connections", lambda kind: [])
     with listening(address):
-        assert "can't be seen" in str(holders.port_holder(address, "address", {"http": PORT}))
+        assert "not visible from here" in str(
+            holders.port_holder(address, "address", {"http": PORT})
+        )
 
 
 async def test_a_gpu_driver_that_hangs_holds_up_no_start_and_one_thread_at_most(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class ExitStatus:
     """How a main process ended: an exit code, or the name of the signal that killed it.
 
-    Neither is known of a process whose every parent was killed before it.
+    Both are None where nobody could wait for it: its agent and its guardian were killed before.
     """
 
     code: int | None
@@ -18,6 +18,6 @@ class ExitStatus:
     def __str__(self) -> str:
         if self.signal:
             return f"killed by {self.signal}"
-        return (
-            f"exited with status {self.code}" if self.code is not None else "ended, nobody saw how"
-        )
+        if self.code is None:
+            return "exited with unknown status"
+        return f"exited with status {self.code}"

@@ -1,4 +1,4 @@
-"""What is known of a GPU at one moment, and of who has memory on it. Pure."""
+"""What is known about a GPU at one moment, and about the processes with memory on it. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU. ``up``: the driver can tell about it; without, nothing else is known. What it has no
-    sensor for is None.
+    """One GPU, memory in bytes. ``up``: the driver can read it; if not, nothing else is known. A
+    value for which it has no sensor is None.
     """
 
     index: int
     up: bool
     memory_used: int | None = None
     memory: int | None = None
-    utilization: float | None = None  # 0 to 1, of the last moment
+    utilization: float | None = None  # 0 to 1, at the last sample
     celsius: int | None = None
     watts: float | None = None
     throttled: bool | None = None
@@ -31,7 +31,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that has memory, in bytes, on one GPU."""
+    """A process with ``memory`` bytes on one GPU."""
 
     gpu: int
     pid: int

@@ -1,4 +1,4 @@
-"""This node's GPUs, asked of the driver (NVML) in a thread of its own, since a driver may hang."""
+"""Reads this node's GPUs from the driver (NVML), in a thread of its own: a driver may hang."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from pdsup.units.process.gpu import Gpu, Holder
 
 T = TypeVar("T")
 
-# Of nvmlDeviceGetCurrentClocksThrottleReasons: hardware slowdown, software and hardware thermal
-# slowdown, power brake. The other reasons are no trouble: idle, or the power limit that was set.
+# Bits of nvmlDeviceGetCurrentClocksThrottleReasons that mean trouble: hardware slowdown, software
+# and hardware thermal slowdown, power brake. The others are harmless: idle, or a set power limit.
 TROUBLE = 0x08 | 0x20 | 0x40 | 0x80
 
-# A driver that hangs is asked again when it has answered.
+# How long to wait for the driver; one that hangs is not called again until it has answered.
 ANSWER_S = 2.0
 
 
 class GpuReadings:
-    """Asks for everybody on this node."""
+    """Reads the GPUs for all units of this node."""
 
     def __init__(self) -> None:
         self._gpus = BoundedCall(lambda: gpus())
         self._holders = BoundedCall(lambda: holders())
 
     async def read(self, *, kept_s: float = 0.0) -> tuple[Gpu, ...] | None:
-        """As ``gpus``, or as it was at most ``kept_s`` ago; None while the driver does not answer.
-
-        It has 2 s for that, once.
+        """Returns what ``gpus`` returns, or did at most ``kept_s`` seconds ago; None while the
+        driver does not answer, for which it has 2 s, once.
         """
         return await self._gpus.ask(ANSWER_S, kept_s=kept_s)
 
     async def holders(self, *, kept_s: float = 0.0) -> tuple[Holder, ...] | None:
-        """As ``holders`` of all GPUs, in the same way."""
+        """Returns what ``holders`` returns for all GPUs, in the same way."""
         return await self._holders.ask(ANSWER_S, kept_s=kept_s)
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every GPU of this node; none where there is no package, driver or GPU. May take a second."""
+    """Reads every GPU of this node; none without NVML package or driver. It may take a second."""
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
@@ -51,7 +50,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def look(nvml: Any) -> tuple[Gpu, ...]:
-    """By the package, which is an argument so that tests need no GPU."""
+    """Reads every GPU through the package ``nvml``, an argument so that tests need no GPU."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:  # no driver
@@ -65,8 +64,8 @@ def look(nvml: Any) -> tuple[Gpu, ...]:
 
 
 def _gpu(nvml: Any, index: int) -> Gpu:
-    """A GPU that fell off the bus still counts as one, and one that lacks a sensor (parts of a GPU
-    have no utilization, some have no meter for power) is up.
+    """Reads one GPU. One that fell off the bus is still counted, as not up; one that lacks a sensor
+    is up (MIG slices have no utilization, some GPUs no power meter).
     """
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -74,9 +73,9 @@ def _gpu(nvml: Any, index: int) -> Gpu:
     except nvml.NVMLError:
         return Gpu(index=index, up=False)
 
-    def told(ask: Callable[[], T]) -> T | None:
+    def read(sensor: Callable[[], T]) -> T | None:
         try:
-            return ask()
+            return sensor()
         except nvml.NVMLError:
             return None
 
@@ -85,18 +84,18 @@ def _gpu(nvml: Any, index: int) -> Gpu:
         up=True,
         memory_used=memory.used,
         memory=memory.total,
-        utilization=told(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
-        celsius=told(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-        watts=told(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-        throttled=told(
+        utilization=read(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
+        celsius=read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        watts=read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        throttled=read(
             lambda: bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & TROUBLE)
         ),
     )
 
 
 def holders(indexes: tuple[int, ...] | None = None) -> tuple[Holder, ...]:
-    """Every process with memory on one of these GPUs, or on any, as far as it can be known, as
-    ``gpus``.
+    """Lists the processes with memory on these GPUs, by default on all; none where ``gpus`` reads
+    none.
     """
     try:
         nvml = importlib.import_module("pynvml")
@@ -106,7 +105,7 @@ def holders(indexes: tuple[int, ...] | None = None) -> tuple[Holder, ...]:
 
 
 def look_for_holders(nvml: Any, indexes: tuple[int, ...] | None) -> tuple[Holder, ...]:
-    """By the package, as ``look``."""
+    """Lists them through the package ``nvml``, as ``look`` does."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:  # no driver
@@ -121,31 +120,33 @@ def look_for_holders(nvml: Any, indexes: tuple[int, ...] | None) -> tuple[Holder
 
 
 def _holders(nvml: Any, index: int) -> tuple[Holder, ...]:
-    """A GPU that can't be asked has none: that it is lost is for the unit to say."""
+    """Lists the holders of one GPU; none if it cannot be read, which is reported elsewhere."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
         return ()
-    # What a process has is not told everywhere (None).
+    # The driver does not report the memory of a process everywhere; then it is None.
     return tuple(Holder(index, one.pid, one.usedGpuMemory or 0) for one in found)
 
 
 class BoundedCall(Generic[T]):
-    """One function. One thread at most is in it, and none of the pool, for which an agent that ends
-    would wait.
+    """Calls a function that may hang, with a time limit.
+
+    At most one thread is in the function. It is none of the executor's, for which an agent that
+    exits would wait.
     """
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
         self._answer: asyncio.Future[T | None] | None = None
-        self._at = 0.0  # when it came
+        self._at = 0.0  # when the answer came
         self._late = False
 
     async def ask(self, within_s: float, *, kept_s: float = 0.0) -> T | None:
-        """Its answer, or the last one when that is younger than ``kept_s``; None when there is none
-        in time. A thread that was too late once is not waited for again: its answer serves whoever
-        asks within ``kept_s`` of it.
+        """Returns the function's answer, or the last one if it is younger than ``kept_s`` seconds;
+        None if there is none within ``within_s``. A call that was late once is not waited for
+        again: its answer, when it comes, is kept for ``kept_s``.
         """
         answer = self._answer
         if answer is None or (answer.done() and clock.monotonic() - self._at >= kept_s):
@@ -163,10 +164,10 @@ class BoundedCall(Generic[T]):
 
     def _call(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T | None]) -> None:
         found = None
-        # Whatever a driver's package of another version raises: it can't tell, and that is all.
+        # A package of another version may raise anything; then there is no answer.
         with contextlib.suppress(Exception):
             found = self._function()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for it
             loop.call_soon_threadsafe(self._take, answer, found)
 
     def _take(self, answer: asyncio.Future[T | None], found: T | None) -> None:

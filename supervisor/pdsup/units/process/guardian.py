@@ -1,14 +1,22 @@
-"""The tiny process above an agent: starts it again when it crashes, and reaps what it leaves.
+"""The guardian: a tiny process above the agent that restarts it and reaps what it leaves behind.
 
-Nothing but the standard library, and as little of that as possible: it lives as long as the run
-does, on every node, and is to stay below 10 MB. It is the child subreaper, so units whose agent was
-killed become its children: it tells the next agent how each of them ended.
+The agent can crash or be killed at any moment while models that took half an hour to load are
+serving. Its units must not die with it, and none of their exits may be missed. So the guardian, not
+the agent, is the Slurm task and the child subreaper: units whose agent was killed become its
+children, it reaps them, and it tells the next agent how each of them ended. It must never fail
+itself, which is why it decides so little, and it lives on every node as long as the run does, which
+is why it imports as little of the standard library as it can (it should stay below 10 MB).
 
-Between the two: the agent has ``PDSUP_GUARDIAN=IN,OUT`` in its environment, two descriptors.
-IN tells a line ``PID STARTED STATUS`` (clock ticks since boot, the status of wait(2)) for each
-process that was reaped here, all earlier ones first. On OUT the agent says single letters: ``b``,
-it has begun to run units; ``e``, they have ended, and its exit status is the guardian's too; ``r``,
-it ends for another to take over at once.
+The guardian restarts the agent until one says that it has stopped its units: that agent's exit
+status becomes its own. If the first agent ends before it has run any unit, its arguments or its
+plan are wrong and it is not restarted. Signals are forwarded, but held back while a restarted agent
+is not ready for them: it would die of them.
+
+Protocol: the agent finds two descriptors in ``PDSUP_GUARDIAN=IN,OUT``. From IN it reads a line
+``PID STARTED STATUS`` (STARTED in clock ticks since boot, STATUS as from wait(2)) for each process
+that the guardian has reaped, those reaped for earlier agents included. To OUT it writes single
+letters: ``b``, it has begun to run units; ``e``, they have ended; ``r``, it exits so that another
+agent takes over at once.
 """
 
 from __future__ import annotations
@@ -23,19 +31,19 @@ import time
 PR_SET_CHILD_SUBREAPER = 36
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 WATCHED = {signal.SIGCHLD, *FORWARDED}
-# An agent that lived this long has earned an immediate restart.
+# An agent that ran for this long is restarted without delay.
 STABLE_S = 60.0
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
-# Only while a signal waits for an agent that is still starting: nothing else tells of its begin.
+# How often to check whether a starting agent can take signals; only while one is held back.
 LOOK_S = 0.05
-# What is told again to the next agent: more than any node has units.
+# How many exits the next agent is told of: more than any node has units.
 MOST_RECORDS = 1000
 UNKNOWN_STATUS = 70
 
 
 class Guardian:
-    """One agent after another, until one says that it has ended its units."""
+    """Runs one agent after another, until one says that its units have ended."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -43,14 +51,14 @@ class Guardian:
         self._status = 0  # of the last agent, as wait(2) gives it
         self._tell = self._hear = -1
         self._records: list[bytes] = []
-        self._held: list[int] = []  # signals for an agent that can't take them yet
-        self._sent: list[int] = []  # to the agent of now
-        self._outputs: list[int] = []  # of units, pipes that agents empty
+        self._held: list[int] = []  # signals for an agent that cannot handle them yet
+        self._sent: list[int] = []  # signals that the current agent was sent
+        self._outputs: list[int] = []  # log pipes of units, which the agent reads
         self._began = self._ever_began = self._ended = self._replaced = False
         self._failures = 0
 
     def run(self) -> int:
-        """The exit status of the agent that ended its units, or that never had any."""
+        """Returns the exit status of the agent that ended its units, or that never had any."""
         while True:
             started = time.monotonic()
             self._start()
@@ -62,7 +70,7 @@ class Guardian:
             if self._ended or not self._ever_began:
                 return _exit_status(self._status)
             stable = time.monotonic() - started >= STABLE_S
-            # It may have been dead already when it was sent them.
+            # It may have been dead already when they were sent.
             self._held, self._sent = self._sent + self._held, []
             self._failures = 0 if stable or self._replaced else self._failures + 1
             self._pause()
@@ -88,10 +96,11 @@ class Guardian:
             self._write(record)
 
     def _hold_outputs(self) -> None:
-        """Keeps open what the units write through, which are orphans by now.
+        """Keeps the log pipes of the units, orphans by now, open until the next agent has them.
 
-        What is in a pipe is gone when nobody has it open: the last words of a unit that ends
-        before the next agent is there. One that has begun has opened what was held before.
+        The content of a pipe is lost when the last descriptor closes: the last output of a unit
+        that ends before the next agent is there. An agent that has begun has opened the pipes that
+        were held for it.
         """
         before = self._outputs if self._began else []
         kept = [] if self._began else self._outputs
@@ -105,9 +114,9 @@ class Guardian:
         self._tell = self._hear = -1
 
     def _pause(self) -> None:
-        """The first restart is immediate; meanwhile the dead are reaped and signals are kept."""
+        """Waits before a restart, except the first one; keeps reaping and collecting signals."""
         if not self._replaced:
-            _say(f"the agent {_in_words(self._status)}; its units run on, the next takes them over")
+            _say(f"the agent {_in_words(self._status)}; restarting it, its units keep running")
         delay = FIRST_DELAY_S * (2.0 ** (min(self._failures, 20) - 1) - 1)
         until = time.monotonic() + min(LONGEST_DELAY_S, max(0.0, delay))
         while (left := until - time.monotonic()) > 0:
@@ -124,7 +133,7 @@ class Guardian:
         self._reap()
         if number is not None and number != signal.SIGCHLD:
             self._held.append(number)
-        # An agent that has units must not die of a signal before it can handle it.
+        # An agent that has units must not die of a signal that it cannot handle yet.
         if self._agent is not None and (self._began or not self._ever_began):
             for held in self._held:
                 os.kill(self._agent, held)
@@ -134,7 +143,7 @@ class Guardian:
     def _listen(self) -> None:
         try:
             said = os.read(self._hear, 100)
-        except OSError:  # nothing said; or there is no agent
+        except OSError:  # nothing to read, or no agent
             return
         self._began |= b"b" in said
         self._ended |= b"e" in said
@@ -155,7 +164,7 @@ class Guardian:
     def _write(self, record: bytes) -> None:
         try:
             os.write(self._tell, record)
-        except OSError:  # it is stuck or dead, and its successor is told everything again
+        except OSError:  # it is stuck or dead; its successor is told everything again
             pass
 
 
@@ -169,7 +178,7 @@ def _children() -> list[int]:
 
 
 def _output(pid: int) -> int:
-    """The named pipe that a unit writes to, opened, or -1. Others are none of our business."""
+    """Opens the log pipe that a unit writes to; -1 if it writes elsewhere."""
     path = f"/proc/{pid}/fd/1"
     try:
         named = os.readlink(path).rpartition("/")[0].endswith("/output")  # noqa: PTH115 (as below)
@@ -181,7 +190,7 @@ def _output(pid: int) -> int:
 
 
 def _dead() -> int | None:
-    """A child that has ended and is not reaped yet."""
+    """The pid of a child that has ended and is not reaped yet."""
     try:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -190,7 +199,7 @@ def _dead() -> int | None:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process, also of one that waits to be reaped."""
+    """The start time of a process, which may be a zombie."""
     with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (pathlib costs a megabyte)
         return file.read().rpartition(b")")[2].split()[19].decode()
 
@@ -208,14 +217,15 @@ def _in_words(wait_status: int) -> str:
 def _say(sentence: str) -> None:
     try:
         os.write(2, f"pdsup: {sentence}\n".encode())
-    except OSError:  # nobody reads it any more
+    except OSError:  # stderr is closed
         pass
 
 
 def command(words: list[str]) -> list[str]:
     """The command line of a guardian whose agent gets the arguments ``words``.
 
-    Nothing that ``site`` would load, and the compiled form of the guardian: it is to be small.
+    To stay small the guardian runs without ``site`` and is imported, not executed, so that its
+    compiled form is used.
     """
     package = __file__[: -len("/pdsup/units/process/guardian.py")]
     program = (
@@ -227,7 +237,7 @@ def command(words: list[str]) -> list[str]:
 
 
 def main(command: list[str]) -> int:
-    """Guards ``command`` until it has ended for good."""
+    """Runs the agent ``command`` until it has ended for good; returns its exit status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         _say("cannot guard the agent: the kernel has no child subreapers (Linux >= 3.4)")

@@ -1,7 +1,7 @@
-"""Hears from the guardian how those processes ended whose parent this agent is not.
+"""The agent's side of the pipes to its guardian (``guardian.py`` has the protocol).
 
 Units that an earlier agent started are the guardian's children by now. A pidfd tells this agent
-that one has ended; how, only its parent learns.
+that one has ended, but only its parent learns the exit status: the guardian passes it on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pdsup.units.process.tree import Identity
 
 VARIABLE = "PDSUP_GUARDIAN"
 UNSEEN = ExitStatus(None)
-# The guardian reaps at once; without its word after this, it is gone, or never was the parent.
+# The guardian reaps at once; if it stays silent for this long, it is gone or never was the parent.
 PATIENCE_S = 1.0
 BEGAN, ENDED, REPLACE = b"b", b"e", b"r"
 
@@ -25,10 +25,10 @@ Heard = Callable[[ExitStatus], None]
 
 
 class GuardianLink:
-    """Between one agent and its guardian; ``pid`` is None where there is none any more."""
+    """The link of one agent to its guardian; ``pid`` is None when the guardian is gone."""
 
     def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
-        """``given``: the value of ``VARIABLE``. ``expected``: the processes to be asked about."""
+        """``given``: the value of ``VARIABLE``, if any. ``expected``: earlier agents' processes."""
         self.pid: int | None = None
         self._expected = frozenset(expected)
         self._hear = self._say = -1
@@ -44,7 +44,7 @@ class GuardianLink:
                 os.set_inheritable(descriptor, False)
 
     def listen(self, on_gone: Callable[[], None]) -> None:
-        """Begins to take in what it tells, on the running loop; ``on_gone`` is called if it ends
+        """Starts reading from the guardian on the running loop; ``on_gone`` is called if it ends
         before this agent does.
         """
         self._on_gone = on_gone
@@ -54,13 +54,15 @@ class GuardianLink:
             asyncio.get_running_loop().add_reader(self._hear, self._take)
 
     def say(self, word: bytes) -> None:
-        """One of BEGAN, ENDED, REPLACE."""
+        """Sends the guardian one of BEGAN, ENDED, REPLACE."""
         if self.pid is not None:
-            with contextlib.suppress(OSError):  # it was killed a moment ago
+            with contextlib.suppress(OSError):  # the guardian has just been killed
                 os.write(self._say, word)
 
     def when_known(self, process: Identity, heard: Heard) -> None:
-        """Calls ``heard``, soon, with how a process ended that has ended; ``UNSEEN`` if never."""
+        """Calls ``heard`` with the exit status of a process that has ended, or with ``UNSEEN`` if
+        that is not known after ``PATIENCE_S`` seconds.
+        """
         if self.pid is not None:
             self._take()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Reads what the kernel tells of processes in /proc."""
+"""Reads from /proc what the kernel knows about processes."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int) -> list[int]:
-    """Direct children, of every thread: each thread has its own list.
+    """Returns the direct children of a process; each of its threads has its own list of them.
 
-    Complete for this process. Of another one that ends meanwhile the kernel may leave some out.
+    The list is complete for this process. For another one the kernel may omit some if a child exits
+    meanwhile.
     """
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += [int(word) for word in (task / "children").read_bytes().split()]
     except (FileNotFoundError, ProcessLookupError):
-        pass  # ended while we looked
+        pass  # the process has just ended
     return found
 
 
 def tagged(tags: Collection[int]) -> list[int]:
-    """Processes, of all that there are, that carry one of ``tags``: for when nobody knows a parent.
+    """Searches all processes for those that carry one of ``tags``: for when no parent is known.
 
-    It takes a tenth of a second where thousands run.
+    It takes a tenth of a second on a node with thousands of processes.
     """
     return [pid for pid in everyone() if _tag(pid) in tags] if tags else []
 
 
 def everyone() -> list[int]:
-    """Every process that can be seen from here."""
+    """Returns every pid that is visible from here."""
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
 def main_of(tag: int | None) -> tuple[int, int] | None:
-    """The main process, with its start time, of the run that carries a tag, if it lives."""
+    """Finds the main process of the run with this tag, if it lives: its pid and start time."""
     for pid in tagged({tag}) if tag is not None else ():
         stat = _stat(pid)
         if stat is not None and stat.session == pid:
@@ -53,13 +54,13 @@ def main_of(tag: int | None) -> tuple[int, int] | None:
 
 
 def tree(root: int) -> list[Identity]:
-    """A process and everything below it, parents first; what ends meanwhile is left out."""
+    """Returns a process and its descendants, parents first, without those that end meanwhile."""
     found: list[Identity] = []
     queue = [(root, 0)]
     while queue:
         pid, parent = queue.pop(0)
         stat = _stat(pid)
-        # With another parent it is an orphan by now, or another process with the same pid.
+        # With another parent it has become an orphan, or its pid has been reused.
         if stat is not None and parent in (0, stat.parent):
             found.append((pid, stat.started))
             queue += [(child, pid) for child in children(pid)]
@@ -67,32 +68,32 @@ def tree(root: int) -> list[Identity]:
 
 
 def started(pid: int) -> int | None:
-    """The start time of a process, in clock ticks since boot; None when there is none."""
+    """The start time of a process, in clock ticks since boot; None if there is no such process."""
     stat = _stat(pid)
     return stat.started if stat else None
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits to be reaped."""
+    """Whether a process has ended and is waiting to be reaped."""
     stat = _stat(pid)
     return stat is not None and stat.state == b"Z"
 
 
 def seen(pid: int) -> Seen | None:
-    """Name and state of a process; None when there is none."""
+    """The name and state of a process; None if there is no such process."""
     stat = _stat(pid)
     return Seen(stat.name, stat.state.decode(), stat.started) if stat else None
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """The CPU time that these processes used so far, with that of children they waited for."""
+    """The CPU seconds that these processes have used so far, reaped children included."""
     return sum(stat.ticks for pid in pids if (stat := _stat(pid))) / TICKS_PER_S
 
 
 def usage(roots: Mapping[str, int]) -> dict[str, Usage]:
-    """What each of ``roots``, main processes by name, uses with everything below it.
+    """What each of ``roots``, main processes by name, uses together with its descendants.
 
-    One pass over all processes of the node, however many roots there are.
+    It passes over the node's processes once, however many roots there are.
     """
     stats = {pid: stat for pid in _pids() if (stat := _stat(pid))}
     below: dict[int, list[int]] = {}
@@ -102,7 +103,7 @@ def usage(roots: Mapping[str, int]) -> dict[str, Usage]:
 
 
 def usage_of(pid: int) -> Usage | None:
-    """What one process uses, without those below it."""
+    """What one process uses, without its descendants."""
     stat = _stat(pid)
     return Usage(stat.ticks / TICKS_PER_S, stat.resident, 1) if stat else None
 
@@ -120,15 +121,15 @@ def _pids() -> Iterator[int]:
 
 
 def look_at(pid: int) -> Leftover | None:
-    """What shows whose a process is; None when there is none."""
+    """Reads the traces that a run leaves on its processes; None if there is no such process."""
     stat = _stat(pid)
     return Leftover(pid, stat.started, stat.session, _tag(pid), _mark(pid)) if stat else None
 
 
 def describe(pid: int) -> Process | None:
-    """All that is worth keeping of a process that hangs; None when there is none.
+    """Everything worth keeping about a process that hangs; None if there is no such process.
 
-    The command line of one that waits in the kernel (state D) is not read: that may wait as well.
+    The command line of a process in state D is not read, as that read may block too.
     """
     stat = _stat(pid)
     if stat is None:
@@ -147,7 +148,7 @@ def describe(pid: int) -> Process | None:
 
 
 def sockets(pid: int) -> list[int]:
-    """The inodes of the sockets that a process has open."""
+    """The inode numbers of the sockets that a process has open."""
     found = []
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -159,7 +160,7 @@ def sockets(pid: int) -> list[int]:
 
 
 def text(pid: int, name: str) -> str:
-    """A file of /proc/PID; empty where it can't be read."""
+    """The text of a file in /proc/PID; empty if it cannot be read."""
     return _read(pid, name).decode(errors="replace")
 
 
@@ -178,10 +179,10 @@ def _thread(task: str, pid: int) -> str:
 
 
 class _Stat:
-    """The fields of /proc/PID/stat that are used."""
+    """The fields of /proc/PID/stat that are needed here."""
 
     def __init__(self, text: bytes) -> None:
-        # The name in parentheses may hold anything, also spaces and parentheses.
+        # The name in parentheses may contain anything, even spaces and parentheses.
         fields = text[text.rindex(b")") + 1 :].split()
         self.name = text[text.index(b"(") + 1 : text.rindex(b")")].decode(errors="replace")
         self.state = fields[0]
@@ -211,7 +212,7 @@ def _mark(pid: int) -> str | None:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """Of any length; without pathlib, as it is done for each process of the node."""
+    """Reads a whole file; without pathlib, since this runs for each process of the node."""
     try:
         with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
             return file.readall()

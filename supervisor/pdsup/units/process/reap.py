@@ -1,9 +1,17 @@
-"""Ends what a unit leaves behind, and reaps the orphans that come to the agent.
+"""Kills what a unit leaves behind, proves that it is gone, and reaps the agent's orphans.
 
-Processes that fork faster than they can be killed one by one are moved into a cgroup of version 2,
-whose members the kernel kills all at once (``cgroup.kill``, Linux >= 5.14). Only when plain kills
-were not enough: to put every unit into a cgroup at its start would cost each start a wait for all
-CPUs (the lock that the kernel takes for the move is made to be taken seldom).
+A unit has ended only when no process of it is left: a forgotten scheduler would hold the port or
+the GPU memory that the next run needs. The kernel reports the end of one process, never that of a
+tree, and a tree may fork while it is being killed. So the proof is a loop: find what belongs to the
+run, kill it, and look again, until nothing is found. A process in state D survives SIGKILL; then
+the loop gives up after a while and returns the survivors, and the unit is not called stopped. What
+must never happen is that a stranger is killed: pids are reused, so each kill goes through a pidfd
+whose start time was checked.
+
+Processes that fork faster than they can be killed one by one are moved into a cgroup (version 2),
+whose members the kernel kills all at once (``cgroup.kill``, Linux >= 5.14). This is the last
+resort, since putting every unit into a cgroup when it starts would make each start wait for all
+CPUs: the kernel's lock for such moves favours everyone else.
 """
 
 from __future__ import annotations
@@ -24,23 +32,23 @@ from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Identity, Leftover, Trace
 
 PR_SET_CHILD_SUBREAPER = 36
-# SIGKILL acts at once except on a process in an uninterruptible wait (state D).
+# SIGKILL acts at once, except on a process in an uninterruptible wait (state D).
 PROOF_S = 5.0
-# The kernel tells nobody when a tree is gone. Most are at once; some free memory for seconds.
+# Pauses between two looks. Most trees are gone at once; some free memory for seconds.
 FIRST_PAUSE_S = 0.002
 LONGEST_PAUSE_S = 0.05
-# What still lives after so many kills is likely to fork: then a cgroup ends it.
+# A tree that survives this many rounds is probably forking: a cgroup kills it.
 PLAIN_ATTEMPTS = 5
 
 
 def become_subreaper() -> None:
-    """Orphans below this process become its children (prctl(2), Linux >= 3.4)."""
+    """Makes orphans below this process its children (prctl(2), Linux >= 3.4)."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "cannot become a child subreaper")
 
 
 class Reaper:
-    """Knows the agent's children that the agent did not start."""
+    """Finds, kills and reaps the agent's children that the agent did not start."""
 
     def __init__(self, spawner: Spawner, guardian: GuardianLink) -> None:
         self._spawner = spawner
@@ -53,16 +61,16 @@ class Reaper:
         self._sweep_due = False
 
     def sweep(self) -> None:
-        """Reaps every orphan that has ended; called on SIGCHLD, which may come for each of many."""
+        """Reaps every orphan that has ended; to be called on SIGCHLD, however many come at once."""
         if not self._sweep_due:
             self._sweep_due = True
             asyncio.get_running_loop().call_soon(self._sweep)
 
     async def end(self, trace: Trace, within: float = PROOF_S) -> list[int]:
-        """Kills everything of the run that left ``trace``; call it when its main process is reaped.
+        """Kills everything of the run with this trace, once its main process has been reaped.
 
-        Returns what is still alive after ``within`` seconds. To be called again until that is
-        nothing.
+        Returns the pids that are still alive after ``within`` seconds; call it again until there
+        are none.
         """
         known = self._killed.setdefault(trace.session, set())
 
@@ -78,13 +86,14 @@ class Reaper:
         return survivors
 
     async def end_everything(self) -> list[int]:
-        """Kills every child of this process and of the guardian, with all below: the last act."""
+        """Kills all descendants of this process and of the guardian, at the end of the agent."""
         return await _end_all(self._everything, PROOF_S, self._kill_group)
 
     def kill_tree(self, main: int) -> None:
-        """SIGKILL to a main process and its descendants; ``end`` kills what they fork meanwhile.
+        """Sends SIGKILL to a main process and its descendants; ``end`` kills what they fork
+        meanwhile.
 
-        Does nothing when the process has been reaped: its pid may be another one's by now.
+        Does nothing once the process has been reaped, since its pid may have been reused.
         """
         if main in self._spawner.pids:
             self._killed.setdefault(main, set()).update(kill_tree(main))
@@ -97,7 +106,7 @@ class Reaper:
         return [*self._orphans(), *self._orphans_of_guardian(), *sorted(self._spawner.pids)]
 
     def _orphans_of_guardian(self) -> list[int]:
-        """The children of the guardian beside this agent: orphans of runs that were taken over."""
+        """The guardian's children other than this agent: orphans of runs that were adopted."""
         if self._guardian.pid is None:
             return []
         known = {os.getpid(), *self._spawner.pids}
@@ -113,7 +122,7 @@ class Reaper:
         return self._leftovers
 
     def _seen_anywhere(self) -> list[Leftover]:
-        """Every process there is, but those that agents here know as main processes."""
+        """Every process on this node except the agent's main processes."""
         if self._others is None:
             everyone = (pid for pid in proc.everyone() if pid not in self._spawner.pids)
             seen = (proc.look_at(pid) for pid in everyone if not proc.is_zombie(pid))
@@ -122,10 +131,10 @@ class Reaper:
         return self._others
 
     def _orphans(self) -> list[int]:
-        """Children we did not start and that live; reaps those that do not.
+        """The living children that the agent did not start; reaps the dead ones.
 
-        Looked at once in each turn of the loop, so that many units that end at once cost as much
-        as one.
+        Computed once per turn of the loop, so that many units that end together cost no more than
+        one.
         """
         if self._living is None:
             orphans = set(proc.children(os.getpid())) - self._spawner.pids
@@ -138,8 +147,8 @@ class Reaper:
 
 
 async def _end_all(find: Callable[[], list[int]], within: float, group: KillGroup) -> list[int]:
-    """Kills the trees of what ``find`` finds, again and again until it finds nothing: only that
-    proves that all are gone. Returns what it still finds after ``within`` seconds.
+    """Kills the trees of the pids that ``find`` returns, until it returns none: only that proves
+    that all are gone. Returns what is left after ``within`` seconds.
     """
     until = clock.monotonic() + within
     pause = FIRST_PAUSE_S
@@ -153,11 +162,13 @@ async def _end_all(find: Callable[[], list[int]], within: float, group: KillGrou
             group.end(killed)
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE_S, pause * 1.5)
-    raise AssertionError("it counts for ever")
+    raise AssertionError("itertools.count() does not end")
 
 
 def end_now(find: Callable[[], list[int]]) -> list[int]:
-    """The same where no loop runs, for processes that are nobody's children here."""
+    """Kills the pids that ``find`` returns, and their trees, without a running loop and without
+    being their parent. Returns what survives ``PROOF_S`` seconds.
+    """
     return asyncio.run(_end_all(find, PROOF_S, KillGroup()))
 
 
@@ -169,7 +180,7 @@ def _reaped(pid: int) -> bool:
 
 
 def kill_tree(root: int) -> list[Identity]:
-    """SIGKILL to a process and all below it."""
+    """Sends SIGKILL to a process and its descendants; returns them."""
     doomed = proc.tree(root)
     for identity in doomed:
         kill(identity)
@@ -177,7 +188,7 @@ def kill_tree(root: int) -> list[Identity]:
 
 
 def kill(identity: Identity) -> None:
-    """SIGKILL by a pidfd: those that are not our children may end, and their pids be used again."""
+    """Sends SIGKILL through a pidfd: the pid of a process that is not our child may be reused."""
     pid, started = identity
     with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; not ours (sudo)
         pidfd = os.pidfd_open(pid)
@@ -189,7 +200,7 @@ def kill(identity: Identity) -> None:
 
 
 class KillGroup:
-    """Kills processes that fork meanwhile, by cgroups of its own. ``root``: where /proc is."""
+    """Kills processes that keep forking, in cgroups that it makes. ``root``: where /proc is."""
 
     def __init__(self, root: str = "/") -> None:
         self._own = _own_cgroup(Path(root))
@@ -197,7 +208,7 @@ class KillGroup:
         self._groups: list[Path] = []
 
     def end(self, pids: Iterable[int]) -> bool:
-        """Kills processes and all that they fork; False where we may not make a cgroup."""
+        """Kills processes and everything they fork; False where no cgroup can be made."""
         if self._own is None:
             return False
         group = self._own / f"pdsup-{os.getpid()}-{next(self._numbers)}"
@@ -205,7 +216,7 @@ class KillGroup:
             group.mkdir()
             self._groups.append(group)
             for pid in pids:
-                with contextlib.suppress(OSError):  # it has just ended
+                with contextlib.suppress(OSError):  # the process has just ended
                     (group / "cgroup.procs").write_text(str(pid))
             (group / "cgroup.kill").write_text("1")
         except OSError:  # not allowed, or a kernel before 5.14
@@ -213,7 +224,7 @@ class KillGroup:
         return self._own is not None
 
     def tidy(self) -> None:
-        """Removes the cgroups whose processes have ended by now."""
+        """Removes the cgroups that are empty by now."""
         left = []
         for group in self._groups:
             try:
@@ -226,7 +237,7 @@ class KillGroup:
 
 
 def _own_cgroup(root: Path) -> Path | None:
-    """The directory of this process's cgroup in the hierarchy of version 2, if that is there."""
+    """The directory of this process's cgroup (version 2), if there is one."""
     with contextlib.suppress(OSError):
         mounts = (line.split() for line in (root / "proc/self/mountinfo").read_text().splitlines())
         mount = next((words[4] for words in mounts if words[-3] == "cgroup2"), None)

@@ -1,11 +1,16 @@
-"""Starts processes and tells when they end: the only place that does.
+"""Starts processes and reports when they end; nothing else in the agent does.
 
-A child gets its own session, stdin from /dev/null unless it is to read something, default signal
-dispositions but for those it is spared, an empty signal mask and no descriptor but 0, 1 and 2. Its
-end arrives through a pidfd on the event loop; asyncio's own subprocess support waits for pipes to
-close too, which a grandchild can keep open for ever.
+A child must not depend on how the agent was started: it gets its own session, stdin from /dev/null
+unless it is to read something, default signal dispositions except those it is spared, an empty
+signal mask, and no descriptors but 0, 1 and 2. ``posix_spawn`` does all of it without running
+Python between fork and exec, and takes the same time however large the agent is.
 
-A child and all its descendants carry a tag, by which they are known whatever they do.
+The end of a child arrives as a pidfd that becomes readable on the event loop, for a process that an
+earlier agent started too. A pid alone will not do: it may be reused before a signal is sent.
+asyncio's own subprocess support will not do either: it also waits for the pipes to close, which a
+grandchild can keep open for ever.
+
+A child and all its descendants carry a tag, by which they can be found whatever they do.
 """
 
 from __future__ import annotations
@@ -27,10 +32,10 @@ from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.proc import started
 from pdsup.units.process.tree import Identity
 
-# RLIMIT_LOCKS: since Linux 2.4.25 it limits nothing, yet every descendant inherits it, also one
-# that leaves the session, clears its environment or runs another program.
+# RLIMIT_LOCKS: it has limited nothing since Linux 2.4.25, but every descendant inherits it, even
+# one that leaves the session, clears its environment or runs another program.
 TAG_LIMIT = 10
-# A process that survives SIGKILL (state D) is not waited for any longer.
+# How long to wait for a process after SIGKILL, which it may survive in state D.
 KILLED_S = 1.0
 
 # Python ignores SIGPIPE and SIGXFSZ for itself; children must not inherit that.
@@ -39,9 +44,9 @@ _DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A child that was started. ``pidfd`` names it even after its pid is used again.
+    """A child that was started. ``pidfd`` refers to it even after its pid has been reused.
 
-    ``tag`` is on it and all its descendants; None where it could not be set.
+    ``tag`` is on it and on all its descendants; None where it could not be set.
     """
 
     pid: int
@@ -49,7 +54,7 @@ class Process:
     tag: int | None
 
     def send(self, number: int) -> bool:
-        """Signals the main process (0 only asks); False when it is gone, or is not ours (sudo)."""
+        """Sends a signal (0 only checks); False if the process is gone or is not ours (sudo)."""
         try:
             signal.pidfd_send_signal(self.pidfd, number)
         except (ProcessLookupError, PermissionError):
@@ -58,11 +63,11 @@ class Process:
 
 
 class Spawner:
-    """Starts children and knows which of the agent's children are its own."""
+    """Starts children, and knows which of the agent's children it started."""
 
     def __init__(self) -> None:
-        self.pids: set[int] = set()  # of main processes, also of those that were taken over
-        # Agents can run below agents, so each begins elsewhere.
+        self.pids: set[int] = set()  # of main processes, adopted ones included
+        # An agent may run below another agent, so each starts counting at a random number.
         self._tags = itertools.count(secrets.randbits(40) << 20)
 
     def spawn(
@@ -75,20 +80,19 @@ class Spawner:
         stdin: int | None = None,
         spared: Collection[str] = (),
     ) -> Process:
-        """Starts ``command`` with stdout and stderr on the descriptor ``output``, and with stdin on
-        the descriptor ``stdin`` if one is given.
+        """Starts ``command`` with stdout and stderr on the descriptor ``output``, and stdin on the
+        descriptor ``stdin`` if there is one.
 
-        ``spared``: signals (HUP ...) that it ignores where this process does.
-
-        ``tag``: one of ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError,
-        naming the program, when the program can't be found or executed.
+        ``spared``: signals, such as HUP, that the child ignores if this process ignores them.
+        ``tag``: from ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError, naming
+        the program, if it cannot be found or executed.
         """
         program = _find(command[0], env)
         with _tagged(tag or self.next_tag()) as carried:
             pid = _spawn(program, command, env, output, stdin, spared)
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:  # out of descriptors: what can't be watched must not live
+        except OSError:  # out of descriptors: a process that cannot be watched must not live
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
@@ -100,17 +104,17 @@ class Spawner:
         return self._watched(Process(pid, pidfd, carried), reap)
 
     def next_tag(self) -> int:
-        """A tag that no other process carries."""
+        """Returns a tag that no other process carries."""
         return next(self._tags)
 
     def take_over(self, process: Identity, tag: int | None, on_end: Callable[[], None]) -> Process:
-        """Watches a process that another agent started; ``on_end`` is called once, on the loop.
+        """Adopts a process that another agent started; ``on_end`` is called once, on the loop.
 
-        Raises ProcessLookupError when it is gone: reaped, not only ended.
+        Raises ProcessLookupError if it is gone, that is, not only ended but reaped.
         """
         pid, at = process
         pidfd = os.pidfd_open(pid)
-        if started(pid) != at:  # asked after the pidfd has its process
+        if started(pid) != at:  # checked after the pidfd is open, so the pid cannot change hands
             os.close(pidfd)
             raise ProcessLookupError(errno.ESRCH, "another process by now")
         return self._watched(Process(pid, pidfd, tag), on_end)
@@ -129,7 +133,9 @@ class Spawner:
     async def run(
         self, command: tuple[str, ...], env: Mapping[str, str], output: int, within: float
     ) -> ExitStatus:
-        """Runs a short command to its end; kills it after ``within`` seconds (TimeoutError)."""
+        """Runs a short command and waits for it; kills it after ``within`` seconds and raises
+        TimeoutError.
+        """
         ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         process = self.spawn(command, env, output, ended.set_result)
         try:
@@ -141,7 +147,7 @@ class Spawner:
                 await asyncio.wait({ended}, timeout=KILLED_S)
 
     async def complaint(self, command: tuple[str, ...], within: float) -> str | None:
-        """The last line that a short command said when it failed; None when it did not."""
+        """Runs a short command; returns the last line of its output if it failed, else None."""
         with os.fdopen(os.memfd_create("output"), "r+b") as output:
             try:
                 status = await self.run(command, os.environ, output.fileno(), within)
@@ -155,9 +161,9 @@ class Spawner:
 
 
 def _find(name: str, env: Mapping[str, str]) -> str:
-    """The path of a program; raises OSError when there is none that can be executed."""
+    """Returns the path of a program; raises OSError if PATH has none that can be executed."""
     if "/" in name:
-        return name  # the kernel tells what is wrong with it
+        return name  # the kernel reports what is wrong with it
     program = shutil.which(name, path=env.get("PATH", os.defpath))
     if program is None:
         raise FileNotFoundError(errno.ENOENT, "no such program on PATH", name)
@@ -179,7 +185,7 @@ def _spawn(
             command,
             dict(env),
             file_actions=[
-                # In this order: an agent that was started without stdin may have ``output`` at 0.
+                # The order matters: ``output`` is 0 if the agent was started without stdin.
                 (os.POSIX_SPAWN_DUP2, output, 1),
                 (os.POSIX_SPAWN_DUP2, output, 2),
                 nothing if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -188,13 +194,13 @@ def _spawn(
             setsigmask=[],
             setsigdef=_DEFAULTS - {signal.Signals[f"SIG{name}"] for name in spared},
         )
-    except ValueError as error:  # text that no program can be given, such as half a surrogate
+    except ValueError as error:  # text that cannot be passed to a program, such as a NUL
         raise OSError(errno.EINVAL, str(error), program) from None
 
 
 @contextlib.contextmanager
 def _tagged(tag: int) -> Iterator[int | None]:
-    """Children that are started inside carry the tag, or none where the hard limit is below it."""
+    """Gives children started inside the tag, or none where the hard limit is too low for it."""
     soft, hard = resource.getrlimit(TAG_LIMIT)
     try:
         resource.setrlimit(TAG_LIMIT, (tag, hard))
@@ -208,7 +214,7 @@ def _tagged(tag: int) -> Iterator[int | None]:
 
 
 def exit_status(wait_status: int) -> ExitStatus:
-    """A status of wait(2) in the words of the lifecycle."""
+    """Converts a status from wait(2)."""
     if os.WIFSIGNALED(wait_status):
         number = os.WTERMSIG(wait_status)
         try:
@@ -219,8 +225,8 @@ def exit_status(wait_status: int) -> ExitStatus:
 
 
 def close_inherited() -> None:
-    """Descriptors that whoever started the agent left open are not passed on to its units."""
+    """Keeps descriptors that the agent inherited from being passed on to its units."""
     for entry in Path("/proc/self/fd").iterdir():
         if int(entry.name) > 2:
-            with contextlib.suppress(OSError):  # the one that lists the directory is gone by now
+            with contextlib.suppress(OSError):  # the one that listed the directory is closed by now
                 os.set_inheritable(int(entry.name), False)

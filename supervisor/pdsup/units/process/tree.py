@@ -1,8 +1,12 @@
-"""Which processes belong to a unit's run, from what can be seen of them.
+"""Decides which processes belong to a unit's run, from what /proc shows of them.
 
-The agent is a child subreaper, so whatever a unit leaves behind becomes a child of the agent.
-A child of the agent that the agent did not start itself is such a leftover; what the run left on
-it tells whose. Pure.
+A unit is its whole process tree, and engines make that hard: workers double-fork, start sessions of
+their own, clear their environment and outlive the main process. The agent is a child subreaper, so
+whatever a unit leaves behind becomes a child of the agent: every child that the agent did not start
+itself is such a leftover. Its run left up to three traces on it: a tag (a resource limit, inherited
+whatever a process does, but not every system lets us set it), a mark (an environment variable,
+which a process may clear) and its session (which ``setsid`` leaves). A matching tag is proof;
+without it the mark decides, and where that cannot be read, the session. Pure.
 """
 
 from __future__ import annotations
@@ -10,18 +14,18 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-# A pid and the start time of its process (clock ticks since boot): never used twice.
+# A pid and the start time of its process (clock ticks since boot): unique until the next boot.
 Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run leaves on its processes.
+    """The traces that a run leaves on its processes.
 
-    ``tag``: a resource limit that is passed on whatever a process does (``spawner.TAG_LIMIT``);
-    None where it can't be set. ``mark``: the value of a variable in the environment, which a
-    process may clear or overwrite. ``session``: the pid of the main process, which led it.
-    ``anywhere``: its orphans need not be the agent's children, since another agent started it.
+    ``tag``: a resource limit that every descendant inherits (``spawn.TAG_LIMIT``); None where it
+    cannot be set. ``mark``: the value of an environment variable, which a process may clear or
+    overwrite. ``session``: the pid of the main process, which led the session. ``anywhere``:
+    another agent started the run, so its orphans need not be this agent's children.
     """
 
     mark: str
@@ -32,9 +36,9 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A process that may be left of a run: most often an orphan that is the agent's child now.
+    """A process that a run may have left behind, most often an orphan that the agent inherited.
 
-    ``tag`` and ``mark`` are None when not readable.
+    ``tag`` and ``mark`` are None where they cannot be read.
     """
 
     pid: int
@@ -45,14 +49,14 @@ class Leftover:
 
     @property
     def identity(self) -> Identity:
-        """Names this process and no later one."""
+        """Identifies this process, and no later one with the same pid."""
         return self.pid, self.started
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tree of processes uses: CPU seconds so far, with those of children that it waited for;
-    resident bytes, in which memory that processes share counts for each; how many they are.
+    """What a process tree uses: CPU seconds so far, those of reaped children included; resident
+    bytes, in which shared memory counts once per process; and the number of processes.
     """
 
     cpu_s: float
@@ -63,9 +67,10 @@ class Usage:
 def of_run(
     leftovers: Iterable[Leftover], trace: Trace, known: Container[Identity]
 ) -> list[Leftover]:
-    """Those of the run that left ``trace``; ``known`` are of it whatever they show by now.
+    """Selects the leftovers of the run with this trace, and those whose identity is in ``known``.
 
-    A process that is ending shows no environment any more, and that may take seconds.
+    ``known`` were recognised before: a process that is exiting no longer shows its environment, and
+    exiting may take seconds.
     """
     return [p for p in leftovers if p.identity in known or _shows(p, trace)]
 
@@ -83,9 +88,9 @@ def _shows(process: Leftover, trace: Trace) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A process: its name as the kernel cuts it (15 bytes), and its state, a letter of ps.
+    """A process: its name, which the kernel cuts to 15 bytes, and its state, a letter as in ps.
 
-    ``started``: in clock ticks since boot, which tells it from a later one with the same pid.
+    ``started``: clock ticks since boot; a later process with the same pid has another value.
     """
 
     name: str
@@ -95,7 +100,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of a tree. ``threads``: for each of its threads, its state and where it waits."""
+    """One process of a tree. ``threads``: for each thread, its state and where it waits."""
 
     pid: int
     parent: int
