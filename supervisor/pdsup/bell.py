@@ -1,4 +1,4 @@
-"""A bell: whoever waits for something to change is woken when it is rung."""
+"""A bell wakes all tasks that wait for something to change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Bell:
-    """Wakes everybody who waits at the moment it is rung."""
+    """Wakes every task that waits at the moment it is rung."""
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
@@ -16,21 +16,21 @@ class Bell:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether the bell is closed: nothing waits on it any longer."""
         return self._closed
 
     def ring(self) -> None:
-        """Wakes the waiters of now; later ones wait for the next ring."""
+        """Wakes the current waiters; later ones wait for the next ring."""
         self._next.set()
         self._next = asyncio.Event()
 
     def close(self) -> None:
-        """Nobody waits any more, now or later: requests of others must not hold up an end."""
+        """Releases all waiters, now and later: long polls of clients must not delay a shutdown."""
         self._closed = True
         self.ring()
 
     async def wait_until(self, done: Callable[[], bool], within: float) -> bool:
-        """Waits until ``done()``, asked at each ring, for at most ``within`` seconds."""
+        """Waits at most ``within`` seconds until ``done()``, called at each ring, is true."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while not (self._closed or done()):

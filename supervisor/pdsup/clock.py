@@ -1,4 +1,4 @@
-"""The one clock. Durations and deadlines use ``monotonic``; stamps for people use ``wall``."""
+"""The only clock. Durations and deadlines use ``monotonic``; timestamps for people use ``wall``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 def monotonic() -> float:
-    """Seconds from an arbitrary start; never steps, and stands while the machine is suspended."""
+    """Seconds from an arbitrary start; never jumps, and stops while the machine is suspended."""
     return time.monotonic()
 
 
 def wall() -> float:
-    """Seconds since the epoch, for stamps that leave this process."""
+    """Seconds since the epoch, for timestamps that leave this process."""
     return time.time()

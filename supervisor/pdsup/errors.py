@@ -1,4 +1,7 @@
-"""The few errors a user may see. Everything else is a defect and keeps its traceback. Pure."""
+"""The few errors that a user may see. Any other exception is a defect and keeps its traceback.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import ClassVar
 
 
 class SupervisorError(Exception):
-    """Something a user can act on; its text is the whole sentence, without the program's name.
+    """An error that a user can act on. Its text is a whole sentence without the program's name.
 
-    Written as ``cannot VERB THING: CAUSE``. ``exit_status`` is what a command then ends with.
+    The text has the form ``cannot VERB THING: CAUSE``. ``exit_status`` is the command's exit code.
     """
 
     exit_status: ClassVar[int] = 1
@@ -17,7 +20,7 @@ class SupervisorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a document, at a place a human can find.
+    """One mistake in a document, and where it is.
 
     ``path`` is the dotted key path (``resources.prefill_nodes``, empty for the whole document),
     ``line`` and ``column`` count from 1.
@@ -29,13 +32,13 @@ class Problem:
     column: int = 1
 
     def at(self, file: str) -> str:
-        """The line editors and terminals turn into a link: ``FILE:LINE:COL: path: message``."""
+        """The problem as ``FILE:LINE:COL: path: message``, which editors turn into a link."""
         where = f"{self.path}: " if self.path else ""
         return f"{file}:{self.line}:{self.column}: {where}{self.message}"
 
 
 class InvalidDocument(SupervisorError):
-    """A recipe or plan was read, and it is wrong; carries every problem at once."""
+    """A recipe or plan was read and is wrong; carries every problem at once."""
 
     def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -45,13 +48,13 @@ class InvalidDocument(SupervisorError):
 
 
 class UnreadableDocument(SupervisorError):
-    """A recipe or plan could not be read at all (missing, no permission, not text)."""
+    """A recipe or plan can't be read at all (missing, no permission, not text)."""
 
     exit_status = 2
 
 
 class WrongUsage(SupervisorError):
-    """What was asked for is not clear or not possible as it was asked."""
+    """The command line is ambiguous, or asks for something impossible."""
 
     exit_status = 2
 

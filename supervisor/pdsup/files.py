@@ -1,7 +1,7 @@
-"""Writes whole files: a reader sees the old content or the new, never half of it.
+"""Writes whole files atomically: a reader sees the old content or the new, never half of it.
 
-The new content is written beside the file, on the same file system, and then renamed over it. No
-other module does that by hand.
+The new content is written to a temporary file beside the target, on the same file system, which is
+then renamed over it. No other module does that by hand.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: bytes, mode: int) -> None:
-    """Makes ``text`` the content of a file. Raises OSError; then the file is as it was."""
+    """Replaces the content of a file. Raises OSError, and then the file is unchanged."""
     with _beside(path, text, mode) as aside:
         put_in_place(aside, path)
 
 
 def write_output(path: Path, text: bytes) -> None:
-    """Writes to where a user wants it: into a device or a pipe that is there, else a whole file,
-    also where a symbolic link points to. Raises OSError.
+    """Writes a command's output file: straight into an existing device or pipe, else atomically,
+    through symbolic links. Raises OSError.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(text)
@@ -30,16 +30,17 @@ def write_output(path: Path, text: bytes) -> None:
 
 
 def create_once(path: Path, text: bytes) -> None:
-    """Makes a file that its owner alone can read, unless there is one by then. Raises OSError.
+    """Creates a file that only its owner can read, unless it exists already. Raises OSError.
 
-    Whoever links first wins: a link is atomic on every shared file system, O_EXCL is not.
+    Of several writers the first to link wins: link(2) is atomic on every shared file system,
+    O_EXCL is not.
     """
     with _beside(path, text, 0o600) as aside, contextlib.suppress(FileExistsError):
         path.hardlink_to(aside)
 
 
 def put_in_place(aside: Path, path: Path) -> None:
-    """Renames a file over the one that it was written beside, for a writer that tests it before.
+    """Renames a temporary file over its target, for a writer that checks it first.
 
     Raises OSError.
     """
@@ -48,7 +49,7 @@ def put_in_place(aside: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path, text: bytes, mode: int) -> Iterator[Path]:
-    """A file beside another one; it is gone afterwards unless it was renamed."""
+    """A temporary file beside ``path``, deleted afterwards unless it was renamed."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,6 +1,6 @@
-"""The composition root: puts one agent and its API together, and runs them.
+"""The composition root: builds one agent with its API, and runs them.
 
-``pdsup agent`` becomes this by exec, so that the command line never imports the agent.
+``pdsup agent`` execs this module, so that the command line never imports the agent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MOST_DESCRIPTORS = 1 << 20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The whole life of one agent; returns its exit status."""
+    """Runs one agent from start to end; returns its exit status."""
     parser = argparse.ArgumentParser(prog="pdsup agent")
     verb.arguments(parser)
     args = parser.parse_args(arguments)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     signals.hold()
     _raise_descriptor_limit()
-    guardian = os.environ.pop(guardian_link.VARIABLE, None)  # it is not the units'
+    guardian = os.environ.pop(guardian_link.VARIABLE, None)  # units must not inherit it
     environ = dict(os.environ)
     root = state_root(environ)
     part = takeover.resumed(root, os.getppid()) if guardian else None
@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Life:
-    """Whether there are units that another agent has to take over when this one is gone."""
+    """Whether this agent leaves running units behind, for the next agent to take over."""
 
     units: bool
 
@@ -107,7 +107,7 @@ async def _serve(
     assignment: Assignment, token: str, above: GuardianLink, inherited: Ledger, life: _Life
 ) -> int:
     connector = aiohttp.TCPConnector(limit=0, socket_factory=peers.watched)
-    limits = aiohttp.ClientTimeout(total=None)  # every use sets its own
+    limits = aiohttp.ClientTimeout(total=None)  # each request sets its own
     async with (
         aiohttp.ClientSession(connector=connector, timeout=limits) as session,
         asyncio.TaskGroup() as tasks,
@@ -123,8 +123,8 @@ async def _serve(
 
 
 def _log(node: str) -> Log:
-    """People get lines, files and pipes get JSON; both on stderr."""
-    # structlog loads rich where that is installed, to draw tracebacks: 4 MB of every agent.
+    """The agent's log on stderr: readable lines on a terminal, JSON in files and pipes."""
+    # structlog imports rich where it is installed, to draw tracebacks: 4 MB more per agent.
     sys.modules.setdefault("rich", cast(ModuleType, None))
     import structlog
 
@@ -142,25 +142,25 @@ def _log(node: str) -> Log:
 
 
 class _Unfailing(io.TextIOBase):
-    """A log on a full disk, or one that nobody reads any more, does not end supervision."""
+    """A stream that drops what it can't write: a full disk or closed pipe must not end an agent."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> int:
-        """Writes what can be written."""
+        """Writes ``text`` if possible."""
         with contextlib.suppress(OSError, ValueError):
             self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flushes what can be flushed."""
+        """Flushes the stream if possible."""
         with contextlib.suppress(OSError, ValueError):
             self._file.flush()
 
 
 def _raise_descriptor_limit() -> None:
-    """Engines, routers and nginx inherit it; many systems give only 1024 unless asked."""
+    """Raises the soft limit for units, which inherit it; many systems default to only 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft < wanted:

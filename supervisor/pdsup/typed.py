@@ -1,10 +1,9 @@
-"""Plain values as frozen dataclasses: nothing is guessed or converted, and every wrong value told.
+"""Reads plain values into frozen dataclasses, without converting any, and reports every wrong one.
 
-Made for what comes from outside: a user's file, another agent's answer. It knows the few types
-that the models are made of (text, numbers, ``Literal``, ``StrEnum`` by its values, ``X | None``,
-``tuple[X, ...]``, tables of X, classes inside classes, ``Any``) and refuses a model with others. A
-whole number may stand where any number may; apart from that a value has the type or it has not.
-Pure.
+It is for data from outside: a user's file, another agent's response. It supports the few types that
+the models use (text, numbers, ``Literal``, ``StrEnum`` by value, ``X | None``, ``tuple[X, ...]``,
+tables of X, nested dataclasses, ``Any``) and rejects a model with any other. A whole number is
+accepted for a float; apart from that, a value must have exactly the type of its field. Pure.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Path = tuple[str | int, ...]
-# A larger number fits no float, and Python can't even print one of 4300 digits.
+# A larger number fits no float, and Python refuses to print one of 4300 digits.
 LARGEST = 2**1023
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong at a path. ``unknown``: the class above it has no such field."""
+    """What is wrong at a path. ``unknown``: the class has no such field."""
 
     path: Path
     message: str
@@ -42,20 +41,20 @@ class Fault:
 def read(
     kind: type[T], value: Any, *, finite: bool = False, lenient: bool = False
 ) -> tuple[T | None, tuple[Fault, ...]]:
-    """The instance of a dataclass that ``value`` describes, or all that is wrong with it.
+    """The instance of a dataclass that ``value`` describes, or everything that is wrong with it.
 
-    ``value`` consists of dicts with text as keys, of lists or tuples, and scalars. ``finite``:
-    infinity and NaN are no numbers. ``lenient``, for answers: fields that the class lacks are
-    passed over, for a later version may have added them, and a text may hold what a path may.
+    ``value`` consists of dicts with text keys, lists or tuples, and scalars. ``finite`` rejects
+    infinity and NaN. ``lenient`` is for responses of other agents: it ignores unknown fields, which
+    a later version may have added, and accepts lone surrogates, which a path may hold.
     """
     faults: list[Fault] = []
     hint: Any = kind
-    found: T = _reader(hint, finite, lenient)(value, (), faults)
-    return (None if faults else found), tuple(faults)
+    instance: T = _reader(hint, finite, lenient)(value, (), faults)
+    return (None if faults else instance), tuple(faults)
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """JSON of what ``read`` reads; ``options``: see ``json.dumps``."""
+    """A value as JSON that ``read`` reads back; ``options`` are those of ``json.dumps``."""
     return json.dumps(value, default=_fields, **options)
 
 
@@ -73,13 +72,13 @@ def _getter(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]
 
 
 def in_one_line(fault: Fault) -> str:
-    """Short, and printable whatever the keys and texts of the other side are."""
+    """The fault in one short, printable line, whatever the other side sent."""
     line = ": ".join((*map(str, fault.path), fault.message))[:200]
     return line if line.isprintable() else ascii(line)
 
 
 def unusable(scalar: object) -> str | None:
-    """Why nothing can be done with a text or a number, of whatever type it should be."""
+    """Why a text or a number is unusable whatever its type should be, or None."""
     if isinstance(scalar, str):
         bad = not scalar.isascii() and _HALF.search(scalar)
         return "holds half a character (a lone surrogate)" if bad else None
@@ -87,7 +86,7 @@ def unusable(scalar: object) -> str | None:
 
 
 def show(value: Any) -> str:
-    """A value as a user wrote it, short, and safe to print."""
+    """A value for a message: as the user wrote it, short and printable."""
     match value:
         case dict():
             return "a table"
@@ -104,8 +103,8 @@ def show(value: Any) -> str:
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` when something known is close to ``key``, else nothing."""
-    import difflib  # late: mostly nothing is wrong
+    """The hint ``; did you mean X?`` if a known word is close to ``key``, else ""."""
+    import difflib  # late: usually nothing is wrong
 
     close = difflib.get_close_matches(key, sorted(known), 1, 0.7)
     return f"; did you mean {close[0]}?" if close else ""
@@ -170,7 +169,7 @@ def _list_of(reader: Reader) -> Reader:
     def read_list(value: Any, path: Path, faults: list[Fault]) -> Any:
         if not isinstance(value, list | tuple):
             return _wrong(value, path, faults, "a list")
-        return tuple([reader(one, (*path, index), faults) for index, one in enumerate(value)])
+        return tuple([reader(item, (*path, index), faults) for index, item in enumerate(value)])
 
     return read_list
 
@@ -180,8 +179,8 @@ def _table_of(reader: Reader) -> Reader:
         if not isinstance(value, dict):
             return _wrong(value, path, faults, "a table of settings")
         return {
-            _text(key, (*path, key), faults): reader(one, (*path, key), faults)
-            for key, one in value.items()
+            _text(key, (*path, key), faults): reader(item, (*path, key), faults)
+            for key, item in value.items()
         }
 
     return read_table

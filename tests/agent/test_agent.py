@@ -344,7 +344,7 @@ def test_a_second_agent_for_a_node_is_refused_and_the_first_goes_on(agents):
     agents.start(plan, wait=False)
     assert agents.ended() == {"node0": 1}
     assert agents.errors().splitlines()[-1] == (
-        f"pdsup: cannot start an agent for node0: one runs already, pid {first.pid}"
+        f"pdsup: cannot start an agent for node0: one is already running, pid {first.pid}"
     )
     assert agents.look("worker")["pid"] == before["pid"]
 

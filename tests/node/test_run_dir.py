@@ -193,7 +193,7 @@ def test_a_second_agent_of_the_same_node_is_refused_and_the_first_named(place):
     lock = claim(*place)
     with pytest.raises(SupervisorError) as caught:
         claim(*place)
-    expected = f"cannot start an agent for node0: one runs already, pid {os.getpid()}"
+    expected = f"cannot start an agent for node0: one is already running, pid {os.getpid()}"
     assert str(caught.value) == expected
     release(place[1], lock)
 
@@ -257,7 +257,7 @@ def test_a_claim_that_meets_the_release_of_the_agent_before_gets_a_lock_of_its_o
     monkeypatch.setattr(state_dir_module, "_lock", release_just_before)
     second = claim(*place)
     assert os.path.samestat(os.fstat(second), (place[1] / "lock").stat())
-    with pytest.raises(SupervisorError, match="one runs already"):
+    with pytest.raises(SupervisorError, match="one is already running"):
         claim(*place)
     monkeypatch.undo()
     release(place[1], second)
@@ -271,7 +271,7 @@ def test_agents_of_one_node_that_come_and_go_at_once_never_run_together(place, t
         "    try:\n"
         "        lock = claim(root, state, run)\n"
         "    except Exception as error:\n"
-        "        assert 'one runs already' in str(error), error\n"
+        "        assert 'one is already running' in str(error), error\n"
         "        continue\n"
         "    alone = Path(sys.argv[4]); alone.mkdir(); time.sleep(0); alone.rmdir()\n"
         "    release(state, lock)\n"
@@ -300,7 +300,7 @@ def test_what_is_no_directory_is_refused_also_a_link_to_one(place, tmp_path, mad
         root.write_text("")
     else:
         root.symlink_to(tmp_path if made == "link" else tmp_path / "nowhere")
-    with pytest.raises(SupervisorError, match=f"cannot use {root}: it is no directory"):
+    with pytest.raises(SupervisorError, match=f"cannot use {root}: it is not a directory"):
         claim(*place)
 
 

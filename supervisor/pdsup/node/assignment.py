@@ -1,4 +1,4 @@
-"""The part of the plan for one node, ready to run: nothing left to look up or fill in. Pure."""
+"""The part of the plan for one node, ready to run, with every command and path resolved. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN_VARIABLE = "PDSUP_RUN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where and with what this node runs its part. Paths are absolute."""
+    """This node's name, directories, interpreter and environment. Paths are absolute."""
 
     node: str
     run_dir: str
@@ -41,14 +41,17 @@ class AssignedUnit:
 
     @property
     def asked_at(self) -> str:
-        """Where this node's agent asks the unit: over loopback where it listens there too."""
+        """The address at which this node's agent probes the unit: loopback unless ``bind`` is the
+        node's address.
+        """
         return self.address if self.bind == "address" else loopback(self.address)
 
     @property
     def spared(self) -> frozenset[str]:
-        """Signals that only mean the agent: Slurm sends them to every process of a job's step.
+        """Signals kept from the unit because they are for the agent: Slurm sends them to every
+        process of a job step.
 
-        A unit that is none of the known programs may be meant as well.
+        A unit that runs an unknown program may want them, so it gets them.
         """
         known = self.plan.kind in ("worker", "router", "nginx") or programs.program(self.plan)
         return FOR_AGENTS - {self.plan.stop.signal} if known else frozenset()
@@ -61,10 +64,10 @@ class AssignedUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """Everything one agent has to run, and the plan it is part of (``digest``: its SHA-256).
+    """Everything that one agent runs, and the whole plan (``digest``: its SHA-256).
 
-    ``former``: the digests of the plans that the run had before, the latest first. ``displaced``:
-    that of the plan in whose place its own was put in the run directory, if in any.
+    ``former``: the digests of the run's earlier plans, latest first. ``displaced``: the digest of
+    the plan that this one replaced in the run directory, or "".
     """
 
     plan: Plan
@@ -76,7 +79,7 @@ class Assignment:
 
     @property
     def run_name(self) -> str:
-        """Tells this run from all others on a machine, also of the same plan."""
+        """A name that no other run on the machine has, even one of the same plan."""
         return f"{self.plan.name}-{cluster_id(self.place.run_dir)}"
 
     @property
@@ -88,7 +91,7 @@ class Assignment:
 def assign(
     plan: Plan, digest: str, place: Place, former: tuple[str, ...] = (), displaced: str = ""
 ) -> Assignment:
-    """The assignment of ``place.node``; raises SupervisorError when the plan lacks that node."""
+    """The assignment of ``place.node``; raises SupervisorError if the plan lacks that node."""
     if place.node not in plan.address:
         raise SupervisorError(f"cannot assign units to {place.node}: the plan has no such node")
     units = tuple(_resolve(plan, unit, place) for unit in plan.units if unit.node == place.node)
@@ -98,13 +101,13 @@ def assign(
 
 
 def log_path(run_dir: str, unit: PlanUnit) -> str:
-    """Where a unit's output goes, on every node of the run."""
+    """The path of a unit's log, the same on every node of the run."""
     return f"{run_dir}/logs/{unit.log_file}"
 
 
 def filled(text: str, place: Place) -> str:
-    """With this node's directories."""
-    # Only these two words: engine flags carry JSON, so braces are not a template language.
+    """The text with ``{run_dir}`` and ``{state_dir}`` replaced by this node's directories."""
+    # Only these two words: engine flags hold JSON, so other braces must stay.
     return text.replace("{run_dir}", place.run_dir).replace("{state_dir}", place.state_dir)
 
 
@@ -122,10 +125,10 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
 
 
 def _with_interpreter(command: tuple[str, ...], place: Place) -> tuple[str, ...]:
-    """``python3 -m MODULE`` by the agent's own interpreter when that has MODULE, else by PATH's.
+    """Runs ``python3 -m MODULE`` with the agent's interpreter if that has MODULE, else PATH's.
 
-    The agent may live in a virtual environment beside the engine's, or in the same one; the plan,
-    which is equal on all nodes, can't know.
+    The agent may be installed in the engine's virtual environment or in another one, and the plan,
+    which is the same on all nodes, can't know which.
     """
     match command:
         case ("python3" | "python", "-m", module, *_) if place.has_module(module.split(".")[0]):

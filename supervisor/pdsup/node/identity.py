@@ -9,10 +9,10 @@ from pdsup.plan.model import Plan
 
 
 def own_node(plan: Plan, given: str | None, environ: Mapping[str, str], hostname: str) -> str:
-    """The node name to run as: ``--node``, else ``SLURMD_NODENAME``, else the host's name.
+    """The node name to run as: ``--node``, else ``SLURMD_NODENAME``, else the hostname.
 
-    A host's short name matches its long one, whichever of them the plan has. Raises
-    SupervisorError, naming what was tried, when the plan has no such node.
+    ``node3`` and ``node3.example.org`` match each other, whichever the plan has. Raises
+    SupervisorError, naming the name that was tried, if the plan has no such node.
     """
     tried = given or environ.get("SLURMD_NODENAME") or hostname
     names = [node.name for node in plan.nodes]

@@ -1,8 +1,8 @@
-"""Keeps on this node, beside its ledger, the plan that its agent goes by.
+"""Keeps a copy of the agent's plan on this node, beside its ledger.
 
-The file that an agent was given may be edited while its units run, and wrong for a while, or meant
-for another run: that becomes the plan when somebody says so. And the run directory is the user's
-as well.
+While units run, users may edit the plan's source and the run directory: the file may be invalid for
+a while, or meant for another run. It becomes the plan only on a reload, so an agent that takes over
+running units reads this copy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PLANS = "plans"
 
 
 def keep(state_dir: Path, loaded: Loaded) -> bool:
-    """Notes a plan. False where there is no room for it: the next agent can't know it then."""
+    """Keeps a plan. Returns False if it can't be written: then the next agent won't have it."""
     path = _path(state_dir, loaded.digest)
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -31,20 +31,20 @@ def keep(state_dir: Path, loaded: Loaded) -> bool:
 
 
 def kept(state_dir: Path, digest: str) -> Loaded | None:
-    """The plan with this digest; None when it was not kept, or is not what was kept."""
+    """The kept plan with this digest; None if there is none, or if the file was changed."""
     return _read(_path(state_dir, digest), digest)
 
 
 def shared(run_dir: Path, digest: str) -> Loaded | None:
-    """The plan of the run, which all nodes can read; None while it is another one."""
+    """The plan in the run directory, which all nodes share; None if it has another digest."""
     return _read(run_dir / PLAN_FILE, digest)
 
 
 def _read(path: Path, digest: str) -> Loaded | None:
     with contextlib.suppress(SupervisorError):
-        found = load.load(path, nodes=None)
-        if found.digest == digest:
-            return found
+        loaded = load.load(path, nodes=None)
+        if loaded.digest == digest:
+            return loaded
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a run's plan was made of: the file that a reload reads again. Pure."""
+"""The source of a run's plan: the file and options that a reload reads again. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FILE = "origin.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """``file``: an absolute path, of a plan or recipe, also FILE:VARIANT; the rest as on the
-    command line that named it.
+    """The source of a plan. ``file``: the absolute path of a plan or recipe, or FILE:VARIANT; the
+    other fields are the options given with it on the command line.
     """
 
     file: str
@@ -24,14 +24,14 @@ class Origin:
 
 
 def write(origin: Origin) -> bytes:
-    """The content of the file of that name in the run directory."""
+    """The content of ``origin.json`` in the run directory."""
     return f"{json.dumps(asdict(origin), indent=2)}\n".encode()
 
 
 def read(text: bytes) -> Origin | None:
-    """What ``write`` wrote; None for anything else."""
+    """The origin that ``write`` wrote; None for any other content."""
     try:
-        found, _ = typed.read(Origin, json.loads(text))
+        origin, _ = typed.read(Origin, json.loads(text))
     except (ValueError, RecursionError):
         return None
-    return found
+    return origin

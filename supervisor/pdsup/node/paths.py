@@ -1,8 +1,8 @@
-"""Where the node-local things of an agent lie: control socket, lock, nginx's temporary files.
+"""The paths of an agent's node-local files: control socket, lock, nginx's temporary files.
 
     ROOT/CLUSTER_ID/run -> the run directory        ROOT/CLUSTER_ID/NODE/control.sock
 
-They lie outside the run directory because that is usually on a network file system. Pure.
+They are kept outside the run directory, which is usually on a network file system. Pure.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import PurePath
 
 SOCKET = "control.sock"
 RUN_LINK = "run"
-# What units write passes through here, where a plan asks for that.
+# The named pipes of units whose plan says ``log.mode: pipe``.
 PIPES = "output"
 # The kernel's sun_path holds 108 bytes with its closing zero.
 SOCKET_PATH_LIMIT = 107
 
 
 def state_roots(environ: Mapping[str, str], temporary: str, uid: int) -> tuple[PurePath, ...]:
-    """Where to look, the preferred first: ``$XDG_RUNTIME_DIR/pdsup``, ``TEMP/pdsup-UID``.
+    """The possible roots, preferred first: ``$XDG_RUNTIME_DIR/pdsup``, ``TEMP/pdsup-UID``.
 
-    srun hands the variable of the submit host to nodes where no such directory exists, and not
-    every shell on a node has it: an agent takes the first it can, a client looks at all.
+    srun passes the submit host's variable to nodes that lack that directory, and not every shell on
+    a node sets it. So an agent takes the first root that works, and a client searches all of them.
     """
     runtime = environ.get("XDG_RUNTIME_DIR")
     preferred = (PurePath(runtime, "pdsup"),) if runtime else ()
@@ -30,12 +30,12 @@ def state_roots(environ: Mapping[str, str], temporary: str, uid: int) -> tuple[P
 
 
 def cluster_id(run_dir: str) -> str:
-    """A short name of one run, equal on all its nodes: it comes from the absolute run directory."""
-    import hashlib  # late: who only asks agents needs it not
+    """A short name of a run, the same on all its nodes: a hash of the absolute run directory."""
+    import hashlib  # late: most commands do not need it
 
     return hashlib.sha256(run_dir.encode()).hexdigest()[:10]
 
 
 def node_dir(root: PurePath, run_dir: str, node: str) -> PurePath:
-    """The directory of one agent."""
+    """The node-local directory of one agent: ``ROOT/CLUSTER_ID/NODE``."""
     return root / cluster_id(run_dir) / node

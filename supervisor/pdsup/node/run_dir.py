@@ -1,4 +1,10 @@
-"""Reads and prepares what all agents of a run share: the run directory, the plan, the token."""
+"""The run directory, which all agents of a run share: its plan, the plan's origin, its token.
+
+All agents prepare it at once, in any order, on a shared file system, while users may edit it. So
+files are replaced as a whole, a token is created once for all, and a plan is never lost: the one
+that is replaced is kept beside it under a name made of its digest, so that agents that do the same
+at once write the same file.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +26,19 @@ TOKEN_BYTES = 32
 
 
 def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
-    """``runs/NAME-JOBID`` under the working directory; without a Slurm job ``runs/NAME-local``."""
+    """The path ``runs/NAME-JOBID``, or ``runs/NAME-local`` outside a Slurm job. Relative."""
     return Path("runs") / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
 
 
 def prepare(
     run_dir: Path, text: bytes, origin: Origin | None = None, *, resumed: bool = False
 ) -> str:
-    """Makes the run directory with the plan's bytes in ``plan.yaml``; returns the run's token.
+    """Creates the run directory and writes the plan to ``plan.yaml``; returns the run's token.
 
-    Every agent of a run calls it, in any order and at once. A different plan that lies there is
-    kept beside the new one, never lost; in a run that is ``resumed`` it stays, since somebody has
-    edited it meanwhile. ``origin``: what a reload reads again; without one, the plan itself. Raises
-    SupervisorError when the directory can't be used.
+    Every agent of a run calls it, in any order and at the same time. A different plan found there
+    is kept beside the new one; in a run that is ``resumed`` it stays in place, since a user has
+    edited it. ``origin``: what a reload reads again; by default the plan itself. Raises
+    SupervisorError if the directory can't be used.
     """
     try:
         for name in ("logs", "events", "nginx"):
@@ -49,17 +55,17 @@ def prepare(
 
 
 def origin_of(run_dir: Path) -> Origin:
-    """What the plan of a run was made of: its own plan file where nothing else is known."""
+    """The origin of a run's plan: its own plan file if no other is recorded."""
     with contextlib.suppress(OSError):
-        if found := origins.read((run_dir / origins.FILE).read_bytes()):
-            return found
+        if origin := origins.read((run_dir / origins.FILE).read_bytes()):
+            return origin
     return Origin(file=str(run_dir / PLAN_FILE))
 
 
 def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
-    """Makes another plan that of the run, also for agents that are still to hear of it.
+    """Makes another plan the run's, also for agents that have not loaded it yet.
 
-    The one that lies there is kept beside it. Raises SupervisorError when it can't be written.
+    The current one is kept beside it. Raises SupervisorError if it can't be written.
     """
     try:
         _set_aside(run_dir, text)
@@ -70,23 +76,23 @@ def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
 
 
 def plan_digest(run_dir: Path) -> str:
-    """Of the plan that lies in a run directory; "" without one."""
+    """The SHA-256 of the plan in a run directory, in hex; "" if there is no plan."""
     with contextlib.suppress(OSError):
         return hashlib.sha256((run_dir / PLAN_FILE).read_bytes()).hexdigest()
     return ""
 
 
 def put_back(run_dir: Path, digest: str) -> None:
-    """Makes the plan with this digest that of the run again, if it was kept beside another one.
+    """Restores the plan with this digest, if it was kept when another one replaced it.
 
-    Raises SupervisorError when it can't be written.
+    Raises SupervisorError if it can't be written.
     """
     kept, origin = _beside(run_dir, digest)
     with contextlib.suppress(OSError):
         text = kept.read_bytes()
         if hashlib.sha256(text).hexdigest() == digest:
-            found = origins.read(origin.read_bytes()) if origin.exists() else None
-            replace_plan(run_dir, text, found or Origin(file=str(run_dir / PLAN_FILE)))
+            source = origins.read(origin.read_bytes()) if origin.exists() else None
+            replace_plan(run_dir, text, source or Origin(file=str(run_dir / PLAN_FILE)))
 
 
 def _place_plan(run_dir: Path, text: bytes) -> None:
@@ -97,10 +103,7 @@ def _place_plan(run_dir: Path, text: bytes) -> None:
 
 
 def _set_aside(run_dir: Path, text: bytes) -> None:
-    """Keeps the plan that lies there, if it is not the one with ``text``, and what it was made of.
-
-    Named for what is in it, so that many agents that do this at once do the same.
-    """
+    """Keeps the current plan and its origin, unless the plan is ``text``."""
     with contextlib.suppress(FileNotFoundError):
         old = (run_dir / PLAN_FILE).read_bytes()
         if old != text:
@@ -118,7 +121,7 @@ def _token(run_dir: Path) -> str:
     if not path.exists():
         create_once(path, secrets.token_hex(TOKEN_BYTES).encode())
     token = path.read_text(errors="replace").strip()
-    # An empty or short token would mean "no authentication" without anyone noticing.
+    # An empty or short token would silently mean "no authentication".
     if len(token) < TOKEN_BYTES:
         raise SupervisorError(f"cannot use token {path}: it is too short; delete it to make one")
     return token

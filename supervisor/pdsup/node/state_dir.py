@@ -1,4 +1,10 @@
-"""The node-local directory of an agent: claimed, locked, released, and who else is there."""
+"""The node-local directory of an agent: claims, locks and releases it.
+
+Two agents must never run the same node of the same run. The lock in the directory is held by the
+process (flock), so it ends with it however that happens. An agent that ends removes the directory
+while another may be creating it, so a claim checks that the file it locked still has its name, and
+starts over otherwise.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +21,21 @@ from pdsup.errors import SupervisorError
 from pdsup.node import paths
 
 LOCK = "lock"
-# Each one more means that yet another agent ended in the moment in which this one began.
+# Each retry means that yet another agent ended at the moment when this one started.
 CLAIM_ATTEMPTS = 20
 
 
 def state_root(environ: Mapping[str, str]) -> Path:
-    """The directory for everything node-local of this user: the first whose parent exists."""
+    """The root of this user's node-local directories: the first one whose parent exists."""
     roots = paths.state_roots(environ, tempfile.gettempdir(), os.geteuid())
     return next((Path(root) for root in roots if Path(root).parent.is_dir()), Path(roots[-1]))
 
 
 def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
-    """Makes the node-local directory and locks it for one agent; the lock ends with the process.
+    """Creates the node-local directory and locks it; returns the descriptor that holds the lock.
 
-    Raises SupervisorError when another agent, which is named, holds it, or the path can't be used.
+    Raises SupervisorError if another agent holds the lock (with its pid), or if the path can't be
+    used.
     """
     if len(os.fsencode(state_dir / paths.SOCKET)) > paths.SOCKET_PATH_LIMIT:
         raise SupervisorError(
@@ -42,23 +49,23 @@ def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
                 return lock
     except OSError as error:
         raise SupervisorError(f"cannot use {state_dir}: {error.strerror}") from None
-    raise SupervisorError(f"cannot use {state_dir}: it vanishes again and again")
+    raise SupervisorError(f"cannot use {state_dir}: it keeps disappearing")
 
 
 def run_dir_of(state_dir: Path) -> Path:
-    """The run directory of an agent, by its node-local one; raises OSError when that is gone."""
+    """The run directory of an agent, from its node-local one; raises OSError if that is gone."""
     return (state_dir.parent / paths.RUN_LINK).readlink()
 
 
 def release(state_dir: Path, lock: int) -> None:
-    """Removes the node-local directory, and the cluster's when this was its last node."""
+    """Removes the node-local directory, and the cluster's if this was its last node."""
     shutil.rmtree(state_dir, ignore_errors=True)
     remove_cluster(state_dir.parent)
     os.close(lock)
 
 
 def _claim(root: Path, state_dir: Path, run_dir: Path) -> int | None:
-    """The lock; None when an agent that ended meanwhile removed what was made or found here."""
+    """The lock; None if an agent that ended meanwhile removed the directory or the lock file."""
     try:
         for directory in (root, state_dir.parent, state_dir):
             _private_dir(directory)
@@ -74,7 +81,7 @@ def _claim(root: Path, state_dir: Path, run_dir: Path) -> int | None:
 
 
 def remove_cluster(directory: Path) -> None:
-    """Removes the directory unless another node's is in it, also one made at this moment."""
+    """Removes the cluster's directory unless it holds another node's, even a brand-new one."""
     link = directory / paths.RUN_LINK
     with contextlib.suppress(OSError):
         if {entry.name for entry in directory.iterdir()} - {paths.RUN_LINK}:
@@ -88,15 +95,18 @@ def remove_cluster(directory: Path) -> None:
 
 
 def _private_dir(path: Path) -> None:
-    """The temporary directory is open to all: another user may have put something there first."""
+    """Creates a directory with mode 0700, or checks the one that exists.
+
+    The temporary directory is open to all users, so another one may have created it first.
+    """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise SupervisorError(f"cannot use {path}: it is no directory")
-    if found.st_uid != os.geteuid():
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise SupervisorError(f"cannot use {path}: it is not a directory")
+    if status.st_uid != os.geteuid():
         raise SupervisorError(f"cannot use {path}: it belongs to another user")
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         path.chmod(0o700)
 
 
@@ -108,7 +118,7 @@ def _lock(directory: Path) -> int:
         pid = os.read(descriptor, 20).decode().strip() or "unknown yet"
         os.close(descriptor)
         raise SupervisorError(
-            f"cannot start an agent for {directory.name}: one runs already, pid {pid}"
+            f"cannot start an agent for {directory.name}: one is already running, pid {pid}"
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

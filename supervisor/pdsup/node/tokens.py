@@ -1,10 +1,11 @@
-"""What proves who asks: signatures of agents, and what lets a browser or Prometheus look.
+"""Authentication: signatures between agents, view tokens for Prometheus, tickets for browsers.
 
-Agents sign with HMAC-SHA256 over method, path with query, time and nonce, one per line, keyed with
-the run's token. The time bounds how long a recorded request can be replayed; that is harmless
-anyway, because only GET is served to others. View tokens and tickets are derived from the token,
-reveal nothing of it, and allow neither changes nor the questions that agents ask of each other.
-Pure.
+The run's token is the only secret, and it is never sent in a request. Agents sign each request
+with HMAC-SHA256, keyed with the token, over method, path with query, time and nonce, one per line.
+The time limits how long a recorded request can be replayed; a replay is harmless anyway, because
+TCP serves only GET. View tokens and tickets are derived from the token: they reveal nothing about
+it, and they allow neither changes nor the requests that agents make to each other. Every comparison
+takes constant time. Pure.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from collections.abc import Mapping
 TIME = "X-Pdsup-Time"
 NONCE = "X-Pdsup-Nonce"
 SIGNATURE = "X-Pdsup-Signature"
-# Clocks of a cluster are kept by NTP; ten minutes forgive a node whose clock is not.
+# NTP keeps a cluster's clocks together; ten minutes allow for a node without it.
 TOLERANCE_S = 600.0
 
 
 def sign(token: str, method: str, path: str, time: str, nonce: str) -> str:
-    """The signature, in hexadecimal."""
+    """The signature of a request, in hex."""
     message = _bytes("\n".join((method, path, time, nonce)))
     return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
 
 
 def headers(token: str, method: str, path: str, now: float, nonce: str) -> dict[str, str]:
-    """What a signed request carries. ``now``: seconds since the epoch."""
+    """The headers of a signed request. ``now``: seconds since the epoch."""
     time = f"{now:.3f}"
     return {TIME: time, NONCE: nonce, SIGNATURE: sign(token, method, path, time, nonce)}
 
 
 def refusal(token: str, method: str, path: str, given: Mapping[str, str], now: float) -> str | None:
-    """Why a request is not to be answered, or None when its signature is good."""
+    """Why a request is refused, or None if its signature is valid."""
     time, nonce, signature = (given.get(name, "") for name in (TIME, NONCE, SIGNATURE))
     if not (time and nonce and signature):
         return "the request is not signed"
@@ -48,7 +49,7 @@ def refusal(token: str, method: str, path: str, given: Mapping[str, str], now: f
 
 
 def _bytes(text: str) -> bytes:
-    # Of a header or path that is no UTF-8 the server makes lone surrogates.
+    # The server decodes a header or path that is not UTF-8 to lone surrogates.
     return text.encode(errors="surrogateescape")
 
 
@@ -60,27 +61,27 @@ def _seconds(time: str) -> float:
 
 
 COOKIE = "pdsup-view"
-# A shift: then one asks for another link.
+# One shift; after that a user asks for a new link.
 TICKET_S = 12 * 3600.0
 
 
 def view_token(token: str) -> str:
-    """What Prometheus sends as its bearer token: the same for a whole run."""
+    """The bearer token for Prometheus, the same for the whole run."""
     return _mac(token, "view")
 
 
 def ticket(token: str, now: float) -> str:
-    """What a browser sends as its cookie: good for twelve hours, at every agent of the run."""
+    """The cookie for a browser, valid for twelve hours at every agent of the run."""
     until = f"{now + TICKET_S:.0f}"
     return f"{until}.{_mac(token, f'ticket {until}')}"
 
 
 def is_good(token: str, given: str, now: float) -> bool:
-    """Whether ``given`` is a ticket of this run that has not run out (seconds since the epoch)."""
+    """Whether ``given`` is a ticket of this run that has not expired at ``now`` (epoch seconds)."""
     until, _, mac = given.partition(".")
     if not hmac.compare_digest(_mac(token, f"ticket {until}").encode(), _bytes(mac)):
         return False
-    return now <= float(until)  # made here, so it is a number
+    return now <= float(until)  # its MAC is right, so this module wrote the number
 
 
 def is_view_token(token: str, given: str) -> bool:
