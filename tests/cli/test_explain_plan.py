@@ -74,7 +74,7 @@ def test_nodes_have_the_addresses_that_are_given(capfd):
         ((*NODES, "--addresses", "10.0.0.[1-3]"), "it has 3 different addresses for 4"),
         ((*NODES, "--addresses", "10.0.0.[1-3],10.0.0.1"), "it has 3 different addresses for 4"),
         ((*NODES, "--addresses", "10.0.0.["), "cannot read address list '10.0.0.['"),
-        ((*NODES, "--addresses", "a b"), "'a b' is no host name"),
+        ((*NODES, "--addresses", "a b"), "'a b' is not a host name"),
         (("--addresses", "10.0.0.[1-4]"), "cannot use --addresses alone: give --nodes"),
     ],
 )

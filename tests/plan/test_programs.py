@@ -253,7 +253,7 @@ units:
 - {{name: b, kind: service, node: n, command: [etcd]}}
 """
     found = desk.problem(text)
-    assert found.message == "port 2379 on n belongs to a (client) already"
+    assert found.message == "port 2379 on n is already used by a (client)"
     assert (found.path, found.line) == ("units.1.ports.client", 7)
 
 

@@ -133,21 +133,21 @@ def test_a_plan_written_by_hand_is_good(desk):
          "a size"),
         ("units.4.nginx", None, "units.4.nginx", "goes with kind: nginx"),
         # units together
-        ("nodes.1.name", "a", "nodes.1.name", "another node has the name 'a' too"),
-        ("nodes.1.address", "10.0.0.1", "nodes.1.address", "another node has the address"),
-        ("units.5.name", "nginx", "units.5.name", "another unit is called 'nginx' too"),
-        ("units.5.log.file", "a_router.out", "units.5.log.file", "another unit writes to"),
+        ("nodes.1.name", "a", "nodes.1.name", "another node also has the name 'a'"),
+        ("nodes.1.address", "10.0.0.1", "nodes.1.address", "another node also has the address"),
+        ("units.5.name", "nginx", "units.5.name", "another unit is also named 'nginx'"),
+        ("units.5.log.file", "a_router.out", "units.5.log.file", "another unit also writes to"),
         ("units.5.log", {"mode": "pipe", "max_bytes": 100}, "units.5.log.max_bytes",
          "must be at least 65536, not 100"),
-        ("units.5.log.file", "b_decode-0.out", "units.5.log.file", "another unit writes to"),
+        ("units.5.log.file", "b_decode-0.out", "units.5.log.file", "another unit also writes to"),
         ("units.5.log.max_bytes", 1 << 20, "units.5.log.max_bytes", "needs mode: pipe"),
         ("units.5.log.timestamps", True, "units.5.log.timestamps", "needs mode: pipe"),
         ("units.5.log.keep", 0, "units.5.log.keep", "must be 1 to 1000, not 0"),
         ("units.5.node", "c", "units.5.node", "no node 'c'"),
-        ("units.5.ports", {"x": 30032}, "units.5.ports.x", "belongs to decode-0 (http) already"),
-        ("units.5.ports", {"x": 9440}, "units.5.ports.x", "belongs to the agent already"),
-        ("units.5.ports", {"x": 1, "y": 1}, "units.5.ports.y", "belongs to exporter (x) already"),
-        ("units.2.gpus", [1, 2], "units.2.gpus", "GPU 1 of b belongs to prefill-0.1 already"),
+        ("units.5.ports", {"x": 30032}, "units.5.ports.x", "is already used by decode-0 (http)"),
+        ("units.5.ports", {"x": 9440}, "units.5.ports.x", "is already used by the agent"),
+        ("units.5.ports", {"x": 1, "y": 1}, "units.5.ports.y", "is already used by exporter (x)"),
+        ("units.2.gpus", [1, 2], "units.2.gpus", "GPU 1 of b is already used by prefill-0.1"),
         ("units.3.needs.units.1.unit", "x", "units.3.needs.units.1.unit", "no unit 'x'"),
         ("units.3.needs.units.1.ports", ["x"], "units.3.needs.units.1.ports", "has no port 'x'"),
         ("units.2.needs.units", [{"unit": "router-0"}], "units.2.needs",
@@ -156,16 +156,16 @@ def test_a_plan_written_by_hand_is_good(desk):
         ("units.3.needs.units", [{"unit": "nginx"}], "units.3.needs", "router-0 -> nginx"),
         ("units.1.rank", 2, "units.0.gang", "ranks [0, 2]"),
         ("units.1.role", "decode", "units.0.gang", "several roles"),
-        ("units.1.gang", ..., "units.1.rank", "belongs to no gang"),
+        ("units.1.gang", ..., "units.1.rank", "is not in a gang"),
         ("units.4.nginx.upstreams", ["decode-0"], "units.4.nginx.upstreams.0", "no router"),
         ("units.3.command", ["router", "--decode", "http://10.0.0.2:30000"], "units.3.command",
-         "no worker of rank 0"),
+         "is not a worker's rank 0"),
         ("units.3.command", ["router", "--decode", "http://10.0.0.1:30000"], "units.3.command",
          "is prefill-0.0, a prefill worker, not decode"),
         ("units.3.command", ["router", "--prefill", "http://10.0.0.1:30000", "31000"],
-         "units.3.command", "has bootstrap port 30001, the router is told 31000"),
+         "units.3.command", "has bootstrap port 30001, but the router is given 31000"),
         ("units.3.command", ["router", "--worker-urls", "http://x:1", "http://10.0.0.1:1", "--a"],
-         "units.3.command", "http://10.0.0.1:1 is no worker"),
+         "units.3.command", "http://10.0.0.1:1 is not a worker"),
     ],
 )  # fmt: skip
 def test_a_plan_that_can_not_work_is_refused(desk, path, value, at, words):
@@ -176,7 +176,7 @@ def test_a_plan_that_can_not_work_is_refused(desk, path, value, at, words):
 
 @pytest.mark.parametrize(
     ("url", "words"),
-    [("http://[fd00::2]:30032", None), ("http://[fd00::2]:30000", "no worker of rank 0"),
+    [("http://[fd00::2]:30032", None), ("http://[fd00::2]:30000", "is not a worker's rank 0"),
      ("http://[fd00::1]:30000", "a prefill worker, not decode")],
 )  # fmt: skip
 def test_what_a_router_is_told_is_checked_on_ipv6_addresses_too(desk, url, words):
@@ -191,7 +191,7 @@ def test_what_a_router_is_told_is_checked_on_ipv6_addresses_too(desk, url, words
 
 def test_two_ranks_of_a_gang_may_not_share_a_node(desk):
     problems = desk.problems(changed("units.1.node", "a"))
-    assert ("units.1.node", "another rank of prefill-0 is on 'a' too") in {
+    assert ("units.1.node", "another rank of prefill-0 is also on 'a'") in {
         (problem.path, problem.message) for problem in problems
     }
 
@@ -202,7 +202,7 @@ def test_a_log_may_not_be_where_an_earlier_part_of_another_goes(desk):
     plan["units"][3]["log"] = {"file": "a_router.out", "mode": "pipe", "max_bytes": 1 << 20}
     (problem,) = desk.problems(yaml.safe_dump(plan))
     assert problem.path == "units.5.log.file"
-    assert "is where an earlier part of 'a_router.out' goes" in problem.message
+    assert "is where an older part of 'a_router.out' is kept" in problem.message
 
 
 @pytest.mark.parametrize("key", ["nodes", "units"])

@@ -103,7 +103,7 @@ def test_aggregated_workers_are_placed_the_same_way(desk):
         ({"prefill_nodes": 1, "prefill_workers": 9}, "prefill_workers", "at most 8 fit"),
         ({"prefill_nodes": 2, "prefill_workers": 3}, "prefill_nodes", "take 3 nodes, not 2"),
         ({"decode_nodes": 2, "decode_workers": 3}, "decode_workers", "only 2 of 3 decode workers"),
-        ({"gpus_per_prefill": 12}, "gpus_per_prefill", "8 or 16 are"),
+        ({"gpus_per_prefill": 12}, "gpus_per_prefill", "use 8 or 16"),
         ({"gpus_per_prefill": 0}, "gpus_per_prefill", "at least 1 GPU"),
         (
             {"decode_nodes": 0, "gpus_per_prefill": 4, "gpus_per_decode": 8},

@@ -65,7 +65,7 @@ def test_of_several_merged_tables_the_first_wins():
 
 def test_a_key_that_stands_twice_is_a_problem_at_the_second():
     assert only_problem("a:\n  b: 1\n  b: 2") == Problem(
-        "a.b", "stands twice; first in line 2", 3, 3
+        "a.b", "is a duplicate key; it is first in line 2", 3, 3
     )
 
 
@@ -74,14 +74,14 @@ def test_a_key_that_stands_twice_is_a_problem_at_the_second():
     [
         ("a: [1\nb: 2", 2, 2, "not YAML"),
         ("a:\n\t- 1", 2, 1, "tabs"),
-        ("a: \x07", 1, 4, "may not be in it"),
+        ("a: \x07", 1, 4, "is not allowed"),
         ("a: 1\n--- \nb: 2", 2, 1, "second document"),
         ("? [a]\n: b", 1, 3, "a key must be text"),
         ("1: x", 1, 1, "put it in quotes"),
         ("yes: x", 1, 1, "put it in quotes"),
         ("a: !thing x", 1, 4, "!thing is not supported"),
         ("a: !!set {b}", 1, 4, "is not supported"),
-        ("a: !!int x", 1, 4, "is no int"),
+        ("a: !!int x", 1, 4, "is not a valid int"),
         ("a: *b", 1, 4, "names no complete"),
         ("a: &a [*a]", 1, 8, "names no complete"),
         ("a: {<<: 3}", 1, 5, "<< needs a table"),

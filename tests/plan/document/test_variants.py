@@ -233,8 +233,8 @@ def test_a_problem_of_the_base_is_told_once_for_all_variants(desk):
             "override_named",
             "must be a table",
         ),
-        (("override_named:", "overide_named:"), "overide_named", "stands beside base"),
-        (("base:", "bass:"), "override_wide", "there is none"),
+        (("override_named:", "overide_named:"), "overide_named", "is beside base"),
+        (("base:", "bass:"), "override_wide", "there is no base"),
     ],
 )
 def test_variants_that_can_not_be_made_are_problems_with_their_place(desk, change, path, words):

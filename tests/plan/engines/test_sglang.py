@@ -122,7 +122,7 @@ def test_a_pinned_bootstrap_port_does_not_suit_two_prefills_on_a_node(desk):
     text = recipe(SHARED, backend=config(prefill={"disaggregation-bootstrap-port": 30001}))
     problem = desk.problem(text)
     assert problem.path == "backend.sglang_config.prefill.disaggregation-bootstrap-port"
-    assert "port 30001 on node0 belongs to prefill-0 (bootstrap) already" in problem.message
+    assert "port 30001 on node0 is already used by prefill-0 (bootstrap)" in problem.message
 
 
 def test_a_pinned_http_port_is_the_one_the_routers_use(desk):
@@ -133,7 +133,7 @@ def test_a_pinned_http_port_is_the_one_the_routers_use(desk):
 def test_ports_that_data_parallel_attention_opens_unasked_are_known(desk):
     pinned = {"enable-dp-attention": True, "port": 29000 - 235}
     problem = desk.problem(recipe(ONE_EACH, backend=config(prefill=pinned)))
-    assert "port 29000 on node0 belongs to prefill-0 (attention-29000) already" in problem.message
+    assert "port 29000 on node0 is already used by prefill-0 (attention-29000)" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_pinned_endpoint_of_events_is_the_workers_port(desk):
     assert events(plan.by_name["prefill-0"])["endpoint"] == "tcp://*:5557"
     problem = desk.problems(recipe(SHARED, backend={"kv_events_config": pinned}))[0]
     assert problem.path == "backend.kv_events_config"
-    assert "port 5557 on node0 belongs to prefill-0 (kv-events) already" in problem.message
+    assert "port 5557 on node0 is already used by prefill-0 (kv-events)" in problem.message
 
 
 def test_nodes_of_one_machine_publish_on_their_own_addresses(desk):

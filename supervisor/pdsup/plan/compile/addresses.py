@@ -1,8 +1,8 @@
-"""The address at which each node is reached, chosen among those its name resolves to.
+"""The address at which each node is reached, chosen among those that its name resolves to.
 
-Every agent that compiles a recipe must find the same address for each node, and a node knows only
-its own interfaces: so the choice is made among the addresses that names resolve to, which is the
-same everywhere.
+Every agent that compiles a recipe must find the same address for each node, but a node knows only
+its own interfaces. Names resolve to the same addresses everywhere, so the choice is made among
+those.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ ANY = "0.0.0.0/0"
 
 
 def problems(network: Network | None) -> tuple[Problem, ...]:
-    """What is wrong with the table."""
+    """The problems of a recipe's ``network`` table."""
     if network is None:
         return ()
     if (network.interface is None) == (network.subnet is None):
         return (Problem(AT, "takes one of interface and subnet"),)
     if network.interface is not None and not NAME.fullmatch(network.interface):
-        return (Problem(f"{AT}.interface", f"{network.interface!r} is no interface, like ib0"),)
+        message = f"{network.interface!r} is not the name of an interface, such as ib0"
+        return (Problem(f"{AT}.interface", message),)
     try:
         ipaddress.ip_network(network.subnet or ANY)
     except ValueError as error:
@@ -41,17 +42,17 @@ def name_of(node: str, network: Network) -> str:
     return f"{node}-{network.interface}" if network.interface else node
 
 
-def choose(found: Sequence[str], network: Network) -> str | None:
+def choose(resolved: Sequence[str], network: Network) -> str | None:
     """The lowest of a name's IP addresses in the subnet, if any."""
-    within = ipaddress.ip_network(network.subnet or ANY)
-    meant = [address for text in found if (address := ipaddress.ip_address(text)) in within]
-    return str(min(meant, key=int)) if meant else None
+    subnet = ipaddress.ip_network(network.subnet or ANY)
+    inside = [address for text in resolved if (address := ipaddress.ip_address(text)) in subnet]
+    return str(min(inside, key=int)) if inside else None
 
 
 def addressed(nodes: tuple[Node, ...], network: Network) -> tuple[Node, ...]:
-    """``nodes`` with the addresses that ``network`` means; one given already is left.
+    """``nodes`` with addresses in ``network``; an address that was given explicitly is kept.
 
-    Raises SupervisorError, naming the node and what its name stands for, when there is none.
+    Raises SupervisorError, with the node and what its name resolves to, if there is none.
     """
     return tuple(
         replace(node, address=_address(node.name, network)) if node.address == node.name else node
@@ -60,7 +61,7 @@ def addressed(nodes: tuple[Node, ...], network: Network) -> tuple[Node, ...]:
 
 
 def _address(node: str, network: Network) -> str:
-    import socket  # late: most recipes look up no names
+    import socket  # late: most recipes resolve no names
 
     name = name_of(node, network)
     family = socket.AF_INET6 if is_ipv6(network.subnet or ANY) else socket.AF_INET
@@ -70,11 +71,11 @@ def _address(node: str, network: Network) -> str:
         raise SupervisorError(
             f"cannot find the address of {node}: {name}: {error.strerror}"
         ) from None
-    found = sorted({str(answer[4][0]) for answer in answers})
-    address = choose(found, network)
+    resolved = sorted({str(answer[4][0]) for answer in answers})
+    address = choose(resolved, network)
     if address is None:
         raise SupervisorError(
-            f"cannot find an address of {node} in {network.subnet}: its name stands for "
-            + ", ".join(found)
+            f"cannot find an address of {node} in {network.subnet}: its name resolves to "
+            + ", ".join(resolved)
         )
     return address

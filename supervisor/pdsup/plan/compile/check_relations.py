@@ -1,7 +1,14 @@
-"""Whether the units of a plan fit together: names, nodes, ports, GPUs, gates, gangs, routers.
+"""Checks how the units of a plan fit together: names, nodes, ports, GPUs, gates, gangs, routers.
 
-Holds for every plan, compiled or written by hand. Each value alone has been checked before
-(``plan/check_values.py``). Pure.
+The checks apply to every plan, compiled or hand-written, and run after each value has been checked
+by itself (``plan/check_values.py``). They find plans that would start and then fail hours later, or
+silently: two units on one port or GPU; a gate that can never open, because it names a unit that
+does not exist or waits for itself; a gang with a missing rank, whose other ranks would wait for
+ever; a router with a wrong bootstrap port, which fails only at the first request.
+
+A problem is reported at the unit that makes the plan wrong; for a conflict between two units that
+is the second one. ``check_part`` has the checks that adding units can't fix, for a file whose other
+units are not readable yet. Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ AGENT = "the agent"
 
 
 def check(plan: Plan) -> tuple[Problem, ...]:
-    """Every reason why the plan can't work, at the path of its cause."""
+    """Every reason why the plan can't work, each with the path of its cause."""
     graph = _Graph(plan)
     return (
         *check_part(plan),
@@ -37,7 +44,7 @@ def check(plan: Plan) -> tuple[Problem, ...]:
 
 
 def check_part(plan: Plan) -> tuple[Problem, ...]:
-    """The reasons that hold however many units are added to the plan."""
+    """The problems that remain whatever units are added to the plan."""
     graph = _Graph(plan)
     return (*check_values.check(plan), *graph.names(), *graph.listeners(), *graph.gpus())
 
@@ -51,63 +58,63 @@ class _Graph:
         self._by_name = {unit.name: unit for unit in plan.units}
 
     def empty(self) -> Iterator[Problem]:
-        """There is something to run, and somewhere to run it."""
+        """Checks that there are nodes and units."""
         for key in ("nodes", "units"):
             if not getattr(self._plan, key):
                 yield Problem(key, "is empty")
 
     def names(self) -> Iterator[Problem]:
-        """No two nodes, addresses, units or log files have the same name."""
+        """Checks that node names, addresses, unit names and log files are unique."""
         for key in ("name", "address"):
             values = {f"nodes.{i}.{key}": getattr(n, key) for i, n in enumerate(self._plan.nodes)}
-            yield from _repeated(values, f"another node has the {key} {{value!r}} too")
+            yield from _repeated(values, f"another node also has the {key} {{value!r}}")
         names = {f"{at}.name": unit.name for at, unit in self._units}
-        yield from _repeated(names, "another unit is called {value!r} too")
+        yield from _repeated(names, "another unit is also named {value!r}")
         files = {
             f"{at}.log.file" if unit.log.file else f"{at}.name": unit.log_file
             for at, unit in self._units
         }
-        yield from _repeated(files, "another unit writes to {value!r} too")
+        yield from _repeated(files, "another unit also writes to {value!r}")
         rotated = {unit.log_file for _, unit in self._units if unit.log.max_bytes is not None}
         for at, file in files.items():
             whole, _, age = file.rpartition(".")
             if whole in rotated and age.isdigit():
-                yield Problem(at, f"{file!r} is where an earlier part of {whole!r} goes")
+                yield Problem(at, f"{file!r} is where an older part of {whole!r} is kept")
 
     def places(self) -> Iterator[Problem]:
-        """Every unit is on a node of the plan."""
+        """Checks that every unit is on a node of the plan."""
         for at, unit in self._units:
             if unit.node not in self._plan.address:
                 yield Problem(f"{at}.node", f"the plan has no node {unit.node!r}")
 
     def listeners(self) -> Iterator[Problem]:
-        """No two units listen on the same port of a node; those that no flag names count, too."""
+        """Checks that no two units listen on one port of a node, derived ports included."""
         taken = {(node.name, self._plan.control_port): AGENT for node in self._plan.nodes}
         for at, unit in self._units:
             for purpose, port in _ports(unit):
                 place = (unit.node, port)
                 if place in taken:
-                    message = f"port {port} on {unit.node} belongs to {taken[place]} already"
+                    message = f"port {port} on {unit.node} is already used by {taken[place]}"
                     yield Problem(f"{at}.ports.{purpose}", message)
                 else:
                     taken[place] = f"{unit.name} ({purpose})"
 
     def gpus(self) -> Iterator[Problem]:
-        """No GPU is used by two units."""
+        """Checks that no two units use the same GPU."""
         taken: dict[tuple[str, int], str] = {}
         for at, unit in self._units:
             for gpu in unit.gpus:
                 holder = taken.setdefault((unit.node, gpu), unit.name)
                 if holder != unit.name:
-                    message = f"GPU {gpu} of {unit.node} belongs to {holder} already"
+                    message = f"GPU {gpu} of {unit.node} is already used by {holder}"
                     yield Problem(f"{at}.gpus", message)
                     break
 
     def needs(self) -> Iterator[Problem]:
-        """Gates name units and ports that exist, and none waits for itself."""
+        """Checks that gates name existing units and ports, and that none waits for itself."""
         edges: dict[str, tuple[str, ...]] = {}
         for at, unit in self._units:
-            # nginx waits for nobody, but it stops before its routers: the same order backwards.
+            # nginx waits for no unit, but it stops before its routers: the same order, reversed.
             edges[unit.name] = unit.stops_before
             for index, need in enumerate(unit.needs.units):
                 target = self._by_name.get(need.unit)
@@ -122,45 +129,47 @@ class _Graph:
         try:
             graphlib.TopologicalSorter(edges).prepare()
         except graphlib.CycleError as error:
-            circle = list(reversed(error.args[1][1:]))
-            at, first = next((at, unit.name) for at, unit in self._units if unit.name in circle)
-            start = circle.index(first)
-            shown = " -> ".join((*circle[start:], *circle[:start], first))
+            cycle = list(reversed(error.args[1][1:]))
+            at, first = next((at, unit.name) for at, unit in self._units if unit.name in cycle)
+            start = cycle.index(first)
+            shown = " -> ".join((*cycle[start:], *cycle[:start], first))
             yield Problem(f"{at}.needs", f"waits for itself: {shown}")
 
     def _enough(self, at: str, unit: PlanUnit) -> Iterator[Problem]:
-        """What is enough of a role can be reached, and leaves none out."""
+        """Checks that ``*_at_least`` asks for at least one worker of a role and for no more than
+        the gate names.
+        """
         needed = [self._by_name[n.unit] for n in unit.needs.units if n.unit in self._by_name]
-        there = Counter(target.role for target in needed if target.role)
+        available = Counter(target.role for target in needed if target.role)
         for key in ("first_at_least", "later_at_least"):
             for role, least in getattr(unit.needs, key).items():
-                if not 1 <= least <= there[role]:
-                    message = f"must be 1 to {there[role]}, not {least}"
+                if not 1 <= least <= available[role]:
+                    message = f"must be 1 to {available[role]}, not {least}"
                     none = f"{unit.name} needs no worker of role {role!r}"
-                    problem = message if role in there else none
+                    problem = message if role in available else none
                     yield Problem(f"{at}.needs.{key}.{role}", problem)
 
     def gangs(self) -> Iterator[Problem]:
-        """A gang has ranks 0, 1, 2 ... of one role, each on another node."""
+        """Checks that a gang has ranks 0, 1, 2 ... of one role, each on a different node."""
         members: dict[str, list[tuple[str, PlanUnit]]] = defaultdict(list)
         for at, unit in self._units:
             if unit.gang is not None:
                 members[unit.gang].append((at, unit))
             elif unit.rank:
-                yield Problem(f"{at}.rank", f"is {unit.rank}, but the unit belongs to no gang")
+                yield Problem(f"{at}.rank", f"is {unit.rank}, but the unit is not in a gang")
         for gang, pairs in members.items():
             ranks = sorted(-1 if unit.rank is None else unit.rank for _, unit in pairs)
             if ranks != list(range(len(ranks))):
                 yield Problem(f"{pairs[0][0]}.gang", f"{gang} has the ranks {ranks}, not 0, 1 ...")
             if len({unit.role for _, unit in pairs}) > 1:
-                yield Problem(f"{pairs[0][0]}.gang", f"{gang} has members of several roles")
+                yield Problem(f"{pairs[0][0]}.gang", f"{gang} has ranks of several roles")
             yield from _repeated(
                 {f"{at}.node": unit.node for at, unit in pairs},
-                f"another rank of {gang} is on {{value!r}} too",
+                f"another rank of {gang} is also on {{value!r}}",
             )
 
     def upstreams(self) -> Iterator[Problem]:
-        """Nginx balances over routers of the plan."""
+        """Checks that the upstreams of nginx are routers of the plan."""
         for at, unit in self._units:
             for index, name in enumerate(unit.upstreams):
                 router = self._by_name.get(name)
@@ -169,7 +178,7 @@ class _Graph:
                     yield Problem(path, f"the plan has no router {name!r} with a port 'http'")
 
     def routes(self) -> Iterator[Problem]:
-        """Routers name leaders of the right role, with the bootstrap port these listen on."""
+        """Checks that routers name rank-0 workers of the right role and their bootstrap ports."""
         for at, unit in self._units:
             if unit.kind == "router":
                 for route in routes(unit.command):
@@ -180,15 +189,15 @@ class _Graph:
         role, url, bootstrap = route.role, route.url, route.bootstrap
         host, port = split(url.partition("://")[2].rstrip("/"))
         if host not in self._addresses:
-            return None  # a worker outside of this plan
+            return None  # a worker outside this plan
         worker = self._leaders.get((host, port))
         if worker is None:
-            return f"{url} is no worker of rank 0 in this plan"
+            return f"{url} is not a worker's rank 0 in this plan"
         if worker.role != role:
             return f"{url} is {worker.name}, a {worker.role} worker, not {role}"
         if role == "prefill" and bootstrap != str(worker.ports.get("bootstrap")):
             own = worker.ports.get("bootstrap")
-            return f"{worker.name} has bootstrap port {own}, the router is told {bootstrap}"
+            return f"{worker.name} has bootstrap port {own}, but the router is given {bootstrap}"
         return None
 
     @cached_property

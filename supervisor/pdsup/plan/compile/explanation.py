@@ -1,6 +1,6 @@
-"""A plan explained, as values: like nodes grouped, what waits for what, what is doubtful.
+"""An explanation of a plan, as values: groups of identical nodes, gates, and warnings.
 
-``cli/screens/plan.py`` makes text of it, and the command line JSON. Pure.
+``cli/screens/plan.py`` turns it into text, and ``pdsup plan --explain --json`` prints it. Pure.
 """
 
 from __future__ import annotations
@@ -33,17 +33,16 @@ from pdsup.plan.model import (
 )
 from pdsup.plan.recipe.unused import Notes, Unused
 
-# Where Linux takes the ports of outgoing connections from, unless told otherwise
-# (net.ipv4.ip_local_port_range).
+# The ports that Linux gives to outgoing connections by default (net.ipv4.ip_local_port_range).
 EPHEMERAL = range(32768, 61000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitGroup:
-    """Units that differ only in name, rank and the addresses they meet at.
+    """Units that differ only in name, rank and addresses.
 
-    ``command``, ``env`` and ``log`` are those of the first; ``env_varies`` names the variables
-    whose values differ. ``listens``: ports that no flag of the command names.
+    ``command``, ``env`` and ``log`` are those of the first unit; ``env_varies`` names the variables
+    whose values differ. ``listens``: the ports that no flag of the command names.
     """
 
     units: str
@@ -65,7 +64,7 @@ class UnitGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeGroup:
-    """``count`` nodes that run the same units; names and addresses are in the same order."""
+    """A group of ``count`` nodes that run the same units. Names and addresses correspond."""
 
     nodes: str
     addresses: str
@@ -75,7 +74,7 @@ class NodeGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Care:
-    """How units are probed, restarted and stopped."""
+    """Units that are probed, restarted and stopped in the same way."""
 
     units: str
     probes: Probes
@@ -85,7 +84,7 @@ class Care:
 
 @dataclass(frozen=True, kw_only=True)
 class Routers:
-    """How many there are; ``additional`` and ``stated`` as in the notes."""
+    """The routers. ``additional`` and ``stated`` are those of the recipe's ``Notes``."""
 
     count: int
     nodes: str
@@ -96,7 +95,7 @@ class Routers:
 
 @dataclass(frozen=True, kw_only=True)
 class HookSummary:
-    """A hook: which events it sends where, without secrets."""
+    """A hook: the events it sends, and where to, without secrets."""
 
     events: tuple[HookEvent, ...]
     way: str
@@ -105,7 +104,7 @@ class HookSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """All there is to say about a plan. Names of several nodes or units are host lists."""
+    """A whole plan, explained. Several names are written as a host list: ``prefill-[0-3]``."""
 
     name: str
     front: str | None
@@ -122,7 +121,7 @@ class Explanation:
 
 
 def explanation(plan: Plan, notes: Notes) -> Explanation:
-    """Explains a plan without problems."""
+    """The explanation of a plan that has no problems."""
     return Explanation(
         name=plan.name,
         front=front_of(plan),
@@ -142,9 +141,9 @@ def explanation(plan: Plan, notes: Notes) -> Explanation:
     )
 
 
-def names(found: Iterable[str]) -> str:
+def names(several: Iterable[str]) -> str:
     """Names as one host list: ``prefill-[0-3]``."""
-    listed: str = hostlist.collect_hostlist(list(found))
+    listed: str = hostlist.collect_hostlist(list(several))
     return listed
 
 
@@ -166,7 +165,7 @@ def _groups(plan: Plan) -> Iterator[NodeGroup]:
 
 
 def _shape(unit: PlanUnit, node: Node) -> str:
-    """Equal for units that run the same, each on its node."""
+    """A key that is equal for units that run the same thing on their nodes."""
     return repr(
         replace(
             unit,
@@ -182,7 +181,7 @@ def _shape(unit: PlanUnit, node: Node) -> str:
 
 
 def _masked(command: Iterable[str], address: str) -> Iterator[str]:
-    """The words without what is each rank's own: number, meeting point, address of its node."""
+    """The command with each rank's own values blanked: rank, rendezvous, address of its node."""
     before = ""
     for word in command:
         own = word in (address, bracketed(address)) or before in RANK_FLAGS
@@ -244,13 +243,13 @@ def _routers(plan: Plan, notes: Notes) -> Routers:
 
 
 def _warnings(plan: Plan) -> Iterator[str]:
-    found: defaultdict[int, list[str]] = defaultdict(list)
+    by_port: defaultdict[int, list[str]] = defaultdict(list)
     for unit in plan.units:
         for port in (*unit.ports.values(), *_unspoken(unit)):
             if port in EPHEMERAL:
-                found[port].append(unit.name)
+                by_port[port].append(unit.name)
     by_units: defaultdict[str, list[str]] = defaultdict(list)
-    for port, units in found.items():
+    for port, units in by_port.items():
         by_units[names(units)].append(str(port))
     for units_of, ports in by_units.items():
         yield (
@@ -260,5 +259,5 @@ def _warnings(plan: Plan) -> Iterator[str]:
 
 
 def as_json(explained: Explanation) -> dict[str, object]:
-    """The same as tables, lists and scalars."""
+    """The explanation as tables, lists and scalars."""
     return dataclasses.asdict(explained)

@@ -1,12 +1,9 @@
-"""The units that clients talk to, and a client of our own: routers, nginx and the benchmark.
-
-Pure.
-"""
+"""The units in front of the workers: routers, nginx, and the benchmark, which is a client. Pure."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import fields
 
 from pdsup.address import url
 from pdsup.plan import defaults
@@ -26,7 +23,7 @@ NGINX_PROBES = Probes(
 NGINX_CAUSES: Mapping[str, str] = {
     "": "frontend",
     "command": "frontend.nginx_binary",
-    **{f"nginx.{one.name}": f"frontend.nginx_{one.name}" for one in dataclasses.fields(Nginx)},
+    **{f"nginx.{field.name}": f"frontend.nginx_{field.name}" for field in fields(Nginx)},
 }
 BENCHMARK_CAUSES: Mapping[str, str] = {"": "benchmark"}
 
@@ -34,7 +31,7 @@ BENCHMARK_CAUSES: Mapping[str, str] = {"": "benchmark"}
 def routers(
     leaders: tuple[PlanUnit, ...], deployment: Deployment, site: Site
 ) -> tuple[PlanUnit, ...]:
-    """A router on each node that gets one, over all leaders; none without a front."""
+    """The routers, each over all rank-0 workers; none if clients talk to the worker directly."""
     front = deployment.front
     if front is None:
         return ()
@@ -81,7 +78,7 @@ def routers(
 
 
 def router_causes(front: Front) -> Mapping[str, str]:
-    """The setting behind each part of a router; the arguments are behind all others."""
+    """The recipe's setting behind each part of a router; for all other parts, the arguments."""
     causes = {"": front.args_at}
     for purpose, flag in front.program.port_flags.items():
         causes[f"ports.{purpose}"] = join(front.args_at, flag)
@@ -93,12 +90,12 @@ def router_causes(front: Front) -> Mapping[str, str]:
 
 
 def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tuple[PlanUnit, ...]:
-    """Nginx on the first node, unless the only router stands in its place."""
+    """The nginx on the first node; none if a single router takes its port."""
     if front is None or front.additional is None:
         return ()
     settings = Nginx(upstreams=tuple(unit.name for unit in routers), **front.nginx)
     node = site.nodes[0].name
-    # It needs nothing: without a ready router it answers 503, which says more than a refused
+    # No gate: without a ready router nginx answers 503, which tells a client more than a refused
     # connection.
     return (
         PlanUnit(
@@ -123,14 +120,14 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
 def benchmark(
     units: tuple[PlanUnit, ...], deployment: Deployment, site: Site
 ) -> tuple[PlanUnit, ...]:
-    """All units, with the benchmark on the first node if one is wanted.
+    """All units, plus a benchmark on the first node if the recipe has one.
 
-    It starts when what clients talk to is ready, and gets its URL in the environment.
+    It starts once the units that clients talk to are ready, and gets their URL in ``PDSUP_URL``.
     """
     if not deployment.benchmark:
         return units
-    met = [unit for unit in units if unit.kind in ("router", "nginx")]
-    met = met or [unit for unit in units if not unit.rank]
+    needed = [unit for unit in units if unit.kind in ("router", "nginx")]
+    needed = needed or [unit for unit in units if not unit.rank]
     address = {node.name: node.address for node in site.nodes}
     at = front(server(unit, address[unit.node]) for unit in units)
     unit = PlanUnit(
@@ -139,7 +136,7 @@ def benchmark(
         node=site.nodes[0].name,
         command=deployment.benchmark,
         env={"PDSUP_URL": at} if at else {},
-        needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in met)),
+        needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in needed)),
         restart=defaults.BENCHMARK_RESTART,
         stop=defaults.BENCHMARK_STOP,
         log=Log(file="benchmark.out"),

@@ -1,4 +1,4 @@
-"""A file with a recipe or a plan, loaded: a checked plan, or every problem at once."""
+"""Loads a recipe or plan file: gives a checked plan, or raises with every problem at once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from pdsup.plan.recipe.read import hopeless, normalise
 class Loaded:
     """A checked plan; ``text`` is the plan file's content and ``digest`` its SHA-256 in hex.
 
-    ``recipe``: what it was compiled from, its variant chosen and its settings changed; None for a
-    plan file.
+    ``recipe``: the recipe it was compiled from, after the choice of a variant and overrides; None
+    for a plan file.
     """
 
     plan: Plan
@@ -43,12 +43,12 @@ def load(
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
 ) -> Loaded:
-    """The plan in ``path``, or the one its recipe compiles to on ``nodes``.
+    """The plan in ``path``, or the plan that its recipe compiles to on ``nodes``.
 
-    ``nodes``, ``bind``, ``engine``, ``overrides`` (``a.b=value``) and ``variant`` concern recipes
+    ``nodes``, ``bind``, ``engine``, ``overrides`` (``a.b=value``) and ``variant`` apply to recipes
     only; ``path`` may also be FILE:VARIANT. Raises InvalidDocument with every problem,
-    UnreadableDocument, or WrongUsage when a recipe comes without nodes or without a choice among
-    its variants, or a plan with overrides.
+    UnreadableDocument, or WrongUsage for a recipe without nodes or with an ambiguous variant, and
+    for a plan with overrides.
     """
     file = source.read_one(path, variant, overrides)
     if file.is_plan:
@@ -69,7 +69,7 @@ def check(
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
 ) -> Plan:
-    """The plan as ``load`` gives it, on invented nodes when a recipe comes without any."""
+    """The plan as ``load`` returns it, on invented nodes if a recipe comes without nodes."""
     return _checked(source.read_one(path, variant, overrides), nodes)
 
 
@@ -80,28 +80,30 @@ def check_all(
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
 ) -> tuple[tuple[str | None, Plan], ...]:
-    """Each variant's name with its plan; a recipe without variants has no name.
+    """Each variant's name with its plan; the name is None in a file without variants.
 
-    Raises as ``load`` does. InvalidDocument has the problems of all variants, and which one each
-    belongs to.
+    Raises as ``load`` does. InvalidDocument has the problems of all variants, each with the names
+    of its variants.
     """
     plans: list[tuple[str | None, Plan]] = []
-    found: dict[Problem, list[str]] = {}
+    by_problem: dict[Problem, list[str]] = {}
     files = source.read(path, variant, overrides)
     for file in files:
         try:
             plans.append((file.variant, _checked(file, nodes)))
         except InvalidDocument as error:
             for problem in error.problems:
-                found.setdefault(problem, []).append(file.variant or "")
-    if found:
-        named = (_with_variants(problem, names, len(files)) for problem, names in found.items())
+                by_problem.setdefault(problem, []).append(file.variant or "")
+    if by_problem:
+        named = (
+            _with_variants(problem, names, len(files)) for problem, names in by_problem.items()
+        )
         raise InvalidDocument(str(files[0].path), tuple(sorted(named, key=source.order)))
     return tuple(plans)
 
 
 def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
-    """The problem with the variants it belongs to."""
+    """The problem with the names of its variants in the message."""
     if of == 1:
         return problem
     where = "every variant" if len(names) == of else ", ".join(names)
@@ -109,7 +111,7 @@ def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
 
 
 def node_count(path: Path, overrides: tuple[str, ...] = (), variant: str | None = None) -> int:
-    """How many nodes the recipe takes or the plan has; raises as ``load`` does."""
+    """How many nodes the recipe needs or the plan has; raises as ``load`` does."""
     return len(check(path, nodes=None, overrides=overrides, variant=variant).nodes)
 
 
@@ -119,14 +121,14 @@ def _checked(file: Source, nodes: tuple[Node, ...] | None) -> Plan:
 
 def _plan(file: Source) -> Plan:
     values = tree.plain(file.root)
-    plan, part, found = schema.plan(values)
+    plan, part, problems = schema.plan(values)
     if plan is not None:
         stated = {place for place, unit in enumerate(values["units"]) if "probes" in unit}
         plan = programs.probed(plan, stated)
-        found += check_relations.check(plan)
+        problems += check_relations.check(plan)
     elif part is not None:
-        found += part.causes.locate(check_relations.check_part(part.plan))
-    file.refuse(found)
+        problems += part.causes.locate(check_relations.check_part(part.plan))
+    file.refuse(problems)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
 
@@ -146,7 +148,7 @@ def _compile(
     plan = None
     if not any(_shapes(problem) for problem in (*file.problems, *found)):
         site = invented_nodes(deployment.nodes) if nodes is None else nodes
-        # With listeners on one address each, that address is where a node is reached.
+        # If listeners bind to one address, it is the one in ``nodes``: look up no other.
         if nodes is not None and bind == "any" and recipe.network and not found:
             site = addresses.addressed(nodes, recipe.network)
         compiled, late = compile_plan(deployment, site, bind)
@@ -160,23 +162,23 @@ def _compile(
 
 
 def _checked_plan(compiled: Compiled) -> tuple[Problem, ...]:
-    """What is wrong with a compiled plan, at the settings of the recipe that cause it."""
+    """The problems of a compiled plan, at the settings of the recipe that cause them."""
     wrong = map(_not_of_recipe, check_relations.check(compiled.plan))
     found = compiled.causes.locate(wrong)
-    # Several workers have a wrong setting in common; one line says it.
+    # A wrong setting is wrong for all its workers; report it once.
     first = {problem.path: problem for problem in reversed(found)}
     return tuple(first.values())
 
 
 def _not_of_recipe(problem: Problem) -> Problem:
-    """A problem of the nodes, which come from elsewhere, as one of the whole recipe."""
+    """A problem of the nodes, which are not in the recipe, as a problem of the whole recipe."""
     if problem.path.partition(".")[0] != "nodes":
         return problem
     return Problem("", f"the nodes: {problem.message}")
 
 
 def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:
-    """Whether a problem may only be there because a wrong setting was left out."""
+    """Whether a problem may only be the consequence of a wrong setting that was dropped."""
     return any(
         cause.path == problem.path or cause.path.startswith(f"{problem.path}.") for cause in causes
     )

@@ -1,4 +1,4 @@
-"""The nodes a plan is for: named by a host list, by the Slurm job, or invented. Pure."""
+"""The nodes of a plan: from a host list, from the Slurm job, or invented. Pure."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pdsup.plan.model import Node
 
 
 def invented_nodes(count: int) -> tuple[Node, ...]:
-    """``node0``, ``node1`` ... for a recipe that is checked without real ones."""
+    """Made-up nodes ``node0``, ``node1`` ... for checking a recipe without real ones."""
     return tuple(Node(name=f"node{i}", address=f"node{i}") for i in range(count))
 
 
 def slurm_nodes(environ: Mapping[str, str]) -> tuple[Node, ...] | None:
-    """The nodes of the Slurm job in ``environ``, or None outside of one.
+    """The nodes of the Slurm job in ``environ``, or None outside a job.
 
-    Those of a heterogeneous job in the order of its components, each with its component.
+    The nodes of a heterogeneous job are ordered by component, and ``group`` is the component.
     """
     components = _components(environ)
     if components:
         return tuple(
             replace(node, group=group)
-            for group, given in enumerate(components)
-            for node in parse_nodes(given)
+            for group, nodelist in enumerate(components)
+            for node in parse_nodes(nodelist)
         )
-    given = environ.get("SLURM_JOB_NODELIST") or environ.get("SLURM_NODELIST")
-    return parse_nodes(given) if given else None
+    nodelist = environ.get("SLURM_JOB_NODELIST") or environ.get("SLURM_NODELIST")
+    return parse_nodes(nodelist) if nodelist else None
 
 
 def _components(environ: Mapping[str, str]) -> list[str]:
@@ -43,20 +43,20 @@ def _components(environ: Mapping[str, str]) -> list[str]:
 
 
 def parse_nodes(text: str, addresses: str | None = None) -> tuple[Node, ...]:
-    """Nodes from a Slurm host list such as ``node[0-3],login``, with addresses from another one.
+    """The nodes of a Slurm host list such as ``node[0-3],login``, with addresses from another one.
 
-    Without ``addresses`` the address is the name. Raises WrongUsage for what is no list.
+    Without ``addresses`` a node's address is its name. Raises WrongUsage for an invalid list.
     """
     names = _expanded(text, "node list", NAME.fullmatch)
     if addresses is None:
         return tuple(Node(name=name, address=name) for name in names)
-    found = _expanded(addresses, "address list", is_address)
-    if len(found) != len(names):
+    expanded = _expanded(addresses, "address list", is_address)
+    if len(expanded) != len(names):
         raise WrongUsage(
-            f"cannot use address list {addresses[:80]!r}: it has {len(found)} different"
+            f"cannot use address list {addresses[:80]!r}: it has {len(expanded)} different"
             f" addresses for {len(names)} nodes"
         )
-    pairs = zip(names, found, strict=True)
+    pairs = zip(names, expanded, strict=True)
     return tuple(Node(name=name, address=address) for name, address in pairs)
 
 
@@ -64,12 +64,12 @@ def _expanded(text: str, what: str, is_good: Callable[[str], object]) -> list[st
     """The entries of a host list, in order."""
     shown = f"{what} {text[:80]!r}"
     try:
-        found: list[str] = hostlist.expand_hostlist(text)
+        entries: list[str] = hostlist.expand_hostlist(text)
     except (hostlist.BadHostlist, ValueError, RecursionError) as error:
         cause = "it is too long" if isinstance(error, RecursionError) else error
         raise WrongUsage(f"cannot read {shown}: {cause}") from None
-    if not found:
+    if not entries:
         raise WrongUsage(f"cannot read {shown}: it names no node")
-    if bad := next((entry for entry in found if not is_good(entry)), None):
-        raise WrongUsage(f"cannot read {shown}: {bad[:80]!r} is no host name")
-    return found
+    if bad := next((entry for entry in entries if not is_good(entry)), None):
+        raise WrongUsage(f"cannot read {shown}: {bad[:80]!r} is not a host name")
+    return entries

@@ -1,7 +1,15 @@
-"""Which worker runs on which nodes and GPUs, and where the routers are. Nodes are indices.
+"""Placement: which nodes and GPUs each worker gets, and which nodes run routers. Nodes are indices.
 
-For a valid recipe the outcome is srtctl's. What srtctl would start wrongly is refused here: GPUs
-given twice, workers without GPUs, nodes that do not divide over the workers. Pure.
+Pools are placed in order (prefill, decode, aggregated) by a cursor that moves over the GPUs of the
+nodes and never back. A worker that fits on one node takes the next free GPUs of a node, and the
+next node if too few are left; a larger worker takes whole nodes, one rank per node. Each role
+begins on a node of its own, unless no node is left; in a heterogeneous job it gets exactly the
+nodes of its component.
+
+For a valid recipe the result must be srtctl's, GPU for GPU, since users move recipes between the
+two. What srtctl would start wrongly is refused here: GPUs given to two workers, workers without
+GPUs, nodes that do not divide evenly among the workers. A pool that does not fit is reported at the
+pool that takes more nodes than the recipe gives it, with the nearest numbers that do fit. Pure.
 """
 
 from __future__ import annotations
@@ -15,21 +23,20 @@ from pdsup.errors import Problem
 from pdsup.plan.model import Bind, Node
 from pdsup.plan.recipe.deployment import Deployment, Pool
 
-# How far the numbers offered for a recipe that can't be placed may be from its own, and up to
-# which size of it the search is worth its time.
+# How far to search for numbers that fit, and the largest recipe (nodes + workers) to search for.
 REACH = 9
 MOST_TRIED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The nodes a plan is for, and what its listeners bind to."""
+    """The nodes of a plan, and what its listeners bind to."""
 
     nodes: tuple[Node, ...]
     bind: Bind
 
     def host(self, node: int) -> str:
-        """What listeners on a node bind to."""
+        """The address that listeners on a node bind to."""
         address = self.nodes[node].address
         return everywhere(address) if self.bind == "any" else address
 
@@ -44,7 +51,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Worker ``index`` of a pool; slot r is its rank r."""
+    """Worker ``index`` of a pool. ``slots[r]`` is the place of rank r."""
 
     pool: Pool
     index: int
@@ -53,28 +60,28 @@ class Placed:
 
 @dataclass(slots=True)
 class _Cursor:
-    """The first GPU that is free; all before it are taken or left idle."""
+    """The first free GPU; all GPUs before it are taken or stay idle."""
 
     node: int = 0
     gpu: int = 0
 
 
 def router_nodes(nodes: int, additional: int) -> tuple[int, ...]:
-    """The node of each router: node 0, then from node 1 on in steps of ceil((N - 1) / A).
+    """The node of each router: node 0, then every ``router_step``-th node from node 1 on.
 
-    So there are at most ``additional`` + 1, and often fewer: 4 for 10 nodes and 4 additional.
+    There are at most ``additional`` + 1, and often fewer: 4 for 10 nodes and 4 additional.
     """
     step = router_step(nodes, additional)
     return (0, *range(1, nodes, step)) if step else (0,)
 
 
 def router_step(nodes: int, additional: int) -> int | None:
-    """How many nodes lie between additional routers; None when there are none."""
+    """The distance between additional routers, ceil((N - 1) / A) nodes; None if there are none."""
     return -(-(nodes - 1) // additional) if additional and nodes > 1 else None
 
 
 def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ...]]:
-    """Every worker of the deployment on nodes 0 to N - 1, or why that can't be and what can."""
+    """Places every worker on nodes 0 to N - 1, or says why that is impossible and what fits."""
     placed, refused = _attempt(deployment)
     return placed, tuple(
         replace(
@@ -87,7 +94,7 @@ def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ..
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why ``pool`` can't be placed; the cause may be another one's."""
+    """Why ``pool`` can't be placed; the problem may be at another pool."""
 
     pool: Pool
     problem: Problem
@@ -102,9 +109,9 @@ def _attempt(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[_Refusal
         size, problem = _size(pool, deployment.gpus_per_node, prefill)
         if problem is None:
             end = _begin(cursor, pool, deployment)
-            found = list(_fill(pool, size, deployment, cursor, end))
-            placed += found
-            if len(found) < pool.workers:
+            workers = list(_fill(pool, size, deployment, cursor, end))
+            placed += workers
+            if len(workers) < pool.workers:
                 refused.append(_overflow(pool, size, placed, deployment))
         else:
             refused.append(_Refusal(pool, problem))
@@ -112,19 +119,19 @@ def _attempt(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[_Refusal
 
 
 def _remedy(deployment: Deployment, pool: Pool, before: int) -> str:
-    """``; use ...``: the nearest numbers of nodes or workers of ``pool`` that are better.
+    """The hint ``; use ...`` with the nearest numbers of nodes or workers of ``pool`` that fit.
 
-    ``before``: how many refusals there are now.
+    ``before``: how many refusals there are with the recipe's own numbers.
     """
     if deployment.nodes + pool.workers > MOST_TRIED:
         return ""
     offers = []
     for what in ("nodes", "workers"):
         near = [_nearest(deployment, pool, what, step, before) for step in (-1, 1)]
-        found = [str(number) for number in near if number is not None]
-        if found:
-            unit = what[:-1] if found == ["1"] else what
-            offers.append(f"{' or '.join(found)} {unit}")
+        numbers = [str(number) for number in near if number is not None]
+        if numbers:
+            unit = what[:-1] if numbers == ["1"] else what
+            offers.append(f"{' or '.join(numbers)} {unit}")
     return f"; use {', or '.join(offers)}" if offers else ""
 
 
@@ -140,11 +147,11 @@ def _nearest(deployment: Deployment, pool: Pool, what: str, step: int, before: i
 
 
 def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem | None]:
-    """GPUs of each worker."""
+    """The number of GPUs of each worker, or why it can't be determined."""
     if pool.gpus is not None:
         return pool.gpus, _whole(pool, pool.gpus, per_node)
     if not pool.nodes and pool.role == "decode" and prefill is not None:
-        # decode_nodes: 0 means: on the prefill's nodes, with workers of the same size.
+        # 0 decode nodes: on the prefill's nodes, with workers of the same size.
         return _size(prefill, per_node, None)[0], None
     if not (pool.nodes and pool.workers):
         return per_node, None
@@ -161,20 +168,16 @@ def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem
 
 
 def _whole(pool: Pool, gpus: int, per_node: int) -> Problem | None:
-    """A worker of more than one node takes whole nodes."""
+    """Checks that a worker larger than a node takes whole nodes."""
     if gpus <= per_node or gpus % per_node == 0:
         return None
     less = gpus - gpus % per_node
-    message = f"{gpus} GPUs are no whole number of nodes; {less} or {less + per_node} are"
+    message = f"{gpus} GPUs are not a whole number of nodes; use {less} or {less + per_node}"
     return Problem(pool.at.gpus, message)
 
 
 def _begin(cursor: _Cursor, pool: Pool, deployment: Deployment) -> int:
-    """Moves to where a role begins; the node where it must end.
-
-    It begins on a node of its own, and shares one only when none is left. In a heterogeneous job
-    each role has the nodes of its own component and no others.
-    """
+    """Moves the cursor to where a role begins; returns the node before which it must end."""
     if deployment.het_jobs:
         before = itertools.takewhile(lambda other: other is not pool, deployment.pools)
         cursor.node, cursor.gpu = sum(other.nodes for other in before), 0
@@ -187,7 +190,7 @@ def _begin(cursor: _Cursor, pool: Pool, deployment: Deployment) -> int:
 def _fill(
     pool: Pool, size: int, deployment: Deployment, cursor: _Cursor, end: int
 ) -> Iterator[Placed]:
-    """Workers in order, as many as fit before node ``end``."""
+    """Places the workers of a pool in order, as many as fit before node ``end``."""
     per_node = deployment.gpus_per_node
     for index in range(pool.workers):
         if cursor.gpu and cursor.gpu + size > per_node:
@@ -204,7 +207,7 @@ def _fill(
 
 
 def _overflow(pool: Pool, size: int, placed: list[Placed], deployment: Deployment) -> _Refusal:
-    """Why a pool does not fit, at the pool that takes more nodes than it was given."""
+    """Why a pool does not fit, reported at the pool that takes more nodes than it was given."""
     for other in deployment.pools:
         taken = {slot.node for worker in placed if worker.pool is other for slot in worker.slots}
         if other is not pool and len(taken) > other.nodes > 0:

@@ -1,6 +1,7 @@
-"""A deployment compiled for given nodes: the plan, with all units in their order.
+"""Compiles a deployment for given nodes into a plan, with all units in order.
 
-Deterministic: the same deployment and nodes give the same plan. Pure.
+The same deployment and nodes always give the same plan, so that every agent can compile it for
+itself. Pure.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pdsup.plan.recipe.deployment import Deployment
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A plan, not checked yet, and the settings of the recipe behind its parts."""
+    """A plan that is not checked yet, and the recipe's setting behind each of its parts."""
 
     plan: Plan
     causes: Causes
@@ -28,7 +29,7 @@ class Compiled:
 def compile_plan(
     deployment: Deployment, nodes: tuple[Node, ...], bind: Bind
 ) -> tuple[Compiled | None, tuple[Problem, ...]]:
-    """The plan on the first nodes of ``nodes``, or why there is none, with paths of the recipe."""
+    """The plan on the first of ``nodes``, or the problems, with paths of the recipe."""
     placed, problems = placement.place(deployment)
     own, lacking = _own_nodes(deployment, nodes)
     problems += lacking or _size_problems(deployment, len(own))
@@ -55,7 +56,7 @@ def compile_plan(
 def _own_nodes(
     deployment: Deployment, nodes: tuple[Node, ...]
 ) -> tuple[tuple[Node, ...], tuple[Problem, ...]]:
-    """The nodes it runs on: the first, or in a heterogeneous job the first of each component."""
+    """The nodes to use: the first ones, or in a heterogeneous job the first of each component."""
     if not deployment.het_jobs or all(node.group is None for node in nodes):
         return nodes[: deployment.nodes], ()
     own: list[Node] = []

@@ -1,4 +1,4 @@
-"""The units of the engine's workers, one for each rank. Pure."""
+"""The units of the workers, one per rank. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pdsup.plan.recipe.deployment import Deployment, Pool
 
 
 def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> tuple[PlanUnit, ...]:
-    """The units of all workers, in the order of ``placed``, ranks in order."""
+    """The units of all workers, in the order of ``placed``, each worker's ranks in order."""
     on_node: Counter[int] = Counter()
     bootstrap = next(
         (p.engine.bootstrap_port for p in deployment.pools if p.engine.bootstrap_port), None
@@ -27,7 +27,7 @@ def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> t
 
 
 def causes(pool: Pool, engine: Engine) -> Mapping[str, str]:
-    """The setting behind each part of a pool's units; the flags are behind all others."""
+    """The recipe's setting behind each part of a pool's units; for all other parts, the flags."""
     pinned = {
         f"ports.{purpose}": join(pool.at.flags, flag) for purpose, flag in engine.port_flags.items()
     }
@@ -37,7 +37,7 @@ def causes(pool: Pool, engine: Engine) -> Mapping[str, str]:
 def _ranks(
     worker: Placed, number: int, bootstrap: int | None, deployment: Deployment, site: Site
 ) -> Iterator[PlanUnit]:
-    """The units of one worker, the ``number``-th on its node."""
+    """The units of one worker. ``number``: how many workers its first node had before it."""
     engine, pool, ranks = deployment.engine, worker.pool, len(worker.slots)
     name = f"{pool.role}-{worker.index}"
     for index, slot in enumerate(worker.slots):

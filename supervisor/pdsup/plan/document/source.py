@@ -1,4 +1,4 @@
-"""A file and what of it is wanted: its text, the chosen variants, the settings changed."""
+"""Reads a recipe or plan file, picks the chosen variants and applies the overrides."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pdsup.plan.document import syntax, tree, variants
 from pdsup.plan.document.syntax import Item
 from pdsup.plan.document.variants import Variant
 
-# A plan of 1000 nodes has 2 MB. The bound keeps /dev/zero and model weights out of memory.
+# A plan of 1000 nodes has 2 MB. The limit keeps /dev/zero and model weights out of memory.
 MOST_BYTES = 256 << 20
-# A refusal names so many variants.
+# How many variants an error message lists.
 MOST_NAMED = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One plan or recipe of a file, after overrides, and the problems up to there.
+    """One plan or recipe of a file, after overrides, with the problems so far.
 
-    ``variant``: what it is called among several of the file. ``broken``: it could not be made of
-    the file's tables, so there is nothing to compile.
+    ``variant``: its name, if the file has several. ``broken``: it could not be built from the
+    file's tables, so there is nothing to compile.
     """
 
     path: Path
@@ -33,27 +33,27 @@ class Source:
     variant: str | None
     broken: bool
 
-    def locate(self, found: Iterable[Problem]) -> tuple[Problem, ...]:
-        """All problems with their places, each once, in the order of the file."""
-        located = {*self.problems, *(tree.locate(self.root, problem) for problem in found)}
+    def locate(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
+        """All problems so far and ``more``, with their lines, without duplicates, in file order."""
+        located = {*self.problems, *(tree.locate(self.root, problem) for problem in more)}
         return tuple(sorted(located, key=order))
 
-    def refuse(self, found: Iterable[Problem]) -> None:
-        """Raises InvalidDocument when anything is wrong."""
-        if located := self.locate(found):
+    def refuse(self, more: Iterable[Problem]) -> None:
+        """Raises InvalidDocument if there are any problems, so far or in ``more``."""
+        if located := self.locate(more):
             raise InvalidDocument(str(self.path), located)
 
 
 def order(problem: Problem) -> tuple[int, int, str, str]:
-    """By place."""
+    """A sort key that orders problems by their place in the file."""
     return problem.line, problem.column, problem.path, problem.message
 
 
 def read(path: Path, variant: str | None, overrides: tuple[str, ...]) -> tuple[Source, ...]:
-    """Each recipe of ``path`` that is wanted, at least one; a plan is always one.
+    """The selected recipes of ``path``, at least one; a plan file has exactly one.
 
-    ``path`` may be FILE:VARIANT. Raises UnreadableDocument, or WrongUsage for a variant that is
-    not there and for a plan that is to be changed.
+    ``path`` may be FILE:VARIANT. Raises UnreadableDocument, or WrongUsage for a variant that does
+    not exist and for overrides of a plan.
     """
     file, choice = _selector(path, variant)
     text = _text(file, overrides, choice)
@@ -61,21 +61,21 @@ def read(path: Path, variant: str | None, overrides: tuple[str, ...]) -> tuple[S
 
 
 def read_one(path: Path, variant: str | None, overrides: tuple[str, ...]) -> Source:
-    """The one recipe to use; as ``read``, and WrongUsage also when more than one may be meant."""
+    """The only selected recipe of ``path``. Raises as ``read`` does, and WrongUsage for several."""
     file, choice = _selector(path, variant)
     text = _text(file, overrides, choice)
-    found = _chosen(text, choice)
-    if len(found) == 1:
-        return _source(text, found[0], overrides)
+    chosen = _chosen(text, choice)
+    if len(chosen) == 1:
+        return _source(text, chosen[0], overrides)
     raise WrongUsage(
         f"cannot tell which recipe of {file} to use; choose with --variant NAME or"
-        f" {file}:NAME: {_listed(text.recipes if choice is None else found)}"
+        f" {file}:NAME: {_listed(text.recipes if choice is None else chosen)}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A whole file."""
+    """A whole file, parsed."""
 
     path: Path
     content: bytes
@@ -90,7 +90,7 @@ def _text(path: Path, overrides: tuple[str, ...], choice: str | None) -> _Text:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableDocument(
-            f"cannot read {path}: it is not text (no UTF-8 at byte {error.start})"
+            f"cannot read {path}: it is not text (not UTF-8 at byte {error.start})"
         ) from None
     parsed = syntax.parse(text)
     is_plan = isinstance(parsed.root.value, dict) and "plan" in parsed.root.value
@@ -131,12 +131,12 @@ def _content(path: Path) -> bytes:
 
 
 def _chosen(text: _Text, choice: str | None) -> tuple[Variant, ...]:
-    found = variants.matching(text.recipes, choice)
-    if found:
-        return found
+    chosen = variants.matching(text.recipes, choice)
+    if chosen:
+        return chosen
     first = text.recipes[0]
     if not first.names and (text.problems or first.problems):
-        return text.recipes  # why there are no variants says more than that there are none
+        return text.recipes  # their problems say why there are no variants
     has = f"has {_listed(text.recipes)}" if first.names else "has no variants"
     raise WrongUsage(f"cannot choose {choice!r}: {text.path} {has}")
 

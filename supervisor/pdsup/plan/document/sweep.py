@@ -1,7 +1,8 @@
-"""A recipe with a sweep as one recipe for each point: the product of all values it lists.
+"""Expands a recipe with a sweep to one recipe per point: the product of all listed values.
 
-``{key}`` in a text stands for the point's value of ``key``; a text that is nothing else becomes
-the value itself, a number for a number. The point's name is NAME_key1value1_key2value2. Pure.
+``{key}`` in a text is replaced by the point's value of ``key``; a text that is exactly ``{key}``
+becomes the value itself, so a number stays a number. The name of a point is
+NAME_key1value1_key2value2. Pure.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def points(root: Item, most: int) -> tuple[tuple[Item, ...], tuple[Problem, ...]]:
-    """The recipe at each point, in the order of the lists, the last one fastest; or problems.
+    """The recipe at each point, in the order of the lists, the last one fastest; or the problems.
 
-    ``root`` has a table of settings with the key ``sweep``; ``most``: how many points may be.
+    ``root`` is a table of settings with the key ``sweep``; ``most``: the largest number of points.
     """
     table = dict(root.value) if isinstance(root.value, dict) else {}
     swept = table.pop(KEY)
@@ -33,9 +34,9 @@ def points(root: Item, most: int) -> tuple[tuple[Item, ...], tuple[Problem, ...]
     if problems or not isinstance(swept.value, dict):
         return (), problems
     axes = {key: _axis(item) for key, item in swept.value.items()}
-    found = re.compile("|".join(re.escape(f"{{{key}}}") for key in axes))
+    keys = re.compile("|".join(re.escape(f"{{{key}}}") for key in axes))
     return tuple(
-        _at(rest, dict(zip(axes, values, strict=True)), found)
+        _at(rest, dict(zip(axes, values, strict=True)), keys)
         for values in itertools.product(*axes.values())
     ), ()
 
@@ -61,7 +62,7 @@ def _problems(swept: Item, rest: Item, most: int) -> Iterator[Problem]:
             yield Problem(join(KEY, key), message, *place)
     count = math.prod(len(_axis(item)) for item in swept.value.values())
     if count > most:
-        message = f"has {count} points; at most {most} are possible"
+        message = f"has {count} points; at most {most} are allowed"
         yield Problem(KEY, message, swept.line, swept.column)
 
 
@@ -77,8 +78,8 @@ def _texts(item: Item) -> Iterator[str]:
             yield text
 
 
-def _at(rest: Item, values: Mapping[str, Item], found: re.Pattern[str]) -> Item:
-    point = _filled(rest, values, found)
+def _at(rest: Item, values: Mapping[str, Item], keys: re.Pattern[str]) -> Item:
+    point = _filled(rest, values, keys)
     table = point.value
     if not isinstance(table, dict):
         return point
@@ -90,17 +91,17 @@ def _at(rest: Item, values: Mapping[str, Item], found: re.Pattern[str]) -> Item:
     return replace(point, value={**table, "name": own})
 
 
-def _filled(item: Item, values: Mapping[str, Item], found: re.Pattern[str]) -> Item:
+def _filled(item: Item, values: Mapping[str, Item], keys: re.Pattern[str]) -> Item:
     match item.value:
         case dict(table):
-            filled = {key: _filled(entry, values, found) for key, entry in table.items()}
+            filled = {key: _filled(entry, values, keys) for key, entry in table.items()}
             return replace(item, value=filled)
         case tuple(entries):
-            return replace(item, value=tuple(_filled(e, values, found) for e in entries))
-        case str(text) if found.fullmatch(text):
+            return replace(item, value=tuple(_filled(e, values, keys) for e in entries))
+        case str(text) if keys.fullmatch(text):
             return values[text[1:-1]]
         case str(text):
-            return replace(item, value=found.sub(lambda key: _text(values[key[0][1:-1]]), text))
+            return replace(item, value=keys.sub(lambda key: _text(values[key[0][1:-1]]), text))
         case _:
             return item
 

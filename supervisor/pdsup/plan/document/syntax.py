@@ -1,7 +1,16 @@
-"""YAML text as values that remember where they stand, so that every problem has a line.
+"""Parses YAML into values that know their line and column, so that every problem has a place.
 
-It builds on the parser's events: the C composer of PyYAML recurses without a limit, and a file of
-nothing but brackets ends the process in a SIGSEGV. Pure.
+It reads the parser's events and builds the values itself, for three reasons. PyYAML's own values
+have no places. Its C composer recurses without limit, so a file of nothing but brackets ends the
+process with a SIGSEGV. And aliases of aliases grow exponentially ("billion laughs") unless they
+are counted.
+
+No text may crash the process, exhaust it or raise: depth and number of values are limited, and an
+error that ends parsing becomes one problem. Other mistakes (a duplicate key, a tag, a wrong number)
+become problems, and parsing goes on, so that a user sees all of them at once. An alias shares its
+anchor's values and keeps their places. It can only name an anchor that is complete, so no value
+contains itself. Keys and values resolve as in PyYAML's safe loader (YAML 1.1), except that a date
+is text. Pure.
 """
 
 from __future__ import annotations
@@ -17,22 +26,22 @@ from pdsup.typed import unusable
 
 T = TypeVar("T")
 
-# No recipe or plan nests deeper than ten; Python's own recursion limit is 1000.
+# No recipe or plan nests deeper than ten levels; Python's recursion limit is 1000.
 MAX_DEPTH = 64
 TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
-# A plan of 1000 nodes has about 100,000 values. More can only be aliases of aliases.
+# A plan of 1000 nodes has about 100,000 values. Far more can only come from aliases of aliases.
 MAX_VALUES = 2_000_000
 
 Scalar = str | int | float | bool | None
-# Not chosen by a setting: a PyYAML that was built without libyaml has no C loader.
+# A PyYAML that was built without libyaml has no C loader.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A value and its place, which is that of its key where it has one. Lines count from 1.
+    """A value and its place: that of its key, if it has one. Lines and columns count from 1.
 
-    ``setting`` is the override the value comes from.
+    ``setting`` is the override that the value comes from, if any.
     """
 
     value: Scalar | dict[str, Item] | tuple[Item, ...]
@@ -43,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What could be understood of a text, and what was wrong with it."""
+    """The values that could be read from a text, and its problems."""
 
     root: Item
     problems: tuple[Problem, ...]
@@ -66,20 +75,20 @@ def parse(text: str) -> Document:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    said = error.problem or "it makes no sense here"
-    if "nesting depth" in said:  # libyaml's own limit, where the parser reads far ahead
+    cause = error.problem or "unexpected content"
+    if "nesting depth" in cause:  # libyaml's own limit, reached while the parser looks ahead
         return Problem("", TOO_DEEP, line, column)
     tab = "".join(text.splitlines()[line - 1 : line])[column - 1 : column] == "\t"
     hint = "; indent with spaces, not tabs" if tab else ""
     context = f" ({error.context})" if error.context else ""
-    return Problem("", f"not YAML: {said}{context}{hint}", line, column)
+    return Problem("", f"not YAML: {cause}{context}{hint}", line, column)
 
 
 def _character_problem(error: yaml.reader.ReaderError, text: str) -> Problem:
     bad = next((i for i, char in enumerate(text) if not _allowed(char)), 0)
     line, column = text.count("\n", 0, bad) + 1, bad - text.rfind("\n", 0, bad)
     return Problem(
-        "", f"not YAML: the character {text[bad : bad + 1]!r} may not be in it", line, column
+        "", f"not YAML: the character {text[bad : bad + 1]!r} is not allowed", line, column
     )
 
 
@@ -92,7 +101,7 @@ def _allowed(char: str) -> bool:
 
 
 class _Stop(Exception):
-    """Reading on makes no sense."""
+    """Ends parsing with one problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -100,7 +109,7 @@ class _Stop(Exception):
 
 
 class _Reader:
-    """One pass over the events of a text."""
+    """Builds values in one pass over the parser's events."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -110,7 +119,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def document(self) -> Item:
-        """The root; raises _Stop or what the parser raises."""
+        """The root value; raises _Stop or an error of the parser."""
         self._loader = Loader(self._text)
         self._next()  # the start of the stream
         if isinstance(self._next(), yaml.StreamEndEvent):
@@ -119,7 +128,7 @@ class _Reader:
         self._next()  # the end of the document
         end = self._next()
         if not isinstance(end, yaml.StreamEndEvent):
-            raise _Stop(_problem(end, "", "a second document begins here; only one can be used"))
+            raise _Stop(_problem(end, "", "a second document begins here; only one is allowed"))
         return root
 
     def _next(self) -> Any:
@@ -135,14 +144,14 @@ class _Reader:
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         item = Item(self._value(event, path, depth), line, column)
         if event.anchor:
-            # Only now: an alias inside its own anchor finds nothing, so no value holds itself.
+            # Registered late: an alias inside its own anchor finds nothing, so there are no cycles.
             self._anchors[event.anchor] = (item, self._values - before)
         return item
 
     def _count(self, event: Any, values: int) -> None:
         self._values += values
         if self._values > MAX_VALUES:
-            raise _Stop(_problem(event, "", f"holds more than {MAX_VALUES:,} values"))
+            raise _Stop(_problem(event, "", f"has more than {MAX_VALUES:,} values"))
 
     def _alias(self, event: Any, path: str) -> Item:
         if event.anchor not in self._anchors:
@@ -183,14 +192,15 @@ class _Reader:
                 self._merge(merged, item, event, path)
             elif isinstance(key, str) and key in own:
                 first = own[key].line
-                self.problems.append(_problem(event, inner, f"stands twice; first in line {first}"))
+                message = f"is a duplicate key; it is first in line {first}"
+                self.problems.append(_problem(event, inner, message))
             elif isinstance(key, str):
                 mark = event.start_mark
                 own[key] = Item(item.value, mark.line + 1, mark.column + 1)
         return {**merged, **own}
 
     def _key(self, event: Any, path: str, depth: int) -> str | object | None:
-        """The key, MERGE, or None for one that can't be used (a problem then)."""
+        """The key, MERGE for ``<<``, or None for an unusable key, which becomes a problem."""
         if not isinstance(event, yaml.ScalarEvent):
             self._item(event, path, depth + 1)
             self.problems.append(_problem(event, path, "a key must be text"))
@@ -235,7 +245,8 @@ class _Reader:
             return self._usable(value, event, path)
         except (ValueError, LookupError):
             kind = tag.rpartition(":")[2]
-            self.problems.append(_problem(event, path, f"{event.value[:40]!r} is no {kind}"))
+            message = f"{event.value[:40]!r} is not a valid {kind}"
+            self.problems.append(_problem(event, path, message))
             return None
 
     def _usable(self, value: T, event: Any, path: str) -> T | None:
@@ -256,7 +267,7 @@ def _problem(event: Any, path: str, message: str) -> Problem:
 
 
 MERGE = object()
-# A date is text here: no setting of ours is one, and a version such as 2025-01-01 is a name.
+# A date is text: no setting is a date, and a version such as 2025-01-01 is a name.
 TEXT_TAG = "tag:yaml.org,2002:str"
 TEXT_TAGS = frozenset({TEXT_TAG, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
 _SAFE = yaml.constructor.SafeConstructor

@@ -1,6 +1,6 @@
-"""A tree of values with places: finding the place of a problem, and changing settings.
+"""Trees of values with places: finds the place of a problem, and changes settings.
 
-Knows nothing of YAML (``plan/document/syntax.py``), recipes or plans. Pure.
+It does not know YAML (``plan/document/syntax.py``), recipes or plans. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pdsup.plan.document.syntax import MAX_DEPTH, Document, Item, parse
 
 
 def plain(item: Item) -> Any:
-    """The bare values: dicts, tuples and scalars."""
+    """The values without their places: dicts, tuples and scalars."""
     match item.value:
         case dict(table):
             return {key: plain(entry) for key, entry in table.items()}
@@ -24,26 +24,26 @@ def plain(item: Item) -> Any:
 
 
 def locate(root: Item, problem: Problem) -> Problem:
-    """The problem with the place of its path, or of the nearest table above that exists."""
-    found = _nearest(root, problem.path)
-    origin = f" (from --set {found.setting})" if found.setting else ""
-    return replace(problem, message=problem.message + origin, line=found.line, column=found.column)
+    """The problem with the place of its path, or of the nearest existing table above it."""
+    item = _nearest(root, problem.path)
+    origin = f" (from --set {item.setting})" if item.setting else ""
+    return replace(problem, message=problem.message + origin, line=item.line, column=item.column)
 
 
 def override(root: Item, setting: str) -> tuple[Item, tuple[Problem, ...]]:
-    """The document after ``a.b=value``; the value is YAML. Tables on the way are made."""
+    """The document after ``a.b=value``, where the value is YAML. Missing tables are created."""
     path, equals, text = setting.partition("=")
     parts = path.split(".")
     if not equals or not all(parts):
-        return root, (Problem("", f"cannot understand --set {setting}: want a.b=value"),)
-    given = parse(text) if text.strip() else Document(Item(None), ())
-    if given.problems:
-        message = f"cannot understand --set {setting}: {given.problems[0].message}"
+        return root, (Problem("", f"cannot read --set {setting}: it must be a.b=value"),)
+    value = parse(text) if text.strip() else Document(Item(None), ())
+    if value.problems:
+        message = f"cannot read --set {setting}: {value.problems[0].message}"
         return root, (Problem(path, message),)
-    if _depth(given.root) + len(parts) > MAX_DEPTH:
+    if _depth(value.root) + len(parts) > MAX_DEPTH:
         return root, (Problem(path, f"cannot use --set {setting}: it nests too deep"),)
     try:
-        return _put(root, parts, _marked(given.root, setting, _nearest(root, path))), ()
+        return _put(root, parts, _marked(value.root, setting, _nearest(root, path))), ()
     except KeyError as error:
         key = error.args[0]
         return root, (Problem(key, f"cannot use --set {setting}: {key} is not a table"),)
@@ -60,7 +60,7 @@ def _depth(item: Item) -> int:
 
 
 def _marked(item: Item, setting: str, place: Item) -> Item:
-    """``item`` as if it stood at ``place``: it came from the command line and has no line."""
+    """``item`` with the place of ``place``: values from the command line have no line."""
     match item.value:
         case dict(table):
             value: Any = {key: _marked(entry, setting, place) for key, entry in table.items()}
@@ -91,17 +91,17 @@ def _table(item: Item, path: list[str]) -> dict[str, Item]:
 
 
 def _nearest(root: Item, path: str) -> Item:
-    found, parts = root, path.split(".") if path else []
+    item, parts = root, path.split(".") if path else []
     while parts:
-        # A key may hold dots itself, so the longest one that exists is taken.
+        # A key may contain dots itself, so the longest key that exists wins.
         for length in range(len(parts), 0, -1):
-            inner = _child(found, ".".join(parts[:length]))
+            inner = _child(item, ".".join(parts[:length]))
             if inner is not None:
-                found, parts = inner, parts[length:]
+                item, parts = inner, parts[length:]
                 break
         else:
             break
-    return found
+    return item
 
 
 def _child(item: Item, key: str) -> Item | None:

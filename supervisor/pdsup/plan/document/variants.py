@@ -1,7 +1,7 @@
-"""The recipes that one file holds: a base with overrides, and the points of a sweep.
+"""Expands one file to its recipes: a base with overrides, and the points of a sweep.
 
-Trees in, trees out: every value keeps the place it came from. What the settings mean is not known
-here. Pure.
+It turns trees into trees, and every value keeps its place in the file. It does not know what the
+settings mean. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pdsup.plan.document.syntax import Item, join
 BASE = "base"
 OVERRIDE = "override_"
 ZIP = "zip_override_"
-# Stands beside the base and holds for all.
+# A key beside the base that applies to all variants.
 SHARED = "schema"
-# More than anybody runs; each is compiled by a check.
+# More than anyone runs; ``pdsup check`` compiles each of them.
 MOST_VARIANTS = 1000
 
 
@@ -28,8 +28,8 @@ MOST_VARIANTS = 1000
 class Variant:
     """One recipe of a file.
 
-    ``names``: all that it may be called by, the clearest first; none for the only recipe of a
-    file. ``problems``: why it could not be made; then ``root`` is worth nothing.
+    ``names``: all names that select it, the clearest first; none for the only recipe of a file.
+    ``problems``: why it could not be built; then ``root`` is meaningless.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Variant:
 
 
 def expand(root: Item) -> tuple[Variant, ...]:
-    """Every recipe of a document, the base first; only one without a name when it has no more."""
+    """Every recipe of a document, the base first; a single recipe has no name."""
     table = root.value
     if not isinstance(table, dict) or not any(map(_makes_variants, table)):
         return tuple(_points(Variant((), root), MOST_VARIANTS))
@@ -60,9 +60,9 @@ def expand(root: Item) -> tuple[Variant, ...]:
 
 
 def matching(variants: tuple[Variant, ...], choice: str | None) -> tuple[Variant, ...]:
-    """The variants of a name, or of a pattern with ``*`` and ``?``; without one all but the base.
+    """The variants that match a name or a pattern with ``*`` and ``?``; None: all but the base.
 
-    The base alone is taken when there is nothing else, or when it is named.
+    The base is included only if it is named, or if there is no other variant.
     """
     if choice is None:
         return tuple(v for v in variants if BASE not in v.names) or variants
@@ -78,9 +78,9 @@ def _makes_variants(key: str) -> bool:
 def _misplaced(table: Mapping[str, Item]) -> Iterator[Problem]:
     for key, item in table.items():
         if BASE not in table and _makes_variants(key):
-            message = f"changes a recipe under {BASE}, and there is none"
+            message = f"changes the recipe under {BASE}, but there is no {BASE}"
         elif BASE in table and not _makes_variants(key) and key != SHARED:
-            message = f"stands beside {BASE}; move it into {BASE}, or into an {OVERRIDE}... table"
+            message = f"is beside {BASE}; move it into {BASE}, or into an {OVERRIDE}... table"
         else:
             continue
         yield Problem(key, message, item.line, item.column)
@@ -107,10 +107,10 @@ def _zipped(base: Item, key: str, over: Item) -> Iterator[Variant]:
 
 
 def _made(base: Item, over: Item, names: tuple[str, ...], suffix: str) -> Variant:
-    """The base with ``over`` over it, and a name of its own."""
+    """The variant made of the base with ``over`` merged over it, with a name of its own."""
     merged = _merged(base, over)
-    table, given = merged.value, over.value
-    named = isinstance(given, dict) and "name" in given
+    table, settings = merged.value, over.value
+    named = isinstance(settings, dict) and "name" in settings
     name = table.get("name") if isinstance(table, dict) and not named else None
     if isinstance(table, dict) and name is not None and isinstance(name.value, str):
         own = replace(name, value=f"{name.value}_{suffix}")
@@ -119,7 +119,7 @@ def _made(base: Item, over: Item, names: tuple[str, ...], suffix: str) -> Varian
 
 
 def _merged(base: Item, over: Item) -> Item:
-    """Tables are merged, null removes, all else is replaced."""
+    """Merges tables key by key; null removes a setting, and any other value replaces it."""
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return base if over.value is None else _without_nothing(over)
     table = dict(base.value)
@@ -132,7 +132,7 @@ def _merged(base: Item, over: Item) -> Item:
 
 
 def _without_nothing(item: Item) -> Item:
-    """Null removes a setting of the base also where the base has none."""
+    """The item without null settings: they remove a setting that the base does not even have."""
     if not isinstance(item.value, dict):
         return item
     kept = {k: _without_nothing(v) for k, v in item.value.items() if v.value is not None}
@@ -140,7 +140,7 @@ def _without_nothing(item: Item) -> Item:
 
 
 def _lists(item: Item, path: str) -> Iterator[tuple[str, Item, int]]:
-    """Path and length of every list that is zipped; lists inside of them are values."""
+    """The path, item and length of every list to zip; lists inside them are values."""
     match item.value:
         case dict(table):
             for key, entry in table.items():
@@ -150,7 +150,7 @@ def _lists(item: Item, path: str) -> Iterator[tuple[str, Item, int]]:
 
 
 def _common_length(lists: list[tuple[str, Item, int]]) -> int:
-    """How many variants most of the lists want."""
+    """The number of variants: the most frequent length among the lists."""
     lengths = Counter(length for _, _, length in lists if length > 1)
     return lengths.most_common(1)[0][0] if lengths else 1
 
@@ -165,7 +165,7 @@ def _unfit(lists: list[tuple[str, Item, int]], count: int) -> Iterator[Problem]:
             yield _problem(item, path, message)
     if count > MOST_VARIANTS:
         path, item, _ = next(entry for entry in lists if entry[2] == count)
-        yield _problem(item, path, f"makes {count} variants; at most {MOST_VARIANTS} are possible")
+        yield _problem(item, path, f"makes {count} variants; at most {MOST_VARIANTS} are allowed")
 
 
 def _pick(item: Item, index: int) -> Item:
@@ -179,7 +179,7 @@ def _pick(item: Item, index: int) -> Item:
 
 
 def _points(variant: Variant, most: int) -> Iterator[Variant]:
-    """The points of a variant with a sweep, at most ``most``; of another the variant itself."""
+    """The points of a variant with a sweep, at most ``most``, else the variant itself."""
     table = variant.root.value
     if variant.problems or not isinstance(table, dict) or sweep.KEY not in table:
         yield variant
