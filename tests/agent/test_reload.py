@@ -1,4 +1,4 @@
-"""A plan that is changed while its units run: only what differs begins anew, or ends.
+"""A plan that is changed while its units run: only what differs restarts, or ends.
 
 Real agents with guardians; what runs is looked at by pid.
 """
@@ -29,7 +29,7 @@ def run(agents, wait_for):
 
 
 class Run:
-    """Plans are given as units; the file of the run is written anew for each."""
+    """Plans are given as units; each is written to the file of the run."""
 
     def __init__(self, agents, wait_for):
         self.agents, self.wait_for = agents, wait_for
@@ -93,7 +93,7 @@ def environ(pid) -> list[str]:
     return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
-def test_only_what_differs_begins_anew(agents, run, wait_for):
+def test_only_what_differs_restarts(agents, run, wait_for):
     u = agents.unit
     run.begin(u("same"), u("other"), u("gone"), u("far", node="node1"))
     before = [run.pid("same"), run.pid("far", "node1")]
@@ -256,7 +256,7 @@ def test_without_a_guardian_there_is_no_change(agents, run, wait_for):
     os.kill(agents.status("node1")["node1"]["agent"]["pid"], signal.SIGTERM)
 
 
-def test_routers_begin_anew_one_after_another(agents, run, wait_for):
+def test_routers_restart_one_after_another(agents, run, wait_for):
     routers = [
         agents.listener(f"router-{index}", node, delay=0.5, kind="router", port=30000 + index)
         for index, node in enumerate(("node0", "node1", "node0"))
@@ -265,7 +265,9 @@ def test_routers_begin_anew_one_after_another(agents, run, wait_for):
     run.change(*({**router, "env": {"A": "1"}} for router in routers))
     for name, node in (("router-0", "node0"), ("router-1", "node1"), ("router-2", "node0")):
         run.reaches("RUNNING", name, node, run=2)
-    lines = [(one["unit"], one["run"], one["to"]) for one in agents.journal("node0", "node1")]
+    # On a busy machine an agent may take so long to hand over that its node is told as lost.
+    told = [one for one in agents.journal("node0", "node1") if "to" in one]
+    lines = [(one["unit"], one["run"], one["to"]) for one in told]
     steps = [one for one in lines if one[1:] in ((1, "STOPPING"), (2, "RUNNING"))]
     names = [router["name"] for router in routers]
     assert steps == [(n, *step) for n in names for step in ((1, "STOPPING"), (2, "RUNNING"))]
