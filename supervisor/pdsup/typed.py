@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import operator
 import re
 import types
 import typing
@@ -59,16 +58,9 @@ def dumps(value: Any, **options: Any) -> str:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    names, values = _getter(part.__class__)
-    return dict(zip(names, values(part), strict=True))
-
-
-@cache
-def _getter(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """The names of a class's fields, and what gets their values: a status has thousands."""
-    names: tuple[str, ...] = kind.__slots__
-    get = operator.attrgetter(*names)
-    return names, get if len(names) > 1 else lambda part: (get(part),)
+    if hasattr(part, "__dict__"):
+        return vars(part)
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 def in_one_line(fault: Fault) -> str:

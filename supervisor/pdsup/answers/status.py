@@ -34,7 +34,9 @@ class GpuUse:
     utilization: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Neither frozen nor with slots, though nothing changes one: a status holds hundreds, made for each
+# answer, and either would double what that costs.
+@dataclass(kw_only=True)
 class UnitStatus:
     """A unit, as `pdsup status` shows it.
 
