@@ -59,7 +59,8 @@ def dumps(value: Any, **options: Any) -> str:
 
 def _fields(part: Any) -> dict[str, Any]:
     if hasattr(part, "__dict__"):
-        return vars(part)
+        fields: dict[str, Any] = vars(part)
+        return fields
     return {name: getattr(part, name) for name in part.__slots__}
 
 

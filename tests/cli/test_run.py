@@ -96,7 +96,7 @@ def test_a_benchmark_waits_until_all_is_ready(agents, pdsup_goes_on, wait_for):
     run = pdsup_goes_on("run", "--", "true")
     wait_for(lambda: "ready: service 0/1" in run.said.read_text())
     with socket.create_server((agents.addresses["node0"], 30000)):
-        assert run.wait(20) == 0
+        assert run.wait(60) == 0
     assert record(agents)["verdict"] == "clean"
 
 
