@@ -353,7 +353,7 @@ def test_a_second_agent_is_refused_while_a_guardian_is_about_to_start_the_first_
     first = agents.processes.pop("node0")
     agents.start(plan, program=GUARDED, wait=False)
     assert agents.ended() == {"node0": 1}
-    assert f"its guardian (pid {guardian}) starts it again" in agents.errors()
+    assert f"its guardian (pid {guardian}) is restarting it" in agents.errors()
     agents.processes["node0"] = first
     os.kill(guardian, signal.SIGCONT)
     wait_for(lambda: agents.listens("node0"))

@@ -18,7 +18,7 @@ from pdsup.units import evidence
 from pdsup.units.public_state import PublicState
 
 LIMIT = 60.0
-REASON = "no answer; nothing moved for 300 s"
+REASON = "no answer; no progress for 300 s"
 
 
 def rank(number: int) -> PlanUnit:

@@ -151,7 +151,7 @@ def test_one_that_answers_503_and_makes_no_token_is_ended(engine):
     one = engine("--enable-metrics", progress=COUNTERS, faults_once="")
     one.unit.until("RUNNING")
     one.fault(health_status=503)
-    assert "/health: HTTP 503; nothing moved for" in one.dead()
+    assert "/health: HTTP 503; no progress for" in one.dead()
 
 
 def test_a_frozen_one_is_found_though_its_port_takes_connections(engine):
@@ -160,14 +160,14 @@ def test_a_frozen_one_is_found_though_its_port_takes_connections(engine):
     os.kill(pid, signal.SIGSTOP)
     reason = one.dead()
     assert f"its process {pid} (" in reason
-    assert "is stopped (state T); nothing moved for" in reason
+    assert "is stopped (state T); no progress for" in reason
 
 
 def test_one_that_accepts_and_never_answers_is_found(engine):
     one = engine()
     one.unit.until("RUNNING")
     one.fault(hang="http")
-    assert f"/health: no answer within {TIMEOUT_S:g} s; nothing moved for" in one.dead()
+    assert f"/health: no answer within {TIMEOUT_S:g} s; no progress for" in one.dead()
 
 
 def test_a_dead_scheduler_under_a_health_of_200_is_found(engine):

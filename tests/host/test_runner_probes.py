@@ -141,7 +141,7 @@ def test_a_unit_that_hangs_for_long_and_shows_no_work_is_started_again(serve):
     say("hang")
     found = unit.ever(lambda news: news.event == "FoundDead")
     assert found.state == "STOPPING"
-    assert "no answer within 0.2 s; nothing moved for" in found.reason
+    assert "no answer within 0.2 s; no progress for" in found.reason
     say("200")
     assert unit.until("RUNNING", lambda news: news.run == 2).pid != first
 

@@ -154,7 +154,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started_and_then_the_next_eve
     started(agents.unit("a"), hooks=[hook])
     kill(agents, "a")  # while it hangs
     wait_for(lambda: told(agents))
-    assert "not ended after 0.5 s" in agents.errors()
+    assert "killed after 0.5 s" in agents.errors()
     assert told(agents)[0]["hook"] == "down"
     wait_for(lambda: hook_processes(agents) == [])
 
@@ -262,7 +262,7 @@ def test_an_event_is_posted_as_json_to_a_url_or_to_one_in_the_environment(
     for _, kind, event in listener.got:
         assert (kind, event["hook"], event["unit"]) == ("application/json", "ready", "a")
     wait_for(lambda: "hook failed" in agents.errors())
-    assert "the environment has no URL in NO_SUCH_URL" in agents.errors()
+    assert "the environment variable NO_SUCH_URL contains no URL" in agents.errors()
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -121,7 +121,7 @@ async def test_what_takes_too_long_costs_only_itself(
     )
     assert spawner.pids == set()
     why = (tmp_path / where / "why.txt").read_text()
-    assert "gpus.txt: it took too long" in why
+    assert "gpus.txt: timed out after" in why
     assert "log.txt: taken" in why
 
 
@@ -139,7 +139,7 @@ async def test_a_reader_that_hangs_is_left_behind(
     finally:
         os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
     why = (tmp_path / where / "why.txt").read_text()
-    assert "processes.txt: it took too long" in why
+    assert "processes.txt: timed out after" in why
     assert "sockets.txt: taken" in why
 
 

@@ -1,4 +1,4 @@
-"""Small answers: what a unit was when a command reached it, where it writes, a link. Pure."""
+"""Small answers: the state of a unit when a command reached it, its log file, a link. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pdsup.units.public_state import PublicState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitBefore:
-    """What a unit was when a command reached it: what has come of that shows by comparison."""
+    """A unit when a command reached it; compared with its later status this shows the effect."""
 
     state: PublicState
     run: int
@@ -18,7 +18,7 @@ class UnitBefore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageLink:
-    """A link to the live page, good for one visit within so many seconds."""
+    """A link to the live page, valid for one visit within ``seconds``."""
 
     url: str
     address: str
@@ -28,6 +28,6 @@ class PageLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFile:
-    """Where a unit writes."""
+    """The file to which a unit's output goes."""
 
     path: str

@@ -1,4 +1,4 @@
-"""Why a unit is in its state, as its node's agent, or another one, explains it. Pure."""
+"""The explanation of a unit's state, which its node's agent gives, or another one for it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdsup.answers.status import AgentStatus, UnitStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCondition:
-    """One thing that a gate asks; `holds` is null where the agent does not know."""
+    """One condition of a gate; `holds` is null if the agent does not know."""
 
     what: str
     holds: bool | None
@@ -20,10 +20,9 @@ class GateCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What must hold before a start.
+    """What must hold before a unit may start.
 
-    ``enough``: how many units of each role suffice, where ``rule`` is ``one-per-role``; one, where
-    it does not say.
+    ``enough``: if ``rule`` is ``one-per-role``, how many units of each role suffice (default: one).
     """
 
     rule: Literal["all", "one-per-role"]
@@ -33,7 +32,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What happens next, and when, in seconds since 1970; null: that is open."""
+    """What happens next, and when, in seconds since the epoch; null if that is not known."""
 
     what: str
     at: float | None
@@ -43,7 +42,7 @@ class Outlook:
 class Explanation:
     """Why a unit is in its state.
 
-    ``address``: its node's. ``told_by``: the node whose agent says all this. ``log``: the file.
+    ``address``: the node's address. ``told_by``: the node whose agent answered. ``log``: its file.
     """
 
     unit: UnitStatus

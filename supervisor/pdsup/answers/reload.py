@@ -1,4 +1,4 @@
-"""What an agent answers when it is to take in another plan, or other code. Pure."""
+"""What an agent answers to a reload of its plan, or of its own code. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdsup.plan.difference import Change, Difference
 class Reloading:
     """What a reload of the plan changes; ``plan`` is the SHA-256 of the new one.
 
-    ``unchanged``: how many units run on as they are; ``settings``: fields of the plan itself.
+    ``unchanged``: how many units keep running; ``settings``: changed fields of the plan itself.
     """
 
     plan: str
@@ -22,13 +22,13 @@ class Reloading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacing:
-    """The incarnation of the agent that hands over to another one."""
+    """The incarnation of the agent that hands over to a new one."""
 
     replaced: str
 
 
 def reloading(digest: str, found: Difference) -> Reloading:
-    """The answer about going over to the plan of this digest."""
+    """The answer about a reload of the plan with this digest."""
     return Reloading(
         plan=digest, units=found.changes, unchanged=found.unchanged, settings=found.plan
     )

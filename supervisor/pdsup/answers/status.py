@@ -1,7 +1,7 @@
-"""The status of a cluster: what an agent answers, and what ``pdsup status --json`` prints.
+"""The status of a cluster, as an agent answers it and ``pdsup status --json`` prints it.
 
-The fields and their order are the contract with other programs; an agent makes these values from
-reports, the command line reads them back. Pure.
+The fields and their order are a contract with other programs. Agents make these values from
+reports, and the command line parses them. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pdsup.units.public_state import PublicState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastExit:
-    """How the last run ended: an exit code or a signal's name, at seconds since the epoch."""
+    """How the last run ended: its exit code or the signal that killed it; ``at``: seconds since
+    the epoch.
+    """
 
     code: int | None
     signal: str | None
@@ -24,9 +26,9 @@ class LastExit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """What is in use of several GPUs together, whoever uses it.
+    """The use of several GPUs together, by whatever process.
 
-    Memory in bytes; ``utilization``, 0 to 1: the mean of those that can tell.
+    Memory is in bytes; ``utilization``, 0 to 1, is the mean over the GPUs that report it.
     """
 
     memory_used: int
@@ -38,12 +40,12 @@ class GpuUse:
 # answer, and either would double what that costs.
 @dataclass(kw_only=True)
 class UnitStatus:
-    """A unit, as `pdsup status` shows it.
+    """The status of a unit, as `pdsup status` shows it.
 
-    ``ready``: RUNNING, and what it serves can be used. ``run``: how many runs it has had.
-    ``since``: when its state began, in seconds since the epoch. ``ports`` by their purpose.
-    ``gpu_use``: of its own GPUs, where the agent can tell. ``short_reason``: the reason without the
-    last words of the output; agents of 0.1.0 do not tell it apart.
+    ``ready``: it is RUNNING and can be used. ``run``: the number of its last run. ``since``: when
+    its state began, in seconds since the epoch. ``ports``: by purpose. ``gpu_use``: the use of its
+    GPUs, if the agent can read them. ``short_reason``: the reason without the last output; agents
+    of 0.1.0 do not send it.
     """
 
     name: str
@@ -68,30 +70,30 @@ class UnitStatus:
 
     @property
     def in_short(self) -> str:
-        """The reason without the last words of the output, where that is known."""
+        """The reason without the last output, if the agent sent it."""
         return self.reason if self.short_reason is None else self.short_reason
 
     @property
     def ended_well(self) -> bool:
-        """It has done its work: EXITED with status 0, as good as ready."""
+        """It has completed: EXITED with status 0, which is as good as ready."""
         return self.state.ended_well(self.last_exit.code if self.last_exit else None)
 
     @property
     def is_up(self) -> bool:
-        """Ready, or ended as it should."""
+        """It is ready or has completed."""
         return self.ready or self.ended_well
 
     @property
     def is_lost(self) -> bool:
-        """It will not be up any more unless somebody does something."""
+        """It is down and stays down unless it is started by hand."""
         return self.state.ended_by_itself and not self.ended_well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """The agent of a node; what is null is not known.
+    """The agent of a node; a null field is not known.
 
-    ``age_s``: how old its report is. ``problem``: why that can't be relied on.
+    ``age_s``: the age of its report. ``problem``: why the report cannot be relied on.
     """
 
     pid: int | None
@@ -105,7 +107,7 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """A node, its agent and its units."""
+    """A node with its agent and its units."""
 
     node: str
     address: str
@@ -123,5 +125,5 @@ class Status:
 
     @property
     def units(self) -> tuple[UnitStatus, ...]:
-        """Those of all its nodes."""
+        """The units of all nodes."""
         return tuple(unit for node in self.nodes for unit in node.units)

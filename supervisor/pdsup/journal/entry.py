@@ -1,9 +1,9 @@
-"""The line of the journal, both ways: one JSON object per change of a unit's state or other event.
+"""Encodes and parses lines of the journal: one JSON object per state change or other event.
 
-The line of a state change holds all that its decision depended on, so the changes of a unit can be
-replayed. The line of anything else has no states: it lacks ``from`` and ``to``. A journal may come
-from another version and its last line may be half written: unknown fields are kept and ignored,
-and a line that is no entry is skipped. Pure.
+The line of a state change contains everything that its decision depended on, so a unit's life can
+be replayed. Lines about anything else lack the fields ``from`` and ``to``. A journal may be from
+another version, and its last line may be half written: unknown fields are kept and ignored, and a
+line that is not an entry is skipped. Pure.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Event = Literal["GpusThrottled", "GpusUnthrottled", "GpusLost", "GpusBack"]
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that changes no state of a unit, at monotonic seconds. ``unit``: None where it is
-    about the node or another one. ``facts``: what of it programs may want to know.
+    """Something that is not a state change. ``at``: monotonic seconds. ``unit``: None if it is
+    about this node or another one. ``facts``: further fields for programs.
     """
 
     at: float
@@ -36,7 +36,7 @@ class Happening:
 
 
 def as_json(news: Transition | Happening, node: str, wall: float) -> dict[str, Any]:
-    """What a line holds. ``wall``: seconds since the epoch."""
+    """The fields of a line. ``wall``: seconds since the epoch."""
     match news:
         case Transition():
             return _step(news, node, wall)
@@ -46,7 +46,7 @@ def as_json(news: Transition | Happening, node: str, wall: float) -> dict[str, A
 
 
 def line(news: Transition | Happening, node: str, wall: float) -> str:
-    """The journal's line, with its line feed."""
+    """Encodes a line of the journal, with its line feed. ``wall``: seconds since the epoch."""
     return json.dumps(as_json(news, node, wall), separators=(",", ":"), allow_nan=False) + "\n"
 
 
@@ -82,10 +82,10 @@ def _happening(happening: Happening, node: str, wall: float) -> dict[str, Any]:
 class Entry:
     """One line of a journal. ``at``: seconds since the epoch; ``raw``: all of its fields.
 
-    ``unit`` is empty where it is about the node. ``event`` is the event's type. ``before`` and
-    ``to`` are None where it is no step of a unit, or one between states of another version.
-    ``exit``: how a process ended, where the entry tells that. ``short_reason``: ``reason`` without
-    the last words of the output, how far a stop has come, or the name of a node that was lost.
+    ``unit`` is empty if the entry is about a node. ``event`` is the event's type. ``before`` and
+    ``to`` are None if the entry is not a state change, or has states of another version. ``exit``:
+    how a process ended, if the entry is about that. ``short_reason``: ``reason`` without the last
+    output, the progress of a stop, or the name of a lost node.
     """
 
     at: float
@@ -102,12 +102,12 @@ class Entry:
 
     @property
     def changes(self) -> bool:
-        """Whether the state is another one, not only the reason for it."""
+        """Whether the public state changed, and not only the reason for it."""
         return self.before != self.to
 
 
 def parse(line: str | bytes) -> Entry | None:
-    """The entry of a line; None when that is none."""
+    """Parses a line; returns None if it is not an entry."""
     try:
         raw = json.loads(line)
         return Entry(
@@ -141,7 +141,7 @@ def _state(word: Any) -> PublicState | None:
 def _short_reason(raw: Mapping[str, Any]) -> str:
     state, event = _table(raw.get("state")), _table(raw.get("event"))
     reason = str(state.get("reason") or event.get("problem") or raw.get("reason") or "")
-    # Lines of 0.1.0 lack these fields: what they hold stood in the reason alone.
+    # Lines of 0.1.0 lack these fields: their content is only in the text of the reason.
     if state.get("type") in ("Backoff", "Fatal") and "last_words" not in state:
         return reason.partition(": cause unknown")[0]
     if event.get("type") == "NodeLost" and "problem" not in event:
@@ -164,14 +164,14 @@ def _exit(event: Any) -> ExitStatus | None:
 
 
 def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:
-    """The entries of several nodes in the order of time; each node's own stay in theirs.
+    """Merges the entries of several nodes by time, without reordering those of any one node.
 
-    A clock that was set back must not turn the order of what one node saw.
+    A node's clock may have been set back; what it saw stays in the order in which it saw it.
     """
     timed: list[tuple[float, Entry]] = []
     for journal in journals:
         latest = float("-inf")
-        for one in journal:
-            latest = max(latest, one.at)
-            timed.append((latest, one))
-    return [one for _, one in sorted(timed, key=lambda pair: pair[0])]
+        for entry in journal:
+            latest = max(latest, entry.at)
+            timed.append((latest, entry))
+    return [entry for _, entry in sorted(timed, key=lambda pair: pair[0])]

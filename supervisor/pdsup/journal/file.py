@@ -1,4 +1,4 @@
-"""The journal files of a run: appends this node's, reads those of all nodes."""
+"""The journal files of a run: appends to this node's, reads those of all nodes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pdsup.units.facts import Transition
 from pdsup.units.states import FOREVER
 
 JOURNALS = "events"
-# Of the end of a journal: more than a hundred lines, and one look in most cases.
+# How much of a journal's end to read at first: more than a hundred lines.
 END_BYTES = 1 << 16
 
 
 class Journals:
-    """The journals in a run directory, which all nodes share."""
+    """Reads the journals of all nodes from the shared run directory."""
 
     def __init__(self, run_dir: Path) -> None:
         self._directory = run_dir / JOURNALS
         self._read: dict[Path, int] = {}
 
     def news(self) -> list[Entry]:
-        """What was written since the last call, of all nodes, in the order of time.
+        """Returns the entries of all nodes since the last call, ordered by time.
 
-        A line that is not complete yet comes next time. Raises SupervisorError when a journal
-        can't be read.
+        A line that is not complete yet is returned next time. Raises SupervisorError if a journal
+        cannot be read.
         """
         try:
             paths = sorted(self._directory.glob("*.jsonl"))
@@ -41,14 +41,14 @@ class Journals:
 
     def _news_of(self, path: Path) -> list[Entry]:
         with path.open("rb") as file:
-            # A file that shrank was cut or replaced: begin again.
+            # A file that has shrunk was truncated or replaced: start over.
             position = self._read.get(path, 0)
             file.seek(position if file.seek(0, 2) >= position else 0)
             begin = file.tell()
             complete, end, _ = file.read().rpartition(b"\n")
         self._read[path] = begin + len(complete) + len(end)
-        found = (entry.parse(line) for line in complete.split(b"\n"))
-        return [one for one in found if one is not None]
+        entries = (entry.parse(line) for line in complete.split(b"\n"))
+        return [each for each in entries if each is not None]
 
 
 class Journal:
@@ -60,27 +60,26 @@ class Journal:
         self._whole = False  # whether the last line is known to be complete
 
     def has(self, step: Transition) -> bool:
-        """Whether the journal tells a step, one of the last. Lines are in the order of what they
-        tell, so from the end it is read as far as to something earlier.
+        """Whether the journal contains a step, which must be one of the last. Lines are in order
+        of time, so it reads backwards until it finds an earlier line.
         """
         now, most = step.context.now, END_BYTES
         with contextlib.suppress(OSError):
             while True:
                 end = self._end(most)
-                found = [one for line in end.splitlines() if (one := entry.parse(line))]
-                if len(end) < most or any(_moment(one) < now for one in found):
-                    return any((one.unit, _moment(one)) == (step.unit, now) for one in found)
+                last = [each for line in end.splitlines() if (each := entry.parse(line))]
+                if len(end) < most or any(_moment(each) < now for each in last):
+                    return any((each.unit, _moment(each)) == (step.unit, now) for each in last)
                 most *= 8
         return False
 
     def write(self, news: Transition | Happening, wall: float) -> str | None:
-        """Why the line could not be written, if so: a full disk does not stop supervision.
-
-        ``wall``: seconds since the epoch.
+        """Appends a line; returns why that failed, if it did, since a full disk must not stop
+        supervision. ``wall``: seconds since the epoch.
         """
         line = entry.line(news, self._node, wall)
         try:
-            # What a full disk or the end of an agent has cut off must not spoil the line behind it.
+            # A line that a full disk or a killed agent has cut short must not spoil the next one.
             if not self._whole and self._end(1) not in (b"", b"\n"):
                 line = f"\n{line}"
             self._whole = False
@@ -92,16 +91,14 @@ class Journal:
         return None
 
     def _end(self, most: int) -> bytes:
-        """At most so many bytes of the last lines, of which the first may lack its begin; empty
-        where there is no file.
-        """
+        """The last ``most`` bytes, which may begin within a line; empty if there is no file."""
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             return file.read()
         return b""
 
 
-def _moment(told: Entry) -> float:
-    """Monotonic seconds; for ever where a line has none."""
-    moment = told.raw.get("monotonic")
+def _moment(line: Entry) -> float:
+    """The monotonic seconds of an entry; infinity if it has none."""
+    moment = line.raw.get("monotonic")
     return moment if isinstance(moment, int | float) else FOREVER

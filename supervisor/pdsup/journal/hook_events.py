@@ -1,4 +1,4 @@
-"""Which event of hooks something in the journal is. Pure."""
+"""Maps what happened to the events that hooks subscribe to. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HAPPENINGS: Mapping[str, HookEvent] = {
 
 
 def event(news: Transition | Happening) -> HookEvent | None:
-    """What it is to hooks, if anything: most steps of a unit's start and of its end are nothing."""
+    """The hook event for something that happened; None for the many steps that are none."""
     match news:
         case Happening(event=what):
             return _HAPPENINGS[what]
@@ -46,6 +46,6 @@ def event(news: Transition | Happening) -> HookEvent | None:
 
 
 def text(hook: HookEvent, cluster: str, entry: Mapping[str, Any]) -> bytes:
-    """What hooks get of the journal's ``entry``: one JSON value, with a line feed."""
+    """What a hook receives about a journal ``entry``: one line of JSON, with its line feed."""
     value = {"hook": hook, "cluster": cluster, **entry}
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,6 +1,12 @@
-"""Runs the hooks of the plan: commands and HTTP posts for events of this node.
+"""Runs the hooks of the plan: commands and HTTP posts about events of this node.
 
-Each hook gets one event at a time, and nobody waits for it.
+Hooks are foreign code and foreign servers: they hang, fail, fork, and flood their output. None of
+this may delay supervision, fill the memory, or leave a process behind. So every hook has a queue
+of its own, bounded, and gets one event at a time within its time limit; when the queue is full,
+events are dropped, counted and logged. A command reads its event from a file in memory, not from a
+pipe, so that nothing waits for a command that does not read; its output goes to another one of
+fixed size; and when it ends or times out its whole process tree is killed, like a unit's. Errors
+are logged once per reason, with secrets masked, and have no other effect.
 """
 
 from __future__ import annotations
@@ -28,15 +34,15 @@ from pdsup.units.process.reap import Reaper
 from pdsup.units.process.spawn import KILLED_S, Spawner
 from pdsup.units.process.tree import Trace
 
-# What is on its way at the end of an agent has so long.
+# Grace period for deliveries in flight when the agent exits.
 END_S = 2.0
-# Of the output of a command; who writes more gets an error for it.
+# How many bytes a command may write; beyond that its writes fail.
 MOST_OUTPUT = 1 << 16
 NO_SESSION = -1
 
 
 class Hooks:
-    """All hooks of one agent, each of them for itself."""
+    """All hooks of one agent, independent of each other."""
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class Hooks:
         *,
         inherited: bool,
     ) -> None:
-        """``inherited``: what an earlier agent ran may be left."""
+        """``inherited``: commands of an earlier agent may still be running."""
         self._cluster = assignment.plan.name
         self._mark = f"{assignment.run_name}/{assignment.place.node}.hooks"
         self._inherited = inherited
@@ -65,15 +71,15 @@ class Hooks:
         ]
 
     def tell(self, event: HookEvent, entry: Mapping[str, Any]) -> None:
-        """Has the journal's ``entry`` brought to whoever wants such events."""
-        told = [delivery for events, delivery in self._hooks if event in events]
-        if told:
+        """Queues the journal's ``entry`` for the hooks that subscribe to ``event``."""
+        subscribed = [delivery for events, delivery in self._hooks if event in events]
+        if subscribed:
             text = hook_events.text(event, self._cluster, entry)
-            for delivery in told:
+            for delivery in subscribed:
                 delivery.take(text)
 
     async def run(self) -> None:
-        """Until cancelled; then nothing of a command is left."""
+        """Delivers events until cancelled; then no process of a command is left."""
         if self._inherited:
             await self._end_inherited()
         async with asyncio.TaskGroup() as tasks:
@@ -81,13 +87,13 @@ class Hooks:
                 tasks.create_task(delivery.run())
 
     async def _end_inherited(self) -> None:
-        """Nobody bounds any more what an agent that was killed has run."""
+        """Kills the commands of an agent that was killed, as nothing limits their time now."""
         for index, _ in enumerate(self._hooks):
             trace = Trace(f"{self._mark}.{index}/0", NO_SESSION, None, anywhere=True)
             await self._reaper.end(trace, KILLED_S)
 
     async def finish(self) -> None:
-        """Returns when everything was brought, at the latest ``END_S`` later."""
+        """Returns when everything has been delivered, or after ``END_S`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
                 for _, delivery in self._hooks:
@@ -101,7 +107,7 @@ class Hooks:
     async def _post(self, hook: Hook, text: bytes) -> str | None:
         url = hook.url or self._place.environ.get(hook.url_env or "", "")
         if not hooks.usable(url):
-            return f"the environment has no URL in {hook.url_env}"
+            return f"the environment variable {hook.url_env} contains no URL"
         try:
             async with self._session.post(
                 url,
@@ -120,10 +126,10 @@ class Hooks:
             with _reading(text) as stdin, _written() as output:
                 status = await self._run(command, mark, stdin, output, hook.timeout_s)
                 words = _last_words(output)
-        except OSError as error:  # also when there are no descriptors left
+        except OSError as error:  # it may also be that there are no descriptors left
             return hooks.masked(cause(error))
         if status is None:
-            return f"not ended after {hook.timeout_s:g} s"
+            return f"killed after {hook.timeout_s:g} s"
         if status.code == 0:
             return None
         return f"{status}: {words}" if words else str(status)
@@ -131,8 +137,8 @@ class Hooks:
     async def _run(
         self, command: tuple[str, ...], mark: str, stdin: int, output: int, within: float
     ) -> ExitStatus | None:
-        """How a command ended; None: not within ``within`` seconds. What it leaves behind is ended,
-        however it ended. Raises OSError when it can't be started.
+        """Runs a command; returns its exit status, or None if it took over ``within`` seconds. Then
+        kills whatever is left of it. Raises OSError if it cannot be started.
         """
         ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         tag = self._spawner.next_tag()
@@ -150,7 +156,7 @@ class Hooks:
 
 @contextlib.contextmanager
 def _reading(text: bytes) -> Iterator[int]:
-    """A descriptor from which ``text`` can be read; no pipe, so that nobody waits for a reader."""
+    """A descriptor from which ``text`` can be read; not a pipe, which a command may not empty."""
     with os.fdopen(os.memfd_create("event"), "w+b") as file:
         file.write(text)
         file.seek(0)
@@ -159,7 +165,7 @@ def _reading(text: bytes) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _written() -> Iterator[int]:
-    """A descriptor that takes ``MOST_OUTPUT`` bytes, without anybody who empties it."""
+    """A descriptor that takes ``MOST_OUTPUT`` bytes and need not be emptied."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, MOST_OUTPUT)
@@ -174,12 +180,12 @@ def _last_words(output: int) -> str:
     return hooks.masked(said.splitlines()[-1][:200]) if said else ""
 
 
-# Of a hook that is behind: what comes now would be no news any more when its turn came.
+# How many events may wait for a slow hook; later ones would be out of date when their turn came.
 MOST_WAITING = 100
 
 
 class Delivery:
-    """Of the hook ``name``. ``deliver`` brings one event there, and returns why it could not."""
+    """The queue of one hook. ``deliver`` delivers one event, and returns why it could not."""
 
     def __init__(
         self, name: str, deliver: Callable[[bytes], Awaitable[str | None]], log: Log
@@ -196,10 +202,10 @@ class Delivery:
         self._problem: str | None = None
 
     def take(self, event: bytes) -> None:
-        """Never waits: where too much waits already, the event is counted as missed."""
+        """Queues an event without waiting; if the queue is full, drops it and counts it."""
         if len(self._waiting) >= MOST_WAITING:
             if not self._missed:
-                self._log.warning("hook is too slow: it misses events", hook=self._name)
+                self._log.warning("hook is too slow and misses events", hook=self._name)
             self._missed += 1
             return
         self._waiting.append(event)
@@ -207,7 +213,7 @@ class Delivery:
         self._news.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Delivers events until cancelled."""
         try:
             while True:
                 await self._news.wait()
@@ -221,11 +227,11 @@ class Delivery:
             self._tell_missed()
 
     async def finish(self) -> None:
-        """Returns when nothing waits."""
+        """Returns when the queue is empty."""
         await self._idle.wait()
 
     def _judge(self, problem: str | None) -> None:
-        """A hook that fails each time is told of once for each reason, and when it works again."""
+        """Logs a failing hook once per reason, and once when it works again."""
         before, self._problem = self._problem, problem
         if problem is None:
             if self._failures:

@@ -1,7 +1,11 @@
-"""What disturbed a cluster within a time: outages of units and nodes, reloads, bad GPUs.
+"""Finds in the journals what disturbed a cluster: outages of units and nodes, reloads, bad GPUs.
 
-An outage begins when a unit stops being RUNNING and ends when it is so again. A unit that ends
-with status 0 has done its work: that is none. Pure.
+A benchmark is judged by the incidents that overlap it, so a missed one makes a bad result count,
+and a false one throws a good result away. An outage begins when a unit stops being RUNNING and ends
+when it is RUNNING again; all that happens in between is one incident, of the worst kind seen. A
+unit that has exited with status 0 has completed, which is no outage. Journals have holes: an agent
+that was killed writes nothing, so a unit that was RUNNING in the last entry and is not in the next
+has had an outage as well. An incident whose end was not seen is still open. Pure.
 """
 
 from __future__ import annotations
@@ -26,9 +30,9 @@ Kind = Literal[
     "gpu-throttled",
     "gpu-lost",
 ]
-# What a unit's own steps tell; the worse the later.
+# Kinds of outages of a unit, from the mildest to the worst.
 OUTAGES: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
-# What is over at once; all else lasts.
+# Events without duration; all others last until their counterpart.
 _AT_ONCE: Mapping[str, Kind] = {"Reloaded": "reload", "ReloadFailed": "reload-failed"}
 MOMENTS = frozenset(_AT_ONCE.values())
 _BEGINS: Mapping[str, Kind] = {
@@ -45,13 +49,13 @@ _ENDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Times are seconds since the epoch; ``ended`` is None for one that goes on.
+    """Something that disturbed the cluster, from ``began`` to ``ended`` (seconds since the epoch).
 
-    ``kind``: ``restart``: it ended and is back, or on the way; ``unhealthy``: it was not ready, but
-    its process lived; ``down``: it ended; ``fatal``: it was given up; ``node``: its agent could not
-    be asked; ``reload``, ``reload-failed``: nginx took another list of routers while it ran, or
-    could not; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were slowed down, or not there.
-    ``unit`` is empty for a node. ``asked``: it began with a stop that somebody asked for.
+    ``ended`` is None while it lasts. ``kind``: ``restart``: a unit ended and was started again;
+    ``unhealthy``: it was not ready, but its process lived; ``down``: it ended; ``fatal``: it was
+    given up; ``node``: its agent could not be reached; ``reload``, ``reload-failed``: nginx got
+    another list of routers, or refused it; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were
+    slowed down or missing. ``unit`` is empty for a node. ``asked``: it began with a requested stop.
     """
 
     kind: Kind
@@ -64,27 +68,27 @@ class Incident:
 
 
 def incidents(entries: Iterable[Entry], begin: float, end: float) -> list[Incident]:
-    """Those that journals tell of and that overlap the time from ``begin`` to ``end``, the oldest
-    first.
-    """
+    """The incidents that overlap the time from ``begin`` to ``end``, the oldest first."""
     known = list(entries)
     found = [each for own in steps(known).values() for each in _outages(own)]
-    found += _happenings(one for one in known if one.to is None)
+    found += _happenings(entry for entry in known if entry.to is None)
     return ordered(each for each in found if overlaps(each, begin, end))
 
 
 def overlaps(incident: Incident, begin: float, end: float) -> bool:
-    """Whether any of it lies within the time."""
+    """Whether an incident overlaps the time from ``begin`` to ``end``."""
     return incident.began <= end and (incident.ended is None or incident.ended >= begin)
 
 
 def ordered(found: Iterable[Incident]) -> list[Incident]:
-    """By their begin; equal ones by name."""
+    """Sorts incidents by their beginning, then by name."""
     return sorted(found, key=lambda one: (one.began, one.unit, one.node))
 
 
 def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
-    """The outages of one unit; what was its last state counts, for an agent may have died."""
+    """The outages of one unit. The state in its last entry counts rather than the state before this
+    one, as the agent may have been killed in between.
+    """
     going: Incident | None = None
     last: PublicState | None = None
     for one in entries:
@@ -104,7 +108,7 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
 
 
 def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
-    """What else happened to units and nodes. What gets worse while it goes on is one incident."""
+    """Other incidents of units and nodes. One that gets worse while it lasts is still one."""
     going: dict[tuple[str, str, Kind], Incident] = {}
     for one in entries:
         if one.event in _AT_ONCE:
@@ -122,7 +126,7 @@ def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
 
 
 def _concerned(one: Entry) -> str:
-    """The node that it is about, which need not be the one that tells."""
+    """The node that an entry is about, which need not be the one that wrote it."""
     event = one.raw.get("event")
     return str(event.get("node", one.node)) if isinstance(event, dict) else one.node
 
@@ -154,7 +158,7 @@ def _what(one: Entry, last: PublicState | None) -> str:
 
 
 def to_json(incident: Incident) -> dict[str, Any]:
-    """As ``run.json`` has it."""
+    """Encodes an incident as in ``run.json``."""
     return {
         "kind": incident.kind,
         "unit": incident.unit or None,

@@ -1,7 +1,7 @@
-"""Reads what earlier runs of the same plan tell of how long its units load.
+"""Estimates how long units take to load, from the journals of earlier runs of the same plan.
 
-Only their beginnings: every unit loads there, and journals of long runs on a shared file system
-may be large.
+It reads only the beginning of each journal: every unit loads there, and the journal of a long run
+on a shared file system may be large.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pdsup.journal.runs import runs, steps
 
 
 def median_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[str, float]:
-    """For each kind of unit, the median of the seconds that runs took from their start to ready.
+    """For each kind of unit, the median of the seconds from a run's start until it was ready.
 
-    ``kind_of``: the kinds of units, by their names; others are left out.
+    ``kind_of``: the kind of each unit, by name; other units are ignored.
     """
     by_unit = steps(entries)
     loads: dict[str, list[float]] = {}
@@ -40,10 +40,10 @@ PLAN_BYTES = 4 << 10
 
 
 def usual_load(run_dir: Path, plan: str, kind_of: Mapping[str, str]) -> dict[str, float]:
-    """As ``history.usual_load``, of the newest runs beside ``run_dir`` of the plan of that name.
+    """The median of ``median_load`` over the newest runs beside ``run_dir`` of the plan so named.
 
-    The plan's name alone makes it the same: nodes, and so its digest, differ from job to job.
-    What can't be read tells nothing.
+    A plan is identified by its name alone: its nodes, and hence its digest, differ from job to job.
+    Files that cannot be read are ignored.
     """
     loads: dict[str, list[float]] = {}
     for earlier in _newest(run_dir, plan):
@@ -53,7 +53,7 @@ def usual_load(run_dir: Path, plan: str, kind_of: Mapping[str, str]) -> dict[str
 
 
 def _newest(run_dir: Path, plan: str) -> Iterator[Path]:
-    """The directories of the newest runs; only as many plans are opened as that takes."""
+    """The directories of the newest runs of a plan; opens no more plan files than needed."""
     aged = sorted(_aged(run_dir, plan), reverse=True)
     return itertools.islice((path for _, path in aged if _is_of(path, plan)), MOST_RUNS)
 
@@ -66,7 +66,7 @@ def _aged(run_dir: Path, plan: str) -> Iterator[tuple[float, Path]]:
 
 
 def _is_of(run_dir: Path, plan: str) -> bool:
-    """Whether a run is one of the plan of that name; the name of a directory can't tell."""
+    """Whether a run is one of the plan so named, which its directory's name does not prove."""
     try:
         with (run_dir / PLAN).open("rb") as file:
             head = file.read(PLAN_BYTES).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Tells what becomes of the units of one node: in the agent's log, and in the journal."""
+"""Reports what happens to the units of one node: in the journal, the agent's log, and to hooks."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Log(Protocol):
 
 
 class News:
-    """One voice for all units of a node."""
+    """Reports for all units of a node."""
 
     def __init__(self, place: Place, log: Log, notify: Notify) -> None:
-        """``notify`` hears what hooks may want to know, with its entry in the journal."""
+        """``notify`` is called with each hook event, and its entry in the journal."""
         self._node = place.node
         self._log = log
         self._notify = notify
@@ -41,14 +41,14 @@ class News:
         self._log_problems: dict[str, str] = {}
 
     def lacks(self, step: Transition) -> bool:
-        """Whether the last step that an earlier agent noted is not in the journal: the agent was
-        killed before it could write it.
+        """Whether a step, the last that an earlier agent noted, is missing in the journal because
+        the agent was killed before it could write it.
         """
         return not self._file.has(step)
 
     def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
-        """All of it goes to the journal, and to the log as well, save what changes no public state
-        of a unit that it is a step of. ``late``: it happened before this agent was there.
+        """Writes news to the journal, and to the log unless it is a step that does not change the
+        public state; notifies hooks. ``late``: it happened before this agent was started.
         """
         match news:
             case Happening(unit=unit, event=what, reason=reason):
@@ -69,7 +69,7 @@ class News:
             self._notify(event, entry.as_json(news, self._node, wall))
 
     def tell_of_log(self, unit: str, problem: str) -> None:
-        """What is wrong with the output of a unit, once; "" when nothing is."""
+        """Logs once what is wrong with the log of a unit; ``problem`` is "" if nothing is."""
         if problem and problem != self._log_problems.get(unit):
             self._log.warning("unit", unit=unit, problem=problem)
         self._log_problems[unit] = problem

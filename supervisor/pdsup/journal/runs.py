@@ -1,4 +1,4 @@
-"""The runs of a unit, as the entries of the journal tell them. Pure."""
+"""Reconstructs the runs of a unit from the entries of the journal. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from pdsup.journal.entry import Entry
 from pdsup.units.public_state import PublicState
 
-# How a run ended whose agent died with it.
+# How a run ended that was gone when a new agent came: nobody saw its end.
 LOST = "it was gone when its agent came back"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One life of a unit; times are seconds since the epoch, None for what has not happened.
+    """One run of a unit; times are seconds since the epoch, None for what has not happened yet.
 
     ``how``: why and how it ended. ``failed``: nobody asked for its end.
     """
@@ -31,19 +31,19 @@ class Run:
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """For each unit the entries that tell its state, in order: all that follow states go by them.
+    """Groups the entries that are state changes by unit, in order.
 
-    Not those of what happens to a unit without one, such as a reload.
+    Other entries about a unit, such as a reload, are left out.
     """
-    found: dict[str, list[Entry]] = {}
-    for one in entries:
-        if one.unit and one.to is not None:
-            found.setdefault(one.unit, []).append(one)
-    return found
+    by_unit: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.unit and entry.to is not None:
+            by_unit.setdefault(entry.unit, []).append(entry)
+    return by_unit
 
 
 def runs(entries: Iterable[Entry]) -> list[Run]:
-    """Every run of one unit, the oldest first; ``entries`` are its ``steps``."""
+    """The runs of one unit, the oldest first; ``entries`` are its ``steps``."""
     found: list[Run] = []
     why = ""
     for one in entries:
@@ -60,7 +60,7 @@ def runs(entries: Iterable[Entry]) -> list[Run]:
 
 
 def _ends(one: Entry, run: Run) -> bool:
-    """Also when another run begins at once, or after an agent that could not tell."""
+    """Whether an entry ends a run: the unit is down, or another run has begun meanwhile."""
     another = one.to is PublicState.STARTING and one.run != run.number
     return another or _is_down(one.to)
 
@@ -70,7 +70,7 @@ def _is_down(state: PublicState | None) -> bool:
 
 
 def _ended(run: Run, one: Entry, why: str) -> Run:
-    """``why``: what its stop was for, where it was stopped."""
+    """The run with its end. ``why``: the reason for its stop, if it was stopped."""
     lost = LOST if _is_down(one.before) else ""
     how = why or lost or one.short_reason or str(one.exit or "ended")
     failed = one.to is not None and one.to.follows_a_failure
@@ -78,7 +78,7 @@ def _ended(run: Run, one: Entry, why: str) -> Run:
 
 
 def to_json(run: Run) -> dict[str, Any]:
-    """A run as the explanation and the report give it."""
+    """Encodes a run for ``explain`` and ``report``."""
     return {
         "run": run.number,
         "began": run.began,

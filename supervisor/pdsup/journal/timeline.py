@@ -1,4 +1,4 @@
-"""What a unit was at each moment of a run: spans of states without a gap. Pure."""
+"""The states of a unit over time, as spans without gaps, and the ticks of a time axis. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdsup.units.public_state import PublicState
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One state from ``begin`` to ``end``, seconds since the epoch; the first reason there was."""
+    """One state from ``begin`` to ``end`` (seconds since the epoch), with its first reason."""
 
     state: PublicState
     begin: float
@@ -21,28 +21,28 @@ class Span:
 
 def spans(entries: Iterable[Entry], end: float) -> list[Span]:
     """The spans of one unit, from the first of its ``runs.steps`` to ``end``."""
-    found: list[Span] = []
-    for one in entries:
-        if one.to is None:
+    result: list[Span] = []
+    for entry in entries:
+        if entry.to is None:
             continue
-        if found and found[-1].state is one.to:
-            found[-1] = replace(found[-1], reason=found[-1].reason or one.reason)
+        if result and result[-1].state is entry.to:
+            result[-1] = replace(result[-1], reason=result[-1].reason or entry.reason)
             continue
-        if found:
-            found[-1] = replace(found[-1], end=max(found[-1].begin, one.at))
-        found.append(Span(one.to, one.at, one.at, one.reason))
-    if found:
-        found[-1] = replace(found[-1], end=max(found[-1].begin, end))
-    return found
+        if result:
+            result[-1] = replace(result[-1], end=max(result[-1].begin, entry.at))
+        result.append(Span(entry.to, entry.at, entry.at, entry.reason))
+    if result:
+        result[-1] = replace(result[-1], end=max(result[-1].begin, end))
+    return result
 
 
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
 def ticks(begin: float, end: float, offset: float, most: int = 8) -> list[float]:
-    """Round times between ``begin`` and ``end``, at most ``most``.
+    """At most ``most`` round times between ``begin`` and ``end``, for a time axis.
 
-    ``offset``: seconds that the local time is ahead of UTC, so that round means round to people.
+    ``offset``: by how many seconds local time is ahead of UTC; times are round in local time.
     """
     length = max(end - begin, 1.0)
     step = next((step for step in STEPS if length / step < most), -(-length // most))

@@ -1,8 +1,7 @@
-"""What is kept of a unit that was found dead, and how it is taken before the unit is killed.
+"""Collects evidence from a hung unit before it is killed: stacks, sockets, GPUs, output.
 
-One directory for each run, one file for each kind of evidence, so that a kind that takes too long
-costs nothing but itself. Everything is text for a person, and is taken in bounded time whatever
-hangs.
+Each run gets a directory, each kind of evidence a file of text for people. The collection takes
+bounded time whatever hangs, and a kind that takes too long is missing without holding up the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from pdsup.units.process import proc
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Process
 
-# Of an engine with hundreds of processes these tell enough, and so many at once do no harm.
+# Limits for an engine with hundreds of processes: stacks in all, and at the same time.
 MOST_STACKS, STACKS_AT_ONCE = 64, 4
 STACK_S = 6.0
 LOG_BYTES = 1 << 18
@@ -37,7 +36,7 @@ T = TypeVar("T")
 
 
 class Evidence:
-    """One for all units of a node; ``run_dir`` is where the evidence goes."""
+    """Collects evidence from the units of a node into ``run_dir``."""
 
     def __init__(self, run_dir: str, spawner: Spawner) -> None:
         self._run_dir = Path(run_dir)
@@ -46,7 +45,9 @@ class Evidence:
     async def collect(
         self, unit: str, run: int, reason: str, subject: Subject, asked: Iterable[Asked]
     ) -> str:
-        """Where it lies, below the run directory. Raises OSError when nothing can be written."""
+        """Collects everything; returns the directory, relative to the run directory. Raises OSError
+        if nothing can be written.
+        """
         name = directory(unit, run)
         path = self._run_dir / name
         await _apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
@@ -70,7 +71,7 @@ class Evidence:
         return [Part(file, why) for file, why in zip(takes, problems, strict=True)]
 
     async def _stacks(self, path: Path, pid: int) -> None:
-        """Without stopping anything: a process that hangs may be held by another tracer."""
+        """Dumps stacks without stopping a process, as it may already be held by a debugger."""
         beside = Path(sys.executable).parent / "py-spy"
         program = str(beside) if beside.exists() else shutil.which("py-spy")
         if program is None:
@@ -104,22 +105,22 @@ class Evidence:
 
 
 async def _problem(take: Awaitable[None]) -> str:
-    """Why a kind of evidence could not be taken, or nothing."""
+    """Takes one kind of evidence; returns why that failed, or nothing."""
     try:
         async with asyncio.timeout(TAKEN_WITHIN_S):
             await take
     except TimeoutError:
-        return "it took too long"
+        return f"timed out after {TAKEN_WITHIN_S:g} s"
     except OSError as error:
         return str(error)
     return ""
 
 
 async def _apart(work: Callable[[], T], within: float) -> T:
-    """What ``work`` returns, from a thread that nobody has to wait for.
+    """Runs ``work`` in a daemon thread and returns its result.
 
-    To read the command line of a process that hangs in the kernel can hang as well, and so can a
-    shared file system; a pool's threads would then keep the agent from ending.
+    Reading the command line of a process that hangs in the kernel may hang too, and so may a shared
+    file system; an executor's thread would then keep the agent from exiting.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -137,7 +138,7 @@ async def _apart(work: Callable[[], T], within: float) -> T:
             outcome: tuple[T | None, BaseException | None] = work(), None
         except Exception as error:
             outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(finish, *outcome)
 
     threading.Thread(target=run, daemon=True, name="evidence").start()
@@ -180,16 +181,16 @@ def _processes(pid: int) -> str:
 
 
 def _sockets(pid: int) -> str:
-    # Of those that share a socket the first, the parent, is named.
+    # Of processes that share a socket the topmost one is named.
     tree = reversed(proc.tree(pid))
     owners = {inode: one for one, _ in tree for inode in proc.sockets(one)}
     tables = (proc.text(pid, f"net/{name}") for name in ("tcp", "tcp6"))
     return "".join(sockets(table, owners) for table in tables)
 
 
-# In all, on every rank of a gang: a unit that serves nobody is not kept waiting for longer.
+# For all ranks of a gang: the restart of a hung unit is not delayed any longer.
 WITHIN_S = 20.0
-# For one rank; what is left of the above is for hearing of it.
+# For one rank; the rest of the time above is for messages between agents.
 TAKEN_WITHIN_S = 12.0
 LOG_LINES = 200
 
@@ -199,26 +200,26 @@ GPUS, LOG, PROBES = "gpus.txt", "log.txt", "probes.txt"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of evidence: its file, and why there is none (empty: there is)."""
+    """One kind of evidence: its file, and why it is missing (empty if it is there)."""
 
     file: str
     problem: str = ""
 
 
 def directory(unit: str, run: int) -> str:
-    """Where it lies, below the run directory."""
+    """The directory for the evidence of a run, relative to the run directory."""
     return f"evidence/{unit}-{run}"
 
 
 def why(unit: str, run: int, at: str, reason: str, parts: Iterable[Part]) -> str:
-    """The page to read first."""
+    """The text of the file to read first."""
     lines = [f"{unit} run {run}, {at}", "", reason, ""]
     lines += [f"{part.file}: {part.problem or 'taken'}" for part in parts]
     return "\n".join(lines) + "\n"
 
 
 def processes(found: Sequence[Process]) -> str:
-    """Every process, parents first, with what its threads do."""
+    """Lists every process, parents first, with what its threads are doing."""
     return "\n\n".join(map(_process, found)) + "\n" if found else "no process is left\n"
 
 
@@ -246,7 +247,7 @@ _STATES: Mapping[str, str] = {
 
 
 def sockets(table: str, owners: Mapping[int, int]) -> str:
-    """The lines of /proc/net/tcp or tcp6 about sockets that ``owners`` has, by inode and pid."""
+    """Describes the sockets of /proc/net/tcp or tcp6 that ``owners`` (inode to pid) contains."""
     lines = []
     for row in table.splitlines()[1:]:
         fields = row.split()
@@ -261,7 +262,7 @@ def sockets(table: str, owners: Mapping[int, int]) -> str:
 
 
 def _endpoint(text: str) -> str:
-    """``0100007F:1F40`` as people write it: the kernel prints words of 4 bytes, each reversed."""
+    """``0100007F:1F40`` becomes ``127.0.0.1:8000``: the kernel prints reversed words of 4 bytes."""
     address, _, port = text.partition(":")
     words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
     if len(words) == 1:

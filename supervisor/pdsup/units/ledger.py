@@ -1,16 +1,18 @@
-"""The ledger: what a successor needs to know of what runs on this node when an agent is killed.
+"""The ledger: what the next agent needs to know if this one is killed while its units run.
 
-One file in the agent's node-local directory, only ever appended to. Its first line names the agent
-and its plan. Each line after it is about one unit or is a section of the ledger (the end that has
-begun, the plan that was asked for, troubles of GPUs, lost nodes), and the last line about the same
-thing counts. What belongs together is one line, hence one write: whenever the agent is killed, no
-part of it is newer than another.
+An agent can be killed between any two instructions. Whatever it leaves behind, its successor must
+find every process it started, must never start a unit that still runs, and must never signal a
+stranger whose pid was once a unit's. So the order of writes matters. A unit is noted before its
+process is started, with the tag that the process will carry and, for a rank of a gang, the epoch of
+the run, and again when the pid is known: a process that was started in between is found by its tag.
+Processes are identified by pid and start time, and all of it is void after a reboot. A step is
+noted here before it is written to the journal, and the line holds the whole step: if the agent is
+killed between the two writes, its successor completes the journal.
 
-A line is written before a process is started, with the tag that the process will carry and, for a
-rank of a gang, the epoch of the run, and again when its pid is known: the next agent finds what
-there is. The ledger names processes by pid and start time, so a stranger that was given the pid
-since is never touched. A step of a unit is noted here before it is written to the journal, and the
-line holds the whole step: when an agent is killed between the two, the next one writes it.
+The ledger is one file in the agent's node-local directory. Its first line names the agent and its
+plan. Each later line is a unit or a section (the shutdown in progress, the plan asked for, GPU
+troubles, lost nodes), and the last line about the same thing counts. Lines are only appended, and
+what belongs together is one line and hence one write, so that a kill cannot leave half a change.
 """
 
 from __future__ import annotations
@@ -36,24 +38,24 @@ from pdsup.units.process.tree import Identity
 from pdsup.units.states import State
 
 LEDGER = "ledger"
-# Where version 0.1.0 kept the epochs of runs, troubles of GPUs and lost nodes.
+# Where version 0.1.0 kept the epochs of runs, GPU troubles and lost nodes.
 FORMER_FILES = ("epochs.json", "gpus.json", "lost.json")
-# Beyond it the ledger is written again from what is known: a day of restarts every second is less.
+# A larger ledger is rewritten without its outdated lines. A day of restarts every second is less.
 LARGEST_BYTES = 16 << 20
-# A node that missed more changes of the plan than that has to be started again.
+# A node that has missed more changes of the plan than this must be restarted.
 MOST_FORMER = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What an agent that is gone left. ``plan``: the digest of what it ran, or of what the next
-    one is to run; ``former``: those of the plans before it, the latest first.
+    """What an earlier agent left.
 
-    ``agent``: itself; ``guardian``: what would start the next one. ``notes``: the last one of each
-    unit, the newest last. ``ending``: why the units were being ended, if they were, and whether
-    those of every node were to. ``next``: the digest of the plan that somebody asked the agent to
-    go over to, while it had not yet. ``gpus``: what was last told of each unit's GPUs. ``lost``:
-    the nodes that were last told to be lost.
+    ``plan``: the digest of the plan that it ran, or that the next one is to run; ``former``: the
+    digests of the plans before, the latest first. ``agent`` and ``guardian``: its own processes.
+    ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
+    stopped, why, and whether on every node. ``next``: the digest of the plan that a reload asked
+    for and that was not adopted yet. ``gpus``: the last reported GPU troubles by unit. ``lost``:
+    the nodes last reported as lost.
     """
 
     plan: str = ""
@@ -73,7 +75,7 @@ class LedgerFile:
     def __init__(
         self, state_dir: str, plan: str, inherited: Ledger, guardian: int | None = None
     ) -> None:
-        """``plan``: its digest. ``guardian``: the pid of this agent's, if it has one."""
+        """``plan``: the digest of its plan. ``guardian``: the pid of its guardian, if any."""
         self._path = Path(state_dir, LEDGER)
         self._notes = dict(inherited.notes)
         self._known = replace(
@@ -88,8 +90,8 @@ class LedgerFile:
         self._torn = False
 
     def open(self) -> bool:
-        """Begins a ledger with what is known. A full disk is no reason not to run anything, and
-        makes it False; the ledger that was there is continued then.
+        """Writes a new ledger with what is known. Returns False if that fails, as on a full disk:
+        units run anyway, and the old ledger is kept.
         """
         text = "".join(f"{line}\n" for line in _lines(self._known)).encode()
         try:
@@ -105,51 +107,51 @@ class LedgerFile:
         return True
 
     def close(self) -> None:
-        """Closes the file, which stays."""
+        """Closes the file, which stays for the next agent."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def adopt(self, plan: str) -> None:
-        """The next agent is to run another plan: that is so from one moment to the next.
+        """Makes the next agent run another plan; the change is atomic.
 
-        Raises SupervisorError where it can't be noted; then nothing has changed.
+        Raises SupervisorError if it cannot be written; then nothing has changed.
         """
         before = self._known
-        former = tuple(one for one in (before.plan, *before.former) if one != plan)
+        former = tuple(digest for digest in (before.plan, *before.former) if digest != plan)
         self._known = replace(before, plan=plan, former=former[:MOST_FORMER], next="")
         if not self.open():
             self._known = before
             raise SupervisorError(f"cannot write {self._path}")
 
     def note(self, new: Note) -> None:
-        """From now on this is what is known of its unit."""
-        self._notes.pop(new.unit, None)  # the newest stands last
+        """Replaces what is known about a unit."""
+        self._notes.pop(new.unit, None)  # the newest is last
         self._notes[new.unit] = new
         self._append(note_line(new))
 
     def note_end(self, reason: str, *, of_cluster: bool) -> None:
-        """The units are being ended, which another agent has to go on with."""
+        """Notes that the units are being stopped, which a successor has to continue."""
         self._known = replace(self._known, ending=(reason, of_cluster))
         self._append(_end_line(reason, of_cluster))
 
     def note_next(self, plan: str) -> None:
-        """Somebody asked for the plan with this digest; "": it is not gone over to after all."""
+        """Notes that a reload asked for the plan with this digest; "": it was abandoned."""
         self._known = replace(self._known, next=plan)
         self._append(_next_line(plan))
 
     def note_gpus(self, troubles: Mapping[str, Trouble]) -> None:
-        """From now on this is what was told of the GPUs of units."""
+        """Replaces the GPU troubles that have been reported, by unit."""
         self._known = replace(self._known, gpus=dict(troubles))
         self._append(_gpus_line(troubles))
 
     def note_lost(self, nodes: Collection[str]) -> None:
-        """From now on these are the nodes that were told to be lost."""
+        """Replaces the nodes that have been reported as lost."""
         self._known = replace(self._known, lost=frozenset(nodes))
         self._append(_lost_line(nodes))
 
     def _append(self, line: str) -> None:
-        # What a full disk has cut off would spoil the line behind it.
+        # A line that a full disk has cut short would spoil the line after it.
         again = self._file < 0 or self._torn or self._size > LARGEST_BYTES
         if again and self.open():
             return
@@ -162,7 +164,7 @@ class LedgerFile:
 
 
 def read(state_dir: Path) -> Ledger:
-    """What the last agent left in its directory; empty when there was none since the last boot."""
+    """Reads what the last agent left; an empty ledger if there was none since the last boot."""
     try:
         return _parsed((state_dir / LEDGER).read_bytes().splitlines())
     except OSError:
@@ -170,11 +172,11 @@ def read(state_dir: Path) -> Ledger:
 
 
 def left_under(root: Path, guardian: int) -> Path | None:
-    """The directory of the agent that a guardian, by its pid, has started before, if any."""
+    """Finds the directory of the agent that the guardian with this pid started before, if any."""
     process = (guardian, proc.started(guardian))
     for path in root.glob(f"*/*/{LEDGER}"):
         with contextlib.suppress(OSError), path.open("rb") as file:
-            if _parsed([file.readline()]).guardian == process:  # that stands in the first line
+            if _parsed([file.readline()]).guardian == process:  # the first line has it
                 return path.parent
     return None
 
@@ -182,7 +184,7 @@ def left_under(root: Path, guardian: int) -> Path | None:
 def _parsed(lines: Iterable[bytes]) -> Ledger:
     known, notes = Ledger(), dict[str, Note]()
     for line in lines:
-        # The last line may be cut off: its writer was killed, and did nothing after it.
+        # The last line may be cut short: its writer was killed, and did nothing after it.
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             match json.loads(line):
                 case {"boot": boot, "plan": str(plan), "agent": below, "guardian": above} as head:
@@ -211,7 +213,7 @@ def _parsed(lines: Iterable[bytes]) -> Ledger:
 
 
 def _lines(known: Ledger) -> Iterator[str]:
-    """All that ``_parsed`` reads, in as few lines as possible."""
+    """The lines of a ledger, as few as possible."""
     yield json.dumps(
         {
             "boot": _boot(),
@@ -233,7 +235,7 @@ def _lines(known: Ledger) -> Iterator[str]:
 
 
 def is_living(process: Identity) -> bool:
-    """Whether a process runs, and is not another one with the same pid."""
+    """Whether a process still runs, and its pid has not been reused."""
     pid, started = process
     return proc.started(pid) == started and not proc.is_zombie(pid)
 
@@ -255,14 +257,14 @@ def _next_line(plan: str) -> str:
 
 
 def _gpus_line(troubles: Mapping[str, Trouble]) -> str:
-    return json.dumps({"gpus": {unit: asdict(one) for unit, one in troubles.items()}})
+    return json.dumps({"gpus": {unit: asdict(trouble) for unit, trouble in troubles.items()}})
 
 
 def read_troubles(values: Mapping[str, Any]) -> dict[str, Trouble]:
-    """The troubles of units by their names, from JSON; raises an error for anything else."""
+    """Decodes GPU troubles by unit; raises KeyError or TypeError if they are malformed."""
     return {
-        str(unit): Trouble(tuple(one["throttled"]), tuple(one["lost"]))
-        for unit, one in values.items()
+        str(unit): Trouble(tuple(trouble["throttled"]), tuple(trouble["lost"]))
+        for unit, trouble in values.items()
     }
 
 
@@ -271,13 +273,13 @@ def _lost_line(nodes: Collection[str]) -> str:
 
 
 def _write(file: int, data: bytes) -> None:
-    """All of it; raises OSError when less was written."""
+    """Writes all of it; raises OSError if less was written."""
     if os.write(file, data) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _boot() -> str:
-    """Pids and monotonic times mean nothing after a reboot."""
+    """Identifies the current boot: pids and monotonic times mean nothing after a reboot."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
@@ -285,15 +287,15 @@ def _boot() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """One unit at one moment.
+    """What is known about one unit at one moment.
 
-    ``since``: wall seconds of the state; ``spawned``: monotonic seconds of the run's start.
-    ``main``: its main process, None while that is not known; ``tag``: what all of the run carry,
-    noted before the process is there. ``log``: where the run's output begins. ``ended``: the main
-    process is gone, not yet all of its tree. ``was_ready``: it has been RUNNING, in whatever run.
-    ``made``: the fingerprint (``plan/difference.py``) of what the run was started as; "": unknown.
-    ``epoch``: that of its gang in which the run was started. ``step``: what led to the state
-    (``codec.step``), None where something else than a step is noted.
+    ``since``: when the state began, wall seconds; ``spawned``: when the run started, monotonic
+    seconds. ``main``: its main process, None while that is not known; ``tag``: the tag on all
+    processes of the run, noted before there is one. ``log``: where the run's output begins.
+    ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
+    some run. ``made``: the fingerprint (``plan/difference.py``) of the planned unit that the run
+    was started from; "": unknown. ``epoch``: the gang epoch in which the run was started. ``step``:
+    the step that led to the state (``codec.step``), None if the note is not about a step.
     """
 
     unit: str
@@ -313,7 +315,7 @@ class Note:
 
     @property
     def facts(self) -> Facts:
-        """What an agent that takes the unit over knows of it."""
+        """What an agent that takes over the unit knows about it."""
         alive = self.main is not None and not self.ended
         return Facts(
             state=self.state,
@@ -327,7 +329,7 @@ class Note:
 
 
 def note_line(note: Note) -> str:
-    """One line of JSON, without its line feed."""
+    """Encodes a note as one line of JSON, without the line feed."""
     last = note.last_exit
     values: dict[str, Any] = {
         "unit": note.unit,
@@ -351,7 +353,7 @@ def note_line(note: Note) -> str:
 
 
 def read_note(values: Mapping[str, Any]) -> Note:
-    """The note that ``note_line`` wrote; raises ValueError when it is of another version."""
+    """Decodes a note from ``note_line``; raises ValueError if it is from another version."""
     try:
         main, last, log = values["main"], values["last"], values["log"]
         return Note(
@@ -371,4 +373,4 @@ def read_note(values: Mapping[str, Any]) -> Note:
             step=values.get("step"),
         )
     except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"no note of this version: {values!r}") from error
+        raise ValueError(f"not a note of this version: {values!r}") from error

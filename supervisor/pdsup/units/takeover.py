@@ -1,10 +1,13 @@
-"""Takeover: how an agent continues what an earlier agent of its node left, or ends it.
+"""Takeover: how an agent continues what an earlier agent of its node left running, or ends it.
 
-An agent can be killed at any moment, while its units run on. The next one comes in one of two ways:
-its guardian starts it, and it resumes the part of the agent before it, whatever its command line
-says by now; or somebody starts it, and its command line says which part it is for. Either way the
-ledger tells what is left. What belongs to the same plan is carried on, with no restart; all else is
-ended before anything starts. ``Runner.restore`` and ``resume`` do the carrying on for one unit.
+An agent can be killed at any moment while its units keep running. The next agent may not restart
+them, may not start a second copy of any, and may not run beside another agent of the same node.
+
+It arrives in one of two ways. Its guardian starts it: then it resumes the part of the agent before
+it, whatever the files on its command line contain by now. Or it is started by hand or by Slurm:
+then its command line says which node of which run it is for. Either way the ledger says what is
+left. Units of the same plan are adopted without a restart (``Runner.restore`` does it for one
+unit); everything else is killed before anything starts, and if that fails, so does the agent.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from pdsup.units.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which node of which run an agent is for; no ``origin``: it continues for another agent."""
+    """Which node of which run an agent is for. ``origin`` is None if it resumes another agent."""
 
     loaded: Loaded
     node: str
@@ -45,16 +48,16 @@ class Part:
 
     @property
     def resumed(self) -> bool:
-        """Whether it is the part of an earlier agent, by the plan of that one."""
+        """Whether the part, and its plan, are those of an earlier agent."""
         return self.origin is None
 
 
 def begun(
     file: str, node: str | None, run_dir: str | None, environ: Mapping[str, str], root: Path
 ) -> Part:
-    """The part that a command line names; where units run on by a later plan, by that.
+    """The part that a command line names, with the later plan if units still run by one.
 
-    Raises SupervisorError when the file holds no plan, or one without this node.
+    Raises SupervisorError if the file has no plan, or one without this node.
     """
     loaded = load.load(Path(file), nodes=slurm_nodes(environ))
     name = identity.own_node(loaded.plan, node, environ, socket.gethostname())
@@ -68,11 +71,11 @@ def begun(
 
 
 def resumed(root: Path, guardian: int) -> Part | None:
-    """The part of the agent that a guardian, by its pid, started before this one, as it was.
+    """The part of the agent that the guardian with this pid started before, as it was.
 
-    What the command line names is not looked at: the file may have been edited for the next run,
-    and be wrong, or gone, by now. None where there was no such agent, or where too little is left
-    of its directory, which a cleaner of old temporary files may have come across.
+    The plan file on the command line is not read: by now it may have been edited for the next run,
+    or deleted. None if there was no such agent, or if too little is left of its directory, which
+    may have been cleaned up with other temporary files.
     """
     state_dir = ledger.left_under(root, guardian)
     if state_dir is None:
@@ -86,33 +89,33 @@ def resumed(root: Path, guardian: int) -> Part | None:
 
 
 def inherited(part: Part) -> Ledger:
-    """What an agent that is gone left running of the same plan; of another one it is ended.
+    """Returns what an earlier agent of the same plan left running; ends what other plans left.
 
-    Raises SupervisorError when that can't be ended, or when a guardian is about to start the next
-    agent, which is not this one.
+    Raises SupervisorError if something survives, or if another agent's guardian is still alive and
+    about to restart it.
     """
-    found = _read(part.state_dir)
-    above = found.guardian
+    left = _read(part.state_dir)
+    above = left.guardian
     if above and above[0] != os.getppid() and ledger.is_living(above):
         raise SupervisorError(
-            f"cannot start an agent for {part.node}: one has just ended, and its guardian "
-            f"(pid {above[0]}) starts it again"
+            f"cannot start an agent for {part.node}: another one has just ended, and its guardian "
+            f"(pid {above[0]}) is restarting it"
         )
     plan = part.loaded.plan
-    same = found.plan == part.loaded.digest
+    same = left.plan == part.loaded.digest
     known = {unit.name for unit in plan.units if unit.node == part.node} if same else set()
-    notes = {name: note for name, note in found.notes.items() if name in known}
-    if left := end(note for name, note in found.notes.items() if name not in known):
+    notes = {name: note for name, note in left.notes.items() if name in known}
+    if survivors := end(note for name, note in left.notes.items() if name not in known):
         raise SupervisorError(
-            f"cannot start an agent for {part.node}: processes of an earlier one survive SIGKILL: "
-            f"pid {', '.join(map(str, left))}"
+            f"cannot start an agent for {part.node}: processes of an earlier agent survive "
+            f"SIGKILL: pid {', '.join(map(str, survivors))}"
         )
-    return replace(found, notes=notes) if same else Ledger()
+    return replace(left, notes=notes) if same else Ledger()
 
 
 def last_step(left: Ledger, plan: Plan) -> Transition | None:
-    """The step that the ledger ends with, if it ends with one: the only one that its agent may have
-    noted without having told it, because each is told before anything else is noted.
+    """The step with which the ledger ends, if any. It is the only one that may be missing in the
+    journal, because every other step was written there before the next note.
     """
     note = next(reversed(list(left.notes.values())), None)
     if note is None or note.step is None or note.unit not in plan.by_name:
@@ -124,38 +127,40 @@ def last_step(left: Ledger, plan: Plan) -> Transition | None:
 
 
 def lives(left: Ledger) -> bool:
-    """Whether anything of the noted runs is left."""
+    """Whether any process of the noted runs is left."""
     return bool(_living(list(left.notes.values())))
 
 
 def end(notes: Iterable[Note]) -> list[int]:
-    """Kills everything of the noted runs, wherever it went; returns what survives SIGKILL."""
-    known = [one for one in notes if one.main or one.tag]
+    """Kills every process of the noted runs; returns the pids that survive SIGKILL."""
+    known = [note for note in notes if note.main or note.tag]
     if not _living(known):
         return []
-    from pdsup.units.process import reap  # late: most often there is nothing to end
+    from pdsup.units.process import reap  # imported late: usually there is nothing to kill
 
     return reap.end_now(lambda: _living(known))
 
 
 def clean_up(state_dir: Path) -> list[int]:
-    """Ends guardian, agent and units, at once; removes the directory when nothing is left."""
+    """Kills guardian, agent and units at once; removes the directory if nothing survives. Returns
+    the pids that do.
+    """
     from pdsup.units.process import reap
 
-    found = ledger.read(state_dir)
-    for process in (found.guardian, found.agent):
+    left = ledger.read(state_dir)
+    for process in (left.guardian, left.agent):
         if process:
             reap.kill(process)
-    left = end(found.notes.values())
-    if not left:
+    survivors = end(left.notes.values())
+    if not survivors:
         shutil.rmtree(state_dir, ignore_errors=True)
-    return left
+    return survivors
 
 
 def _living(notes: list[Note]) -> list[int]:
-    """Main processes that still run, and whatever carries the tag of a noted run."""
-    mains = [one.main[0] for one in notes if one.main and ledger.is_living(one.main)]
-    tags = {one.tag for one in notes if one.tag is not None}
+    """The main processes that still run; if none does, what carries the tag of a noted run."""
+    mains = [note.main[0] for note in notes if note.main and ledger.is_living(note.main)]
+    tags = {note.tag for note in notes if note.tag is not None}
     return mains or [pid for pid in proc.tagged(tags) if not proc.is_zombie(pid)]
 
 
@@ -163,20 +168,20 @@ def _living(notes: list[Note]) -> list[int]:
 
 
 def _read(state_dir: Path) -> Ledger:
-    """The ledger, with what version 0.1.0 kept in files beside it (``ledger.FORMER_FILES``). The
-    first ledger that is written afterwards holds all of it, and they are removed.
+    """Reads the ledger, and what version 0.1.0 kept in files beside it (``ledger.FORMER_FILES``).
+    The next ledger that is written contains all of it, and those files are removed.
     """
-    found = ledger.read(state_dir)
+    left = ledger.read(state_dir)
     epochs, gpus, lost = (_value(state_dir / name) for name in ledger.FORMER_FILES)
     if isinstance(epochs, dict):
-        notes = {name: _with_epoch(note, epochs.get(name)) for name, note in found.notes.items()}
-        found = replace(found, notes=notes)
+        notes = {name: _with_epoch(note, epochs.get(name)) for name, note in left.notes.items()}
+        left = replace(left, notes=notes)
     if isinstance(gpus, dict):
         with contextlib.suppress(KeyError, TypeError):
-            found = replace(found, gpus=ledger.read_troubles(gpus))
+            left = replace(left, gpus=ledger.read_troubles(gpus))
     if isinstance(lost, list):
-        found = replace(found, lost=frozenset(map(str, lost)))
-    return found
+        left = replace(left, lost=frozenset(map(str, lost)))
+    return left
 
 
 def _value(path: Path) -> object:

@@ -11,7 +11,7 @@ from pdsup.plan.model import PlanUnit
 from pdsup.units.logs import output as recording
 from pdsup.units.logs.output import Output
 
-LOST = "what it writes is lost until it restarts"
+LOST = "its output is lost until it restarts"
 
 
 class Recorded:
@@ -68,7 +68,7 @@ def test_a_log_that_was_renamed_and_replaced_is_told(one):
     one.begin()
     one.log.rename(f"{one.log}.old")
     one.log.write_text("")
-    assert one.seen() == [f"another file has the name of its log: {LOST}"]
+    assert one.seen() == [f"its log was replaced by another file: {LOST}"]
 
 
 def test_a_full_disk_is_told_and_that_it_has_room_again(one, monkeypatch):

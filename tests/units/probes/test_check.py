@@ -96,7 +96,7 @@ async def test_a_half_open_server_passes_a_connect_and_fails_a_request(address: 
 
 async def test_an_answer_that_is_not_http_is_a_no(address: str) -> None:
     async with talking(address, b"SSH-2.0-x\r\n"), asyncio.timeout(LIMIT):
-        assert await ask(GET, address) == No(f"{address}:8000/health: an answer that is not HTTP")
+        assert await ask(GET, address) == No(f"{address}:8000/health: the reply is not HTTP")
 
 
 async def test_a_name_that_can_not_be_a_host_is_a_no() -> None:
@@ -213,7 +213,7 @@ async def test_a_line_of_this_run_answers_for_good(tmp_path: Path) -> None:
     log.write_text("ready to roll\n")  # of the run before
     check = Check(log=r"ready to (roll|serve)")
     asker = ProbeCheck(subject(log=str(log), start=log.stat().st_size), Spawner())
-    no = No(r"no line like ready to (roll|serve) in its output yet")
+    no = No(r"no line of output matches ready to (roll|serve) yet")
     assert await asker.ask(check, 5.0) == no
     with log.open("a") as out:
         out.write("ready to ro")

@@ -38,7 +38,7 @@ def test_a_program_that_knows_no_such_question_is_not_asked_it():
 def test_a_body_must_hold_what_is_wanted():
     assert judge(check(body="tr.e"), Reply(200, HEALTHY)) == Yes()
     assert judge(check(body="^true$"), Reply(200, HEALTHY)) == No(
-        "nothing like ^true$ in its answer"
+        "no match for ^true$ in the reply"
     )
 
 
@@ -50,9 +50,9 @@ def test_a_body_must_hold_what_is_wanted():
         ("health", "false", No("health is true, not false")),
         ("nodes.0.id", "a", Yes()),
         ("nodes.1.id", None, No("nodes.1.id is empty")),
-        ("nodes.2.id", None, No("no nodes.2.id in its answer")),
-        ("nodes.x", None, No("no nodes.x in its answer")),
-        ("health.deeper", None, No("no health.deeper in its answer")),
+        ("nodes.2.id", None, No("no nodes.2.id in the reply")),
+        ("nodes.x", None, No("no nodes.x in the reply")),
+        ("health.deeper", None, No("no health.deeper in the reply")),
         ("count", "0", Yes()),
         ("count", None, No("count is empty")),
         ("up", "false", Yes()),
@@ -65,7 +65,7 @@ def test_a_field_must_be_there_and_be_what_is_wanted(field, equals, answer):
 
 def test_a_body_that_is_no_json_has_no_fields():
     for body in (b"OK", b"", b"\xff\xfe"):
-        assert judge(check(field="health"), Reply(200, body)) == No("its answer is no JSON")
+        assert judge(check(field="health"), Reply(200, body)) == No("the reply is not JSON")
 
 
 def test_a_body_is_read_only_where_it_counts():

@@ -150,7 +150,7 @@ async def test_answers_are_kept_for_whoever_asks_why(address: str) -> None:
 async def test_failing_for_long_is_dead_when_nothing_moves(address: str) -> None:
     probes = Probes(liveness=probe(failures=2))
     assert await Scripted(address, probes, [200, 503, 503, 503]).run() == [
-        *("ready", "dead, HTTP 503; nothing moved for 0 s"),
+        *("ready", "dead, HTTP 503; no progress for 0 s"),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Gives every run of a unit something to write to, and marks where it begins.
+"""Gives each run of a unit a descriptor for its output, and marks in the log where it begins.
 
-Directly: the child appends to the file itself, nothing is in the way, nothing lost when the agent
-dies. Or through a pipe that the agent empties, which allows rotation and times of lines.
+In mode ``direct`` the child appends to the file itself: nothing is in the way, and nothing is lost
+when the agent dies. In mode ``pipe`` the agent moves the output from a pipe to the file, which
+allows rotation and timestamps.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from pdsup.units.logs.pipe import LogPipe
 from pdsup.units.logs.rotate import LogWriter, open_making_directory
 
 LOOK_S = 30.0
-# Readable too, to see how the output of the run before ended.
+# Readable too, to see whether the previous run's output ended with a line feed.
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 class Output:
-    """The output of one unit. ``tell`` hears what is wrong with its log, "" when that is over.
+    """The output of one unit. ``tell`` is called with what is wrong with its log, "" once all is
+    well.
 
-    ``begin`` or ``resume`` for a run; ``end`` once no process of it is left.
+    Call ``begin`` or ``resume`` for a run, and ``end`` once no process of it is left.
     """
 
     def __init__(self, unit: AssignedUnit, tell: Callable[[str], None]) -> None:
@@ -36,22 +38,22 @@ class Output:
         self._tell = tell
         self._pipe = Path(unit.pipe_path)
         writer = LogWriter(unit.log_path, unit.plan.log)
-        self._forwarder = LogPipe(unit.name, self._pipe, writer, tell)
-        self.begun: Place | None = None  # where the run that was begun last begins
-        self._written: os.stat_result | None = None  # the file, of a run that writes to it itself
+        self._log_pipe = LogPipe(unit.name, self._pipe, writer, tell)
+        self.begun: Place | None = None  # where the output of the last run begins
+        self._written: os.stat_result | None = None  # the file, if the run writes to it directly
 
     @property
     def start(self) -> int:
-        """Where the output of the run that was begun last begins in the log's newest part."""
+        """The byte at which the output of the last run begins in the log's newest part."""
         now = _status(self._unit.log_path)
         if self.begun is None or now is None or (now.st_dev, now.st_ino) != self.begun[:2]:
             return 0
         return self.begun[2]
 
     def begin(self, run: int, previous: str) -> int:
-        """A descriptor to write to, after a line that says which run begins and why.
+        """Writes the marker of a run; returns a descriptor for its output.
 
-        Raises OSError when there is nothing to write to. The caller closes the descriptor.
+        Raises OSError if there is nothing to write to. The caller closes the descriptor.
         """
         marker = files.run_begins(clock.wall(), self._unit.name, run, previous)
         descriptor = self._begin(marker)
@@ -60,23 +62,22 @@ class Output:
         return descriptor
 
     def resume(self, begun: Place | None) -> None:
-        """Goes on with a run that an earlier agent began, there."""
+        """Continues with a run whose output an earlier agent began at ``begun``."""
         self.begun = begun
         try:
-            if not self._forwarder.resume():
+            if not self._log_pipe.resume():
                 self._written = _status(self._unit.log_path)
         except OSError as error:
-            self._tell(f"cannot go on with its log: {error.strerror}")
+            self._tell(f"cannot reopen its log: {error.strerror}")
 
     def end(self) -> None:
-        """Brings what is left to the file, and lets go of everything."""
+        """Writes what is left in the pipe to the file, and closes everything."""
         self._written = None
-        self._forwarder.end()
+        self._log_pipe.end()
 
     def look(self) -> Callable[[], None]:
-        """Looks what becomes of what a run writes itself, of which nobody hears; may take long.
-
-        What it returns, called on the loop, tells.
+        """Checks the file of a run that writes to it directly, as the agent sees no errors of the
+        child. It may block; the function that it returns reports, and belongs on the loop.
         """
         written = self._written
         problem = _problem(self._unit.log_path, written) if written else ""
@@ -89,9 +90,9 @@ class Output:
 
     @contextlib.contextmanager
     def output(self) -> Iterator[int]:
-        """A descriptor for somebody who speaks in the unit's place while it runs."""
+        """A descriptor for a command that writes to the log of the running unit."""
         descriptor = (
-            self._forwarder.writable()
+            self._log_pipe.writable()
             if self._pipe.is_fifo()
             else open_making_directory(self._unit.log_path, _FLAGS)
         )
@@ -104,13 +105,13 @@ class Output:
         if self._unit.plan.log.mode == "direct":
             with contextlib.suppress(OSError):
                 return self._begin_directly(marker)
-            # The forwarder tries again and again, and tells why.
-        return self._forwarder.begin(marker)
+            # The pipe keeps trying, and reports why.
+        return self._log_pipe.begin(marker)
 
     def _begin_directly(self, marker: str) -> int:
         descriptor = open_making_directory(self._unit.log_path, _FLAGS)
         self._written = os.fstat(descriptor)
-        self._pipe.unlink(missing_ok=True)  # of an earlier run
+        self._pipe.unlink(missing_ok=True)  # left by a run in pipe mode
         try:
             start = "\n" if _ends_within_a_line(descriptor) else ""
             os.write(descriptor, f"{start}{marker}".encode())
@@ -120,27 +121,27 @@ class Output:
         return descriptor
 
 
-async def watch(recorders: Sequence[Output]) -> None:
-    """Looks after all of them now and then, until cancelled.
+async def watch(outputs: Sequence[Output]) -> None:
+    """Checks all logs every ``LOOK_S`` seconds, until cancelled.
 
-    In a thread: a shared file system that hangs must not stop supervision too.
+    The checks run in a thread: a shared file system that hangs must not stop supervision too.
     """
     while True:
         await asyncio.sleep(LOOK_S)
-        for tell in await asyncio.to_thread(lambda: [recorder.look() for recorder in recorders]):
+        for tell in await asyncio.to_thread(lambda: [output.look() for output in outputs]):
             tell()
 
 
 def _problem(path: str, written: os.stat_result) -> str:
-    """Why what is written to a file that was opened as ``path`` gets lost, or nothing."""
+    """Why output written to a file that was opened as ``path`` is lost; empty if it is not."""
     try:
         room = os.statvfs(path)
         if not os.path.samestat(Path(path).stat(), written):
-            return "another file has the name of its log: what it writes is lost until it restarts"
+            return "its log was replaced by another file: its output is lost until it restarts"
     except FileNotFoundError:
-        return "its log was deleted: what it writes is lost until it restarts"
+        return "its log was deleted: its output is lost until it restarts"
     except OSError as error:
-        return f"cannot see its log: {error.strerror}"
+        return f"cannot check its log: {error.strerror}"
     if room.f_blocks and not room.f_bavail:
         return f"cannot write its log: {os.strerror(errno.ENOSPC)}"
     return ""
@@ -153,6 +154,6 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _ends_within_a_line(descriptor: int) -> bool:
-    """Whoever was killed while it drew a progress bar left one."""
+    """Whether the last line is unfinished, as after a run that was killed amid a progress bar."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

@@ -1,8 +1,15 @@
-"""Moves what a unit writes from its pipe to its log, on the event loop.
+"""Moves a unit's output from its pipe to its log, on the event loop.
 
-The pipe is a named one in the agent's node-local directory, and the unit has it open for both
-directions: when the agent is killed the unit is not (no SIGPIPE, no error), what it wrote stays in
-the pipe, and the next agent opens the pipe by its name and goes on.
+Two things must not happen. The unit must not die with the agent: so the pipe is a named one in the
+agent's node-local directory, and the unit has it open in both directions. When the agent is killed
+there is no SIGPIPE, what was written stays in the pipe, and the next agent opens it by name and
+continues. And the unit must not block on its log: a model server that waits for a full disk serves
+nobody. So a pipe that fills up while the log cannot be written is emptied anyway, and a marker in
+the log says how many bytes are missing.
+
+What remains is to be cheap. A quiet unit costs nothing, as the loop waits for the pipe to become
+readable. One that writes steadily is read at intervals, long enough to move many short lines at
+once, short enough that the pipe never fills.
 """
 
 from __future__ import annotations
@@ -19,23 +26,25 @@ from pdsup import clock
 from pdsup.units.logs import files
 from pdsup.units.logs.rotate import LogWriter, waiting
 
-# More is no faster (2 GB/s), and all pipes of a user that is not root may hold 64 MiB by default
-# (/proc/sys/fs/pipe-user-pages-soft); beyond that every new pipe of his holds only 8 KiB.
+# Bytes. A larger pipe is no faster (2 GB/s), and the pipes of an ordinary user may hold 64 MiB in
+# all (/proc/sys/fs/pipe-user-pages-soft); beyond that every new one holds only 8 KiB.
 CAPACITY = 1 << 18
-# Between two looks at a pipe that fills slowly, so that many short lines are moved at once; shorter
-# for one that fills faster, so that the unit need not wait, and none at all for one that floods.
+# The pause between two reads of a pipe: long for one that fills slowly, so that many short lines
+# are moved at once, shorter for one that fills faster, and none at all for one that floods.
 LONGEST_PAUSE_S = 0.02
 SHORTEST_PAUSE_S = 0.001
-# Between two attempts to write where it failed, and how long nothing is attempted at all once the
-# unit wrote more than the pipe can hold: it must not wait for a disk to have room again.
+# How long to wait after a failed write; and for how long output is dropped, without trying to write
+# it, once the unit has written more than the pipe can hold.
 RETRY_S = 0.25
 DROP_S = 1.0
-# Rounds in which a pipe is emptied after the last writer is gone; one is enough.
+# How many times a pipe is emptied after the last writer is gone; once is enough.
 ROUNDS = 8
 
 
 class LogPipe:
-    """The pipe of one unit. ``tell`` hears what is wrong with its log, and "" when that is over."""
+    """The pipe of one unit. ``tell`` is called with what is wrong with its log, "" once all is
+    well.
+    """
 
     def __init__(
         self, unit: str, pipe: Path, writer: LogWriter, tell: Callable[[str], None]
@@ -46,7 +55,7 @@ class LogPipe:
         self._tell = tell
         self._descriptor = -1
         self._timer: asyncio.TimerHandle | None = None
-        self._due: list[str] = []  # lines of ours that could not be written yet
+        self._due: list[str] = []  # marker lines that could not be written yet
         self._lost = 0
         self._cause = ""
         self._problem = ""
@@ -56,12 +65,12 @@ class LogPipe:
         self._drop_until = 0.0
 
     def begin(self, marker: str) -> int:
-        """A descriptor for the unit to write to, after a line of ours. The caller closes it.
+        """Writes a marker line; returns a descriptor for the unit's output. The caller closes it.
 
-        Raises OSError when there can be no pipe.
+        Raises OSError if no pipe can be made.
         """
         self._open()
-        self._empty()  # a run that ended while no agent was there
+        self._empty()  # output of a run that ended while no agent was there
         if self._lost:
             self._due.append(self._loss())
             self._lost = 0
@@ -71,7 +80,7 @@ class LogPipe:
         return self.writable()
 
     def resume(self) -> bool:
-        """Goes on with a unit that runs already; False when that one has no pipe."""
+        """Continues with a unit that is already running; False if that one has no pipe."""
         if not self._is_pipe():
             return False
         self._open()
@@ -79,11 +88,11 @@ class LogPipe:
         return True
 
     def writable(self) -> int:
-        """A descriptor for the unit, or for somebody who speaks in its place. Raises OSError."""
+        """A descriptor to write to the pipe. Raises OSError."""
         return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
 
     def end(self) -> None:
-        """Moves what is left, once nobody is there to write more, and lets go of everything."""
+        """Moves what is left, once nothing can write more, and closes everything."""
         if self._descriptor >= 0:
             self._stop()
             self._empty()
@@ -143,9 +152,9 @@ class LogPipe:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
-        # For both directions: without a writer a pipe is always readable, as one that has ended.
+        # Opened for writing too: a pipe without a writer is always readable, at its end of file.
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # a user may have only so much of it
+        with contextlib.suppress(OSError):  # the user's limit for pipes is reached
             fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, CAPACITY)
 
     def _is_pipe(self) -> bool:
@@ -154,7 +163,7 @@ class LogPipe:
         return False
 
     def _move(self, most: int) -> int:
-        """Writes our own lines, then at most so many bytes of the unit; how many of these."""
+        """Writes marker lines, then at most ``most`` bytes of the unit; returns how many bytes."""
         moved, wrote = 0, bool(self._due or self._lost)
         try:
             self._write_due()

@@ -1,7 +1,7 @@
-"""Reads what a unit wrote: its last lines, across rotation and restarts, and what comes next.
+"""Reads a unit's log: its last lines, across rotation and restarts, and what follows.
 
-A part of the log is known by its inode number, so a part that is renamed while it is read is read
-to its end before the next one, and nothing twice.
+A part of the log is identified by its inode number. A part that is renamed while it is being read
+is therefore read to its end before the next one, and nothing is read twice.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pdsup.units.logs import files
 from pdsup.units.logs.files import TIME_RECORD
 
 BLOCK = 1 << 16
-# Enough to see why a process ended, and no burden.
+# Bytes that are enough to see why a process ended.
 EXCERPT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a log as it was seen.
+    """One file of a log, as it was seen.
 
-    ``inode``: device and number. With ``content``, size and time of the last change in ns, it
-    tells an old part, wherever it was renamed to, from a new one that was given its number.
+    ``inode``: device and inode number. Together with ``content``, the size and modification time in
+    ns, it tells an old part that was renamed from a new one that reuses its inode number.
     """
 
     age: int
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes that follow on one another in one part, from ``offset`` on."""
+    """Consecutive bytes of one part, from ``offset`` on."""
 
     data: bytes
     offset: int
@@ -48,14 +48,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A byte of a log; ``inode``, of the part that it is in, None for the newest one."""
+    """A position in a log; ``inode``: the part that it is in, None for the newest one."""
 
     inode: tuple[int, int] | None
     offset: int
 
 
 class Times(Sequence[tuple[int, int]]):
-    """The noted times of one part: offset, nanoseconds since the epoch."""
+    """The arrival times of one part: pairs of offset and nanoseconds since the epoch."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -71,23 +71,23 @@ class Times(Sequence[tuple[int, int]]):
         return offset, at
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         os.close(self._descriptor)
 
 
 def last_lines(path: str, count: int, most: int = EXCERPT) -> list[str]:
-    """The last lines of a log, of its last ``most`` bytes; none when it can't be read."""
+    """The last ``count`` lines of a log, from its last ``most`` bytes; none if it is unreadable."""
     with contextlib.suppress(OSError), contextlib.closing(LogReader(path)) as reader:
         reader.begin(count, most)
         text = b"".join(piece.data for piece in reader.more()).decode(errors="replace")
-        # Not splitlines: a progress bar is one line, however often it returns to its beginning.
+        # Not splitlines: a progress bar is one line, however many carriage returns it contains.
         lines = text.removesuffix("\n").split("\n") if text else []
         return lines[max(0, len(lines) - count) :]
     return []
 
 
 class LogReader:
-    """Reads one log forwards. ``begin`` comes first; it raises OSError when there is no log."""
+    """Reads one log forwards. Call ``begin`` first; it raises OSError if there is no log."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -98,11 +98,11 @@ class LogReader:
 
     @property
     def has_times(self) -> bool:
-        """Whether the times of what is read now were noted."""
+        """Whether arrival times were recorded for the part that is being read."""
         return self._times is not None
 
     def begin(self, count: int, most: float = math.inf) -> None:
-        """Finds the last ``count`` lines, or the last ``most`` bytes, without reading more."""
+        """Moves to the last ``count`` lines, or the last ``most`` bytes, without reading more."""
         with contextlib.ExitStack() as opened:
             snapshots = self._snapshots(opened)
             parts = list(itertools.islice(snapshots, 1))
@@ -116,10 +116,10 @@ class LogReader:
             self._look_for_older()
 
     def go_on(self, place: Place, most: int) -> bool:
-        """Begins at a place, or at the last ``most`` bytes of its part if those are fewer.
+        """Moves to a place, or to the last ``most`` bytes of its part if there are more after it.
 
-        False when it does not begin there: also when the part was cut or deleted, and what is in
-        the newest part is read from the beginning.
+        Returns whether it moved to the place. If the part was truncated or deleted, it moves to the
+        beginning of the newest part and returns False.
         """
         with contextlib.ExitStack() as opened:
             descriptor, size = self._part(place.inode, opened)
@@ -131,25 +131,25 @@ class LogReader:
 
     @property
     def place(self) -> Place:
-        """Up to where it has read."""
+        """The place up to which it has read."""
         return Place(_inode(os.fstat(self._descriptor)), self._position)
 
     def more(self) -> Iterator[Piece]:
-        """What there is from here on, up to the end of the newest part as it is now.
+        """Reads from here to the present end of the newest part.
 
-        Not further: whoever writes may be faster.
+        It does not read further, as the writer may be faster than the reader.
         """
         yield from self._rest()
         for part in reversed(self._newer()):
             if (following := self._opened(part)) is not None:
-                # It may have grown between its end was seen and it was seen to be an old one.
+                # It may have grown after its end was reached and before it was renamed.
                 yield from self._rest()
                 self._take(following, 0)
                 self._look_for_older()
                 yield from self._rest()
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Closes the files."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -165,13 +165,13 @@ class LogReader:
             self._times = Times(files.times_of(self._path, inode))
 
     def _look_for_older(self) -> None:
-        """What is there beside the part that is read, to tell it from what comes later."""
+        """Records the parts older than the one being read, to tell them from newer ones later."""
         parts = self._parts()
         mine = _index(parts, _inode(os.fstat(self._descriptor)))
         self._older = frozenset(replace(part, age=0) for part in parts[mine + 1 :])
 
     def _part(self, inode: tuple[int, int] | None, opened: contextlib.ExitStack) -> tuple[int, int]:
-        """Descriptor and size of the part with this inode number, or else of the newest one."""
+        """The descriptor and size of the part with this inode number, or else of the newest one."""
         newest = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         opened.callback(os.close, newest)
         if inode not in (None, _inode(os.fstat(newest))):
@@ -183,18 +183,18 @@ class LogReader:
     def _rest(self) -> Iterator[Piece]:
         size = os.fstat(self._descriptor).st_size
         if size < self._position:
-            self._position = 0  # it was cut: begin again
-        # Not until there is nothing more to read: a log that is linked to a device never ends.
+            self._position = 0  # it was truncated: start over
+        # Bounded by the size: a log that is a link to a device never ends.
         while (left := size - self._position) > 0:
             data = os.pread(self._descriptor, min(left, BLOCK), self._position)
-            if not data:  # it was cut just now
+            if not data:  # it has just been truncated
                 return
             offset = self._position
             self._position += len(data)
             yield Piece(data, offset, self._times)
 
     def _newer(self) -> list[Part]:
-        """The parts after the one that is read, the newest first."""
+        """The parts after the one being read, the newest first."""
         mine = os.fstat(self._descriptor)
         try:
             if os.path.samestat(Path(self._path).stat(), mine):
@@ -208,22 +208,21 @@ class LogReader:
         at = _index(parts, _inode(mine))
         if at < len(parts):
             return parts[:at]
-        # It was deleted: new is what was not there beside it.
+        # The part was deleted: new are those that were not recorded as older.
         return [part for part in parts if replace(part, age=0) not in self._older]
 
     def _snapshots(self, opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
-        """Descriptor and size of each part, the newest first; ``opened`` closes them."""
+        """The descriptor and size of each part, the newest first; ``opened`` closes them."""
         for part in self._parts():
             if (descriptor := self._opened(part)) is not None:
                 opened.callback(os.close, descriptor)
                 yield descriptor, os.fstat(descriptor).st_size
 
     def _parts(self) -> list[Part]:
-        """The parts that are there, the newest first.
+        """Lists the parts, the newest first.
 
-        They are looked at by growing age, to which they are renamed meanwhile: none is missed, but
-        newer ones come in between, and then the older ones again. So where each was seen last is
-        its place among the others.
+        They are visited in the order of age, and a rotation meanwhile renames them in the same
+        direction: none is missed, but one may be visited twice. Its last visit counts.
         """
         parts: dict[tuple[int, int], Part] = {}
         highest = self._highest_age()
@@ -237,10 +236,10 @@ class LogReader:
             parts.pop(_inode(status), None)
             content = (status.st_size, status.st_mtime_ns)
             parts[_inode(status)] = Part(age, _inode(status), content)
-        raise AssertionError("the numbers ended")
+        raise AssertionError("itertools.count() does not end")
 
     def _opened(self, part: Part) -> int | None:
-        """A descriptor; None when the part was deleted since it was seen."""
+        """Opens a part; None if it was deleted since it was seen."""
         try:
             highest = self._highest_age()
         except FileNotFoundError:  # the directory is gone
@@ -255,16 +254,16 @@ class LogReader:
         return None
 
     def _highest_age(self) -> int:
-        """At least the age of the oldest part, which may be renamed while the directory is read."""
+        """An upper bound for the ages, as parts may be renamed while the directory is read."""
         directory, _, name = self._path.rpartition("/")
-        # Thousands of logs may lie there, and few of them are parts of this one.
+        # The directory may contain thousands of logs, few of which are parts of this one.
         entries = os.listdir(directory or ".")  # noqa: PTH208 (five times as fast)
         names = [entry for entry in entries if entry.startswith(name)]
         return max(files.ages(name, names), default=0) + 2
 
 
 def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) -> Iterator[bytes]:
-    """The blocks of the parts, from the end; those of ``more`` too, which are added when needed."""
+    """Reads the parts in blocks, backwards; adds parts from ``more`` when they are needed."""
     for descriptor, size in parts:
         for end in range(size, 0, -BLOCK):
             start = max(0, end - BLOCK)
@@ -274,7 +273,7 @@ def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) ->
 
 
 def inode(path: str) -> tuple[int, int] | None:
-    """Of the newest part of a log, if there is one."""
+    """The device and inode number of the newest part of a log, if there is one."""
     with contextlib.suppress(OSError):
         return _inode(Path(path).stat())
     return None
@@ -288,13 +287,13 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-# Of what came since the last look, so much of the end is read: a flood is no reason to stop.
-MOST = 1 << 20  # bytes
+# Read at most this many trailing bytes of what is new, so that a flood of output costs little.
+MOST = 1 << 20
 _MARKER = re.compile(r"=== \S+ \S+ run \d+ begins")
 
 
 class Follower:
-    """One run's output, from byte ``start`` of the file on, across rotation."""
+    """Follows one run's output from byte ``start`` of the file on, across rotation."""
 
     def __init__(self, path: str, start: int) -> None:
         self._path = path
@@ -302,7 +301,7 @@ class Follower:
         self._rest = b""
 
     def lines(self) -> list[str]:
-        """The lines that were finished since the last call. Raises OSError."""
+        """The lines that were completed since the last call. Raises OSError."""
         with contextlib.closing(LogReader(self._path)) as reader:
             if not reader.go_on(self._place, MOST):
                 self._rest = b""
@@ -310,20 +309,19 @@ class Follower:
             for piece in reader.more():
                 got = (got + piece.data)[-MOST:]
             self._place = reader.place
-        # A progress bar draws over its line: each drawing is a line of its own here.
+        # A progress bar overwrites its line; here each version is a line of its own.
         *whole, self._rest = got.replace(b"\r", b"\n").split(b"\n")
         return [line.decode(errors="replace") for line in whole if line]
 
 
 def tail(path: str, start: int, most: int) -> list[str]:
-    """The last lines of a run's output, out of at most ``most`` bytes.
+    """The last lines of a run's output, from at most ``most`` bytes; none if it is unreadable.
 
-    ``start``: where it begins in the newest part of the log, 0 when it may begin in an earlier one.
-    Nothing when the log can't be read.
+    ``start``: where it begins in the newest part of the log, 0 if it may begin in an earlier one.
     """
     with contextlib.suppress(OSError):
         size = Path(path).stat().st_size
         most = min(most, size - start) if 0 < start <= size else most
     lines = last_lines(path, most, most)
     begin = max((at for at, line in enumerate(lines) if _MARKER.match(line)), default=-1)
-    return [one for line in lines[begin + 1 :] for one in line.split("\r") if one.strip()]
+    return [text for line in lines[begin + 1 :] for text in line.split("\r") if text.strip()]

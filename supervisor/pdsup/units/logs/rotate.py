@@ -1,7 +1,12 @@
-"""Writes the log of a unit whose output comes through a pipe: rotates it, notes times.
+"""Writes the log of a unit in pipe mode: rotates it, and records when lines arrived.
 
-Bytes go from the pipe to the file inside the kernel (splice), and the pipe is advanced by what was
-written: whoever is killed at any moment has neither lost nor doubled a byte.
+An agent that is killed at any moment must neither lose nor duplicate a byte of output. So bytes go
+from the pipe to the file inside the kernel (splice), which removes from the pipe exactly what it
+has written: they are never in our memory only. On file systems that lack splice they are, for one
+small block at a time. Rotation must not lose anything either: parts are renamed from the oldest to
+the newest, so that a kill between two renames leaves a gap in the numbers and overwrites nothing.
+Others may interfere: the file may be deleted, truncated or replaced while it is being written, so
+its identity is checked regularly and its end before every write.
 """
 
 from __future__ import annotations
@@ -20,23 +25,23 @@ from pdsup.plan.model import Log
 from pdsup.units.logs import files
 from pdsup.units.logs.files import TIME_RECORD
 
-# Readable, to see where lines end. Without O_APPEND, with which splice does not work (EINVAL).
+# Readable, to see where lines end. Without O_APPEND, which splice does not support (EINVAL).
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-# How often to look whether the file was taken away: the least that a user who did so notices.
+# How often to check whether the file was deleted or replaced.
 LOOK_S = 1.0
-# Times are noted to the millisecond.
+# The resolution of arrival times.
 TICK_S = 0.001
-# A part may be larger than ``max_bytes`` by so much, to end with a line.
+# How many bytes a part may exceed ``max_bytes`` by, so that it ends with a whole line.
 SLACK = 1 << 16
-# What is at risk while it is in our memory, on a file system that has no splice.
+# How many bytes are in our memory at a time on a file system without splice, lost if we are killed.
 COPY = 1 << 16
 _SPLICE_F_NONBLOCK = 2
 
 
 class LogWriter:
-    """The log of one unit; opened when it is first needed.
+    """Writes the log of one unit, which it opens when needed.
 
-    ``complaint``: what is wrong although the bytes are written, if anything.
+    ``complaint``: a problem that does not keep output from being written, if any.
     """
 
     def __init__(self, path: str, log: Log) -> None:
@@ -52,10 +57,10 @@ class LogWriter:
         self._held = b""
 
     def receive(self, pipe: int, most: int) -> int:
-        """Moves bytes from the pipe, at most so many; returns how many, at least one.
+        """Moves at most ``most`` bytes from the pipe to the log; returns how many, at least one.
 
-        Raises BlockingIOError when the pipe is empty, another OSError when they can't be written:
-        then they are still there.
+        Raises BlockingIOError if the pipe is empty, and another OSError if the bytes cannot be
+        written: then none are lost.
         """
         if not (self._held or waiting(pipe)):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -71,7 +76,9 @@ class LogWriter:
         return self._copy(pipe, min(most, COPY))
 
     def write(self, text: str) -> None:
-        """A line of our own, whole and at the beginning of a line, or OSError."""
+        """Writes a marker line, at the beginning of a line; raises OSError if it cannot be written
+        whole.
+        """
         size = self._end()
         limit = self._log.max_bytes
         if limit is not None and size >= limit and self._rotate():
@@ -83,20 +90,20 @@ class LogWriter:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
     def discard(self) -> int:
-        """Gives up what was taken from the pipe and could not be written; how much that was."""
+        """Drops bytes that were read from the pipe and could not be written; returns how many."""
         count = len(self._held)
         self._held = b""
         return count
 
     def close(self) -> None:
-        """Lets go of the files; the next use opens them again."""
+        """Closes the files; the next use opens them again."""
         for descriptor in (self._descriptor, self._times):
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._times = -1
 
     def _end(self) -> int:
-        """Puts the file's position at its end, which somebody may have cut off; the size."""
+        """Seeks to the end of the file, which may have been truncated; returns its size."""
         if self._descriptor >= 0 and clock.monotonic() >= self._look_at:
             self._look_at = clock.monotonic() + LOOK_S
             if not self._is_there():
@@ -118,7 +125,7 @@ class LogWriter:
         if not self._log.timestamps:
             return
         status = os.fstat(self._descriptor)
-        # An empty file may have got the inode number of one that was deleted without its times.
+        # An empty file may reuse the inode number of one that was deleted without its times.
         fresh = os.O_TRUNC if status.st_size == 0 else 0
         with contextlib.suppress(OSError):
             self._times = os.open(files.times_of(self._path, status.st_ino), _FLAGS | fresh, 0o644)
@@ -126,7 +133,7 @@ class LogWriter:
     # -- rotation -----------------------------------------------------------------------------
 
     def _bounded(self, size: int, most: int, pipe: int) -> tuple[int, int]:
-        """The size, and how much of ``most`` there is room for, after rotation where it is due."""
+        """Rotates if due; returns the size, and how much of ``most`` there is room for."""
         limit = self._log.max_bytes
         if limit is None:
             return size, most
@@ -138,7 +145,7 @@ class LogWriter:
         return (self._end(), min(most, limit)) if self._rotate() else (size, most)
 
     def _rotate(self) -> bool:
-        """Renames the parts; False when that can't be done now."""
+        """Renames the parts; returns False if that fails."""
         if clock.monotonic() < self._rotate_at:
             return False
         path = Path(self._path)
@@ -148,7 +155,7 @@ class LogWriter:
                 _delete(self._path, Path(files.aged(self._path, age)))
             for age, older in files.shifts(present, self._log.keep):
                 Path(files.aged(self._path, age)).rename(files.aged(self._path, older))
-        except FileNotFoundError:  # somebody deleted it: the next one is opened where it was
+        except FileNotFoundError:  # it was deleted: a new one is opened in its place
             pass
         except OSError as error:
             self.complaint = f"cannot rotate {self._path}: {error.strerror}"
@@ -164,7 +171,7 @@ class LogWriter:
         return size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
 
     def _note(self, size: int) -> None:
-        """What is written from here on arrived now. Nothing waits for this to succeed."""
+        """Records that the bytes from ``size`` on arrived now; a failure is ignored."""
         now = clock.monotonic()
         if self._times < 0 or now < self._noted_at + TICK_S:
             return
@@ -182,7 +189,7 @@ class LogWriter:
 
 
 def open_making_directory(path: str, flags: int) -> int:
-    """A descriptor of a file whose directory may have vanished. Raises OSError."""
+    """Opens a file, and creates its directory if it is missing. Raises OSError."""
     try:
         return os.open(path, flags, 0o644)
     except FileNotFoundError:
@@ -196,14 +203,14 @@ def waiting(pipe: int) -> int:
 
 
 def _delete(log: str, part: Path) -> None:
-    """The times first: the inode number is free for another file as soon as the part is gone."""
+    """Deletes a part, its times first: once the part is gone its inode number may be reused."""
     with contextlib.suppress(FileNotFoundError):
         Path(files.times_of(log, part.stat().st_ino)).unlink()
     part.unlink(missing_ok=True)
 
 
 def _peeked(pipe: int, most: int) -> bytes:
-    """What is in the pipe, which is not empty; it stays there."""
+    """Returns bytes from the pipe, which must not be empty, without removing them (tee)."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
         count = ctypes.CDLL(None, use_errno=True).tee(pipe, writing, most, _SPLICE_F_NONBLOCK)

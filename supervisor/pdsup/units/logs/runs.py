@@ -1,4 +1,4 @@
-"""The output of each run in a unit's log, which holds those of all. Pure."""
+"""Splits a unit's log into the output of its runs. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ Section = tuple[int, list[str]]
 
 
 def sections(lines: Sequence[str], unit: str) -> list[Section]:
-    """Number and lines of each run that begins in ``lines``, by the marks between them."""
+    """The number and the lines of each run whose marker line is among ``lines``."""
     mark = re.compile(rf"=== \S+ {re.escape(unit)} run (\d+) begins")
-    found: list[Section] = []
+    runs: list[Section] = []
     for line in lines:
         if begin := mark.search(line):
-            found.append((int(begin[1]), []))
-        elif found:
-            found[-1][1].append(line)
-    return found
+            runs.append((int(begin[1]), []))
+        elif runs:
+            runs[-1][1].append(line)
+    return runs
 
 
 def tails(
     lines: Sequence[str], unit: str, numbers: Sequence[int | None], most: int
 ) -> list[list[str]]:
-    """The last ``most`` lines of each of the runs ``numbers``, which are the last ones.
+    """The last ``most`` lines of each of the last runs, whose numbers are ``numbers``.
 
-    Numbers begin again with an agent that was started anew, so they are looked for from the end.
+    A newly started agent numbers runs from 1 again, so the numbers are searched from the end.
     """
     known = sections(lines, unit)
     found: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Puts one check of a probe to a unit and brings the answer."""
+"""Performs the checks of a probe: HTTP, TCP, command, log line, process tree, gauges."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pdsup.units.process import proc
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Seen
 
-# Errors that tell what this process or this node lacks, and nothing about the unit.
+# Errors that mean that this process or node lacks something, and say nothing about the unit.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
-# Finding processes takes a look at every thread of the unit; known ones are cheap to look at.
+# Finding new processes reads every thread of the unit, so it is done every sixth time only.
 SEARCH_EVERY = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One run of a unit, as it can be asked. ``log_start``: where its output begins, in bytes."""
+    """One run of a unit, as probes see it. ``log_start``: the byte where its output begins."""
 
     probes: Probes
     address: str
@@ -40,7 +40,7 @@ class Subject:
 
 
 class ProbeCheck:
-    """Asks one run. It remembers what it found in logs and process trees from check to check."""
+    """Checks one run. It remembers from check to check what it found in logs and process trees."""
 
     def __init__(self, subject: Subject, spawner: Spawner) -> None:
         self._subject = subject
@@ -51,7 +51,7 @@ class ProbeCheck:
         self._looks = 0
 
     async def ask(self, check: Check, timeout_s: float) -> Answer:
-        """One answer, within ``timeout_s``; gauges that look bad get a trial with its own limit."""
+        """Performs a check within ``timeout_s`` seconds; a trial request has its own time limit."""
         if check.gauges is not None:
             answer = await self._ask_gauges(check, check.gauges, timeout_s)
         else:
@@ -91,7 +91,9 @@ class ProbeCheck:
         return await http.get(self._subject.address, port, path, most=most)
 
     async def _ask_gauges(self, check: Check, asked: Gauges, timeout_s: float) -> Answer:
-        """Gauges that look bad are no proof: a breaker closes only when a request succeeds."""
+        """Checks gauges, and if they look bad makes a trial request: a circuit breaker stays open
+        until a request succeeds, so its gauge alone proves nothing.
+        """
         groups: tuple[str, ...] = ()
 
         async def look() -> Answer:
@@ -119,7 +121,7 @@ class ProbeCheck:
     async def _run(self, command: tuple[str, ...]) -> Answer:
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            # The probe's own limit ends it sooner.
+            # The probe's own time limit ends it sooner.
             status = await self._spawner.run(command, self._subject.env, nowhere, 1e6)
         finally:
             os.close(nowhere)
@@ -134,10 +136,12 @@ class ProbeCheck:
             re.search(pattern, line) for line in follower.lines()
         ):
             self._heard.add(pattern)
-        return Yes() if pattern in self._heard else No(f"no line like {pattern} in its output yet")
+        return Yes() if pattern in self._heard else No(f"no line of output matches {pattern} yet")
 
     def _look_at_tree(self, prefix: str) -> Answer:
-        """Processes with such a name, once seen, must live; no process may be stopped."""
+        """Checks that processes whose name begins with ``prefix`` live once they were seen, and
+        that no process of the tree is stopped.
+        """
         members = self._members.setdefault(prefix, {})
         main = self._subject.pid
         seen: dict[int, Seen | None] = {pid: proc.seen(pid) for pid in (main, *members)}
@@ -152,7 +156,7 @@ class ProbeCheck:
 
 
 async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool) -> Answer:
-    """The answer, or what kept it from coming."""
+    """Awaits an answer; a timeout or an error becomes an answer too."""
     try:
         async with asyncio.timeout(timeout_s):
             return await asked
@@ -162,5 +166,5 @@ async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool
         if error.errno in _OURS or not over_tcp:
             return Unasked(error.strerror or http.cause(error))
         return No(http.cause(error))
-    except (UnicodeError, ValueError) as error:  # UnicodeError: what can't be a host's name
+    except (UnicodeError, ValueError) as error:  # UnicodeError: not a host name
         return No(http.cause(error))

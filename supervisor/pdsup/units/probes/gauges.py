@@ -1,6 +1,7 @@
-"""What gauges in Prometheus' text form say of a unit: which groups have no good member left.
+"""Reads gauges in Prometheus' text format, and finds the groups that have no good member left.
 
-A router tells so of its breakers: the workers of a role that it would not ask. Pure.
+A router publishes the state of its circuit breakers in this way: if those of all decode workers
+are open, it cannot serve. Pure.
 """
 
 from __future__ import annotations
@@ -10,38 +11,38 @@ import re
 from pdsup.plan.model import Gauges
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-# A name, labels, a value; the time that may follow is of no interest.
+# A name, labels and a value; a timestamp may follow.
 _LINE = re.compile(rf"([a-zA-Z_:][\w:]*)\{{((?:[^\"{{}}]|{_QUOTED})*)\}}\s+(\S+)")
 _LABEL = re.compile(rf"([a-zA-Z_]\w*)\s*=\s*({_QUOTED})")
 
 
 def exhausted(gauges: Gauges, text: str) -> tuple[str, ...]:
-    """The groups all of whose members stand at ``bad``, as far as ``text`` tells of them.
+    """The groups of which every member that ``text`` mentions has the value ``bad``.
 
-    A group that it tells nothing of is none of them.
+    A group of which it mentions no member is not among them.
     """
     values = _values(gauges, text)
     return tuple(
         group
         for group, members in gauges.groups.items()
-        if (told := [values[member] for member in members if member in values])
-        if all(value == gauges.bad for value in told)
+        if (known := [values[member] for member in members if member in values])
+        if all(value == gauges.bad for value in known)
     )
 
 
 def sentence(gauges: Gauges, groups: tuple[str, ...]) -> str:
-    """``every prefill and every decode has an open breaker``."""
+    """Words the reason, such as ``every prefill and every decode has an open breaker``."""
     return f"{' and '.join(f'every {group}' for group in groups)} has {gauges.means}"
 
 
 def total(name: str, text: str) -> float:
-    """The sum over all lines of a gauge, with labels or without; 0 when there is none."""
+    """The sum over all lines of a gauge, with or without labels; 0 if there is none."""
     found = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})?\s+(\S+)", text, re.M)
     return sum(map(_number, found))
 
 
 def _values(gauges: Gauges, text: str) -> dict[str, float]:
-    """The gauge's value by the value of its label."""
+    """The values of the gauge, by the value of its label."""
     found = {}
     for line in text.splitlines():
         if (sample := _LINE.match(line)) and sample[1] == gauges.name:

@@ -1,7 +1,14 @@
-"""What answers to a probe add up to: whether a unit is ready, and whether it is dead.
+"""Decides from the answers to probes whether a unit is ready and whether it hangs.
 
-A question has three answers: yes, no, and that it could not be asked. The third says something of
-this agent and nothing of the unit, so it changes nothing. All times are monotonic seconds. Pure.
+Both mistakes are expensive. A unit that hangs but counts as alive blocks requests for hours; a
+healthy one that is killed costs a load of up to 40 minutes, and a busy engine easily looks hung: it
+may take 20 s to answer, or fail to, while a long prefill runs. Hence three rules. An answer is yes,
+no, or that the question could not be asked; the third is this node's problem and not the unit's, so
+it changes nothing. One answer decides nothing: thresholds count equal answers in a row. And a unit
+whose liveness probe keeps failing is dead only if it also makes no progress (its counters, or else
+its output, stand still), unless the answer is final, as when one of its processes has died.
+
+All times are monotonic seconds. Pure.
 """
 
 from __future__ import annotations
@@ -13,13 +20,13 @@ from typing import assert_never
 from pdsup.plan.model import Probe
 from pdsup.units.process.tree import Seen
 
-# A process that only waits uses less than this part of a CPU; one that loads uses more.
+# A process that only waits uses less than this share of a CPU; one that loads a model uses more.
 LEAST_CPU = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Yes:
-    """As it should be."""
+    """The unit is as it should be."""
 
     def __str__(self) -> str:
         return "yes"
@@ -27,7 +34,7 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """Not as it should be. ``final``: whatever else moves, this does not mend itself."""
+    """The unit is not as it should be. ``final``: it cannot recover, even if it makes progress."""
 
     detail: str
     final: bool = False
@@ -38,7 +45,7 @@ class No:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """The question could not be put: this node lacks something for it."""
+    """The question could not be asked, because this node lacks something."""
 
     detail: str
 
@@ -51,9 +58,10 @@ Answer = Yes | No | Unasked
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the answers to one probe add up to; ``passing`` is None before enough of them.
+    """The count of answers to one probe. ``passing`` is None until there are enough.
 
-    ``row``: how many equal answers came last, yes above 0 and no below; ``since``: the first.
+    ``row``: how many equal answers came in a row, positive for yes, negative for no; ``since``:
+    when the first of them came.
     """
 
     passing: bool | None = None
@@ -62,7 +70,7 @@ class Tally:
 
 
 def step(probe: Probe, tally: Tally, answer: Answer, now: float) -> Tally:
-    """The tally after one more answer."""
+    """Counts one more answer."""
     match answer:
         case Yes():
             row, since = max(tally.row, 0) + 1, tally.since if tally.row > 0 else now
@@ -77,7 +85,7 @@ def step(probe: Probe, tally: Tally, answer: Answer, now: float) -> Tally:
 
 
 def together(answers: Iterable[Answer]) -> Answer:
-    """The answer of a probe from those of its checks, which are asked only as far as needed."""
+    """Combines the answers of a probe's checks, consuming them only up to the first no."""
     unasked: Unasked | None = None
     for answer in answers:
         match answer:
@@ -93,22 +101,22 @@ def together(answers: Iterable[Answer]) -> Answer:
 
 
 def is_dead(probe: Probe, tally: Tally, answer: Answer, moved: float, now: float) -> bool:
-    """Whether a unit will not serve again by itself; ``moved``: when something last moved."""
+    """Whether a unit hangs for good; ``moved``: when it last made progress."""
     if tally.passing is not False or not isinstance(answer, No):
         return False
     return answer.final or now - moved >= (probe.quiet_s or 0.0)
 
 
-# -- what moves -------------------------------------------------------------------------------
+# -- progress ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What could be seen of a unit's work at one moment.
+    """Signs of a unit's work at one moment.
 
-    ``counters``: the sum of its counters, None when they can't be read. ``lines``: how many lines
-    of output that mean something were seen so far. ``cpu_s``: CPU time of its processes.
-    ``gpu_bytes``: the most memory its processes had on its GPUs, None when that can't be known.
+    ``counters``: the sum of its counters, None if they cannot be read. ``lines``: how many
+    meaningful lines of output were seen so far. ``cpu_s``: CPU seconds of its processes.
+    ``gpu_bytes``: the most memory that its processes had on its GPUs, None if not known.
     """
 
     at: float
@@ -119,9 +127,9 @@ class Signs:
 
 
 def works(before: Signs, after: Signs) -> bool:
-    """Whether a unit that serves got on. Counters, where there are any, are the better witness.
+    """Whether a unit that serves made progress: by its counters if there are any, else its output.
 
-    Not its CPU time: an engine that hangs in a collective uses all it can get.
+    CPU time does not count: an engine that hangs in a collective spins at 100 %.
     """
     if before.counters is not None and after.counters is not None:
         return before.counters != after.counters
@@ -129,7 +137,7 @@ def works(before: Signs, after: Signs) -> bool:
 
 
 def loads(before: Signs, after: Signs) -> bool:
-    """Whether a unit that starts got on."""
+    """Whether a unit that loads made progress: CPU time, GPU memory or output."""
     busy = after.cpu_s - before.cpu_s >= LEAST_CPU * (after.at - before.at) > 0
     fills = before.gpu_bytes is not None and (after.gpu_bytes or 0) > before.gpu_bytes
     return busy or fills or after.lines > before.lines
@@ -139,17 +147,17 @@ def loads(before: Signs, after: Signs) -> bool:
 
 
 def pause(probe: Probe, chance: float) -> float:
-    """Seconds between an answer and the next question; ``chance`` in [0, 1)."""
+    """Seconds from an answer to the next question; ``chance`` in [0, 1)."""
     return probe.period_s * (1 - probe.jitter * chance)
 
 
 def first_pause(probe: Probe, chance: float) -> float:
-    """Seconds before the first: units that became ready together do not stay in step."""
+    """Seconds before the first question, so that units that start together spread out."""
     return probe.period_s * (1 - probe.jitter / 2) * chance
 
 
 def of_processes(known: Mapping[int, Seen], seen: Mapping[int, Seen | None]) -> Answer:
-    """About the processes that a unit had, by pid, from what is seen now. None: it has ended."""
+    """Compares the processes that a unit had, by pid, with what is seen now (None: it ended)."""
     for pid, before in known.items():
         process, name = seen.get(pid), before.name
         if process is None or process.state in "ZX" or process.started != before.started:

@@ -1,8 +1,7 @@
-"""Asks servers over TCP and HTTP: one question for each connection, as cheap as it can be.
+"""A minimal HTTP client for probes: one request per connection, as cheap as possible.
 
-A kept connection would hide that the port has closed since. Only what a probe needs of HTTP is
-here: a general client costs four times as much CPU for each question. HTTP/1.0 on purpose: no
-server may answer it in chunks.
+A kept-alive connection would hide that the port has closed since, and a general client costs four
+times as much CPU per request. It speaks HTTP/1.0, to which no server may reply in chunks.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ MOST_BODY = 1 << 20
 
 
 async def get(address: str, port: int, path: str, *, most: int = 0) -> Reply:
-    """``GET path``: the status, and the body up to ``most`` bytes.
+    """Sends ``GET path``; returns the status, and at most ``most`` bytes of the body.
 
-    A redirect is a status like another: it may lead to another unit. Raises OSError when there is
-    no connection, UnicodeError for what can't be a host's name, ValueError when what comes is not
-    HTTP. It sets no time limit of its own.
+    Redirects are not followed, as they may lead to another unit. Raises OSError if the connection
+    fails, UnicodeError if the address is not a host name, ValueError if the reply is not HTTP. It
+    has no time limit of its own.
     """
     return await _exchange(address, port, _head("GET", path, address, port), most)
 
 
 async def post(address: str, port: int, path: str, body: str) -> Reply:
-    """``POST path`` with JSON: the status. Raises as ``get`` does."""
+    """Sends ``POST path`` with a JSON body; returns the status. Raises as ``get`` does."""
     data = body.encode()
     more = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
     return await _exchange(address, port, _head("POST", path, address, port, more) + data, 0)
 
 
 async def connect(address: str, port: int) -> None:
-    """Opens a TCP connection and closes it; raises OSError when that fails."""
+    """Opens a TCP connection and closes it; raises OSError if that fails."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, address, port)
     transport.close()
@@ -47,7 +46,7 @@ async def connect(address: str, port: int) -> None:
 
 def cause(error: Exception) -> str:
     """Why a connection or request failed, in a few words."""
-    error = getattr(error, "os_error", error)  # what an HTTP library wraps around it
+    error = getattr(error, "os_error", error)  # aiohttp wraps the error of the system
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
@@ -102,11 +101,11 @@ class _Exchange(asyncio.Protocol):
 
 
 def _read(got: bytes, most: int, *, over: bool) -> Reply | None:
-    """The reply, if it is there whole; ``over``: nothing more comes."""
+    """Parses the reply if it is complete, else None; ``over``: the server closed the connection."""
     head, end, body = got.partition(b"\r\n\r\n")
     if not end or len(head) > MOST_HEAD:
         if over or len(got) > MOST_HEAD:
-            raise ValueError("an answer that is not HTTP" if got else "it hung up")
+            raise ValueError("the reply is not HTTP" if got else "connection closed, no reply")
         return None
     status, *headers = head.split(b"\r\n")
     wanted = min(most, _length(headers))
@@ -119,7 +118,7 @@ def _status(line: bytes) -> int:
     version, _, rest = line.partition(b" ")
     number = rest[:3]
     if not version.startswith(b"HTTP/1.") or not number.isdigit() or rest[3:4] not in (b"", b" "):
-        raise ValueError("an answer that is not HTTP")
+        raise ValueError("the reply is not HTTP")
     return int(number)
 
 
@@ -128,7 +127,7 @@ def _length(headers: list[bytes]) -> int:
         name, _, value = header.partition(b":")
         if name.strip().lower() == b"content-length":
             if not value.strip().isdigit():
-                raise ValueError("an answer that is not HTTP")
+                raise ValueError("the reply is not HTTP")
             return int(value)
     return MOST_BODY
 
@@ -138,19 +137,19 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status and as much of the body as was wanted."""
+    """The status of a reply, and as much of its body as was wanted."""
 
     status: int
     body: bytes = b""
 
 
 def wants_body(check: Check) -> bool:
-    """Whether more than the status counts."""
+    """Whether the check needs the body."""
     return check.body is not None or check.field is not None or check.gauges is not None
 
 
 def judge(check: Check, reply: Reply) -> Answer:
-    """The answer to a check with a path, but for its gauges."""
+    """The answer to a check with a path, without its gauges."""
     if reply.status in check.skip:
         return Yes()
     if not _is_wanted(check, reply.status):
@@ -159,7 +158,7 @@ def judge(check: Check, reply: Reply) -> Answer:
         return Yes()
     text = reply.body.decode(errors="replace")
     if check.body is not None and not re.search(check.body, text):
-        return No(f"nothing like {check.body} in its answer")
+        return No(f"no match for {check.body} in the reply")
     return Yes() if check.field is None else _field(check.field, check.equals, text)
 
 
@@ -171,9 +170,9 @@ def _field(path: str, equals: str | None, text: str) -> Answer:
     try:
         value = _inside(json.loads(text), path.split("."))
     except ValueError:
-        return No("its answer is no JSON")
+        return No("the reply is not JSON")
     except LookupError:
-        return No(f"no {path} in its answer")
+        return No(f"no {path} in the reply")
     if equals is None:
         return Yes() if value else No(f"{path} is empty")
     shown = value if isinstance(value, str) else json.dumps(value)

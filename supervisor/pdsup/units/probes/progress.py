@@ -1,4 +1,8 @@
-"""Looks for signs that a unit works or loads: its counters, its output, its CPU time, its GPUs."""
+"""Reads the signs that a unit makes progress: its counters, output, CPU time and GPU memory.
+
+No single sign will do: an engine may print nothing for minutes while it loads weights, yet use CPU
+time or fill its GPUs. These are only readings: ``health`` decides what counts as progress.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +19,32 @@ from pdsup.units.probes.health import Signs
 from pdsup.units.process import proc
 from pdsup.units.process.gpus import GpuReadings
 
-# The counters of an engine whose HTTP hangs too can't be read; its output decides then.
+# If the engine's HTTP server hangs too, its counters cannot be read: then its output decides.
 METRICS_S = 5.0
-# Units that start together share one look at the GPUs.
+# Units that start together share one reading of the GPUs.
 HOLDERS_KEPT_S = 1.0
 
 
 class ProgressSigns:
-    """The signs of one run; lines of its output are counted from the moment this is made."""
+    """Reads the signs of one run; lines of output count from the creation of this object on."""
 
     def __init__(self, subject: Subject, gpus: GpuReadings) -> None:
         self._subject = subject
         self._gpus = gpus
         self._progress = subject.probes.progress
-        self._noise = re.compile("|".join(f"(?:{one})" for one in self._progress.noise) or "(?!)")
+        noise = "|".join(f"(?:{pattern})" for pattern in self._progress.noise)
+        self._noise = re.compile(noise or "(?!)")
         self._follower = Follower(subject.log_path, subject.log_start)
         self._lines = 0
         self._gpu_bytes: int | None = None
 
     async def at_work(self) -> Signs:
-        """Signs of a unit that serves."""
+        """Reads the signs of a unit that serves."""
         lines = await asyncio.to_thread(self._read)
         return Signs(clock.monotonic(), lines, await self._counters(self._progress))
 
     async def at_load(self) -> Signs:
-        """Signs of a unit that starts."""
+        """Reads the signs of a unit that loads."""
         tree, signs = await asyncio.to_thread(self._look)
         return replace(signs, gpu_bytes=await self._most_memory(tree))
 
@@ -49,8 +54,8 @@ class ProgressSigns:
         return tree, signs
 
     async def _most_memory(self, tree: frozenset[int]) -> int | None:
-        """The most so far, so that a process that the driver forgot for a moment does not count as
-        growth when it is back.
+        """The most GPU memory so far, so that a process that the driver omits for a moment does not
+        look like growth when it is listed again.
         """
         gpus = self._subject.gpus
         holders = await self._gpus.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
@@ -62,7 +67,7 @@ class ProgressSigns:
     def _read(self) -> int:
         try:
             lines = self._follower.lines()
-        except OSError:  # a file system that has a bad moment
+        except OSError:  # a shared file system may fail for a moment
             lines = []
         self._lines += sum(1 for line in lines if not self._noise.search(line))
         return self._lines
@@ -76,8 +81,8 @@ class ProgressSigns:
                 reply = await http.get(
                     self._subject.address, port, progress.path, most=http.MOST_BODY
                 )
-        except (OSError, ValueError):  # also when there is no answer in time
+        except (OSError, ValueError):  # TimeoutError is an OSError
             return None
         text = reply.body.decode(errors="replace")
-        told = [name for name in progress.counters if name in text]
-        return sum(gauges.total(name, text) for name in told) if told else None
+        known = [name for name in progress.counters if name in text]
+        return sum(gauges.total(name, text) for name in known) if known else None

@@ -1,4 +1,12 @@
-"""Asks a running unit whether it is ready and alive, and tells what the answers add up to."""
+"""Probes one run: startup until it is ready, then readiness and liveness until it ends.
+
+This is the shell around ``health``. The startup probe comes first and alone: an engine that loads
+its model cannot answer, and until then only progress keeps it from being given up. After that the
+other two run side by side. Requests are expensive: SGLang's ``/health`` generates a token, queues
+behind prefills and takes up to 20 s, so a check that both probes need is made once for both, the
+next question waits for the answer to the last, and the first ones of many units are spread out.
+Nothing here restarts anything: the findings become events, and the lifecycle decides.
+"""
 
 from __future__ import annotations
 
@@ -17,39 +25,39 @@ from pdsup.units.probes.progress import ProgressSigns
 from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.spawn import Spawner
 
-# How many answers are kept as evidence of why a unit was found dead.
+# How many answers are kept as evidence of why a unit was considered dead.
 KEPT = 60
-# How often to look for progress of a unit that starts: at least ten times in ``quiet_s``.
+# How often to look for progress while a unit loads; more often where ``quiet_s`` is short.
 LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The first yes, or the first after readiness was lost."""
+    """It became ready, or is ready again."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotReadyYet:
-    """A no before the first yes, or no answer that counts."""
+    """It has not become ready yet."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """It is not ready yet, but it makes progress."""
+    """It is not ready yet but makes progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotReady:
-    """A no while readiness is lost."""
+    """It has lost its readiness; repeated with each new answer."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It will not serve again by itself. Found once; liveness is not asked for after it."""
+    """It hangs and will not recover by itself. Reported once; liveness probing ends with it."""
 
     detail: str
 
@@ -59,7 +67,7 @@ Finding = Ready | NotReadyYet | Loading | NotReady | Dead
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One answer, at seconds since the epoch, and how many seconds it took."""
+    """One answer: when it came (seconds since the epoch), and how many seconds it took."""
 
     at: float
     kind: str
@@ -68,10 +76,10 @@ class Asked:
 
 
 class Watch:
-    """The questions to one run, never two of one kind at once. Cancel ``run`` when it ends.
+    """Probes one run, at most once at a time per kind of probe. Cancel ``run`` when the run ends.
 
-    ``tell`` hears what the answers add up to. ``ready``: what an earlier agent knew of the run;
-    None: nothing. ``asked``: the newest answers, the last one last.
+    ``tell`` is called with each finding. ``ready``: whether the run was ready when an earlier agent
+    last knew, None for a new run. ``asked``: the latest answers, the newest last.
     """
 
     def __init__(
@@ -92,7 +100,7 @@ class Watch:
         self._known: list[_Known] = []
 
     async def run(self) -> None:
-        """Startup until its first yes, then readiness and liveness until cancelled."""
+        """Probes startup until it passes, then readiness and liveness until cancelled."""
         probes = self.subject.probes
         if self._ready is None and probes.startup is not None:
             await self._start(probes.startup)
@@ -130,7 +138,7 @@ class Watch:
                 self._tell(Loading())
 
     async def _meet_processes(self) -> None:
-        """A process that dies as soon as the unit is ready is missed only if it was seen before."""
+        """Records the unit's processes, so that one that dies right after readiness is missed."""
         if (probe := self.subject.probes.liveness) is not None:
             for check in probe.checks:
                 if check.tree is not None:
@@ -170,13 +178,13 @@ class Watch:
             await asyncio.sleep(health.pause(probe, _chance()))
 
     async def _ask(self, kind: str, probe: Probe, since: float) -> Answer:
-        """The answer to a probe. A check that a probe of another kind made after ``since`` is not
-        repeated, as each request to an engine's health costs it a token.
+        """Asks a probe. A check that a probe of another kind made after ``since`` is not repeated:
+        each request to SGLang's ``/health`` generates a token.
         """
         began = clock.monotonic()
         answers = []
         for check in probe.checks:
-            known = next((one for one in self._known if one.check == check), None)
+            known = next((entry for entry in self._known if entry.check == check), None)
             if known is None:
                 known = _Known(check)
                 self._known.append(known)
@@ -193,7 +201,7 @@ class Watch:
 
 @dataclass(slots=True)
 class _Known:
-    """The newest answer to a check, whichever probe made it, and when it came."""
+    """The latest answer to a check, whichever probe asked, and when it came."""
 
     check: Check
     answer: Answer | None = None
@@ -203,7 +211,7 @@ class _Known:
 def _story(answer: No, moved: float, now: float) -> str:
     if answer.final:
         return answer.detail
-    return f"{answer.detail}; nothing moved for {now - moved:.0f} s"
+    return f"{answer.detail}; no progress for {now - moved:.0f} s"
 
 
 def _chance() -> float:
