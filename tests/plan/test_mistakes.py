@@ -2,7 +2,7 @@
 
 # After # the path inside the file, and words that the problem must hold.
 TEXT = """\
-name: a b                           # name | "a b" | may hold only letters
+name: a b                           # name | "a b" | may contain only letters
 modle: {path: /m}                   # modle | did you mean model
 model: {path: 3}                    # model.path | 3 | put it in quotes
 resources:

@@ -1,4 +1,4 @@
-"""Where in its file each part of a plan comes from, so that a problem points at what to change.
+"""Maps parts of a plan to the settings they come from, so that a problem points at its cause.
 
 Pure.
 """
@@ -13,17 +13,17 @@ from pdsup.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """By the path of a part of the plan: the path in the file that decides on it.
+    """Paths in the file, by the paths of the parts of the plan that they decide.
 
-    A part that is not there itself has the cause of the nearest one around it, or comes from the
-    same path. ``inside``: what lies inside a part lies at the same place inside its cause.
+    A part without an entry has the cause of the nearest part around it; without one it is at the
+    same path in the file. ``inside``: below a part, paths in plan and file are the same.
     """
 
     paths: Mapping[str, str]
     inside: bool = False
 
     def locate(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-        """Problems of the plan as problems of its file."""
+        """The problems of a plan, at their paths in the file."""
         return tuple(self._located(problem) for problem in problems)
 
     def _located(self, problem: Problem) -> Problem:

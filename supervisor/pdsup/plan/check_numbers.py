@@ -1,4 +1,4 @@
-"""Which numbers a setting may be. Pure."""
+"""Checks the range of numbers. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pdsup.errors import Problem
 
 
 def positive(at: str, *, zero: bool = False, **values: float | None) -> Iterator[Problem]:
-    """A problem for each value that is not finite or not above 0; None is no value."""
+    """A problem for each value that is not finite or not above 0 (or 0, with ``zero``).
+
+    None means that the value is left out, which is always right.
+    """
     for name, value in values.items():
         if value is None:
             continue

@@ -1,4 +1,4 @@
-"""Which checks and numbers the probes of a unit may have. Pure."""
+"""Checks the probes of a unit: their numbers, and that each check has exactly one form. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pdsup.plan.check_numbers import positive
 from pdsup.plan.model import Check, Gauges, PlanUnit, Probe, Progress
 
 _PATH = re.compile(r"/[!-~]*")
-# What belongs to a question of one form and would be ignored in another.
+# Fields that apply only to a GET, and would be ignored in a check of another form.
 _OF_GET = ("status", "skip", "body", "field", "equals", "gauges")
 _FORMS = ("port", "command", "log", "tree")
 
 
 def check(at: str, unit: PlanUnit) -> Iterator[Problem]:
-    """Every reason why the probes can't be asked. ``at``: the path of the unit's ``probes``."""
+    """Every reason why the probes can't be run. ``at``: the path of the unit's ``probes``."""
     probes = unit.probes
     for name, probe in (
         ("startup", probes.startup),
@@ -44,7 +44,7 @@ def _probe(at: str, name: str, probe: Probe, unit: PlanUnit) -> Iterator[Problem
             yield Problem(f"{at}.{key}", f"must be at least 1, not {count}")
     yield from _deadlines(at, name, probe)
     if not probe.checks:
-        yield Problem(f"{at}.checks", "is empty; leave the probe out or ask something")
+        yield Problem(f"{at}.checks", "is empty; add a check or leave the probe out")
     for index, question in enumerate(probe.checks):
         yield from _check(f"{at}.checks.{index}", question, unit)
 
@@ -54,24 +54,24 @@ def _deadlines(at: str, name: str, probe: Probe) -> Iterator[Problem]:
         if name != "startup" and getattr(probe, key) is not None:
             yield Problem(f"{at}.{key}", "is for the startup probe only")
     if name == "readiness" and probe.quiet_s is not None:
-        yield Problem(f"{at}.quiet_s", "is for startup and liveness only")
+        yield Problem(f"{at}.quiet_s", "is for startup and liveness probes only")
     if name == "startup" and probe.quiet_s is not None and probe.limit_s is None:
-        yield Problem(f"{at}.quiet_s", "needs a limit_s: progress may not put it off for ever")
+        yield Problem(f"{at}.quiet_s", "needs a limit_s: progress must not extend it for ever")
     if probe.limit_s is not None and probe.limit_s < (probe.deadline_s or probe.limit_s + 1):
-        yield Problem(f"{at}.limit_s", "must come with a deadline_s and not lie before it")
+        yield Problem(f"{at}.limit_s", "needs a deadline_s, and must not be less than it")
 
 
 def _check(at: str, check: Check, unit: PlanUnit) -> Iterator[Problem]:
-    given = [form for form in _FORMS if getattr(check, form) not in (None, ())]
-    if len(given) != 1:
-        yield Problem(at, f"must ask in one way: {', '.join(_FORMS)}")
+    forms = [form for form in _FORMS if getattr(check, form) not in (None, ())]
+    if len(forms) != 1:
+        yield Problem(at, f"must have exactly one of {', '.join(_FORMS)}")
     if check.port is not None and check.port not in unit.ports:
         yield Problem(f"{at}.port", f"{unit.name} has no port {check.port!r}")
     if check.path is not None:
         if check.port is None:
             yield Problem(f"{at}.path", "needs a port")
         if not _PATH.fullmatch(check.path):
-            yield Problem(f"{at}.path", "must begin with / and hold no spaces")
+            yield Problem(f"{at}.path", "must begin with / and contain no spaces")
     else:
         for key in _OF_GET:
             if getattr(check, key) not in (None, ()):
@@ -100,23 +100,23 @@ def _gauges(at: str, gauges: Gauges, unit: PlanUnit) -> Iterator[Problem]:
     if trial.port not in unit.ports:
         yield Problem(f"{at}.trial.port", f"{unit.name} has no port {trial.port!r}")
     if not _PATH.fullmatch(trial.path):
-        yield Problem(f"{at}.trial.path", "must begin with / and hold no spaces")
+        yield Problem(f"{at}.trial.path", "must begin with / and contain no spaces")
 
 
 def _progress(at: str, progress: Progress, unit: PlanUnit) -> Iterator[Problem]:
     if progress.port is not None and progress.port not in unit.ports:
         yield Problem(f"{at}.port", f"{unit.name} has no port {progress.port!r}")
     if bool(progress.counters) != (progress.port is not None):
-        yield Problem(at, "counters go with a port, and a port with counters")
+        yield Problem(at, "needs both counters and a port, or neither")
     if not _PATH.fullmatch(progress.path):
-        yield Problem(f"{at}.path", "must begin with / and hold no spaces")
+        yield Problem(f"{at}.path", "must begin with / and contain no spaces")
     yield from _patterns(at, noise=progress.noise)
 
 
 def _patterns(at: str, **patterns: Iterable[str | None]) -> Iterator[Problem]:
-    for key, given in patterns.items():
-        for pattern in given:
+    for key, expressions in patterns.items():
+        for expression in expressions:
             try:
-                re.compile(pattern or "")
+                re.compile(expression or "")
             except re.error as error:
-                yield Problem(f"{at}.{key}", f"is no regular expression: {error}")
+                yield Problem(f"{at}.{key}", f"is not a regular expression: {error}")

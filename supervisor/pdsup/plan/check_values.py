@@ -1,7 +1,7 @@
-"""What each single value of a plan may be: names, numbers, commands, files.
+"""Checks each value of a plan by itself: names, numbers, commands, files.
 
-Types are right already (``plan/recipe/schema.py``); how units depend on one another is
-``plan/compile/check_relations.py``'s business. Pure.
+Types have been checked before (``plan/recipe/schema.py``); ``plan/compile/check_relations.py``
+checks how units fit together. Pure.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from pdsup.plan import check_probes, hooks
 from pdsup.plan.check_numbers import positive
 from pdsup.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
 
-# Names become file names, words of commands and parts of URLs.
+# Names are used in file names, commands and URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-# The length is YAML's: a longer key can't be written on one line.
+# YAML limits the length: a longer key can't be written on one line.
 VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
-# What commands that take units read as something else.
+# Commands that take unit names give these words another meaning.
 RESERVED = frozenset({"all"})
 SIGNALS = frozenset({"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM"})
-# A rotation takes a moment: it must not come with every line, nor rename too many files.
+# A rotation takes time: it must not happen at every line, nor rename too many files.
 LEAST_LOG = 1 << 16
 MOST_LOGS = 1000
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
-# Inside quotes nginx gives a meaning to three characters.
+# In a quoted string three characters are special to nginx.
 _PREFIX = re.compile(r'/[^"\\$\0-\x1f\x7f]*')
 
 
 def check(plan: Plan) -> Iterator[Problem]:
-    """Every value that can't be used."""
+    """A problem for every value that can't be used."""
     if not NAME.fullmatch(plan.name):
         yield Problem("name", _bad_name(plan.name))
     yield from _port("control_port", plan.control_port)
@@ -51,7 +51,7 @@ def check(plan: Plan) -> Iterator[Problem]:
 
 
 def is_address(text: str) -> bool:
-    """A host name or an IP address; without a scope, of which URLs and nginx know nothing."""
+    """Whether ``text`` is a host name or an IP address; URLs and nginx support no IPv6 scope."""
     if not is_ipv6(text):
         return NAME.fullmatch(text) is not None
     try:
@@ -61,7 +61,7 @@ def is_address(text: str) -> bool:
 
 
 def _bad_name(name: str) -> str:
-    return f"{name[:40]!r} may hold only letters, digits, '.', '_' and '-'"
+    return f"{name[:40]!r} may contain only letters, digits, '.', '_' and '-'"
 
 
 def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
@@ -74,7 +74,7 @@ def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
             yield Problem(f"{at}.ports.{purpose}", _bad_name(purpose))
         yield from _port(f"{at}.ports.{purpose}", port)
     if len(set(unit.gpus)) < len(unit.gpus) or min(unit.gpus, default=0) < 0:
-        yield Problem(f"{at}.gpus", "must be different numbers from 0 on")
+        yield Problem(f"{at}.gpus", "must be distinct numbers, 0 or more")
     if unit.kind == "worker" and (unit.role is None or unit.rank is None):
         yield Problem(at, "a worker needs a role and a rank (0 unless it spans nodes)")
     yield from check_probes.check(f"{at}.probes", unit)
@@ -88,7 +88,7 @@ def _command(at: str, unit: PlanUnit) -> Iterator[Problem]:
     if not unit.command or not unit.command[0]:
         yield Problem(f"{at}.command", "is empty")
     if any("\0" in word for word in unit.command):
-        yield Problem(f"{at}.command", "holds a NUL character")
+        yield Problem(f"{at}.command", "contains a NUL character")
     for name, value in unit.env.items():
         if not VARIABLE.fullmatch(name) or "\0" in value:
             yield Problem(f"{at}.env.{name}", "can't be an environment variable")
@@ -113,18 +113,20 @@ def _restart(at: str, restart: Restart) -> Iterator[Problem]:
     if not 1 <= restart.factor < math.inf:
         yield Problem(f"{at}.factor", f"must be at least 1, not {restart.factor}")
     if restart.max_failures < 0:
-        yield Problem(f"{at}.max_failures", f"must not be below 0, not {restart.max_failures}")
+        yield Problem(f"{at}.max_failures", f"must be at least 0, not {restart.max_failures}")
     elif (least := restart.max_failures * restart.limit_s) > restart.window_s:
         message = f"is shorter than max_failures waits of limit_s, {least:g} s"
-        yield Problem(f"{at}.window_s", f"{message}: so many would never be counted together")
+        yield Problem(f"{at}.window_s", f"{message}: the limit could never be reached")
     for index, name in enumerate(restart.fatal_signals):
         if not re.fullmatch(r"SIG[A-Z0-9]+", name):
-            yield Problem(f"{at}.fatal_signals.{index}", f"{name!r} is no signal such as SIGILL")
+            message = f"{name!r} is not the name of a signal, such as SIGILL"
+            yield Problem(f"{at}.fatal_signals.{index}", message)
 
 
 def _stop(at: str, stop: Stop) -> Iterator[Problem]:
     if stop.signal not in SIGNALS:
-        yield Problem(f"{at}.signal", f"{stop.signal!r} is none of {', '.join(sorted(SIGNALS))}")
+        message = f"must be one of {', '.join(sorted(SIGNALS))}, not {stop.signal!r}"
+        yield Problem(f"{at}.signal", message)
     yield from positive(
         at, zero=True, timeout_s=stop.timeout_s, drain_timeout_s=stop.drain_timeout_s
     )
@@ -132,7 +134,8 @@ def _stop(at: str, stop: Stop) -> Iterator[Problem]:
 
 def _log(at: str, log: Log) -> Iterator[Problem]:
     if log.file is not None and not all(NAME.fullmatch(part) for part in log.file.split("/")):
-        yield Problem(f"{at}.file", f"{log.file[:60]!r} is no plain path inside the log directory")
+        message = f"{log.file[:60]!r} is not a plain path inside the log directory"
+        yield Problem(f"{at}.file", message)
     if log.max_bytes is not None and log.max_bytes < LEAST_LOG:
         yield Problem(f"{at}.max_bytes", f"must be at least {LEAST_LOG}, not {log.max_bytes}")
     if not 1 <= log.keep <= MOST_LOGS:
@@ -145,7 +148,7 @@ def _log(at: str, log: Log) -> Iterator[Problem]:
 def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
     nginx: Nginx | None = unit.nginx
     if (nginx is not None) != (unit.kind == "nginx"):
-        yield Problem(f"{at}.nginx", "goes with kind: nginx, and kind: nginx with it")
+        yield Problem(f"{at}.nginx", "is required for kind: nginx, and for no other kind")
     if nginx is None:
         return
     for name in {"http", "status"} - unit.ports.keys():
@@ -159,5 +162,5 @@ def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
     if not _HEADER.fullmatch(nginx.session_affinity_header):
         yield Problem(f"{at}.nginx.session_affinity_header", "must be a name like X-Session-ID")
     if nginx.prefix is not None and not _PREFIX.fullmatch(nginx.prefix):
-        message = 'must be an absolute path without ", \\, $ and control characters'
+        message = 'must be an absolute path without ", \\, $ or control characters'
         yield Problem(f"{at}.nginx.prefix", message)

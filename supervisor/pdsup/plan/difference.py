@@ -1,4 +1,4 @@
-"""What differs between two plans of one run, unit by unit, and what follows from it. Pure."""
+"""Compares two plans of one run, unit by unit, and says what a reload does with each unit. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pdsup.plan.model import Plan, PlanUnit
 
 What = Literal["restarted", "updated", "added", "removed"]
 _ORDER: tuple[What, ...] = ("restarted", "updated", "added", "removed")
-# Why a unit is restarted whose run missed an earlier change.
+# The reason for restarting a unit whose run missed an earlier change.
 EARLIER = "an earlier change"
-# Fields of a plan that can't change during a run. All others but the units apply at once.
+# The fields of a plan that can't change during a run. All others, except units, apply at once.
 FIXED = ("name", "bind", "control_port", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A unit that changed. ``node``: in the new plan, or in the old one if it is removed.
+    """A unit that changed. ``node``: its node in the new plan, or in the old one if it is removed.
 
     ``added`` is started, ``removed`` is stopped, ``restarted`` is both, ``updated`` keeps running.
-    ``fields``: those of the plan that changed; the first is ``gang`` where only another rank did.
+    ``fields``: the unit's fields that changed; the first is ``gang`` if only another rank changed.
     """
 
     unit: str
@@ -35,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed between two plans. ``plan``: fields of the plan itself, which apply at once."""
+    """The changes between two plans. ``plan``: the plan's own fields that changed."""
 
     changes: tuple[Change, ...]
     unchanged: int
@@ -69,7 +69,7 @@ def fingerprint(unit: PlanUnit) -> str:
 
 
 def refusal(old: Plan, new: Plan) -> str | None:
-    """Why a run can't take over another plan, if it can't: agents and addresses stay."""
+    """Why a run can't switch to another plan, or None: its nodes and addresses are fixed."""
     changed = next((name for name in FIXED if getattr(old, name) != getattr(new, name)), None)
     if changed is None:
         return None
@@ -80,7 +80,7 @@ def refusal(old: Plan, new: Plan) -> str | None:
 
 
 def difference(old: Plan, new: Plan, made: Mapping[str, str] | None = None) -> Difference:
-    """What becomes of every unit when ``new`` takes the place of ``old``.
+    """What happens to every unit when ``new`` replaces ``old``.
 
     ``made``: the fingerprints of runs as they were started, where those are known: they may be of
     a plan before ``old``.
@@ -93,14 +93,14 @@ def difference(old: Plan, new: Plan, made: Mapping[str, str] | None = None) -> D
     changes += [_whole(unit, "added") for unit in new.units if unit.name not in old.by_name]
     changes += [_whole(unit, "removed") for unit in old.units if unit.name not in new.by_name]
     return Difference(
-        changes=tuple(sorted(changes, key=lambda one: _ORDER.index(one.what))),
+        changes=tuple(sorted(changes, key=lambda change: _ORDER.index(change.what))),
         unchanged=unchanged,
         plan=tuple(name for name in _changed(old, new) if name not in ("units", *FIXED)),
     )
 
 
 def leaving(old: Plan, new: Plan, node: str) -> tuple[str, ...]:
-    """The units that a node has by the old plan and not by the new one."""
+    """The units that a node has in the old plan but not in the new one."""
     return tuple(
         unit.name
         for unit in old.units
@@ -143,7 +143,7 @@ def _change(old: PlanUnit, new: PlanUnit, renewed: tuple[str, ...] | None) -> Ch
 
 
 def _changed(old: Plan | PlanUnit, new: Plan | PlanUnit) -> tuple[str, ...]:
-    names = (one.name for one in fields(old))
+    names = (field.name for field in fields(old))
     return tuple(name for name in names if getattr(old, name) != getattr(new, name))
 
 
@@ -163,5 +163,5 @@ def _nodes(old: Plan, new: Plan) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = sorted(names)
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    ordered = sorted(names)
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")

@@ -1,4 +1,4 @@
-"""Flags that a recipe gives to a program: how they are spelled, refused, written and read. Pure."""
+"""The flags that a recipe gives to a program: checks, writes and reads them. Pure."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def spelled(flags: Mapping[str, Any], at: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Flags in kebab case, each once. ``at``: the path of their table."""
-    found: dict[str, Any] = {}
+    """Flags in kebab case (``mem-fraction-static``), each once. ``at``: the path of their table."""
+    flags_by_name: dict[str, Any] = {}
     problems = []
     for name, value in flags.items():
         flag = name.replace("_", "-")
         if not _FLAG.fullmatch(name):
             problems.append(Problem(join(at, name), f"{name!r} can't be the name of a flag"))
-        elif flag in found:
+        elif flag in flags_by_name:
             problems.append(Problem(join(at, name), f"the flag --{flag} is given twice"))
         else:
-            found[flag] = value
-    return found, problems
+            flags_by_name[flag] = value
+    return flags_by_name, problems
 
 
 def path_of(flag: str, flags: Mapping[str, Any], at: str) -> str:
-    """The path of a flag, as the recipe spells it."""
+    """The path of a flag, with the recipe's spelling."""
     written = next((name for name in flags if name.replace("_", "-") == flag), flag)
     return join(at, written)
 
 
 def unwanted(flag: str, flags: Mapping[str, Any], at: str, reason: str) -> Problem:
-    """The refusal of a flag that is not the recipe's to choose."""
-    return Problem(path_of(flag, flags, at), f"can't be chosen: {reason}; leave it out")
+    """The problem of a flag that a recipe can't set."""
+    return Problem(path_of(flag, flags, at), f"can't be set: {reason}; leave it out")
 
 
 def no_port(flag: str, flags: Mapping[str, Any], at: str) -> Problem:
-    """The refusal of a value that can't be a port."""
+    """The problem of a value that is not a port."""
     return Problem(path_of(flag, flags, at), "must be a port: a whole number, 1 to 65535")
 
 
 def port(value: Any) -> int | None:
-    """The port that a value names; None: not given, 0: it can't be one."""
+    """The port in a value; None if there is no value, 0 if it is not a port."""
     if value is None:
         return None
     number = _number(str(value))
@@ -54,9 +54,10 @@ def port(value: Any) -> int | None:
 
 
 def words(flags: Iterable[tuple[str, Any]], *, repeat: bool = False) -> tuple[str, ...]:
-    """Flags as command-line words, as srtctl writes them: true alone, false and null not at all.
+    """Flags as command-line words, as srtctl writes them; false and null flags are left out.
 
-    A list follows its flag, or (``repeat``) the flag stands before each of its values.
+    A true flag is written alone. The values of a list follow its flag; with ``repeat``, the flag is
+    written before each value.
     """
     line: list[str] = []
     for name, value in flags:
@@ -75,7 +76,7 @@ def words(flags: Iterable[tuple[str, Any]], *, repeat: bool = False) -> tuple[st
 
 
 def value_of(command: Sequence[str], flag: str, default: str) -> str:
-    """The word after a flag of a command."""
+    """The word after a flag in a command, or ``default``."""
     for word, following in itertools.pairwise(command):
         if word == flag:
             return following
@@ -83,7 +84,7 @@ def value_of(command: Sequence[str], flag: str, default: str) -> str:
 
 
 def number_of(command: Sequence[str], *spellings: str) -> int:
-    """The number after a flag that has several spellings; 0 without one."""
+    """The number after a flag with several spellings; 0 if there is none."""
     return _number(next((word for flag in spellings if (word := value_of(command, flag, ""))), ""))
 
 

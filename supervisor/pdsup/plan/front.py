@@ -1,4 +1,4 @@
-"""Where clients talk to: one rule, for a plan, its benchmark and the status of a cluster. Pure."""
+"""The URL for clients: one rule for a plan, its benchmark and the status of a cluster. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdsup.plan.model import Plan, PlanUnit
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What of a unit the rule asks. ``address``: its node's; ``port``: for HTTP, if it has one."""
+    """A unit, as far as the rule needs it. ``address``: its node's; ``port``: its HTTP port."""
 
     kind: str
     role: str | None
@@ -36,10 +36,10 @@ def front(servers: Iterable[Server]) -> str | None:
 
 
 def server(unit: PlanUnit, address: str) -> Server:
-    """A unit of a plan whose node has this address."""
+    """The server that a unit of a plan is, on a node with this address."""
     return Server(unit.kind, unit.role, unit.rank, address, unit.ports.get("http"))
 
 
 def front_of(plan: Plan) -> str | None:
-    """Where clients of the plan's cluster talk to."""
+    """The URL for clients of the plan's cluster, if it has one."""
     return front(server(unit, plan.address[unit.node]) for unit in plan.units)

@@ -1,4 +1,4 @@
-"""What hooks of a plan may be, and what may be said of them: their URLs are secrets. Pure."""
+"""Checks the hooks of a plan, and describes them without their secrets, such as URLs. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdsup.errors import Problem
 from pdsup.plan.check_numbers import positive
 from pdsup.plan.model import Hook
 
-# Slurm leaves 30 s for an end, and a hook that hangs must not hide what comes next for long.
+# A hook that hangs must not delay later events for long.
 LONGEST_S = 600.0
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WAYS = ("command", "url", "url_env")
@@ -18,37 +18,37 @@ _URL = re.compile(r"(?P<scheme>\w[\w+.-]*://)(?:[^/?#\s]*@)?(?P<host>[^/?#\s]*)(
 
 
 def check(hooks: tuple[Hook, ...]) -> Iterator[Problem]:
-    """Every value that can't be used."""
+    """A problem for every value that can't be used."""
     for index, hook in enumerate(hooks):
         yield from _hook(f"hooks.{index}", hook)
 
 
 def _hook(at: str, hook: Hook) -> Iterator[Problem]:
-    given = [name for name in WAYS if getattr(hook, name) not in (None, ())]
-    if len(given) != 1:
-        has = f"not {' and '.join(given)}" if given else "and has none"
+    ways = [name for name in WAYS if getattr(hook, name) not in (None, ())]
+    if len(ways) != 1:
+        has = f"not {' and '.join(ways)}" if ways else "and has none"
         yield Problem(at, f"takes one of {', '.join(WAYS)}, {has}")
     if not hook.events:
-        yield Problem(f"{at}.events", "is empty: nobody would be told anything")
+        yield Problem(f"{at}.events", "is empty: the hook would never run")
     for number, name in enumerate(hook.events):
         if name in hook.events[:number]:
-            yield Problem(f"{at}.events.{number}", f"{name!r} is there already")
+            yield Problem(f"{at}.events.{number}", f"{name!r} is a duplicate")
     if hook.command and not hook.command[0]:
         yield Problem(f"{at}.command", "names no program")
     if any("\0" in word for word in hook.command):
-        yield Problem(f"{at}.command", "holds a NUL character")
+        yield Problem(f"{at}.command", "contains a NUL character")
     if hook.url is not None and not usable(hook.url):
         yield Problem(f"{at}.url", "must be a URL such as https://host/path")
     if hook.url_env is not None and not VARIABLE.fullmatch(hook.url_env):
         yield Problem(f"{at}.url_env", "must be the name of an environment variable")
     if hook.timeout_s > LONGEST_S:
-        yield Problem(f"{at}.timeout_s", f"must be {LONGEST_S:g} at most, not {hook.timeout_s:g}")
+        yield Problem(f"{at}.timeout_s", f"must be at most {LONGEST_S:g}, not {hook.timeout_s:g}")
     else:
         yield from positive(at, timeout_s=hook.timeout_s)
 
 
 def usable(url: str) -> bool:
-    """Whether something can be posted there."""
+    """Whether a URL can receive a POST: http or https, with a host."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -59,14 +59,14 @@ def usable(url: str) -> bool:
 
 
 def shown(hook: Hook) -> str:
-    """Where it sends events, without what may be secret."""
+    """How a hook sends events, without anything that may be secret."""
     if hook.command:
         return f"run {' '.join(map(masked, hook.command))}"
     return f"post to {masked(hook.url) if hook.url else f'the URL in ${hook.url_env}'}"
 
 
 def masked(text: str) -> str:
-    """The text with only scheme and host of each URL: user, path and query may be secret."""
+    """The text with each URL reduced to scheme and host: user, path and query may be secret."""
     return _URL.sub(_where, text)
 
 

@@ -1,4 +1,4 @@
-"""What units there are: the words of a plan that a status has too. Pure."""
+"""The kinds of units and the roles of workers, as plans and statuses name them. Pure."""
 
 from __future__ import annotations
 

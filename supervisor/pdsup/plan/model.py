@@ -1,6 +1,6 @@
 """The cluster plan: every node, unit, port, command and gate of one run, fully resolved.
 
-Plain frozen dataclasses. ``plan/recipe/schema.py`` checks types and unknown keys,
+These are plain frozen dataclasses. ``plan/recipe/schema.py`` checks types and unknown keys,
 ``plan/check_values.py`` each value, ``plan/compile/check_relations.py`` how units fit together.
 Times are seconds. A field that does not apply is ``None`` or empty, and left out of the file. Pure.
 """
@@ -289,17 +289,17 @@ class PlanUnit:
 
     @property
     def upstreams(self) -> tuple[str, ...]:
-        """The routers that an nginx balances over; other units have none."""
+        """The routers that nginx balances over; empty for other units."""
         return self.nginx.upstreams if self.nginx else ()
 
     @property
     def stops_before(self) -> tuple[str, ...]:
-        """The units that stop only after it: those that its gate needs, and its upstreams."""
+        """The units that stop after this one: those its gate needs, and its upstreams."""
         return (*(need.unit for need in self.needs.units), *self.upstreams)
 
     @property
     def log_file(self) -> str:
-        """Where its output goes, relative to the log directory."""
+        """The path of its output, relative to the log directory."""
         return self.log.file or f"{self.node}_{self.name}.out"
 
 

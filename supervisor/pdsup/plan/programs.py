@@ -1,8 +1,8 @@
-"""etcd, NATS and Dynamo recognised by their command: where they listen, and their usual probes.
+"""Recognises etcd, NATS and Dynamo by their commands, and gives their units the usual probes.
 
-A listener is what a unit's arguments or its own environment say, else the program's default. A unit
-that its node's agent could not reach there stays as it is: a probe that never passes would kill
-what works. Pure.
+Where a program listens comes from the unit's arguments, then its environment, then the program's
+default. A unit that its node's agent could not reach there gets no probes: a probe that can never
+pass would kill a program that works. Pure.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DYNAMO = Probes(
 OTHER_RANK = Probes(liveness=defaults.RANK_LIVENESS)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 _ENDPOINTS = "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"
-# Whoever moves what is asked elsewhere knows best how to ask.
+# A unit that moves these endpoints must have probes of its own.
 _MOVED = frozenset(
     f"DYN_{server}_{question}_PATH"
     for server in ("SYSTEM", "HTTP_SVC")
@@ -48,9 +48,9 @@ _MOVED = frozenset(
 
 
 def probed(plan: Plan, stated: Collection[int] = ()) -> Plan:
-    """The plan with probes for its known programs, and with the ports that these ask.
+    """The plan, with probes for its known programs and the ports that these probes use.
 
-    ``stated``: the places of units that say themselves how they are probed, and keep that.
+    ``stated``: the indices of units with probes of their own, which are kept.
     """
     early = _needed_by_workers(plan)
     units = tuple(
@@ -61,35 +61,35 @@ def probed(plan: Plan, stated: Collection[int] = ()) -> Plan:
 
 
 def _needed_by_workers(plan: Plan) -> frozenset[str]:
-    """The units that one of Dynamo's workers waits for, itself or through others."""
+    """The units that any Dynamo worker waits for, directly or through other units."""
     workers = [unit for unit in plan.units if program(unit) in ("worker", "component")]
-    found: set[str] = set()
-    ahead = [need.unit for unit in workers for need in unit.needs.units]
-    while ahead:
-        name = ahead.pop()
-        if name not in found and name in plan.by_name:
-            found.add(name)
-            ahead += [need.unit for need in plan.by_name[name].needs.units]
-    return frozenset(found)
+    needed: set[str] = set()
+    pending = [need.unit for unit in workers for need in unit.needs.units]
+    while pending:
+        name = pending.pop()
+        if name not in needed and name in plan.by_name:
+            needed.add(name)
+            pending += [need.unit for need in plan.by_name[name].needs.units]
+    return frozenset(needed)
 
 
 def _probed(plan: Plan, unit: PlanUnit, early: bool) -> PlanUnit:
     known = program(unit)
     if known is None or _MOVED & unit.env.keys():
         return unit
-    if unit.rank and known in ("worker", "component"):  # it serves nothing itself
+    if unit.rank and known in ("worker", "component"):  # only rank 0 serves
         return replace(unit, probes=OTHER_RANK)
-    asked = _hosts(plan, unit)
+    reachable = _hosts(plan, unit)
     for listener in listeners(unit):
-        if listener.host in asked and _is_port(listener.port):
+        if listener.host in reachable and _is_port(listener.port):
             return _asked_at(unit, listener, _probes(known, unit, listener, early))
     return unit
 
 
 def _hosts(plan: Plan, unit: PlanUnit) -> frozenset[str]:
-    """Where a program must listen for its node's agent to reach it."""
+    """The hosts that a program may bind to so that its node's agent can reach it."""
     own = plan.address.get(unit.node, "")
-    if is_ipv6(own):  # what they listen on by themselves is all of IPv4, or its loopback
+    if is_ipv6(own):  # the programs' defaults are IPv4 wildcard or loopback, so they don't count
         return frozenset({"::", loopback(own) if plan.bind == "any" else own})
     return EVERYWHERE | {""} | (_LOOPBACK if plan.bind == "any" or own in _LOOPBACK else {own})
 
@@ -99,11 +99,11 @@ def _is_port(text: str) -> bool:
 
 
 def _asked_at(unit: PlanUnit, listener: Listener, probes: Probes) -> PlanUnit:
-    """Asks by the name that the unit itself gives the port, if it does."""
+    """The unit with these probes, on the port under the unit's own name for it, if it has one."""
     number = int(listener.port)
     name = next((name for name, port in unit.ports.items() if port == number), listener.purpose)
     if unit.ports.get(name, number) != number:
-        return unit  # another port of it is called so
+        return unit  # the name is taken by another port of the unit
     asked = replace(
         probes,
         startup=_at(probes.startup, name),
@@ -114,14 +114,14 @@ def _asked_at(unit: PlanUnit, listener: Listener, probes: Probes) -> PlanUnit:
 
 
 def _at(probe: Probe | None, name: str) -> Probe | None:
-    """Asked on the port of that name."""
+    """The probe, with its checks on the port of that name."""
     if probe is None:
         return None
     return replace(probe, checks=tuple(replace(c, port=c.port and name) for c in probe.checks))
 
 
 def _probes(known: Program, unit: PlanUnit, listener: Listener, early: bool) -> Probes:
-    """``early``: it is needed before there is a worker."""
+    """The usual probes of a known program. ``early``: it is needed before any worker is ready."""
     match known:
         case _ if not listener.plain:
             return CONNECTING
@@ -139,7 +139,7 @@ def _probes(known: Program, unit: PlanUnit, listener: Listener, early: bool) -> 
 
 
 def _with(probes: Probes, check: Check) -> Probes:
-    """Ready when that check alone passes."""
+    """The probes, with startup and readiness decided by that one check."""
     startup = probes.startup and replace(probes.startup, checks=(check,))
     readiness = probes.readiness and replace(probes.readiness, checks=(check,))
     return replace(probes, startup=startup, readiness=readiness)
@@ -147,21 +147,21 @@ def _with(probes: Probes, check: Check) -> Probes:
 
 Program = Literal["etcd", "nats-server", "frontend", "worker", "component"]
 
-# Their defaults, since 3.0, 2.0 and 0.7.
+# Defaults of etcd since 3.0, NATS since 2.0 and Dynamo since 0.7.
 ETCD_URL = "http://localhost:2379"
 NATS_PORT = "4222"
 FRONTEND_PORT = "8000"
-# Dynamo's workers, which serve an endpoint called "generate" unless they are given another.
+# Dynamo's workers, which serve an endpoint named "generate" unless told otherwise.
 _ENGINES = frozenset({"dynamo.mocker", "dynamo.sglang", "dynamo.trtllm", "dynamo.vllm"})
-# A frontend with one of these serves no OpenAI API.
+# With one of these flags a frontend serves no OpenAI API.
 _WITHOUT_API = frozenset({"-i", "--interactive", "--kserve-grpc-server"})
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where a program can be asked, and what its port is for.
+    """An address at which a program can be probed. ``purpose``: the name of the port.
 
-    ``host`` is empty for all addresses. ``plain``: it speaks HTTP there, without TLS.
+    ``host`` is empty for all addresses. ``plain``: it serves HTTP without TLS.
     """
 
     purpose: str
@@ -171,7 +171,7 @@ class Listener:
 
 
 def program(unit: PlanUnit) -> Program | None:
-    """What a unit runs, as far as it is known here; ``component``: something else of Dynamo's."""
+    """The known program that a unit runs, or None; ``component``: another part of Dynamo."""
     words = unit.command if unit.kind != "benchmark" else ()
     name = words[0].rpartition("/")[2] if words else ""
     if name == "nats-server":
@@ -189,7 +189,7 @@ def program(unit: PlanUnit) -> Program | None:
 
 
 def _module(words: tuple[str, ...]) -> str:
-    """What ``python -u -m MODULE`` runs; empty for any other command."""
+    """The MODULE of ``python -u -m MODULE``; empty for any other command."""
     for place, word in enumerate(words[1:], start=1):
         if word == "-m":
             return "".join(words[place + 1 : place + 2])
@@ -199,7 +199,7 @@ def _module(words: tuple[str, ...]) -> str:
 
 
 def listeners(unit: PlanUnit) -> Iterator[Listener]:
-    """All that are known of a unit, the best to ask first."""
+    """All known listeners of a unit, the best one to probe first."""
     match program(unit):
         case "etcd":
             yield from _etcd(unit)
@@ -216,7 +216,7 @@ def listeners(unit: PlanUnit) -> Iterator[Listener]:
 
 
 def _etcd(unit: PlanUnit) -> Iterator[Listener]:
-    """With a configuration file etcd takes nothing from elsewhere."""
+    """The listeners of etcd; with a configuration file it ignores all other settings."""
     if _given(unit, "ETCD_CONFIG_FILE", "--config-file"):
         yield from _declared(unit)
         return
@@ -231,7 +231,7 @@ def _etcd(unit: PlanUnit) -> Iterator[Listener]:
 
 
 def _nats(unit: PlanUnit) -> Iterator[Listener]:
-    """Arguments count for more than a configuration file."""
+    """The listeners of NATS; its arguments override its configuration file."""
     host = _given(unit, None, "--addr", "-a", "--net") or ""
     monitor, client = _given(unit, None, "--http_port", "-m"), _given(unit, None, "--port", "-p")
     if monitor:
@@ -243,17 +243,20 @@ def _nats(unit: PlanUnit) -> Iterator[Listener]:
 
 
 def _declared(unit: PlanUnit) -> Iterator[Listener]:
-    """What a unit calls so itself, where only a file tells how it listens."""
+    """The unit's port named ``client``, if only a configuration file says where it listens."""
     if "client" in unit.ports:
         yield Listener("client", "", str(unit.ports["client"]), plain=False)
 
 
 def _given(unit: PlanUnit, variable: str | None, *flags: str) -> str | None:
-    """What an argument says, the last of several; else the variable. Go takes one dash or two."""
+    """The value of an argument, the last of several, else of the variable.
+
+    Programs in Go accept flags with one dash or two.
+    """
     names = {flag.lstrip("-") for flag in flags}
-    found = unit.env.get(variable) if variable else None
+    given = unit.env.get(variable) if variable else None
     for word, following in zip(unit.command, (*unit.command[1:], ""), strict=True):
         name, equals, value = word.lstrip("-").partition("=")
         if word.startswith("-") and name in names:
-            found = value if equals else following
-    return found
+            given = value if equals else following
+    return given

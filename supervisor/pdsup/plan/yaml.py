@@ -1,8 +1,8 @@
-"""A plan as YAML: the same plan gives the same bytes, on any machine.
+"""Writes a plan as YAML: the same plan gives the same bytes on any machine.
 
-Written by hand, not by PyYAML's emitter: the digest must not depend on which libyaml is installed,
-and a plan of 1000 nodes takes that one 0.7 s. The subset is small: words and quoted strings, block
-tables, flow lists and tables that fit on a line. Pure.
+It does not use PyYAML's emitter: the digest must not depend on the installed libyaml, and a plan of
+1000 nodes would take 0.7 s. The subset is small: words and quoted strings, block tables, flow lists
+and flow tables that fit on a line. Pure.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Any
 from pdsup.plan.model import Log, Needs, Plan, Probes, Progress
 
 WIDTH = 100
-# Says nothing, so it is left out; everything else is written even when it is the default: a plan
-# must mean the same to the next version.
+# These values say nothing, so they are left out. Everything else is written even if it is the
+# default: a plan must mean the same to the next version.
 _SILENT: tuple[Any, ...] = (None, (), {}, Needs(), Probes(), Progress(), Log())
 _WORD = re.compile(r"-{0,2}[A-Za-z_/][A-Za-z0-9_./+-]*")
 _RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-# What JSON leaves as it is and YAML does not take, or folds as a line break.
+# Characters that JSON leaves as they are but YAML rejects, or folds as a line break.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def write(plan: Plan) -> bytes:
-    """The plan file's content."""
+    """The content of the plan file."""
     return ("\n".join(_table(values(plan), "")) + "\n").encode()
 
 
 def digest(text: bytes) -> str:
-    """The name of a plan: SHA-256 of its file, in hex."""
-    import hashlib  # late: it takes longer to load than a recipe to check
+    """The digest of a plan: the SHA-256 of its file, in hex."""
+    import hashlib  # late: importing it takes longer than checking a recipe
 
     return hashlib.sha256(text).hexdigest()
 
 
 def values(plan: Plan) -> dict[str, Any]:
-    """The plan as tables, lists and scalars: what the file and ``--json`` hold."""
-    found: dict[str, Any] = _values(plan)
-    return found
+    """The plan as tables, lists and scalars, as in the file and in ``--json``."""
+    table: dict[str, Any] = _values(plan)
+    return table
 
 
 def _values(item: Any) -> Any:
@@ -74,7 +74,7 @@ def _table(table: dict[str, Any], indent: str) -> Iterator[str]:
 
 
 def _entry(head: str, value: Any, indent: str) -> Iterator[str]:
-    """``head``, a key with its colon, and its value: on one line where it fits."""
+    """The lines of ``head``, a key with its colon, and its value: one line if it fits."""
     text = _inline(value, WIDTH - len(head) - 1)
     if text is not None or not isinstance(value, dict | list):
         yield f"{head} {_scalar(value) if text is None else text}"
@@ -112,7 +112,7 @@ def _wrapped(entries: list[Any], indent: str) -> Iterator[str]:
 
 
 def _groups(entries: list[Any]) -> Iterator[str]:
-    """What stays on one line: a flag and its first value."""
+    """The entries of a list, with each flag joined to its first value."""
     waiting: str | None = None
     for text in (f"{_scalar(entry)}," for entry in entries):
         if waiting is None:
@@ -128,7 +128,7 @@ def _groups(entries: list[Any]) -> Iterator[str]:
 
 
 def _inline(value: Any, room: int) -> str | None:
-    """``value`` on one line, or None when that takes more than ``room`` characters."""
+    """``value`` on one line, or None if that takes more than ``room`` characters."""
     match value:
         case dict():
             form, entries = "{{{}}}", ((f"{_scalar(key)}: ", entry) for key, entry in value.items())
@@ -153,7 +153,7 @@ def _scalar(value: Any) -> str:
             return _text(value)
         case float():
             text = repr(value)
-            # YAML 1.1 takes 1e-05 for text: it wants a point.
+            # YAML 1.1 reads 1e-05 as text: a float needs a decimal point.
             return text if "e" not in text or "." in text else text.replace("e", ".0e")
         case _:
             return str(value)

@@ -115,7 +115,7 @@ def test_aggregated_workers_are_placed_the_same_way(desk):
         ({"prefill_workers": 0}, "prefill_workers", "must be at least 1: prefill_nodes is 1"),
         ({"prefill_nodes": -1}, "prefill_nodes", "must be 0 to"),
         ({"prefill_nodes": 10**12}, "prefill_nodes", "must be 0 to"),
-        ({"agg_nodes": 1, "agg_workers": 1}, "agg_workers", "go with no prefill"),
+        ({"agg_nodes": 1, "agg_workers": 1}, "agg_workers", "can't be combined with prefill"),
         ({"het_jobs": True, "decode_nodes": 0}, "decode_nodes", "nodes of its own"),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_router_is_asked_for_the_breakers_of_the_workers_it_is_told(desk):
 def test_a_prometheus_port_that_another_listener_has_is_refused(desk, args, path):
     problem = desk.problem(recipe(ONE_EACH, frontend={"type": "sglang", "args": args}))
     assert problem.path in (path, "frontend.args.prometheus-port")
-    assert "belongs to" in problem.message
+    assert "is already used by" in problem.message
 
 
 def test_a_list_of_a_router_flag_repeats_the_flag(desk):

@@ -187,10 +187,10 @@ def test_a_time_may_have_each_of_slurms_forms(time):
         ({"slurm": {"account": 'a" --nodes=99 "'}}, "slurm.account: must be one line without"),
         ({"slurm": {"partition": ["a"]}}, "slurm.partition: must be text or a whole number, not a"),
         ({"slurm": {"partition": ""}}, "slurm.partition: must be one line"),
-        ({"sbatch_directives": {"nodes": 9}}, "sbatch_directives.nodes: can't be chosen"),
+        ({"sbatch_directives": {"nodes": 9}}, "sbatch_directives.nodes: can't be set"),
         ({"sbatch_directives": {"a b": 9}}, "sbatch_directives.a b: 'a b' can't be the name"),
-        ({"srun_options": {"wait": 9}}, "srun_options.wait: can't be chosen"),
-        ({"resources": {"het_jobs": True}}, "resources.het_jobs: can't be written as a job script"),
+        ({"srun_options": {"wait": 9}}, "srun_options.wait: can't be set"),
+        ({"resources": {"het_jobs": True}}, "resources.het_jobs: is not supported in job scripts"),
     ],
 )  # fmt: skip
 def test_what_can_not_stand_in_a_script_is_a_problem(recipe, sentence):

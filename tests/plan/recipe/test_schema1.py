@@ -213,7 +213,7 @@ def test_settings_given_as_nothing_are_as_left_out(desk):
         ("resources=[1]", "resources", "must be a table of settings, not a list"),
         ("frontend.args=3", "frontend.args", "must be a table of settings, not 3"),
         ("frontend.num_additional_frontends=-1", "frontend.num_additional_frontends", "0 to"),
-        ("frontend.args.port=1", "frontend.args.port", "can't be chosen"),
+        ("frontend.args.port=1", "frontend.args.port", "can't be set"),
         ("frontend.args.prometheus-port=x", "frontend.args.prometheus-port", "must be a port"),
         ("frontend.args.--x=1", "frontend.args.--x", "can't be the name of a flag"),
         ("frontend.env.A=[1]", "frontend.env.A", "must be text, not a list"),
@@ -227,9 +227,9 @@ def test_settings_given_as_nothing_are_as_left_out(desk):
         ("environment={'A=': x}", "environment.A=", "can't name a variable"),
         ("plan=1", "plan", "is not a known setting"),
         ("schema=3", "schema", "must be one of 1, 2, not 3"),
-        ("sweep={}", "sweep", "stand in the file"),
-        ("base={}", "base", "stand in the file"),
-        ("override_x={}", "override_x", "stand in the file"),
+        ("sweep={}", "sweep", "must be in the file"),
+        ("base={}", "base", "must be in the file"),
+        ("override_x={}", "override_x", "must be in the file"),
     ],
 )
 def test_a_wrong_setting_is_one_problem_that_says_what_to_do(desk, setting, path, words):

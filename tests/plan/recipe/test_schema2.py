@@ -160,7 +160,7 @@ def test_spread_and_heterogeneous_are_as_in_schema_1(desk):
         ("frontend.use_sglang_router=true", "frontend.use_sglang_router", "not a known setting"),
         ("backend={}", "backend", "not a known setting"),
         ("resources.prefill_nodes=1", "resources.prefill_nodes", "not a known setting"),
-        ("roles.agg={nodes: 1, workers: 1}", "roles.agg.workers", "go with no prefill"),
+        ("roles.agg={nodes: 1, workers: 1}", "roles.agg.workers", "can't be combined with prefill"),
     ],
 )
 def test_a_wrong_setting_is_one_problem_that_says_what_to_do(desk, setting, path, words):

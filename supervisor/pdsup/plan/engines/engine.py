@@ -1,6 +1,6 @@
-"""What the compiler asks of an engine, the program that workers run.
+"""The interface between the compiler and an engine, the program that workers run.
 
-Another engine is another file in this folder that makes an ``Engine``, and an entry in
+To add an engine, write a file in this folder that defines an ``Engine``, and list it in
 ``plan/engines/known.py``. Pure.
 """
 
@@ -18,7 +18,7 @@ EngineName = Literal["sglang", "mock"]
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a recipe says to the engine of one role. ``*_at``: the paths where it does.
+    """A recipe's settings for the engine of one role. ``*_at``: their paths in the recipe.
 
     ``model_path``: the model of the whole recipe. ``kv_events``: true, false or a table.
     """
@@ -34,11 +34,11 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """An engine's flags: those the compiler needs to know, and the rest in ``flags`` as they are.
+    """An engine's flags: the ones that the compiler reads, and all others, unchanged, in ``flags``.
 
-    ``port`` and ``bootstrap_port`` are None unless the recipe pins them. ``kv_events``: what
-    the engine is told of publishing its cache's events, without the port; None: nothing.
-    ``extra_args``: words that end the command line.
+    ``port`` and ``bootstrap_port`` are None unless the recipe pins them. ``kv_events``: the
+    settings for publishing KV cache events, without the port; None: events are not published.
+    ``extra_args``: words appended to the command line.
     """
 
     model_path: str
@@ -54,9 +54,9 @@ class EngineSettings:
 class Rank:
     """One rank of a worker and its place.
 
-    ``number``: how many workers its first node had before it. ``host``: what its listeners bind
-    to. ``leader``: the address of the node of rank 0. ``bootstrap``: the port that the recipe pins
-    for the prefills of the whole cluster.
+    ``number``: the worker's index on its first node. ``host``: the address that listeners bind to.
+    ``leader``: the address of rank 0's node. ``bootstrap``: the bootstrap port that the recipe pins
+    for all prefills, if any.
     """
 
     role: Role
@@ -72,14 +72,14 @@ class Rank:
 class Engine:
     """One engine.
 
-    ``settle`` splits what a recipe says into settings and problems. ``ports``, ``command`` and
-    ``probes`` are those of the unit of one rank; ``probes`` gets the command and how many seconds
-    loading may take. ``derived_ports``: what this engine listens on though no flag of the command
-    says so, each port with a name for it; none for a command without this engine's flags.
+    ``settle`` turns a recipe's settings into engine settings and problems. ``ports``, ``command``
+    and ``probes`` are those of one rank's unit; ``probes`` gets the command and how many seconds
+    loading may take. ``derived_ports``: the ports that the engine opens although no flag of the
+    command names them, each with a name; none for a command without this engine's flags.
 
-    ``rank_flags``: those whose value is each rank's own. ``port_flags``: where a recipe pins a
-    port, by the port's purpose. ``dropped_flags``: those that are accepted and not passed on, with
-    the reason. ``needs_gpus``: whether a Slurm job must ask for them.
+    ``rank_flags``: flags whose value differs between ranks. ``port_flags``: the flag that pins a
+    port, by the port's purpose. ``dropped_flags``: flags that are accepted but not passed on, with
+    the reason. ``needs_gpus``: whether a Slurm job must request GPUs.
     """
 
     name: EngineName

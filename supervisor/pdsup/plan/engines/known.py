@@ -1,4 +1,4 @@
-"""The engines there are, and what all of them know of a command. Pure."""
+"""The supported engines, and what they can tell about a worker's command. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DROPPED_FLAGS: Mapping[str, str] = {
 
 
 def derived_ports(command: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """What a worker listens on though no flag says so, each port with a name for it.
+    """The ports that a worker opens although no flag names them, each with a name.
 
-    A script may hide which engine it starts, so each engine looks for flags of its own.
+    A script may hide which engine it starts, so each engine looks for its own flags.
     """
-    found = (engine.derived_ports(command) for engine in ENGINES.values())
-    return next(filter(None, found), ())
+    by_engine = (engine.derived_ports(command) for engine in ENGINES.values())
+    return next(filter(None, by_engine), ())

@@ -1,7 +1,4 @@
-"""The stand-in for an engine: it takes SGLang's flags and answers as SGLang does, without GPUs.
-
-Pure.
-"""
+"""The mock engine, a stand-in for SGLang without GPUs, with the same flags and API. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ ENGINE: Engine = replace(
     sglang.ENGINE,
     name="mock",
     command=command,
-    # Its decodes notice at once that a prefill is gone.
+    # Its decodes notice the loss of a prefill at once, so a prefill needs no longer delay.
     restart=dict.fromkeys(sglang.ENGINE.restart, defaults.WORKER_RESTART),
     needs_gpus=False,
 )

@@ -1,6 +1,6 @@
-"""SGLang: what of a recipe's flags is ours, the command line of a rank, its ports and probes.
+"""SGLang: which flags are set here, the command line of a rank, its ports and its probes.
 
-Flags of the recipe that nothing here needs to know pass through untouched. Pure.
+All other flags of the recipe pass through unchanged. Pure.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ from pdsup.typed import show
 
 # --- SGLang: ports ----------------------------------------------------------------------------
 
-# In a worker's 32 ports. Offsets 0 to 8 are used; 9 to 14 are where single-node data-parallel
-# attention of worker k - 7 ends up (its port + 233 to + 238).
+# Offsets in a worker's 32 ports. 0 to 8 are used; 9 to 14 hold the ports of worker k - 7's
+# data-parallel attention on a single node (its port + 233 to + 238).
 BOOTSTRAP_OFFSET = 1
 NCCL_OFFSET = 2
 DIST_INIT_OFFSET = 3
-# SGLang listens there without being told: from --dist-init-addr on, or from --port + 233 on.
+# SGLang opens six ports that no flag names, from --dist-init-addr or from --port + 233.
 ATTENTION_PORTS = 6
 ATTENTION_OFFSET = 233
-# A topic and nothing else: the port is each worker's own.
+# The port is missing here because each worker has its own.
 KV_EVENTS = {"publisher": "zmq", "topic": "kv-events"}
 
 # --- SGLang: probes ---------------------------------------------------------------------------
 
 WORKER_HEALTH = Check(port="http", path="/health")
 BOOTSTRAP_HEALTH = Check(port="bootstrap", path="/health")
-# 503 until all ranks of the prefill have registered; older versions know no such question.
+# 503 until all ranks of the prefill have registered; older versions lack the endpoint.
 BOOTSTRAP_ROUTE = Check(
     port="bootstrap",
     path="/route?prefill_dp_rank=-1&prefill_cp_rank=-1&target_tp_rank=-1&target_pp_rank=-1",
     skip=(400, 404),
 )
 WORKER_STARTUP_PERIOD_S = 0.25  # a refused connect costs nothing while the model loads
-# Seldom, as every question costs the engine a token; three, as a long prefill fails one wrongly.
+# Rarely, because each probe costs the engine a token; three failures, because a long prefill can
+# make one fail.
 WORKER_READINESS = Probe(
     checks=(WORKER_HEALTH,), period_s=10.0, timeout_s=defaults.HEALTH_TIMEOUT_S, failures=3
 )
-# Ends a worker: the more patient. A needless end costs a loading; the engine's own watchdog, which
-# sees less, takes as long.
+# More patient, because it kills the worker, and a needless kill costs a load. SGLang's own
+# watchdog, which sees less, waits as long.
 WORKER_LIVENESS = Probe(
     checks=(defaults.ENGINE_PROCESSES, WORKER_HEALTH),
     period_s=10.0,
@@ -55,12 +56,12 @@ WORKER_LIVENESS = Probe(
     failures=3,
     quiet_s=300.0,
 )
-# Lines a hung engine still writes: of questions it is asked, and of answers that do not come.
+# Lines that a hung engine still writes: about probes, and about health checks that fail.
 WORKER_NOISE = (
     r'"GET /(health|health_generate|metrics|get_server_info|server_info|get_load|v1/loads)\b',
     r"[Hh]ealth check",
 )
-# With --enable-metrics. The first moves within a request, the others at its end.
+# With --enable-metrics. The first counter grows during a request, the others at its end.
 WORKER_COUNTERS = (
     "sglang:realtime_tokens_total",
     "sglang:prompt_tokens_total",
@@ -69,10 +70,10 @@ WORKER_COUNTERS = (
 
 # --- SGLang: restart and stop -----------------------------------------------------------------
 
-# A decode notices the loss of a prefill after two missed heartbeats 5 s apart. Back sooner, the
-# new one may go unnoticed and requests wait for the old one's memory.
+# A decode notices the loss of a prefill after two missed heartbeats, 5 s apart. If the prefill is
+# back sooner, decodes may not notice, and requests wait for the memory of the old process.
 PREFILL_RESTART = Restart(first_delay_s=15.0, delay_s=15.0, limit_s=120.0)
-WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang looks every 5 s whether it is idle
+WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang checks every 5 s whether it is idle
 
 # ----------------------------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ SERVED_NAME = "served-model-name"
 MODE = "disaggregation-mode"
 BOOTSTRAP = "disaggregation-bootstrap-port"
 KV_EVENTS_FLAG = "kv-events-config"
-# srtctl drops it too: recipes pin one for all workers, of which several may share a node.
+# srtctl drops it too: recipes pin one port for all workers, but several workers may share a node.
 DROPPED = {"nccl-port": "each worker gets a port of its own"}
 PLACED = {
     "host": "it comes from where the cluster runs",
@@ -96,12 +97,12 @@ _PORT = re.compile(r"(.*):([0-9]{1,5})")
 
 
 def settle(given: Given) -> tuple[EngineSettings, tuple[Problem, ...]]:
-    """Splits what a recipe says. Problems name a flag as it is written."""
+    """Turns a recipe's settings into engine settings. Problems use the recipe's spelling."""
     role, written, at = given.role, given.flags, given.flags_at
     rest, problems = flags.spelled(written, at)
     for name, reason in PLACED.items():
         value = rest.pop(name, None)
-        # Recipes often say what is so anyway.
+        # Recipes often set the value that it has anyway.
         if value not in (None, *EVERYWHERE) and (name, value) != ("nnodes", 1):
             problems.append(flags.unwanted(name, written, at, reason))
     mode = rest.pop(MODE, None)
@@ -142,25 +143,25 @@ def _settled_events(
         problems.append(Problem(at, message))
         return None
     if KV_EVENTS_FLAG in settled:
-        message = f"stands beside {join(given.flags_at, KV_EVENTS_FLAG)}; keep one"
+        message = f"is set beside {join(given.flags_at, KV_EVENTS_FLAG)}; keep one"
         problems.append(Problem(at, message))
         return None
     return KV_EVENTS | (events if isinstance(events, dict) else {})
 
 
 def ports(settings: EngineSettings, rank: Rank) -> dict[str, int]:
-    """What the flags of one rank make it listen on."""
+    """The ports that the flags of one rank name, by purpose."""
     base = _base(rank)
-    found = {"http": settings.port or base, "nccl": base + NCCL_OFFSET}
+    named = {"http": settings.port or base, "nccl": base + NCCL_OFFSET}
     if rank.rank == 0:
         published = _published(settings, rank)
         if published is not None:
-            found["kv-events"] = published
+            named["kv-events"] = published
         if rank.role == "prefill":
-            found["bootstrap"] = _bootstrap(rank)
+            named["bootstrap"] = _bootstrap(rank)
         if rank.ranks > 1:
-            found["dist-init"] = base + DIST_INIT_OFFSET
-    return found
+            named["dist-init"] = base + DIST_INIT_OFFSET
+    return named
 
 
 def _base(rank: Rank) -> int:
@@ -172,7 +173,7 @@ def _bootstrap(rank: Rank) -> int:
 
 
 def _published(settings: EngineSettings, rank: Rank) -> int | None:
-    """Where it publishes its cache's events: the recipe's port, else its own, or nowhere."""
+    """The port for KV cache events: the recipe's, else the rank's own; None: not published."""
     if settings.kv_events is None:
         return None
     given = settings.kv_events.get("endpoint")
@@ -192,7 +193,7 @@ def command(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
 
 
 def arguments(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
-    """What stands after the program."""
+    """The words of the command line after the program."""
     own = ports(settings, rank)
     return (
         *("--model-path", settings.model_path),
@@ -229,11 +230,11 @@ def _events(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
 def probes(rank: Rank, command: tuple[str, ...], load_s: float) -> Probes:
     """The probes of one rank."""
     if rank.rank > 0:
-        # They answer 200 whatever happens; rank 0 speaks for the worker.
+        # These ranks answer 200 whatever happens; rank 0 speaks for the worker.
         return Probes(liveness=defaults.RANK_LIVENESS)
     checks: tuple[Check, ...] = (WORKER_HEALTH,)
     if rank.role == "prefill":
-        # A bootstrap server that could not bind is only a line in the log of a healthy worker.
+        # If the bootstrap server can't bind, SGLang only logs it, and the worker looks healthy.
         checks += (BOOTSTRAP_HEALTH, BOOTSTRAP_ROUTE)
     startup = Probe(
         checks=checks,
@@ -257,16 +258,16 @@ def probes(rank: Rank, command: tuple[str, ...], load_s: float) -> Probes:
 
 
 def derived_ports(command: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """What it listens on though no flag says so.
+    """The ports that a rank opens although no flag names them, each with a name.
 
-    Data-parallel attention opens six ports from ``--dist-init-addr`` on, or from ``--port`` + 233
-    on a worker that has none. Only rank 0 does. Its data-parallel ranks publish the events of
-    their caches on ports that follow one another.
+    With data-parallel attention rank 0 opens six ports, from ``--dist-init-addr`` or, without that
+    flag, from ``--port`` + 233. The data-parallel ranks publish their KV cache events on
+    consecutive ports.
     """
     if "--enable-dp-attention" not in command:
         return ()
-    found = (*_attention_ports(command), *_publishing_ports(command))
-    return tuple((f"attention-{port}", port) for port in found)
+    derived = (*_attention_ports(command), *_publishing_ports(command))
+    return tuple((f"attention-{port}", port) for port in derived)
 
 
 def _attention_ports(command: Sequence[str]) -> tuple[int, ...]:
@@ -276,13 +277,13 @@ def _attention_ports(command: Sequence[str]) -> tuple[int, ...]:
     port = meeting.rpartition(":")[2] if meeting else flags.value_of(command, "--port", "")
     if not port.isdecimal():
         return ()
-    # The first of --dist-init-addr itself is in the unit's own ports.
+    # The port of --dist-init-addr itself is among the unit's named ports.
     first = int(port) + 1 if meeting else int(port) + ATTENTION_OFFSET
     return tuple(range(first, first + ATTENTION_PORTS - bool(meeting)))
 
 
 def _publishing_ports(command: Sequence[str]) -> tuple[int, ...]:
-    """Those of the data-parallel ranks on this node after the first of all."""
+    """The event ports of this node's data-parallel ranks, except that of rank 0, which is named."""
     events = flags.value_of(command, f"--{KV_EVENTS_FLAG}", "")
     found = re.search(r'"endpoint":"[^"]*:([0-9]{1,5})"', events)
     size = flags.number_of(command, "--data-parallel-size", "--dp-size", "--dp")

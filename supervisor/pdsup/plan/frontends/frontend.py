@@ -1,6 +1,6 @@
-"""What the compiler asks of a frontend, the program between clients (or nginx) and workers.
+"""The interface between the compiler and a frontend, the program between clients and workers.
 
-Another frontend is another file in this folder that makes a ``Frontend``, and an entry in
+To add a frontend, write a file in this folder that defines a ``Frontend``, and list it in
 ``plan/frontends/known.py``. Pure.
 """
 
@@ -13,13 +13,13 @@ from typing import Any, Literal
 from pdsup.errors import Problem
 from pdsup.plan.model import Probes, Role, Stop
 
-# How a router is started: as a Python module, or its successor as a program.
+# How a router is started: as a Python module, or, for its successor SMG, as a program.
 Launcher = Literal["sglang_router.launch_router", "smg launch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A worker that a frontend sends requests to; ``bootstrap``: a prefill's port, as written."""
+    """A worker that a frontend sends requests to. ``bootstrap``: a prefill's port, as text."""
 
     role: Role
     url: str
@@ -30,11 +30,11 @@ class Route:
 class Frontend:
     """One frontend.
 
-    ``settle`` puts a recipe's arguments over the defaults; it gets their path, too. ``ports``:
-    what it listens on besides the port for clients. ``command``: the command line with these
-    arguments over these workers, listening on a host and a port. ``routes``: the workers that a
-    command names, none for one without this frontend's flags. ``port_flags``: where a recipe pins
-    a port, by the port's purpose.
+    ``settle`` merges a recipe's arguments, at the given path, over the defaults. ``ports``: the
+    ports besides the one for clients. ``command``: the command line with these arguments, over
+    these workers, listening on a host and a port. ``routes``: the workers that a command names;
+    none for a command without this frontend's flags. ``port_flags``: the flag that pins a port, by
+    the port's purpose.
     """
 
     launcher: Launcher

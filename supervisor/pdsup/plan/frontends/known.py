@@ -1,4 +1,4 @@
-"""The frontends there are, and what all of them know of a command. Pure."""
+"""The supported frontends, and what they can tell about a router's command. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRONTENDS: Mapping[Launcher, Frontend] = {
 def routes(command: Sequence[str]) -> tuple[Route, ...]:
     """The workers that a router's command names.
 
-    A script may hide which frontend it starts, so each frontend looks for flags of its own.
+    A script may hide which frontend it starts, so each frontend looks for its own flags.
     """
-    found = (frontend.routes(command) for frontend in FRONTENDS.values())
-    return next(filter(None, found), ())
+    by_frontend = (frontend.routes(command) for frontend in FRONTENDS.values())
+    return next(filter(None, by_frontend), ())

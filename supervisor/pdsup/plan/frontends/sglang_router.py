@@ -1,6 +1,6 @@
-"""SGLang's router: its command line over the workers, its probes and breaker gauges.
+"""SGLang's router: its command line, its probes, and the gauges of its circuit breakers.
 
-Arguments of the recipe that nothing here needs to know pass through untouched. Pure.
+All other arguments of the recipe pass through unchanged. Pure.
 """
 
 from __future__ import annotations
@@ -20,51 +20,52 @@ from pdsup.plan.model import Check, Gauges, Probe, Probes, Stop, Trial
 PROMETHEUS_PORT = 29000  # the router's own default; it exits when the port is taken
 ROUTER_READY = Check(port="http", path="/readiness")
 ROUTER_ALIVE = Check(port="http", path="/liveness")
-# A router needs 0.6 s from exec to ready; its import alone may take long on a cold file system.
+# A router is ready 0.6 s after exec, but on a cold file system its imports alone may take long.
 ROUTER_STARTUP = Probe(checks=(ROUTER_READY,), period_s=0.1, timeout_s=5.0, deadline_s=120.0)
-# Of its breakers /readiness knows nothing: with all of a role open it says 200 and serves none.
+# /readiness ignores the breakers: with every breaker of a role open it says 200 and serves nothing.
 ROUTER_BREAKER = "smg_worker_cb_state"  # a gauge for each worker: 0 closed, 1 open, 2 half open
-# An open breaker stays open until a request comes after its time; out of nginx, none would. Long
-# enough for one token behind other work.
+# After its timeout an open breaker closes only when a request succeeds, and nginx sends none to a
+# router that is not ready. The timeout allows for one token behind other work.
 ROUTER_TRIAL = Trial(
     port="http",
     path="/generate",
     body='{"text": "a", "sampling_params": {"max_new_tokens": 1}}',
     timeout_s=defaults.HEALTH_TIMEOUT_S,
 )
-# Every 503 of /readiness is an ERROR line in its log, so no faster than this.
+# Every 503 of /readiness is an ERROR line in the router's log, so not more often than this.
 ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
-# It answers without a worker. A new one is there in a second, so there is no long wait.
+# A live router answers even without workers. A restart takes a second, so there is no long wait.
 ROUTER_LIVENESS = Probe(checks=(ROUTER_ALIVE,), period_s=5.0, timeout_s=5.0, failures=4)
-# A router that ends alone leaves nginx first, and its requests may go on for two minutes; at the
-# end of a node only for 2 s.
+# A router that is stopped alone is removed from nginx first, and its requests may run for two
+# minutes; when its node shuts down, only for 2 s.
 ROUTER_STOP = Stop(signal="TERM", timeout_s=8.0, drain_timeout_s=120.0)
 
 # --- The router's flags -----------------------------------------------------------------------
 
-# frontend.args may change or (null) remove each.
+# frontend.args can change each of these, or remove it with null.
 ROUTER_ARGS: dict[str, Any] = {
-    # Workers are ready before a router starts, except after its restart: then one may still load.
-    # A worker that comes after the timeout is never taken in, and the router says nothing.
+    # Workers are ready before a router starts, but when it restarts one may still be loading. A
+    # worker that is ready only after this timeout is never used, and the router does not log that.
     "worker-startup-timeout-secs": 86400,
-    # The default of 60 s keeps a returned worker idle for as long; each check costs it a token.
+    # The default of 60 s leaves a restarted worker idle that long; each check costs it a token.
     "health-check-interval-secs": 10,
     # The default of 5 s fails a busy worker.
     "health-check-timeout-secs": int(defaults.HEALTH_TIMEOUT_S),
     "health-failure-threshold": 3,
     "health-success-threshold": 1,
-    # The default prefers the decode with the least to do, so every retry goes to a dead one: of
-    # 2 decodes one killed, 2 of 71 requests failed; in turn, none of 1398. A decode gets its
-    # cache from the prefill, so it needs no affinity. Not used without prefill and decode.
+    # The default prefers the least busy decode, so every retry goes to a dead one: with one of 2
+    # decodes killed, 2 of 71 requests failed; with round robin, none of 1398. A decode gets its
+    # KV cache from the prefill, so it needs no affinity. Not used without prefill and decode.
     "decode-policy": "round_robin",
-    # In turn, a prefill's successes clear its count: only the dead decode's breaker opens, and
-    # the sooner the less is tried in vain: 1398 requests in 6 s of outage, with 10 failures 395.
+    # With round robin a prefill's successes reset its count, so only the dead decode's breaker
+    # opens, and the sooner, the fewer retries are wasted: 1398 requests in 6 s of outage with 3
+    # failures, 395 with 10.
     "cb-failure-threshold": 3,
-    # A dead decode opens the breakers of healthy prefills too; the default is 60 s and 3 requests.
+    # A dead decode opens breakers of healthy prefills too; the defaults are 60 s and 3 requests.
     "cb-timeout-duration-secs": 10,
     "cb-success-threshold": 1,
-    "shutdown-grace-period-secs": 6,  # less than ROUTER_STOP, so that it ends by itself
-    "log-level": "warn",  # info writes 900 bytes for each request
+    "shutdown-grace-period-secs": 6,  # below ROUTER_STOP's timeout, so that it exits by itself
+    "log-level": "warn",  # info logs 900 bytes per request
 }
 
 # ----------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ WIRED = {
 
 
 def settle(args: Mapping[str, Any], at: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """The defaults of the router's flags with the recipe's ``args`` over them."""
+    """The router's default flags with the recipe's ``args`` merged over them."""
     given, problems = flags.spelled(args, at)
     for name, reason in WIRED.items():
         if name in given:
@@ -95,7 +96,7 @@ def settle(args: Mapping[str, Any], at: str) -> tuple[dict[str, Any], tuple[Prob
 
 
 def ports(args: Mapping[str, Any]) -> dict[str, int]:
-    """What it listens on besides the port for clients."""
+    """The ports that a router opens besides the one for clients, by purpose."""
     return {"prometheus": int(args[PROMETHEUS])}
 
 
@@ -110,10 +111,10 @@ def command(
 def arguments(
     args: Mapping[str, Any], routes: tuple[Route, ...], host: str, port: int
 ) -> tuple[str, ...]:
-    """What stands after the program."""
+    """The words of the command line after the program."""
     return (
         *_targets(routes),
-        # It puts a colon and the port behind the one, and takes the other for a whole address.
+        # The router appends ":PORT" to --host, but parses --prometheus-host as an address.
         *("--host", bracketed(host), "--port", str(port), "--prometheus-host", host),
         *flags.words(args.items(), repeat=True),
     )
@@ -131,7 +132,7 @@ def _targets(routes: tuple[Route, ...]) -> tuple[str, ...]:
 def probes(routes: tuple[Route, ...]) -> Probes:
     """The probes of a router over these workers.
 
-    It is of use when it says so and has, of each role, a worker it would ask.
+    A router is ready if it says so and, for each role, has a worker whose breaker is not open.
     """
     groups: dict[str, tuple[str, ...]] = {}
     for route in routes:

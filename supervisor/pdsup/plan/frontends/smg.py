@@ -1,4 +1,4 @@
-"""SMG, the successor of SGLang's router: the same arguments and answers, another program. Pure."""
+"""SMG, the successor of SGLang's router: another program with the same arguments and API. Pure."""
 
 from __future__ import annotations
 

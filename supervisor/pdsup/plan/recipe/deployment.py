@@ -1,6 +1,6 @@
-"""What a recipe asks for, in one form whatever its schema.
+"""A deployment is what a recipe asks for, in one form whatever its schema.
 
-Every later step reads only this. ``at`` and ``*_at`` fields are dotted paths into the recipe, so
+All later steps read only this. The ``at`` and ``*_at`` fields are dotted paths into the recipe, so
 that a problem found late still points at the line that causes it. Pure.
 """
 
@@ -17,7 +17,7 @@ from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Restart, Role
 
 @dataclass(frozen=True, kw_only=True)
 class PoolPaths:
-    """Where the recipe says what a pool is."""
+    """The paths of a pool's settings in the recipe."""
 
     nodes: str
     workers: str
@@ -28,7 +28,7 @@ class PoolPaths:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The workers of one role. ``gpus`` per worker; None: what the pool's nodes have, shared."""
+    """The workers of one role. ``gpus``: per worker; None: they share the GPUs of their nodes."""
 
     role: Role
     nodes: int
@@ -42,10 +42,10 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """What clients talk to. ``additional`` routers beside the first; None: one and no nginx.
+    """The routers and nginx. ``additional``: routers besides the first; None: one and no nginx.
 
-    ``nginx`` has the settings that the recipe gives, by their names in the plan; the others are the
-    plan's defaults. ``nginx_binary``: its program.
+    ``nginx`` has the settings that the recipe gives, by their names in the plan; others keep the
+    plan's defaults. ``nginx_binary``: the program.
     """
 
     additional: int | None
@@ -62,12 +62,12 @@ class Front:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One cluster, not yet on nodes.
+    """One cluster, not yet placed on nodes.
 
-    ``front``: None for one aggregated worker that clients talk to themselves. ``het_jobs``: the
+    ``front``: None for one aggregated worker that clients talk to directly. ``het_jobs``: the
     prefill's nodes are the first component of the Slurm job, the decode's the second. ``at``: the
     path of the table that says how many nodes it takes. ``benchmark``: the words of a command that
-    runs once everything is ready, and whose end is the end of the run; none: nothing such.
+    runs once everything is ready, and with which the run ends; empty: no benchmark.
     """
 
     name: str
@@ -86,5 +86,5 @@ class Deployment:
 
     @property
     def nodes(self) -> int:
-        """How many nodes it takes."""
+        """How many nodes the deployment takes."""
         return max(1, sum(pool.nodes for pool in self.pools))

@@ -1,6 +1,6 @@
-"""A recipe of any schema as a deployment, with every problem.
+"""Turns a recipe of any schema into a deployment, with every problem.
 
-Each layout of recipes has a module of its own; another one needs one more. Pure.
+Each schema has a module of its own. Pure.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from pdsup.typed import show
 
 
 def hopeless(values: Any) -> Problem | None:
-    """Why nothing more can be said about a recipe, if so."""
+    """The problem that makes it pointless to check the rest of a recipe, or None."""
     if values is None:
         return Problem("", "is empty")
     if not isinstance(values, dict):
         return Problem("", f"must be a table of settings, not {show(values)}")
     for key in values:
-        # Those of the file are gone by now.
+        # The file's own have been expanded; these come from --set.
         if key in (variants.BASE, sweep.KEY) or key.startswith((variants.OVERRIDE, variants.ZIP)):
-            return Problem(key, "variants and sweeps stand in the file; one can't be made here")
+            return Problem(key, "variants and sweeps must be in the file; --set can't add one")
     return None
 
 
 def normalise(
     recipe: Recipe | RolesRecipe, engine: EngineName | None
 ) -> tuple[Deployment, tuple[Problem, ...]]:
-    """The deployment a recipe asks for; meaningful only when there is no problem.
+    """The deployment that a recipe asks for; meaningful only if there are no problems.
 
-    ``engine`` goes before the recipe's own.
+    ``engine`` overrides the recipe's engine.
     """
     problems: list[Problem] = []
     if isinstance(recipe, RolesRecipe):

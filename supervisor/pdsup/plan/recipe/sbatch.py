@@ -1,7 +1,7 @@
-"""The Slurm job script of a recipe: one agent on each node.
+"""Writes the Slurm job script of a recipe, which starts one agent on each node.
 
-Values are checked and quoted. Slurm reads the ``#SBATCH`` lines itself, with quotes but without a
-shell; bash reads the rest. Pure.
+All values are checked and quoted. Slurm parses the ``#SBATCH`` lines itself, with quotes but
+without a shell; bash reads the rest. Pure.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pdsup.plan.engines.known import ENGINES
 from pdsup.typed import show, suggestion
 
 SLURM = {"account": "account", "partition": "partition", "time_limit": "time"}
-# What the agents depend on. By section of the recipe.
+# The options that the agents depend on, by section of the recipe.
 FIXED: Mapping[str, frozenset[str]] = {
     "sbatch_directives": frozenset({"nodes", "ntasks", "ntasks-per-node", "signal", "job-name"}),
     "srun_options": frozenset({"ntasks", "ntasks-per-node", "kill-on-bad-exit", "wait"}),
 }
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
-# minutes, minutes:seconds, hours:minutes:seconds, or days-hours with what may follow
+# minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]
 _TIME = re.compile(r"[0-9]+(:[0-9]+){0,2}|[0-9]+-[0-9]+(:[0-9]+){0,2}|UNLIMITED|INFINITE", re.I)
 _BARE = re.compile(r"[A-Za-z0-9_.,:+@%=/*\[\]-]+")
-# Slurm's own reading of quotes and escapes differs by version, so these stay out.
+# Slurm versions differ in how they read quotes and escapes, so these are refused.
 _UNSAFE = re.compile("[\"'\\\\\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the script says. An option without a value is None. ``selection``: words for
-    ``pdsup plan`` that choose among what the recipe offers. ``signal_before_s``: seconds between
-    USR1 and the end.
+    """The contents of the script. An option without a value is None. ``selection``: options of
+    ``pdsup plan``, such as a variant and overrides. ``signal_before_s``: seconds between USR1 and
+    the end of the job.
     """
 
     recipe: str
@@ -52,9 +52,9 @@ class Job:
 def options(
     recipe: Item,
 ) -> tuple[dict[str, str | None], dict[str, str | None], tuple[Problem, ...]]:
-    """The options of sbatch and of srun for a recipe without problems, and what is wrong there.
+    """The options of sbatch and of srun for a valid recipe, and the problems with these options.
 
-    What the recipe says goes before what is chosen here; false removes an option.
+    The recipe's options override those chosen here; false removes an option.
     """
     values = tree.plain(recipe)
     problems: list[Problem] = []
@@ -67,18 +67,18 @@ def options(
         if value is False:
             directives.pop(name, None)
     if _inside(values, "resources").get("het_jobs"):
-        message = "can't be written as a job script yet: it takes an allocation for each component"
+        message = "is not supported in job scripts yet: each component needs its own allocation"
         problems.append(Problem("resources.het_jobs", message))
     return directives, dict(_options(values, "srun_options", problems)), tuple(problems)
 
 
 def script(job: Job) -> str:
-    """The whole script, for ``sbatch``."""
+    """The text of the whole script."""
     directives = {
         "job-name": job.name,
         "nodes": str(job.nodes),
         "ntasks-per-node": "1",
-        # Without "B:", so that it reaches the agents and not this script.
+        # Without "B:", so that the signal goes to the agents and not to this script.
         "signal": f"USR1@{job.signal_before_s}",
         **job.directives,
     }
@@ -101,8 +101,8 @@ SCRIPT = """\
 #!/bin/bash
 {directives}
 
-# scancel and the end of the time send TERM to this shell too. It stays: the job ends with it, and
-# the agents may still be stopping their units.
+# scancel and the time limit send TERM to this shell too. Ignore it: the job ends with this shell,
+# and the agents may still be stopping their units.
 trap '' TERM
 
 # On a file system that all nodes share. pdsup commands below need no --run-dir.
@@ -114,7 +114,7 @@ mkdir -p "$PDSUP_RUN_DIR"
 """
 
 PLAN = """
-# Every agent takes this plan, so that all have the same choices.
+# Compile once, so that every agent runs the same plan.
 {srun} \\
     {plan} \\
     --output {file} || exit
@@ -122,7 +122,7 @@ PLAN = """
 
 
 def _allocation(values: Mapping[str, Any]) -> dict[str, str | None]:
-    """Whole nodes, as the ports are fixed, with their GPUs. The recipe may say false to each."""
+    """Options for whole nodes (ports are fixed) with their GPUs; a recipe can remove them."""
     whole: dict[str, str | None] = {"exclusive": None}
     gpus = _inside(values, "resources").get("gpus_per_node") or defaults.GPUS_PER_NODE
     named = [_inside(values, table).get("type") for table in ("backend", "engine")]
@@ -133,18 +133,18 @@ def _allocation(values: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _inside(values: Any, key: str) -> Mapping[str, Any]:
-    """A table that may be missing."""
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}
+    """The table at ``key``, or an empty one."""
+    table = values.get(key)
+    return table if isinstance(table, dict) else {}
 
 
 def _file(path: str) -> str:
-    """A path that no command takes for an option."""
+    """The path, written so that no command takes it for an option."""
     return f"./{path}" if path.startswith("-") else path
 
 
 def _srun(job: Job, own: Mapping[str, str]) -> str:
-    """``srun`` with our options, and what the user gives on lines of their own."""
+    """The ``srun`` command: our options first, then the user's, one per line."""
     given = (pair for pair in job.srun.items() if pair[0] not in own)
     ours = shlex.join(["srun", *(_option(*pair) for pair in own.items())])
     return " \\\n    ".join([ours, *(shlex.quote(_option(*pair)) for pair in given)])
@@ -182,7 +182,7 @@ def _options(
         if not _OPTION.fullmatch(name):
             problems.append(Problem(path, f"{name!r} can't be the name of an option"))
         elif name in FIXED[section]:
-            problems.append(Problem(path, "can't be chosen: the agents depend on it; leave it out"))
+            problems.append(Problem(path, "can't be set: the agents depend on it; leave it out"))
         elif value is True or value == "":
             yield name, None
         elif value is not False and _usable(path, value, problems):
@@ -190,7 +190,7 @@ def _options(
 
 
 def _table(table: Any, at: str, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
-    """The settings of a table that are given."""
+    """The settings of a table, without nulls."""
     if isinstance(table, dict):
         yield from ((key, value) for key, value in table.items() if value is not None)
     elif table is not None:
@@ -198,11 +198,11 @@ def _table(table: Any, at: str, problems: list[Problem]) -> Iterator[tuple[str, 
 
 
 def _usable(path: str, value: Any, problems: list[Problem]) -> bool:
-    """Whether a value can stand in a line for Slurm."""
+    """Whether a value can be written on a line for Slurm."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         problems.append(Problem(path, f"must be text or a whole number, not {show(value)}"))
     elif value == "" or _UNSAFE.search(str(value)):
-        message = f"must be one line without quotes and backslashes, not {show(value)}"
+        message = f"must be one line without quotes or backslashes, not {show(value)}"
         problems.append(Problem(path, message))
     else:
         return True

@@ -1,6 +1,7 @@
-"""Types and unknown keys of recipes and plans: plain values in, dataclasses or problems out.
+"""Checks types and unknown keys of recipes and plans: turns plain values into dataclasses.
 
-Adds to ``typed.py`` what is known of our files. What settings mean together is checked later. Pure.
+It adds to ``typed.py`` what is specific to these files: settings that are accepted but ignored, and
+hints where a misplaced key belongs. Later steps check how settings fit together. Pure.
 """
 
 from __future__ import annotations
@@ -26,47 +27,47 @@ TABLES: Mapping[type, Mapping[str, frozenset[str]]] = {Recipe: IGNORED, RolesRec
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A plan without its wrong units and hooks, and where the others are in the file."""
+    """A plan without its invalid units and hooks, and where the valid ones are in the file."""
 
     plan: Plan
     causes: Causes
 
 
 def plan(values: Any) -> tuple[Plan | None, Part | None, tuple[Problem, ...]]:
-    """The plan; or what is sound of it, if anything, and every type error and unknown key."""
-    found, faults = read(Plan, values)
+    """The plan, or its valid part (if any) and every type error and unknown key."""
+    whole, faults = read(Plan, values)
     problems = tuple(_problem(Plan, fault) for fault in faults)
-    return found, _sound_part(values, faults) if faults else None, problems
+    return whole, _sound_part(values, faults) if faults else None, problems
 
 
 def recipe(values: Mapping[str, Any]) -> tuple[Recipe | RolesRecipe, tuple[Problem, ...]]:
-    """The recipe without the settings that are wrong, and what is wrong with them."""
+    """The recipe without its invalid settings, and their problems."""
     if values.get("schema") == 2:
         return _sound(RolesRecipe, {**values, "schema": 2}, RolesRecipe(schema=2))
     return _sound(Recipe, values, Recipe())
 
 
 def ignored(values: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
-    """What of such a recipe is accepted and not used, by dotted table."""
+    """The settings of such a recipe that are accepted but not used, by dotted table path."""
     return IGNORED_2 if values.get("schema") == 2 else IGNORED
 
 
 def _sound(kind: type[T], values: Mapping[str, Any], nothing: T) -> tuple[T, tuple[Problem, ...]]:
     sound = _used(values, ignored(values))
-    found, faults = read(kind, sound)
+    instance, faults = read(kind, sound)
     problems = tuple(_problem(kind, fault) for fault in faults)
-    # Dropping a wrong setting can't make another wrong: all may be left out.
+    # Dropping a wrong setting can't make another one wrong: every setting is optional.
     for fault in faults:
         _drop(sound, fault.path)
     if faults:
-        found, _ = read(kind, sound)
-    return found or nothing, problems
+        instance, _ = read(kind, sound)
+    return instance or nothing, problems
 
 
 def _used(
     values: Mapping[str, Any], unused: Mapping[str, frozenset[str]], at: str = ""
 ) -> dict[str, Any]:
-    """Without what srtctl alone uses, and without settings that are given as nothing."""
+    """The values without settings that only srtctl uses, and without nulls."""
     kept = {}
     for key, value in values.items():
         path = join(at, key)
@@ -86,13 +87,13 @@ def _sound_part(values: Any, faults: Iterable[Fault]) -> Part | None:
         return None
     kept = {key: _sound_places(values, key, wrong) for key in ("units", "hooks")}
     sound = {key: [values[key][index] for index in places] for key, places in kept.items()}
-    found, _ = read(Plan, {**values, **sound})
+    part, _ = read(Plan, {**values, **sound})
     moved = {
         f"{key}.{new}": f"{key}.{old}"
         for key, places in kept.items()
         for new, old in enumerate(places)
     }
-    return Part(found, Causes(moved, inside=True)) if found else None
+    return Part(part, Causes(moved, inside=True)) if part else None
 
 
 def _sound_places(values: Mapping[str, Any], key: str, wrong: Container[Path]) -> tuple[int, ...]:
@@ -120,7 +121,7 @@ def _problem(root: type, fault: Fault) -> Problem:
 
 
 def _hint(root: type, path: tuple[str, ...]) -> str:
-    """What an unknown key may have been meant for."""
+    """A hint for an unknown key: a similar known key, or the table where it belongs."""
     key, table = path[-1], ".".join(path[:-1])
     known = {field.name for field in dataclasses.fields(_kind_at(root, path[:-1]))}
     unused = TABLES.get(root, {})
@@ -131,7 +132,7 @@ def _hint(root: type, path: tuple[str, ...]) -> str:
 
 
 def _home(root: type, unused: Mapping[str, frozenset[str]], key: str) -> str | None:
-    """The table of a recipe that has such a key."""
+    """The table of a recipe that has this key, or None."""
     for name, own in unused.items():
         kind = _kind_at(root, tuple(name.split(".")) if name else ())
         if key in {field.name for field in dataclasses.fields(kind)} | own:
@@ -140,7 +141,7 @@ def _home(root: type, unused: Mapping[str, frozenset[str]], key: str) -> str | N
 
 
 def _kind_at(root: type, path: tuple[str, ...]) -> Any:
-    """The dataclass that stands at a path of another one."""
+    """The dataclass at a path inside another one."""
     kind: Any = root
     for key in path:
         if not key.isdecimal():

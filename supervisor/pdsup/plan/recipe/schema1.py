@@ -1,6 +1,6 @@
-"""A recipe of schema 1, as srtctl defines it: its tables, and what its settings mean together.
+"""Recipes of schema 1, as srtctl defines it: their tables, and how they become a deployment.
 
-Every setting may be left out here, so that one mistake hides no other. Pure.
+Every setting is optional in these classes, so that one mistake hides no other. Pure.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pdsup.plan.recipe.settings import Layout, RoleTable
 from pdsup.plan.recipe.tables import CommonRecipe, Frontend, Resources
 from pdsup.typed import show
 
-# What srtctl knows and nothing here uses: containers and job submission are others' business.
-# By table; "" is the top.
+# Settings of srtctl that are accepted but not used, such as containers and job submission, by
+# table; "" is the top level.
 IGNORED: Mapping[str, frozenset[str]] = {
     "": frozenset(
         {
@@ -59,7 +59,7 @@ IGNORED: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Schema1Resources(Resources):
-    """How many nodes and workers, and how many GPUs each has."""
+    """How many nodes and workers each role has, and how many GPUs each worker has."""
 
     prefill_nodes: int | None = None
     prefill_workers: int | None = None
@@ -74,7 +74,7 @@ class Schema1Resources(Resources):
 
 @dataclass(frozen=True, kw_only=True)
 class Schema1Frontend(Frontend):
-    """Routers and nginx. ``use_sglang_router`` and ``sglang_router_args`` are an older form."""
+    """Routers and nginx. ``use_sglang_router`` and ``sglang_router_args`` are older names."""
 
     use_sglang_router: bool | None = None
     sglang_router_args: dict[str, Any] | None = None
@@ -82,7 +82,7 @@ class Schema1Frontend(Frontend):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """The engine's own flags, by role."""
+    """The engine's flags, by role."""
 
     prefill: dict[str, Any] | None = None
     decode: dict[str, Any] | None = None
@@ -91,9 +91,9 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """The engine. The three settings of the frontend stood here in the first form.
+    """The engine. Its three frontend settings were here before ``frontend`` existed.
 
-    ``kv_events_config``: true, a table for all roles, or one with a table or true for each role.
+    ``kv_events_config``: true, a table for all roles, or a table with an entry for each role.
     """
 
     type: EngineName | None = None
@@ -109,7 +109,7 @@ class Backend:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(CommonRecipe):
-    """A whole recipe of schema 1. ``benchmark``: any table; its ``command`` is ours."""
+    """A whole recipe of schema 1. ``benchmark``: any table; only its ``command`` is used."""
 
     schema: Literal[1, 2] | None = None
     resources: Schema1Resources = field(default_factory=Schema1Resources)
@@ -122,7 +122,7 @@ HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg
 
 
 def deployment(recipe: Recipe, engine: EngineName | None, problems: list[Problem]) -> Deployment:
-    """The deployment; ``engine`` goes before ``backend.type``."""
+    """The deployment of a recipe. ``engine`` overrides ``backend.type``."""
     kind = engine or recipe.backend.type or "sglang"
     return settings.deployment(recipe, ENGINES[kind], _layout(recipe, problems), problems)
 
@@ -135,7 +135,8 @@ def _layout(recipe: Recipe, problems: list[Problem]) -> Layout:
     if older is not None and frontend.args is None:
         args_at = "frontend.sglang_router_args"
     elif older is not None:
-        problems.append(Problem("frontend.sglang_router_args", "stands beside frontend.args"))
+        message = "is set beside frontend.args; keep one"
+        problems.append(Problem("frontend.sglang_router_args", message))
     return Layout(
         roles={role: _role(recipe, role) for role in ROLES},
         frontend=replace(
@@ -177,7 +178,7 @@ def _role(recipe: Recipe, role: Role) -> RoleTable:
 
 
 def _kv_events(given: Any, role: Role) -> Any:
-    """What of the setting concerns a role: it may have a table for each."""
+    """The part of the setting for one role: it may have an entry for each."""
     names = {*ROLES, *ROLES.values()}
     if isinstance(given, dict) and given and names >= given.keys():
         return given.get(ROLES[role], given.get(role))
@@ -213,7 +214,7 @@ def _either(
     name: Literal["enable_multiple_frontends", "num_additional_frontends"],
     problems: list[Problem],
 ) -> Any:
-    """A setting that stood under backend first and under frontend later."""
+    """A setting under ``frontend``, or in an older recipe under ``backend``."""
     newer, older = _get(frontend, name), _get(backend, name)
     if None not in (newer, older) and newer != older:
         message = f"is {show(older)} here and {show(newer)} under frontend; keep one"

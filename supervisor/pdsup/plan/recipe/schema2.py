@@ -1,6 +1,6 @@
-"""A recipe of schema 2, as srtctl defines it: its tables, and what its settings mean together.
+"""Recipes of schema 2, as srtctl defines it: their tables, and how they become a deployment.
 
-Every setting may be left out here, so that one mistake hides no other. Pure.
+Every setting is optional in these classes, so that one mistake hides no other. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pdsup.typed import show, suggestion
 
 COLOCATE = "colocate"
 ROLES: tuple[Role, ...] = ("prefill", "decode", "agg")
-# One aggregated server that clients talk to themselves.
+# One aggregated worker that clients talk to directly.
 ALONE = "sglang"
 HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and workers"
 
@@ -30,7 +30,7 @@ HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and worke
 def deployment(
     recipe: RolesRecipe, engine: EngineName | None, problems: list[Problem]
 ) -> Deployment:
-    """The deployment; ``engine`` goes before the recipe's own."""
+    """The deployment of a recipe. ``engine`` overrides the recipe's engine."""
     own = _engine(recipe.engine, problems)
     roles = {role: _role(role, getattr(recipe.roles, role), problems) for role in ROLES}
     frontend = recipe.frontend
@@ -44,15 +44,15 @@ def deployment(
         at="roles",
         hint=HINT,
     )
-    found = settings.deployment(recipe, ENGINES[engine or own], layout, problems)
+    wanted = settings.deployment(recipe, ENGINES[engine or own], layout, problems)
     if frontend.type == ALONE:
-        return _alone(found, problems)
+        return _alone(wanted, problems)
     _check_type(frontend.type, problems)
-    return found
+    return wanted
 
 
 def _engine(given: Any, problems: list[Problem]) -> EngineName:
-    """The engine, whose name stands alone or as the ``type`` of a table."""
+    """The engine's name, given by itself or as the ``type`` of a table."""
     name, path = given, "engine"
     if isinstance(given, dict):
         name, path = given.get("type"), "engine.type"
@@ -105,17 +105,17 @@ def _nodes(role: Role, given: Any, problems: list[Problem]) -> int | None:
     return None
 
 
-def _alone(found: Deployment, problems: list[Problem]) -> Deployment:
-    """The only worker in the place of routers and nginx."""
-    if [(pool.role, pool.workers) for pool in found.pools] != [("agg", 1)]:
+def _alone(wanted: Deployment, problems: list[Problem]) -> Deployment:
+    """The deployment with its only worker in place of routers and nginx."""
+    if [(pool.role, pool.workers) for pool in wanted.pools] != [("agg", 1)]:
         message = "is one aggregated worker without a router; set frontend.type: sglang-router"
         problems.append(Problem("frontend.type", message))
-        return found
-    return replace(found, front=None, pools=tuple(map(_in_front, found.pools)))
+        return wanted
+    return replace(wanted, front=None, pools=tuple(map(_in_front, wanted.pools)))
 
 
 def _in_front(pool: Pool) -> Pool:
-    """The pool on the port that clients expect."""
+    """The pool with its worker on the port that clients use."""
     engine = replace(pool.engine, port=pool.engine.port or defaults.FRONT_PORT)
     return replace(pool, engine=engine)
 
@@ -150,8 +150,8 @@ IGNORED: Mapping[str, frozenset[str]] = {
 class RoleEntry:
     """The workers of one role. ``nodes``: a number, or ``colocate`` (decode only).
 
-    ``extra_args``: words, in a list or a text. ``kv_events``: true, or a table. All three are
-    checked in ``plan/recipe/schema2.py``.
+    ``extra_args``: words, as a list or a text. ``kv_events``: true or a table. Functions check
+    these three, since their types are more than one.
     """
 
     nodes: Any = None
@@ -175,8 +175,8 @@ class Roles:
 
 @dataclass(frozen=True, kw_only=True)
 class RolesRecipe(CommonRecipe):
-    """A whole recipe of schema 2. ``engine``: its name, or a table with ``type``. ``benchmark``:
-    any table; its ``command`` is ours.
+    """A whole recipe of schema 2. ``engine``: a name, or a table with ``type``. ``benchmark``: any
+    table; only its ``command`` is used.
     """
 
     schema: Literal[2]

@@ -1,6 +1,7 @@
-"""What the settings of a recipe mean, whichever schema they are written in.
+"""The meaning of a recipe's settings, for both schemas.
 
-Each function adds what is wrong to ``problems`` and gives something to go on with. Pure.
+Each function appends to ``problems`` and still returns a usable value, so that checking can
+continue. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pdsup.typed import show
 
 @dataclass(frozen=True, kw_only=True)
 class RoleTable:
-    """What a recipe says of one role, and where."""
+    """A recipe's settings for one role, and their paths."""
 
     role: Role
     nodes: int | None
@@ -44,7 +45,7 @@ class RoleTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The settings that each schema has in places of its own. ``*_at``: their paths in this one.
+    """The settings whose place depends on the schema. ``*_at``: their paths in this recipe.
 
     ``at``: the path of the table that says how many nodes it takes; ``hint``: what to set there.
     """
@@ -86,12 +87,12 @@ def deployment(
 
 
 def name(given: str | None, problems: list[Problem]) -> str:
-    """The deployment's name."""
+    """The name of the deployment."""
     if not given:
         problems.append(Problem("name", "is missing: it names the run directory"))
     elif not NAME.fullmatch(given):
         problems.append(
-            Problem("name", f"{show(given)} may hold only letters, digits, '.', '_' and '-'")
+            Problem("name", f"{show(given)} may contain only letters, digits, '.', '_' and '-'")
         )
     return given or "unnamed"
 
@@ -105,7 +106,7 @@ def count(
     least: int = 0,
     most: int,
 ) -> int:
-    """A number between ``least`` and ``most``."""
+    """The value if it is between ``least`` and ``most``, else the default and a problem."""
     if value is None:
         return default
     if not least <= value <= most:
@@ -140,7 +141,7 @@ def pool(
     engine: Engine,
     problems: list[Problem],
 ) -> Pool:
-    """The workers of one role."""
+    """The pool of one role."""
     at = table.at
     nodes = count(table.nodes, at.nodes, problems, most=defaults.MOST_NODES)
     workers = count(table.workers, at.workers, problems, most=defaults.MOST_NODES)
@@ -170,7 +171,7 @@ def pool(
         workers=workers,
         gpus=gpus,
         engine=settings,
-        env={**own, **environment},  # as srtctl: the recipe's environment goes last
+        env={**own, **environment},  # as in srtctl, the recipe's environment wins
         restart=_restart(table, engine, problems),
         at=at,
     )
@@ -183,7 +184,7 @@ def check_roles(
     layout: Layout,
     problems: list[Problem],
 ) -> tuple[Pool, ...]:
-    """The pools that are wanted: prefill and decode, or aggregated workers."""
+    """The pools with workers: prefill and decode, or aggregated."""
     at, hint = layout.at, layout.hint
     _check_bootstrap(pools["prefill"], pools["decode"], engine, problems)
     wanted = tuple(pool for pool in pools.values() if pool.workers or pool.nodes)
@@ -191,21 +192,22 @@ def check_roles(
     if not roles:
         problems.append(Problem(at, f"names no workers; set {hint}"))
     elif roles == {"prefill"} or roles == {"decode"}:
-        one, other = ("prefill", "decode") if "prefill" in roles else ("decode", "prefill")
-        path = pools[other].at.workers.removeprefix(f"{at}.")  # type: ignore[index]
-        problems.append(Problem(at, f"has {one} workers but no {other} workers ({path})"))
+        present, missing = ("prefill", "decode") if "prefill" in roles else ("decode", "prefill")
+        path = pools[missing].at.workers.removeprefix(f"{at}.")  # type: ignore[index]
+        problems.append(Problem(at, f"has {present} workers but no {missing} workers ({path})"))
     elif "agg" in roles and len(roles) > 1:
         path = pools["agg"].at.workers if pools["agg"].workers else pools["agg"].at.nodes
-        problems.append(Problem(path, "aggregated workers go with no prefill and decode workers"))
-    for one_of in wanted if het_jobs else ():
-        if not one_of.nodes:
+        message = "aggregated workers can't be combined with prefill and decode workers"
+        problems.append(Problem(path, message))
+    for pool in wanted if het_jobs else ():
+        if not pool.nodes:
             message = "is 0, but in a heterogeneous job each role has nodes of its own"
-            problems.append(Problem(one_of.at.nodes, message))
+            problems.append(Problem(pool.at.nodes, message))
     return wanted
 
 
 def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem]) -> Front:
-    """Routers and nginx."""
+    """The routers and nginx."""
     table = layout.frontend
     additional = count(
         table.num_additional_frontends,
@@ -246,23 +248,23 @@ def _nginx(table: Frontend) -> dict[str, Any]:
 def variables(
     given: Mapping[str, Any] | None, path: str, problems: list[Problem]
 ) -> dict[str, str]:
-    """Environment variables."""
-    found = {}
+    """The environment variables in a table, numbers as text."""
+    variables = {}
     for name, value in (given or {}).items():
         if not VARIABLE.fullmatch(name):
             problems.append(Problem(join(path, name), f"{name!r} can't name a variable"))
         elif isinstance(value, str) and "\0" not in value:
-            found[name] = value
+            variables[name] = value
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = str(value)
+            variables[name] = str(value)
         elif value is not None:
             hint = '; put it in quotes, as "1" or "true"' if isinstance(value, bool) else ""
             problems.append(Problem(join(path, name), f"must be text, not {show(value)}{hint}"))
-    return found
+    return variables
 
 
 def load_deadline(check: HealthCheck | None, problems: list[Problem]) -> float:
-    """Seconds a worker may load."""
+    """How many seconds a worker may take to load."""
     if check is None:
         return defaults.LOAD_DEADLINE_S
     values = {
@@ -279,7 +281,7 @@ def load_deadline(check: HealthCheck | None, problems: list[Problem]) -> float:
 
 
 def _check_bootstrap(prefill: Pool, decode: Pool, engine: Engine, problems: list[Problem]) -> None:
-    """Prefill and decode may both pin the bootstrap port, to the same number."""
+    """Checks that prefill and decode, if both pin the bootstrap port, pin the same one."""
     first, second = prefill.engine.bootstrap_port, decode.engine.bootstrap_port
     if first and second and first != second:
         message = f"is {second} here and {first} for prefill; they must be equal"
@@ -287,7 +289,7 @@ def _check_bootstrap(prefill: Pool, decode: Pool, engine: Engine, problems: list
 
 
 def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
-    """The command of the benchmark; srtctl's own kinds of benchmarks have none."""
+    """The command of the benchmark; empty for srtctl's built-in benchmarks, which have none."""
     if given is None:
         return ()
     if not isinstance(given, dict):
@@ -297,7 +299,7 @@ def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
 
 
 def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
-    """Words of a command line, from a list or a text."""
+    """The words of a command line, from a list or from text that is split like a shell does."""
     match given:
         case None:
             return ()
@@ -305,32 +307,33 @@ def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
             try:
                 return tuple(shlex.split(given))
             except ValueError:
-                problems.append(Problem(at, f"{show(given)} has a quotation mark without an end"))
+                problems.append(Problem(at, f"{show(given)} has an unclosed quotation mark"))
         case list() | tuple():
             if all(isinstance(w, str | int | float) and not isinstance(w, bool) for w in given):
                 return tuple(map(str, given))
-            problems.append(Problem(at, "may hold only texts and numbers"))
+            problems.append(Problem(at, "may contain only texts and numbers"))
         case _:
             problems.append(Problem(at, f"must be a list of words, not {show(given)}"))
     return ()
 
 
 def _restart(table: RoleTable, engine: Engine, problems: list[Problem]) -> Restart:
-    found = engine.restart[table.role]
+    restart = engine.restart[table.role]
     given = table.restart
     if given is None:
-        return found
+        return restart
     failures = given.max_restarts
     if failures is not None:
         at = join(table.restart_at, "max_restarts")
         failures = count(failures, at, problems, most=defaults.MOST_RESTARTS)
-        found = replace(found, max_failures=failures)
+        restart = replace(restart, max_failures=failures)
     delay = given.backoff
     if delay is not None and not 0 <= delay <= defaults.MOST_BACKOFF_S:
         message = f"must be 0 to {defaults.MOST_BACKOFF_S:g} seconds, not {delay}"
         problems.append(Problem(join(table.restart_at, "backoff"), message))
     elif delay is not None:
-        limit = max(found.limit_s, delay)
-        found = replace(found, first_delay_s=delay, delay_s=delay, limit_s=limit)
-    window = max(found.window_s, 2 * found.max_failures * found.limit_s)  # room for all of them
-    return replace(found, policy=given.policy or found.policy, window_s=window)
+        limit = max(restart.limit_s, delay)
+        restart = replace(restart, first_delay_s=delay, delay_s=delay, limit_s=limit)
+    # The window must be long enough for all failures with their delays.
+    window = max(restart.window_s, 2 * restart.max_failures * restart.limit_s)
+    return replace(restart, policy=given.policy or restart.policy, window_s=window)

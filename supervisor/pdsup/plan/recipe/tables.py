@@ -1,4 +1,4 @@
-"""Tables of a recipe that both schemas share. Pure."""
+"""The tables of a recipe that both schemas share. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pdsup.plan.model import BounceDecodes, Hook, OnFatal
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Where nodes reach one another, when not at the address of their names. One of both.
+    """The network over which nodes reach each other, if not the one of their names.
 
-    ``interface``: at the address of the name NODE-INTERFACE, such as ``node0-ib0``.
-    ``subnet``: at the one of the name's addresses that lies in it, such as ``10.1.0.0/16``.
+    Exactly one is set. ``interface``: each node's address is that of the name NODE-INTERFACE, such
+    as ``node0-ib0``. ``subnet``: it is the one of its name's addresses that is in the subnet, such
+    as ``10.1.0.0/16``.
     """
 
     interface: str | None = None
@@ -23,14 +24,14 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """``path``: a directory, a Hugging Face name, or an alias."""
+    """The model. ``path``: a directory, a Hugging Face name, or an alias."""
 
     path: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class HealthCheck:
-    """How long a worker may load: attempts times interval (seconds)."""
+    """How long a worker may take to load: attempts times interval, in seconds."""
 
     max_attempts: int | None = None
     interval_seconds: float | None = None
@@ -47,7 +48,7 @@ class RoleRestart:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What the nodes have."""
+    """The nodes' resources, and how workers use them."""
 
     gpus_per_node: int | None = None
     spread_workers: bool | None = None
@@ -78,7 +79,7 @@ class Frontend:
 
 @dataclass(frozen=True, kw_only=True)
 class CommonRecipe:
-    """What every recipe may say, whatever its schema."""
+    """The settings of every recipe, whatever its schema."""
 
     name: str | None = None
     model: Model = field(default_factory=Model)

@@ -1,7 +1,6 @@
-"""What of a recipe its plan does not show: settings without effect, and how many routers it wants.
+"""What a plan does not show of its recipe: settings without effect, and how many routers it wants.
 
-``pdsup plan --explain`` lists them. The Slurm job of a recipe is in ``plan/recipe/sbatch.py``.
-Pure.
+``pdsup plan --explain`` lists them. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from pdsup.plan.recipe.schema import ignored
 
 _LABEL = "a label; nothing depends on it"
 _JOB = "only pdsup sbatch uses it"
-_DYNAMO = "it is Dynamo's; SGLang's own router needs none of it"
+_DYNAMO = "it is for Dynamo; SGLang's router does not need it"
 _RECORDS = "srtctl's own records; pdsup keeps a journal in the run directory"
 _MOUNTS = "give --container-mounts to pdsup sbatch"
-# By dotted path. Those that are not here have no better reason than ``OTHERWISE``.
+# Reasons by dotted path; all other settings have ``OTHERWISE``.
 REASONS: Mapping[str, str] = {
     "backend.gpu_type": _LABEL,
-    "backend.mooncake_kv_store": "no such store is started; write it as a unit of the plan",
-    "benchmark": "it has no command; a command would be started when all is ready",
+    "backend.mooncake_kv_store": "no such store is started; add it to the plan as a unit",
+    "benchmark": "it has no command; a command would be started once everything is ready",
     "container_mounts": _MOUNTS,
     "dynamo": _DYNAMO,
     "enable_config_dump": "the plan in the run directory has every command line",
@@ -35,26 +34,26 @@ REASONS: Mapping[str, str] = {
     "frontend.dynamo_frontend_args": _DYNAMO,
     "frontend.nginx_container": "nginx runs where its agent does; see nginx_binary",
     "frontend.nginx_raise_ulimit": "nginx has the limits of the agent",
-    "frontend.orchestrator_placement": "nothing runs outside of the job's nodes",
+    "frontend.orchestrator_placement": "nothing runs outside the job's nodes",
     "identity": _RECORDS,
     "infra": _DYNAMO,
     "model.container": "its aliases are srtctl's; give --container-image to pdsup sbatch",
     "model.precision": _LABEL,
-    "placement": "workers take the nodes in their order",
+    "placement": "workers take the nodes in order",
     "observability": _RECORDS,
-    "output": "logs lie in the run directory",
-    "profiling": "profilers are the job script's business",
+    "output": "logs are in the run directory",
+    "profiling": "start profilers in the job script",
     "reporting": _RECORDS,
     "resources.gpu_type": _LABEL,
     "sbatch_directives": _JOB,
-    "services": "write them as units of the plan",
+    "services": "add them to the plan as units",
     "setup_script": "the job script or the container must do it before the agents start",
     "slurm": _JOB,
     "srun_options": _JOB,
     "telemetry": _RECORDS,
 }
-OTHERWISE = "srtctl's; nothing here uses it"
-# Where an engine's flags stand.
+OTHERWISE = "it is for srtctl; pdsup does not use it"
+# The tables of the engine's flags.
 FLAGS = (
     *(f"backend.sglang_config.{role}" for role in ("prefill", "decode", "aggregated")),
     *(f"roles.{role}.args" for role in ("prefill", "decode", "agg")),
@@ -63,7 +62,7 @@ FLAGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Unused:
-    """A setting of the recipe that is accepted and not used. Lines count from 1."""
+    """A setting of the recipe that is accepted but not used. Lines count from 1."""
 
     path: str
     line: int
@@ -72,8 +71,8 @@ class Unused:
 
 @dataclass(frozen=True, kw_only=True)
 class Notes:
-    """``additional``: how many routers beside the first were asked for; None: one and no nginx,
-    or nobody knows, as for a plan. ``stated``: by the recipe, not by our default.
+    """Notes on a recipe. ``additional``: how many routers it asks for besides the first; None: one
+    and no nginx, or unknown, as for a plan. ``stated``: the recipe says so, not the default.
     """
 
     unused: tuple[Unused, ...] = ()
@@ -82,27 +81,29 @@ class Notes:
 
 
 def notes(root: Item) -> Notes:
-    """The notes on a recipe without problems: the tree of its variant, after its overrides."""
+    """The notes on a valid recipe. ``root``: the tree of its variant, after overrides."""
     values = tree.plain(root)
-    asked = _older(values, "num_additional_frontends")
+    wanted = _older(values, "num_additional_frontends")
     several = _older(values, "enable_multiple_frontends") is not False
     return Notes(
         unused=tuple(sorted((_located(root, p) for p in _unused(values)), key=lambda u: u.line)),
-        additional=(defaults.ADDITIONAL_FRONTENDS if asked is None else asked) if several else None,
-        stated=asked is not None,
+        additional=(defaults.ADDITIONAL_FRONTENDS if wanted is None else wanted)
+        if several
+        else None,
+        stated=wanted is not None,
     )
 
 
 def _older(values: Any, name: str) -> Any:
-    """A setting that stood under backend first and under frontend later."""
+    """A setting under ``frontend``, or in an older recipe under ``backend``."""
     newer = _table(values, "frontend").get(name)
     return _table(values, "backend").get(name) if newer is None else newer
 
 
 def _unused(values: Any) -> Iterator[str]:
     for table, keys in ignored(values).items():
-        found = _table(values, table)
-        yield from (join(table, key) for key in found if key in keys and found[key] is not None)
+        given = _table(values, table)
+        yield from (join(table, key) for key in given if key in keys and given[key] is not None)
     if (benchmark := _table(values, "benchmark")) and not benchmark.get("command"):
         yield "benchmark"
     for table in FLAGS:
