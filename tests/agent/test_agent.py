@@ -402,7 +402,7 @@ def test_a_node_that_is_gone_is_shown_with_what_it_last_said(agents, wait_for):
     gone = wait_for(lambda: unreachable(agents))
     (unit,) = gone["units"]
     assert (unit["state"], unit["pid"], unit["ready"]) == ("UNKNOWN", pid, False)
-    assert unit["reason"].startswith("was RUNNING; its agent can't be asked: ")
+    assert unit["reason"].startswith("was RUNNING; cannot reach its agent: ")
     assert gone["agent"]["age_s"] > 0
     agents.signal(signal.SIGTERM, "node1")
     assert agents.ended("node1") == {"node1": 0}

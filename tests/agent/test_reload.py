@@ -18,7 +18,7 @@ from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError
 
 GUARDED = ("-m", "pdsup", "agent")
-WAITS = "waits for node1 to take in the changed plan"
+WAITS = "waits for node1 to load the changed plan"
 STUBBORN = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.05; done')
 
 

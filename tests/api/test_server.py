@@ -153,7 +153,7 @@ async def test_the_status_of_all_nodes_waits_for_their_first_answers(serving):
     async with serving() as s:
         found = (await s.local("/v1/status?all=1")).json()
         problems = {node["node"]: node["agent"]["problem"] for node in found["nodes"]}
-        refused = "its agent can't be asked: connection refused"
+        refused = "cannot reach its agent: connection refused"
         assert problems == {f"node{i}": refused for i in range(3)} | {"node3": None}
 
 

@@ -121,11 +121,11 @@ def test_the_uptime_on_a_peer_grows_while_nothing_changes_there(status, peer):
 
 
 def test_a_node_that_does_not_answer_shows_its_units_as_unknown_with_what_they_were(status, peer):
-    node = on("node2", status(peer(problem="its agent can't be asked: connection refused")))
+    node = on("node2", status(peer(problem="cannot reach its agent: connection refused")))
     assert (node["agent"]["reachable"], node["agent"]["age_s"]) == (False, 5.0)
     (unit,) = node["units"]
     assert (unit["state"], unit["ready"], unit["pid"]) == ("UNKNOWN", False, 4711)
-    assert unit["reason"] == "was RUNNING; its agent can't be asked: connection refused"
+    assert unit["reason"] == "was RUNNING; cannot reach its agent: connection refused"
     assert unit["uptime_s"] == 92.5  # as far as it is known: until it last answered
 
 
@@ -133,7 +133,7 @@ def test_a_node_that_does_not_answer_shows_its_units_as_unknown_with_what_they_w
 def test_units_that_an_agent_stopped_before_it_went_are_stopped(
     status, peer, unit_report, ending, state
 ):
-    gone = peer(problem="its agent can't be asked: connection refused", ending=ending)
+    gone = peer(problem="cannot reach its agent: connection refused", ending=ending)
     said = dataclasses.replace(gone.report, units=(unit_report("decode-0", "STOPPED"),))
     (unit,) = on("node2", status(dataclasses.replace(gone, report=said)))["units"]
     assert unit["state"] == state
@@ -145,13 +145,13 @@ def test_units_that_an_ending_agent_left_running_are_unknown(status, peer):
 
 
 def test_a_node_never_heard_of_shows_what_the_plan_says_it_has(status):
-    node = on("node0", status(Peer("node0", problem="its agent can't be asked: refused")))
+    node = on("node0", status(Peer("node0", problem="cannot reach its agent: refused")))
     assert [unit["name"] for unit in node["units"]] == ["prefill-0", "etcd", "router-0", "nginx"]
     assert {unit["state"] for unit in node["units"]} == {"UNKNOWN"}
-    assert {unit["reason"] for unit in node["units"]} == {"its agent can't be asked: refused"}
+    assert {unit["reason"] for unit in node["units"]} == {"cannot reach its agent: refused"}
     assert node["agent"] == {
         "pid": None, "guardian_pid": None, "incarnation": None, "version": None,
-        "reachable": False, "age_s": None, "problem": "its agent can't be asked: refused",
+        "reachable": False, "age_s": None, "problem": "cannot reach its agent: refused",
     }  # fmt: skip
     assert node["units"][0]["ports"] == {"http": 30000, "bootstrap": 30001}
 

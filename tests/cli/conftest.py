@@ -171,7 +171,7 @@ def unit():
 
 @pytest.fixture
 def node():
-    """A node of a status, with units; ``problem``: why its agent can't be asked."""
+    """A node of a status, with units; ``problem``: why its agent can't be reached."""
 
     def make(name, units=(), *, address="10.0.0.1", problem=None):
         agent = AgentStatus(

@@ -95,10 +95,10 @@ def test_without_a_width_each_sentence_is_one_line(found):
 
 def test_what_can_not_be_known_is_told(found, unit):
     lost = found(
-        unit(state="UNKNOWN", reason="was RUNNING; its agent can't be asked"),
-        problem="its agent can't be asked: connection refused",
+        unit(state="UNKNOWN", reason="was RUNNING; cannot reach its agent"),
+        problem="cannot reach its agent: connection refused",
     )
-    assert "The agent of node2 can't tell: its agent can't be asked: connection refused." in story(
+    assert "The agent of node2 can't tell: cannot reach its agent: connection refused." in story(
         lost, NOW
     )
 

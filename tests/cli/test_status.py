@@ -183,4 +183,4 @@ def test_a_node_that_is_gone_is_unknown_to_the_others(agents, pdsup, wait_for):
     agents.ended("node1")
     done = wait_for(lambda: (d := pdsup("status", "--all", "b")) and "UNKNOWN" in d.stdout and d)
     assert done.returncode == 3
-    assert "was RUNNING; its agent can't be asked" in done.stdout
+    assert "was RUNNING; cannot reach its agent" in done.stdout

@@ -20,7 +20,7 @@ def benchmark(*incidents):
 KILLED = Incident("restart", "decode-0", "node2", NOW - 60, NOW - 55.5, "killed by SIGKILL")
 RELOAD = Incident("reload", "nginx", "node0", NOW - 58, NOW - 58, "1 router, router-1 out")
 REFUSED = Incident("reload-failed", "nginx", "node0", NOW - 50, NOW - 50, "no space left")
-LOST = Incident("node", "", "node3", NOW - 9, None, "its agent can't be asked: timed out")
+LOST = Incident("node", "", "node3", NOW - 9, None, "cannot reach its agent: timed out")
 
 
 @pytest.mark.usefixtures("utc")

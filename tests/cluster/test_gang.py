@@ -93,7 +93,7 @@ def test_the_agent_of_rank_0_lets_all_start_when_the_last_is_ready(node):
     n = node(0)
     said = n.become(WAITING)
     assert (said.order, said.standing) == (order(1), READY)
-    assert n.reason() == "waits for w.1 (no report of its node)"
+    assert n.reason() == "waits for w.1 (no report from its node)"
     assert n.hear(READY).order == order(1, go=True)
     assert n.reason() is None
 

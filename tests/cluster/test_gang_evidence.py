@@ -124,7 +124,7 @@ async def test_the_whole_gang_is_examined_whoever_was_found_dead(site: Site, fir
     others = [f"prefill-0.{i}" for i in range(3) if i != first]
     assert site.taken[0] == f"{name} 1: {REASON}"
     assert sorted(told.split(" ")[0] for told in site.taken[1:]) == others
-    assert all("of the same gang is examined" in told for told in site.taken[1:])
+    assert all("of the same gang is being examined" in told for told in site.taken[1:])
 
 
 async def test_it_waits_until_the_others_have_theirs(site: Site) -> None:

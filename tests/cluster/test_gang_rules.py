@@ -214,7 +214,7 @@ def test_a_rank_behind_a_partition_is_waited_for_and_ends_its_own_when_it_is_bac
                 world.deliver(number, up=True)
                 world.deliver(number, up=False)
     assert [rank.living for rank in world.ranks] == [None, None, 1]
-    assert gang_rules.missing(world.order, world.heard) == ("w.2 (no report of its node)",)
+    assert gang_rules.missing(world.order, world.heard) == ("w.2 (no report from its node)",)
     world.settle()
     assert [rank.living for rank in world.ranks] == [2, 2, 2]
 

@@ -48,7 +48,7 @@ def all_run(agents, run, wait_for):
 def test_ranks_start_when_all_are_there_and_not_before(agents, gang, wait_for):
     plan = gang()
     agents.start(plan, "node0", "node1")
-    expected = "waits for w.2 (no report of its node)"
+    expected = "waits for w.2 (no report from its node)"
     wait_for(lambda: agents.look("w.0")["reason"] == expected)
     wait_for(lambda: "waits for w.0 to begin" in agents.look("w.1", "node1")["reason"])
     assert [agents.look(f"w.{n}", f"node{n}")["state"] for n in range(2)] == ["WAITING"] * 2

@@ -46,15 +46,15 @@ def events(lost):
 
 
 def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(lost, peer):
-    gone = peer("its agent can't be asked: timed out", 5.0)
+    gone = peer("cannot reach its agent: timed out", 5.0)
     for seen in (peer(), gone, gone, peer(), peer()):
         lost.peer_changed(seen)
     assert events(lost) == [
-        ("NodeLost", "node2", "node2: its agent can't be asked: timed out"),
+        ("NodeLost", "node2", "node2: cannot reach its agent: timed out"),
         ("NodeBack", "node2", "node2 answers again"),
     ]
     assert {(one.unit, one.run) for one in lost.told} == {(None, None)}
-    assert lost.told[0].facts["problem"] == "its agent can't be asked: timed out"
+    assert lost.told[0].facts["problem"] == "cannot reach its agent: timed out"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_node_that_can_not_be_asked_any_more_is_lost_once_and_back_once(lost, 
     [
         {"problem": None, "failing": 5.0},  # a hiccup
         {"problem": "its agent runs another plan"},
-        {"problem": "its agent can't be asked: refused", "failing": 5.0, "ending": "SIGTERM"},
+        {"problem": "cannot reach its agent: refused", "failing": 5.0, "ending": "SIGTERM"},
     ],
 )
 def test_a_node_that_answers_or_has_ended_is_not_lost(lost, peer, then):
@@ -72,14 +72,14 @@ def test_a_node_that_answers_or_has_ended_is_not_lost(lost, peer, then):
 
 
 def test_a_node_that_was_never_there_is_not_lost(lost, peer):
-    lost.peer_changed(Peer("node2", failing=1.0, problem="its agent can't be asked: refused"))
+    lost.peer_changed(Peer("node2", failing=1.0, problem="cannot reach its agent: refused"))
     assert events(lost) == []
 
 
 def test_other_nodes_than_the_first_leave_it_to_that_one(lost_nodes, peer):
     other = lost_nodes("node1")
     other.peer_changed(peer())
-    other.peer_changed(peer("its agent can't be asked", 5.0))
+    other.peer_changed(peer("cannot reach its agent", 5.0))
     assert events(other) == []
 
 
@@ -87,7 +87,7 @@ def test_other_nodes_than_the_first_leave_it_to_that_one(lost_nodes, peer):
 def test_an_agent_that_takes_over_tells_that_a_node_is_back(lost_nodes, peer, inherited, count):
     first = lost_nodes()
     first.peer_changed(peer())
-    first.peer_changed(peer("its agent can't be asked", 5.0))
+    first.peer_changed(peer("cannot reach its agent", 5.0))
     second = lost_nodes(inherited=inherited)
     second.peer_changed(peer())
     assert [event for event, _, _ in events(second)] == ["NodeLost", "NodeBack"][:count]

@@ -173,7 +173,7 @@ async def test_a_wrong_plan_is_still_a_fact_after_the_agent_was_away(cluster, un
         c.poller.follow(["node1"])
         await until(lambda: "another plan" in c.look().problem)
         await c.peer.stop()
-        await until(lambda: "can't be asked" in c.look().problem)
+        await until(lambda: "cannot reach" in c.look().problem)
         await c.peer.start()
         await until(lambda: "another plan" in c.look().problem)
 
@@ -220,7 +220,7 @@ async def test_an_answer_that_is_no_report_is_a_problem_until_a_report_comes(
         c.peer.answer = answer
         c.poller.follow(["node1"])
         await until(lambda: c.look().asked)
-        assert c.look().problem.startswith("its agent can't be asked: ")
+        assert c.look().problem.startswith("cannot reach its agent: ")
         assert c.look().report is None
         c.peer.answer = None
         await until(lambda: c.look().usable == report())
@@ -231,7 +231,7 @@ async def test_a_refusal_shows_its_status_and_cause(cluster, until):
         c.peer.answer = broken
         c.poller.follow(["node1"])
         await until(lambda: c.look().asked)
-        assert c.look().problem == "its agent can't be asked: HTTP 500 out of order"
+        assert c.look().problem == "cannot reach its agent: HTTP 500 out of order"
 
 
 async def test_a_node_whose_agent_comes_late_is_found(cluster, until):
@@ -281,7 +281,7 @@ async def test_a_node_that_stays_away_is_a_problem_once_and_keeps_its_last_repor
         heard = c.look().heard
         await c.peer.stop()
         await until(lambda: c.look().problem)
-        assert c.look().problem == "its agent can't be asked: connection refused"
+        assert c.look().problem == "cannot reach its agent: connection refused"
         assert (c.look().report, c.look().usable) == (report(), None)
         assert c.look().heard >= heard
         assert c.news == ["node1", "node1"]
@@ -332,7 +332,7 @@ async def test_a_node_that_never_answers_is_a_problem_in_bounded_time(cluster, u
         await until(lambda: c.look().usable)
         await c.peer.publish(answer=hung)
         await until(lambda: c.look().problem)
-        assert c.look().problem == "its agent can't be asked: no answer in time"
+        assert c.look().problem == "cannot reach its agent: no answer in time"
 
 
 async def test_one_node_that_never_answers_does_not_hold_up_another(cluster, until, plan):

@@ -89,7 +89,7 @@ async def test_before_that_only_what_is_not_as_planned_is_held(node):
     it.runners["prefill-0"].is_as_planned = True
     it.rollout.react()
     assert it.told() == {}
-    assert it.rollout.reason("router-0") == "waits for node1 to take in the changed plan"
+    assert it.rollout.reason("router-0") == "waits for node1 to load the changed plan"
     assert it.rollout.reason("prefill-0") is None
     assert it.published[-1] == (False, None)
 

@@ -38,10 +38,10 @@ def test_a_plan_applies_when_every_node_has_it(plan, digest, peers):
 
 def test_the_first_node_names_who_is_late(plan, digest, peers):
     late = peers(node1={}, node2={"plan": OLD}, node3={"plan": OLD})
-    assert behind(plan, digest, "node0", late) == "waits for node2 to take in the changed plan"
+    assert behind(plan, digest, "node0", late) == "waits for node2 to load the changed plan"
 
 
-@pytest.mark.parametrize("problem", ["its agent can't be asked: no route to host", "gone"])
+@pytest.mark.parametrize("problem", ["cannot reach its agent: no route to host", "gone"])
 def test_who_can_not_be_asked_is_not_waited_for(plan, digest, peers, problem):
     assert behind(plan, digest, "node0", peers(node1={}, node2=problem)) is None
     assert behind(plan, digest, "node1", peers(node0=problem)) is None
@@ -57,7 +57,7 @@ def test_the_others_go_by_the_first_node(plan, digest, peers):
     assert behind(plan, digest, "node1", peers(node0={}, node2={"plan": OLD})) is None
     assert behind(plan, digest, "node1", peers(node0={"level": False})) == WAITS
     found = behind(plan, digest, "node1", peers(node0={"plan": OLD}))
-    assert found == "waits for node0 to take in the changed plan"
+    assert found == "waits for node0 to load the changed plan"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Restarts the decodes of this node when a prefill is back after a restart.
+"""Restarts this node's decodes when a prefill is back after a restart, if the plan says so.
 
-Only where the plan says so: a decode notices the loss of a prefill by itself (two heartbeats, 5 s
-apart), but some engines' transfers stay broken until it restarts too.
+A decode notices the loss of a prefill by itself (two heartbeats, 5 s apart), but with some engines
+KV transfers stay broken until the decode restarts too.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pdsup.units.runner import Runner
 
 
 class DecodeBounce:
-    """The decodes of one node. ``look`` gives the last report of a unit, None without one."""
+    """The decodes of one node. ``look`` returns a unit's latest report, or None without one."""
 
     def __init__(self, plan: Plan, runners: Mapping[str, Runner], look: Look) -> None:
         leaders = [unit for unit in plan.units if not unit.rank]
         wanted = plan.bounce_decodes == "on-prefill-restart"
         self._prefills = [u.name for u in leaders if u.role == "prefill"] if wanted else []
-        # A gang restarts as a whole when its first rank does.
+        # Restarting rank 0 restarts its whole gang.
         self._decodes = [
             runners[u.name] for u in leaders if u.role == "decode" and u.name in runners
         ]
         self._look = look
-        self._runs: dict[str, int] = {}  # of each prefill, the last that was RUNNING
+        self._runs: dict[str, int] = {}  # each prefill's last run that was RUNNING
 
     def react(self) -> None:
-        """Takes in what is reported of the prefills, and restarts the decodes if one is back."""
+        """Takes in the prefills' reports, and restarts the decodes if one is back."""
         for name in self._prefills:
             report = self._look(name)
             if report is None or report.state is not PublicState.RUNNING:

@@ -1,4 +1,7 @@
-"""Stops the units of this node in the right order: what is in front of them first, on any node."""
+"""Stops this node's units in order: each after the units in front of it, on whatever node.
+
+The decisions are in ``cluster/ending_rules.py``.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,21 @@ from pdsup.units import events
 from pdsup.units.runner import Runner
 from pdsup.units.states import FOREVER
 
-# Slurm tells all nodes of a job within a moment of each other; a node that has not reported by then
-# that it ends too is meant to keep running.
+# Slurm signals all nodes of a job almost at once. A node that has not reported by then that it is
+# ending too is assumed to keep running.
 ANNOUNCE_S = 1.0
-# Conditions of time have no event: how often to look at them during an end.
+# There is no event when a time limit passes: how often to check them while ending.
 LOOK_S = 0.25
 HURRY_S = 1.0
-# How long an agent that ended its units stays so that the others learn of the cluster's end: for
-# nodes that it can't reach, as one of the two may have only just started, and for those it can.
+# How long an agent whose units have ended stays so that the others learn of the cluster's end:
+# MEET_S for every node, even one it can't reach yet because either may just have started;
+# LINGER_S more for those it can reach.
 MEET_S = 2.0
 LINGER_S = 3.0
 
 
 class Ending:
-    """Stops the units of one node, once."""
+    """The end of one node's units."""
 
     def __init__(
         self,
@@ -49,7 +53,10 @@ class Ending:
         self._began = FOREVER
 
     async def end(self) -> None:
-        """Returns when no unit of this node is left; a unit that survives SIGKILL holds it up."""
+        """Stops all units of this node; returns when none is left, even one slow to die of SIGKILL.
+
+        Call it once.
+        """
         self._began = clock.monotonic()
         in_front = {other for name in self._runners for other in self._in_front[name]}
         self._peers.follow(
@@ -62,11 +69,11 @@ class Ending:
             )
 
     def hurry(self) -> None:
-        """Stops every unit at once, and kills what is left after ``HURRY_S``."""
+        """Stops all units now, in no order, and kills those left after ``HURRY_S``."""
         self._stop(list(self._runners), events.Stop(within=HURRY_S))
 
     async def linger(self) -> None:
-        """Stays until the others know of the cluster's end, so that nobody misses it."""
+        """Waits, for a limited time, until the other nodes know that the cluster ends."""
         if not self._own_report.ends_cluster:
             return
         if not await self._bell.wait_until(lambda: not self._unaware(), MEET_S):
@@ -103,11 +110,11 @@ class Ending:
         peer = self._peers.peers[self._plan.by_name[other].node]
         if peer.report and ending_rules.settled(peer.report.unit(other)):
             return False
-        # Also a node that can't be reached: its agent may have been started a moment ago.
+        # Wait for an unreachable node, too: its agent may just be starting.
         return passed < ANNOUNCE_S or bool(peer.usable and peer.usable.ending)
 
 
 def _aware(peer: Peer) -> bool:
-    """Whether a node ends with the cluster, or has ended before."""
+    """Whether a node knows that the cluster ends, or has ended already."""
     last = peer.report
     return bool(last and (last.ends_cluster or (last.ending and peer.problem)))

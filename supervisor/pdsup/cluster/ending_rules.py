@@ -1,4 +1,11 @@
-"""When a run has ended, and which unit may stop next: those in front of it are gone first. Pure."""
+"""When a run is over, and in which order its units stop.
+
+Requests come in through nginx, then a router, then the workers. A unit stops only when every unit
+in front of it has stopped, on whatever node: otherwise the front would send requests to a unit that
+is gone. An unreachable node counts as stopped, and each unit waits a bounded time (``patience``),
+so that neither a dead node nor a hung unit keeps a node from ending. A run is over when all its
+benchmarks have exited. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +17,9 @@ from pdsup.units.public_state import PublicState
 
 
 def reason(plan: Plan, look: Look) -> str | None:
-    """What ended the run, or None while it goes on: a sentence about the plan's last benchmark.
+    """Why the run is over, or None while it continues: a sentence about the last benchmark to end.
 
-    A plan may have several; then all have to end. One that an operator stopped has not ended.
+    All of a plan's benchmarks must have ended. One that an operator stopped has not ended.
     """
     reports = [look(unit.name) for unit in plan.units if unit.kind == "benchmark"]
     ended = [report for report in reports if report is not None and report.state.ended_by_itself]
@@ -23,7 +30,10 @@ def reason(plan: Plan, look: Look) -> str | None:
 
 
 def status(reports: Iterable[UnitReport]) -> int:
-    """The exit status for the benchmarks among a node's units: the highest; 1 for a killed one."""
+    """The agent's exit status: the highest among a node's benchmarks, where a killed one counts 1.
+
+    It is 0 on a node without a benchmark.
+    """
     return max((_status(report) for report in reports if report.kind == "benchmark"), default=0)
 
 
@@ -35,16 +45,16 @@ def _status(report: UnitReport) -> int:
 
 
 def dependents(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """For each unit, those that stop before it: who needs it, and the nginx in front of it."""
-    found: dict[str, list[str]] = {unit.name: [] for unit in plan.units}
+    """For each unit, the units that stop before it: those that need it, and the nginx in front."""
+    before: dict[str, list[str]] = {unit.name: [] for unit in plan.units}
     for unit in plan.units:
         for name in unit.stops_before:
-            found[name].append(unit.name)
-    return {name: tuple(names) for name, names in found.items()}
+            before[name].append(unit.name)
+    return {name: tuple(names) for name, names in before.items()}
 
 
 def patience(plan: Plan) -> dict[str, float]:
-    """For each unit, how many seconds those in front of it may take to stop, at the most."""
+    """For each unit, the longest that the units in front of it may take to stop, in seconds."""
     in_front = dependents(plan)
     known: dict[str, float] = {}
 
@@ -58,5 +68,5 @@ def patience(plan: Plan) -> dict[str, float]:
 
 
 def settled(report: UnitReport | None) -> bool:
-    """Whether nothing of the unit runs or will run. A node that can't be reached has none."""
+    """Whether the unit neither runs nor will run; also true without a report of its node."""
     return report is None or report.state.is_settled

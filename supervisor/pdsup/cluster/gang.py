@@ -1,8 +1,9 @@
 """Keeps the ranks of this node in step with their gangs, and leads the gangs whose rank 0 is here.
 
-The decisions are in ``cluster/gang_rules.py``. ``react`` acts on them, ``stamped`` only reads what
-it found. The epoch in which a rank is started stands in the ledger with its run: an agent that
-takes over a living rank reads there which epoch that belongs to.
+The decisions, and why they are safe, are in ``cluster/gang_rules.py``. ``react`` takes in what
+happened and acts on it; ``stamped`` only adds the outcome to a report. A rank must not run in an
+epoch that its agent forgets, so the ledger records the epoch of each run before the process is
+started, and an agent that takes over a running rank reads it there.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pdsup.units.states import FOREVER
 
 @dataclass(slots=True)
 class _Rank:
-    """One rank of this node. ``order``: what it gave as the leader; ``run``: the last one seen.
+    """One rank of this node.
 
-    ``known``: whether something of it lives is known, which takes a moment after the agent's start.
+    ``order``: the order it gave, if it leads. ``run``: the last run seen; ``ended``: the last run
+    that was told to stop. ``known``: it is known whether the rank is alive, which takes a moment
+    after the agent's start.
     """
 
     unit: str
@@ -40,8 +43,10 @@ class _Rank:
 
 
 class Gangs:
-    """The gangs of one node. ``gate`` says what a unit waits for beside its gang, or None;
-    ``describe`` gives the report of a unit of this node as it is now, not yet stamped.
+    """The gangs of one node.
+
+    ``gate`` says what a unit waits for apart from its gang, or None; ``describe`` returns the
+    current report of a unit of this node, not yet stamped.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Gangs:
         return tuple(self._ranks)
 
     def reason(self, unit: str) -> str | None:
-        """Why the gang of a unit does not let it start, or None."""
+        """Why a unit's gang does not let it start, or None."""
         rank = self._ranks.get(unit)
         if rank is None:
             return None
@@ -86,7 +91,7 @@ class Gangs:
         return waits or f"waits for its gang to begin epoch {order.epoch}"
 
     def epoch(self, unit: str) -> int | None:
-        """The epoch of its gang in which a unit may start now; it is noted with the run."""
+        """The epoch in which a unit may start now, or None; the ledger records it with the run."""
         rank = self._ranks.get(unit)
         if rank is None:
             return None
@@ -94,15 +99,15 @@ class Gangs:
         return order.epoch if order and gang_rules.may_start(rank.standing, order) else None
 
     def stamped(self, report: UnitReport) -> UnitReport:
-        """The report of a unit of this node with what its gang has to know."""
+        """The report with the standing and order that the gang's other agents need."""
         rank = self._ranks.get(report.name)
         if rank is None:
             return report
         return replace(report, standing=rank.standing, order=rank.order)
 
     def react(self) -> None:
-        """Takes in what became of the ranks and what their leaders ordered; leads, and ends runs
-        of epochs that are over.
+        """Takes in the state of the ranks and their leaders' orders, gives the orders of gangs led
+        here, and stops runs of epochs that are over.
         """
         for rank in self._ranks.values():
             state = self._runners[rank.unit].facts.state
@@ -119,7 +124,7 @@ class Gangs:
             self._end(rank, order)
 
     def _notice(self, rank: _Rank) -> None:
-        """Takes in the state of the unit and the order of its gang."""
+        """Updates the rank's standing from the unit's state and the gang's order."""
         run = states.run_of(self._runners[rank.unit].facts.state)
         order = self._order(rank)
         if run is not None and run != rank.run:
@@ -130,7 +135,7 @@ class Gangs:
         rank.standing = gang_rules.obey(rank.standing, order, alive=alive, poised=poised)
 
     def _begin(self, rank: _Rank) -> None:
-        """A run is there: started just now, or found alive by a new agent."""
+        """Takes in a run that is new here: just started, or found alive by a new agent."""
         epoch = self._runners[rank.unit].epoch
         if epoch is not None:
             rank.standing = replace(rank.standing, spent=epoch)
@@ -141,7 +146,11 @@ class Gangs:
         return waits and self._gate(unit) is None
 
     def _lead(self, rank: _Rank) -> None:
-        """Orders follow from each other when the leader obeys its own, so until nothing changes."""
+        """Updates the leader's order.
+
+        The leader obeys its own orders, which may lead to the next, so this repeats until nothing
+        changes.
+        """
         report = self._describe(rank.unit)
         if rank.order is None:
             rank.order = gang_rules.resumed(rank.standing)

@@ -1,7 +1,7 @@
-"""Has the evidence of a dead unit taken before it is ended, on every rank of its gang.
+"""Collects evidence from a hung unit before it is stopped, on every rank of its gang.
 
-Nobody orders another agent to do so: a rank that is examined says so in its report, whoever reads
-that of a rank of the same gang examines its own, and so on until all are.
+No agent commands another: a rank under examination says so in its report, an agent that reads this
+from a rank of the same gang examines its own ranks, and so on until all are.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pdsup.units.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class _Exam:
-    """One of a run; its task brings the words about where its evidence lies."""
+    """The examination of one run; the task returns a phrase that says where the evidence is."""
 
     state: Examination
     task: asyncio.Task[str]
 
 
 class GangEvidence:
-    """The evidence of one node. ``on_change`` is called when there is another one to tell of.
+    """The examinations on one node. ``on_change`` is called when one begins or is done.
 
-    ``look`` gives the last report of any unit, None when its node can't be relied on.
+    ``look`` returns the latest report of any unit, or None when its node gives no valid one.
     """
 
     def __init__(
@@ -58,41 +58,42 @@ class GangEvidence:
 
     @property
     def examined(self) -> Iterable[str]:
-        """The units of this node whose report tells of an exam."""
+        """The units of this node that have been examined, or are being."""
         return self._exams.keys()
 
     def stamped(self, report: UnitReport) -> UnitReport:
-        """The report of a unit of this node with how far its exam is."""
+        """The report with the progress of the unit's examination."""
         exam = self._exams.get(report.name)
         return replace(report, examination=exam.state) if exam else report
 
     async def examine(self, unit: str, reason: str, bell: Bell) -> str:
-        """Where the evidence lies, or why there is none, in words; within ``evidence.WITHIN_S``.
+        """A phrase that says where the evidence is, or why there is none.
 
-        Other ranks have as long, if their nodes can be reached. ``bell`` rings when a report came.
+        Returns when all ranks that can be reached have theirs, at the latest after
+        ``evidence.WITHIN_S``. ``bell`` rings when a report arrives.
         """
         until = clock.monotonic() + evidence.WITHIN_S
-        told = await asyncio.shield(self._exam(unit, reason).task)
+        outcome = await asyncio.shield(self._exam(unit, reason).task)
         left = max(0.0, until - clock.monotonic())
         await bell.wait_until(lambda: not any(map(self._lacks, self._siblings.get(unit, ()))), left)
-        return told
+        return outcome
 
     def react(self) -> None:
         """Examines the units of this node whose gang is being examined."""
         for unit, others in self._siblings.items():
             for report in filter(None, map(self._look, others)):
                 if _is_examined(report) and self._runners[unit].watch is not None:
-                    self._exam(unit, f"{report.name} of the same gang is examined")
+                    self._exam(unit, f"{report.name} of the same gang is being examined")
 
     async def close(self) -> None:
-        """Gives up what is being taken."""
+        """Cancels the examinations under way."""
         tasks = [exam.task for exam in self._exams.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _exam(self, unit: str, reason: str) -> _Exam:
-        """The exam of the present run, begun unless it has been."""
+        """The examination of the current run; begins it if there is none yet."""
         run = self._runners[unit].facts.run
         exam = self._exams.get(unit)
         if exam is None or exam.state.run != run:
@@ -117,7 +118,7 @@ class GangEvidence:
                 self._on_change()
 
     def _lacks(self, unit: str) -> bool:
-        """Whether a rank lives whose evidence is still to come. One that can't be asked is none."""
+        """Whether a rank that is alive and can be reached still has to be examined."""
         report = self._look(unit)
         if report is None or report.pid is None:
             return False
@@ -125,6 +126,6 @@ class GangEvidence:
 
 
 def _is_examined(report: UnitReport) -> bool:
-    """Whether the present run of a unit is, or has been."""
+    """Whether the unit's current run is being examined, or has been."""
     exam = report.examination
     return exam is not None and exam.run == report.run and report.pid is not None

@@ -1,4 +1,4 @@
-"""Gates of this node's units: tries the ports that a gate asks about, and keeps the answers."""
+"""The gates of this node's units: tries the ports that a gate depends on, and keeps the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pdsup.units.public_state import PublicState
 
 
 class Gates:
-    """The gates of one node. ``on_change`` is called when an answer arrives."""
+    """The gates of one node. ``on_change`` is called when the result for a port changes."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Gates:
         self._connects = Connects(assignment.plan, tasks, on_change)
 
     def look(self, unit: str) -> UnitReport | None:
-        """The last report of any unit of the plan; None while its node can't be relied on."""
+        """The latest report of any unit of the plan; None while its node gives no valid report."""
         node = self._plan.by_name[unit].node
         if unit in self._own.units:
             return self._own.units[unit]
@@ -42,12 +42,12 @@ class Gates:
         return report.unit(unit) if report else None
 
     def has_asked(self, unit: str) -> bool:
-        """Whether the unit's node is this one, or has been asked, whatever came of it."""
+        """Whether the unit is on this node, or its node has answered or failed to at least once."""
         peer = self._peers.peers.get(self._plan.by_name[unit].node)
         return unit in self._own.units or (peer is not None and peer.asked)
 
     def decide(self, unit: str, *, first: bool) -> gate_rules.Decision:
-        """The gate of any unit of the plan, by what this node knows."""
+        """The gate of any unit of the plan, as far as this node knows."""
         return gate_rules.decide(self._plan, unit, self.look, self._connects.connects, first=first)
 
     def reason(self, unit: str, *, first: bool) -> str | None:
@@ -55,29 +55,32 @@ class Gates:
         return self.decide(unit, first=first).reason
 
     def inquire(self, waiting: Iterable[tuple[str, bool]]) -> None:
-        """Tries the ports that the gates of waiting units (name, first start?) still miss."""
+        """Tries the ports that gates of waiting units still need.
+
+        ``waiting`` gives each unit's name and whether this is its first start.
+        """
         for unit, first in waiting:
             self._connects.ask(self.decide(unit, first=first).ask)
 
     def forget(self, units: Iterable[str]) -> None:
-        """Drops what is known of the ports of units that are not RUNNING."""
+        """Forgets the results for ports of those units that are not RUNNING."""
         for unit in units:
             report = self.look(unit)
             if report is None or report.state is not PublicState.RUNNING:
                 self._connects.forget(unit)
 
     async def close(self) -> None:
-        """Stops trying."""
+        """Cancels the attempts under way."""
         await self._connects.close()
 
 
 TIMEOUT_S = 2.0
-# Nothing tells when a closed port opens, so a port that failed is tried again.
+# There is no event for a port that opens, so a failed connect is retried.
 RETRY_S = 1.0
 
 
 class Connects:
-    """Remembers for each port whether a TCP connect worked; ``on_change`` when one is known."""
+    """Remembers for each port whether a TCP connect worked; ``on_change`` reports a new result."""
 
     def __init__(self, plan: Plan, tasks: asyncio.TaskGroup, on_change: Callable[[], None]) -> None:
         self._plan = plan
@@ -87,19 +90,19 @@ class Connects:
         self.connects: dict[UnitPort, str | None] = {}
 
     def ask(self, ports: Iterable[UnitPort]) -> None:
-        """Tries ports that were not tried yet, each until it can be reached."""
+        """Starts trying ports that are new here, each until it can be reached."""
         for port in ports:
             if port not in self._tasks:
                 self._tasks[port] = self._group.create_task(self._try(port))
 
     def forget(self, unit: str) -> None:
-        """Drops what is known of the ports of a unit that is no longer RUNNING."""
+        """Forgets the results for the ports of one unit, and stops trying them."""
         for port in [port for port in self._tasks if port[0] == unit]:
             self._tasks.pop(port).cancel()
             self.connects.pop(port, None)
 
     async def close(self) -> None:
-        """Stops trying."""
+        """Cancels the attempts under way."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -120,6 +123,6 @@ class Connects:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await connect(self._plan.address[unit.node], unit.ports[port[1]])
-        except (OSError, UnicodeError) as error:  # the latter: what can't be a host's name
+        except (OSError, UnicodeError) as error:  # UnicodeError: an impossible host name
             return cause(error)
         return None

@@ -1,7 +1,11 @@
 """Whether a unit may start, from what the nodes report and which of their ports can be reached.
 
-The gate decides over conditions, and both the reason of a unit that waits and its explanation are
-made from these very conditions: they can't disagree. Pure.
+A gate is a set of conditions: that a unit is ready, and that each named port of it accepts a TCP
+connection from this node. A condition holds, fails, or is unknown; an unknown one keeps the gate
+closed, because a unit that starts too early fails or, worse, serves without its peers. Nothing is
+remembered: the gate is computed anew from the latest reports, so a late or repeated report does no
+harm. The reason shown for a waiting unit and the output of ``pdsup explain`` both come from these
+conditions, so they can't disagree. Pure.
 """
 
 from __future__ import annotations
@@ -15,17 +19,17 @@ from pdsup.cluster.report import Look, UnitReport
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units.public_state import PublicState
 
-UnitPort = tuple[str, str]  # a unit, and the purpose of a port of it
+UnitPort = tuple[str, str]  # the names of a unit and of one of its ports: ("decode-0", "http")
 Rule = Literal["all", "one-per-role"]
 MOST_NAMED = 3
 NO_REPORT = "no report from its node"
 
 
-class Condition(NamedTuple):  # a frozen dataclass takes thrice the time, and a gate asks thousands
-    """One thing that a gate asks: that ``unit`` is ready, or that ``port`` of it can be reached.
+class Condition(NamedTuple):  # three times as fast as a frozen dataclass; a gate has thousands
+    """One condition of a gate: ``unit`` is ready, or its ``port`` can be reached.
 
-    ``holds`` is None where this node does not know. ``report``: the last one of the unit;
-    ``failure``: of the TCP connect.
+    ``holds`` is None while this node does not know. ``report`` is the unit's latest report, and
+    ``failure`` says why the TCP connect failed.
     """
 
     unit: PlanUnit
@@ -36,7 +40,7 @@ class Condition(NamedTuple):  # a frozen dataclass takes thrice the time, and a 
 
     @property
     def detail(self) -> str:
-        """What was found."""
+        """The evidence for ``holds``, for ``pdsup explain``."""
         match self:
             case Condition(report=None, port=None):
                 return NO_REPORT
@@ -51,7 +55,10 @@ class Condition(NamedTuple):  # a frozen dataclass takes thrice the time, and a 
 
     @property
     def lack(self) -> str:
-        """Why a unit waits for it. What changes often while a unit starts is left to that unit."""
+        """Why the waiting unit can't start yet.
+
+        It leaves out the other unit's detail, which may change every second while that starts.
+        """
         if self.port is None:
             report = self.report
             if report is None or report.state is PublicState.RUNNING:
@@ -65,11 +72,11 @@ class Condition(NamedTuple):  # a frozen dataclass takes thrice the time, and a 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a gate asks, and what comes of it. ``asked``: for each unit that it needs, that it is
-    ready, then that its ports can be reached.
+    """The conditions of a gate and their outcome.
 
-    ``enough``: how many units of each role have to meet their conditions where ``rule`` is
-    ``one-per-role``; one, where it does not say.
+    ``asked`` has one tuple for each unit needed: first that it is ready, then that each of its
+    ports can be reached. ``enough`` says how many units of a role must meet their conditions under
+    the rule ``one-per-role``; one for a role that it does not name.
     """
 
     rule: Rule
@@ -78,7 +85,7 @@ class Decision:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """One phrase per unit or role waited for; none and the gate is open."""
+        """One phrase for each unit or role waited for; empty when the gate is open."""
         lacks = [(conditions[0].unit, _lack(conditions)) for conditions in self.asked]
         if self.rule == "all":
             return tuple(lack for _, lack in lacks if lack)
@@ -86,18 +93,18 @@ class Decision:
 
     @property
     def reason(self) -> str | None:
-        """What is waited for, short enough for a status line, or None when open."""
+        """What the gate waits for, short enough for a status line; None when it is open."""
         return waits_for(self.missing)
 
     @property
     def ask(self) -> tuple[UnitPort, ...]:
-        """Ports that were not tried yet; of a unit that is not ready they tell nothing."""
+        """The ports still to be tried. Ports of a unit that is not ready are not worth trying."""
         return tuple(
-            (one.unit.name, one.port)
+            (condition.unit.name, condition.port)
             for conditions in self.asked
             if conditions[0].holds
-            for one in conditions
-            if one.holds is None and one.port is not None
+            for condition in conditions
+            if condition.holds is None and condition.port is not None
         )
 
 
@@ -113,10 +120,10 @@ def waits_for(missing: Sequence[str]) -> str | None:
 def decide(
     plan: Plan, unit: str, look: Look, connects: Mapping[UnitPort, str | None], *, first: bool
 ) -> Decision:
-    """The gate of ``unit``, before its first start or before a later one.
+    """The gate of ``unit`` before its first start, or before a restart.
 
-    ``look`` gives the last report of a unit, None when its node has not reported.
-    ``connects`` holds, for each port tried from here, None or why the TCP connect failed.
+    ``look`` returns a unit's latest report, or None when its node has not reported. ``connects``
+    holds the outcome for each port tried from this node: None, or why the TCP connect failed.
     """
     needs = plan.by_name[unit].needs
     enough = needs.first_at_least if first else needs.later_at_least
@@ -134,24 +141,27 @@ def _conditions(
     report: UnitReport | None,
     connects: Mapping[UnitPort, str | None],
 ) -> tuple[Condition, ...]:
-    """RUNNING is not enough of an nginx: while no router is ready it answers 503."""
-    found = [Condition(unit, None, None if report is None else report.ready, report)]
+    """The conditions for one unit.
+
+    They ask for ``ready``, not for RUNNING: a running nginx answers 503 until a router is ready.
+    """
+    conditions = [Condition(unit, None, None if report is None else report.ready, report)]
     for port in ports:
         if report is not None and port not in report.ports:
-            found.append(Condition(unit, port, False, report))
+            conditions.append(Condition(unit, port, False, report))
         elif (unit.name, port) not in connects:
-            found.append(Condition(unit, port, None, report))
+            conditions.append(Condition(unit, port, None, report))
         else:
             failure = connects[unit.name, port]
-            found.append(Condition(unit, port, failure is None, report, failure))
-    return tuple(found)
+            conditions.append(Condition(unit, port, failure is None, report, failure))
+    return tuple(conditions)
 
 
 def _lack(conditions: Sequence[Condition]) -> str | None:
-    """What is told of a unit that does not meet all its conditions: the first of these."""
-    for one in conditions:
-        if not one.holds:
-            return f"{one.unit.name} ({one.lack})"
+    """A phrase for the first condition that does not hold, or None when all do."""
+    for condition in conditions:
+        if not condition.holds:
+            return f"{condition.unit.name} ({condition.lack})"
     return None
 
 
@@ -161,7 +171,7 @@ def _roles_with_too_few(
     by_role: dict[str, list[str | None]] = {}
     for unit, lack in lacks:
         by_role.setdefault(unit.role or unit.name, []).append(lack)
-    missing = {role: least.get(role, 1) - found.count(None) for role, found in by_role.items()}
+    missing = {role: least.get(role, 1) - units.count(None) for role, units in by_role.items()}
     return tuple(
         f"any {role}" if least.get(role, 1) == 1 else f"{more} more {role}"
         for role, more in missing.items()

@@ -1,4 +1,10 @@
-"""Tells which nodes are lost, that is, no longer answer: the first node does, which follows all."""
+"""Reports nodes that stop answering, and those that are back.
+
+Only the first node does this: it follows all others, so the journal gets one entry for each loss.
+A node is lost when it has answered this run and now fails to; one that announced its end, or never
+answered, is not. The ledger keeps the lost nodes, so that a new agent neither reports a loss twice
+nor misses a return.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +19,7 @@ from pdsup.units.ledger import LedgerFile
 
 
 class LostNodes:
-    """What one agent saw of the others. A node that was never there is not lost.
-
-    ``ledger`` keeps the nodes that are lost: the agent that takes over tells when they are back.
-    ``inherited``: those that an earlier agent lost.
-    """
+    """The nodes that one agent has lost. ``inherited``: those that an earlier agent lost."""
 
     def __init__(
         self,
@@ -33,9 +35,7 @@ class LostNodes:
         self._lost = set(inherited)
 
     def peer_changed(self, peer: Peer) -> None:
-        """Takes in what is known of another node. One that said that it ends is not lost, and one
-        that answers, if only for another plan, neither.
-        """
+        """Takes in the latest about another node. One that answers for another plan is not lost."""
         if not self._oversees:
             return
         node = peer.node

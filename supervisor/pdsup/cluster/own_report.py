@@ -1,4 +1,4 @@
-"""This node's own report: what it says of each unit, and who is woken when that changes."""
+"""This node's own report: what it says about each unit, and who is woken when that changes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from pdsup.units.public_state import PublicState
 
 
 class OwnReport:
-    """The report of this node: the newest value of every unit, and a number that grows.
+    """The report of this node: the latest of every unit, and a sequence number.
 
-    ``ending`` tells why the node stops its units, once it does.
+    ``ending`` says why the node is stopping its units; None while it is not.
 
-    ``bell`` rings for this node's own changes only: all others wait on it, and a change on one
-    node must not wake every follower of another. ``news`` rings as well.
+    ``bell`` rings for changes of this node only. The long polls of other nodes wait on it: if it
+    rang for peers too, each change on one node would wake the followers of all. ``news`` rings for
+    both.
     """
 
     def __init__(self, assignment: Assignment, news: Bell, guardian_pid: int | None = None) -> None:
@@ -44,44 +45,44 @@ class OwnReport:
         self.units: dict[str, UnitReport] = {}
 
     def lose_guardian(self) -> None:
-        """The guardian was killed: nobody starts this agent again."""
+        """Takes in that the guardian was killed, so that nothing would restart this agent."""
         self._agent = replace(self._agent, guardian_pid=None)
         self._changed()
 
     @property
     def incarnation(self) -> str:
-        """Different for every agent that starts."""
+        """An identifier that is new for every agent that starts."""
         return self._agent.incarnation
 
     @property
     def version(self) -> str:
-        """The version of the present report."""
+        """The version of the current report."""
         return f"{self._agent.incarnation}.{self._sequence}"
 
     def is_ending(self) -> bool:
-        """Whether this node stops its units."""
+        """Whether this node is stopping its units."""
         return self.ending is not None
 
     def publish(self, unit: UnitReport) -> None:
-        """Replaces what is reported of one unit."""
+        """Replaces the report of one unit."""
         if self.units.get(unit.name) != unit:
             self.units[unit.name] = unit
             self._changed()
 
     def publish_end(self, reason: str, *, of_cluster: bool) -> None:
-        """Tells that this node stops its units, and whether all are to."""
+        """Publishes that this node stops its units, and whether all nodes should."""
         self.ending = reason
         self.ends_cluster |= of_cluster
         self._changed()
 
     def publish_rollout(self, *, all_have_plan: bool, router_turn: str | None) -> None:
-        """Tells whether every node has the changed plan, and which router may restart."""
+        """Publishes whether every node has the changed plan, and which router may restart."""
         if (all_have_plan, router_turn) != (self._all_have_plan, self._router_turn):
             self._all_have_plan, self._router_turn = all_have_plan, router_turn
             self._changed()
 
     def report(self) -> Report:
-        """What is known right now."""
+        """The report as of now."""
         return Report(
             cluster=self._assignment.plan.name,
             plan=self._assignment.digest,
@@ -116,9 +117,11 @@ def unit_report(
     *,
     outdated: bool = False,
 ) -> UnitReport:
-    """``unusable``: why the unit can't be used although it is RUNNING, if so. ``upstreams``: the
-    routers that an nginx passes requests to, if that is known. ``made``: the fingerprint of what
-    its last run was started as; ``outdated``: that is another thing by now.
+    """The report of one unit, before its gang and its evidence are added.
+
+    ``unusable``: why it can't be used although it is RUNNING, or None. ``upstreams``: the routers
+    that an nginx passes requests to, if known. ``made``: the fingerprint of the definition that
+    its last run was started from; ``outdated``: the plan's definition differs from that.
     """
     state = states.public(facts.state)
     last = facts.last_exit
@@ -155,5 +158,5 @@ def unit_report(
 
 
 def _joined(*reasons: str | None) -> str:
-    """Command lines and file names may hold any bytes; a report holds text."""
+    """Joins the reasons, and escapes bytes of command lines or file names that are not text."""
     return "; ".join(filter(None, reasons)).encode(errors="backslashreplace").decode()

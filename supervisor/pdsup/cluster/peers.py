@@ -1,6 +1,11 @@
-"""Follows the reports of other nodes by long polls: one request in flight per followed node.
+"""Follows the reports of other nodes by long polls: one request in flight for each followed node.
 
-Its sockets notice within seconds when the node at the other end is gone without a word.
+The other end may restart its agent, lose its network for a second, lose power, or belong to another
+run. Two errors must not happen: to close gates and reload nginx over a hiccup, and to keep sending
+requests to a node that is gone. So the last report of a node that fails to answer stays valid for
+``HOLD_S``, unless the node said that it is ending; and keepalives on the sockets reveal within
+seconds a node that vanished without closing its connections. A report of another cluster, node or
+plan is never used.
 """
 
 from __future__ import annotations
@@ -29,8 +34,8 @@ from pdsup.units.states import FOREVER
 def followed(plan: Plan, node: str) -> set[str]:
     """The nodes whose reports a node needs.
 
-    The first node follows all, and all follow it: so an end reaches everybody in two steps. The
-    ranks of a gang follow its rank 0, which follows them.
+    The first node follows all and all follow it, so news of an end reaches every node in two steps.
+    The ranks of a gang follow its rank 0, and rank 0 follows them.
     """
     first = plan.nodes[0].name
     if node == first:
@@ -51,24 +56,24 @@ def followed(plan: Plan, node: str) -> set[str]:
 
 
 WAIT_S = 20.0
-# Beyond the wait: what a loaded node may need to answer. A node that lost power is noticed then.
+# Beyond the wait: the time that a loaded node may take to answer.
 GRACE_S = 5.0
 CONNECT_S = 2.0
 RETRY_FIRST_S = 0.1
 RETRY_LIMIT_S = 1.0
-# An agent that is started again, or a network that hiccups, is back before this: gates must not
-# close nor routers leave nginx for that. An agent that said that it ends is believed at once.
+# A restarted agent, or the network after a hiccup, is back before this. Until then gates stay open
+# and routers stay in nginx. An agent that said that it is ending is believed at once.
 HOLD_S = 2.0
 SILENCE = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
-# Whoever looks at the whole cluster asks again sooner than this, which is longer than the longest
-# wait that the API grants, so that no answer is made of peers that were dropped meanwhile.
+# Longer than the longest wait that the API grants, so that a node is not dropped while a client
+# that wants the whole cluster's status waits for it.
 VISIT_S = 90.0
 
 
 class Peers:
-    """The other nodes that somebody here needs to know of.
+    """The other nodes that this one follows.
 
-    ``digest``: of the plan; ``former``: of those that the run had before.
+    ``digest`` is the plan's digest, ``former`` those of the plans that the run had before.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class Peers:
         self.peers: dict[str, Peer] = {}
 
     def listen(self, changed: Callable[[str], None]) -> None:
-        """Calls ``changed(node)`` whenever what is known of a node changes."""
+        """Calls ``changed(node)`` on each new report of a node, and when its problem changes."""
         self._listeners.append(changed)
 
     def follow(self, nodes: Iterable[str]) -> None:
@@ -101,11 +106,11 @@ class Peers:
         self._follow_until(nodes, FOREVER)
 
     def visit(self, nodes: Iterable[str]) -> None:
-        """Follows nodes for ``VISIT_S``, because somebody looks at them; each call prolongs it."""
+        """Follows nodes for ``VISIT_S`` from now, for a client that looks at the whole cluster."""
         self._follow_until(nodes, clock.monotonic() + VISIT_S)
 
     async def close(self) -> None:
-        """Stops following, for good; returns when every request is gone."""
+        """Stops following, for good; returns when every request has ended."""
         self._closed = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -126,15 +131,15 @@ class Peers:
                 self._learn(node, await self._ask(self.peers[node]))
                 retry = RETRY_FIRST_S
             except (OSError, aiohttp.ClientError, ValueError) as error:
-                self._doubt(node, f"its agent can't be asked: {cause(error)}", _is_silence(error))
+                self._doubt(node, f"cannot reach its agent: {cause(error)}", _is_silence(error))
                 await asyncio.sleep(retry * (0.5 + random.random()))  # noqa: S311 (jitter)
                 retry = min(RETRY_LIMIT_S, retry * 1.5)
         del self._tasks[node], self._until[node], self.peers[node]
 
     async def _ask(self, peer: Peer) -> Report | None:
-        """The node's report once it differs from the known one; None: it still does not.
+        """The node's report once it differs from the known one; None when the wait ended first.
 
-        After a failure, and of a node never heard of, the answer is wanted at once.
+        It does not wait after a failure, nor on the first request to a node.
         """
         known = peer.report
         wait = WAIT_S if known and peer.failing is None else 0.0
@@ -159,9 +164,9 @@ class Peers:
         self._set(replace(peer, heard=now, failing=None, problem=problem))
 
     def _doubt(self, node: str, failure: str, silence: bool) -> None:
-        """A node that failed to answer keeps its last word for a moment: see ``HOLD_S``.
+        """Takes in a failed request; the last report stays valid for ``HOLD_S``.
 
-        Not one that is silent: that has taken longer than a moment already.
+        It does not if the kernel gave up a silent connection: that took longer already.
         """
         now, peer = clock.monotonic(), self.peers[node]
         since = now if peer.failing is None else peer.failing
@@ -187,23 +192,24 @@ class Peers:
 
 
 def _is_silence(error: Exception) -> bool:
-    """Whether the kernel gave the connection up: not even it answers over there."""
+    """Whether not even the kernel at the other end answered."""
     return getattr(error, "errno", None) in SILENCE
 
 
-# The kernel asks an idle connection's other end this often; it costs no time of ours.
+# The interval of TCP keepalives on an idle connection; the kernel sends them.
 IDLE_S = 1
-# How long an answer to that, or to what was sent, may take. Without it a node that lost power, or
-# its network, would be noticed only when a long poll is overdue, and a request after 15 minutes.
+# How long the other end may take to acknowledge a keepalive or data. Without this limit, a node
+# that lost power or its network would go unnoticed until a long poll is overdue, and a request for
+# 15 minutes.
 SILENT_MS = 1500
 
 
 def watched(address: AddrInfoType) -> socket.socket:
-    """A socket for a TCP connection, not yet connected; for ``aiohttp.TCPConnector``."""
+    """An unconnected TCP socket with keepalives, for ``aiohttp.TCPConnector``."""
     family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE_S)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, IDLE_S)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
-    return made
+    tcp = socket.socket(family, kind, protocol)
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE_S)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, IDLE_S)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
+    return tcp

@@ -1,6 +1,6 @@
-"""What one agent publishes about its node. Only that agent writes it; everybody may read it.
+"""The report that an agent publishes about its node: only that agent writes it, all may read it.
 
-Pure.
+Field names are wire names. Agents of 0.1.0 read them and refuse any they do not know. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pdsup.units.public_state import PublicState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitReport:
-    """How a run ended: an exit code or a signal name, at seconds since the epoch."""
+    """How a run ended: an exit code or a signal name, and when, in seconds since the epoch."""
 
     code: int | None
     signal: str | None
@@ -26,10 +26,11 @@ class ExitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a rank stands to the epochs of its gang (see ``cluster/gang_rules.py``); 0 is none.
+    """Where a rank stands in the epochs of its gang (see ``cluster/gang_rules.py``); 0 is none.
 
-    ``cleared``: the newest that it was clear for. ``spent``: the newest that it started in, or
-    missed; ``alive``: something of it is left. ``poised``: only its gang keeps it from starting.
+    ``cleared``: the latest epoch for which it reported that nothing of it was left. ``spent``: the
+    latest epoch that it started in or missed. ``alive``: a process of it is left. ``poised``: it
+    is ready to start, and only its gang holds it back.
     """
 
     cleared: int
@@ -40,7 +41,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the agent of rank 0 says to its gang: ``go``, or hold. ``reason``: why this epoch."""
+    """The order of rank 0's agent to its gang: ``go``, or hold.
+
+    ``reason`` says why the epoch before this one ended.
+    """
 
     epoch: int
     go: bool
@@ -49,7 +53,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """The evidence of a run that was found dead, or whose gang was: being taken, or taken."""
+    """The collection of evidence from a run that hangs, or whose gang does."""
 
     run: int
     done: bool
@@ -59,13 +63,13 @@ class Examination:
 class UnitReport:
     """One unit as users see it, and what a rank and its gang tell each other.
 
-    ``short_reason``: ``reason`` without the last words of the output, None where that is the same.
-    ``ready``: RUNNING, and what it serves can be used (nginx passes requests to every router that
-    is ready). ``upstreams``: of an nginx, the routers it is known to pass requests to; None: not
-    known, or no nginx.
-    ``since``: start of the state, seconds since the epoch. ``started``: start of the process, in
-    seconds of the reporting node's monotonic clock, as ``Report.at`` is. ``made``: the
-    fingerprint (``plan/difference.py``) of what its last run was started as; "": not known.
+    ``short_reason``: ``reason`` without the unit's last output; None if that is the same.
+    ``ready``: RUNNING and usable, which for an nginx means that it passes requests to every ready
+    router. ``upstreams``: the routers that an nginx passes requests to; None for any other unit,
+    and while that is not known. ``since``: when the state began, in seconds since the epoch.
+    ``started``: when the process began, in seconds of the reporting node's monotonic clock, as
+    ``Report.at``. ``made``: the fingerprint (``plan/difference.py``) of the definition that its
+    last run was started from; "" when not known.
     """
 
     name: str
@@ -94,22 +98,22 @@ class UnitReport:
 
     @property
     def in_short(self) -> str:
-        """The reason without the last words of the output."""
+        """The reason without the unit's last output."""
         return self.reason if self.short_reason is None else self.short_reason
 
     @property
     def ended_well(self) -> bool:
-        """It has done its work: EXITED with status 0, as good as ready."""
+        """Whether it has done its work: EXITED with status 0, which counts as ready."""
         return self.state.ended_well(self.last_exit.code if self.last_exit else None)
 
 
-# Gives the last report of a unit of any node; None where its node can't be relied on.
+# Returns the latest report of a unit of any node; None when its node gives no valid one.
 Look = Callable[[str], UnitReport | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """The agent itself. ``incarnation`` changes with every start of it."""
+    """The agent itself. ``incarnation`` is new at every start."""
 
     pid: int
     guardian_pid: int | None
@@ -119,12 +123,12 @@ class AgentReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One node. ``sequence`` grows with every change; ``at``: monotonic seconds of the sender.
+    """One node. ``sequence`` grows with every change; ``at`` is the sender's monotonic time.
 
-    ``ending`` tells why the node stops its units; ``ends_cluster``: all nodes are to do so.
-    ``former``: the digests of the plans that the run had before, the latest first. The first node
-    says of a changed plan whether every node has it (``level``), and which router may restart
-    (``turn``); see ``cluster/rollout_rules.py``.
+    ``ending``: why the node is stopping its units, None if it is not; ``ends_cluster``: all nodes
+    should stop theirs. ``former``: digests of the plans that the run had before, latest first.
+    During a rollout the first node says whether every node has the changed plan (``level``), and
+    which router may restart (``turn``); see ``cluster/rollout_rules.py``.
     """
 
     cluster: str
@@ -143,18 +147,18 @@ class Report:
 
     @property
     def version(self) -> str:
-        """Equal versions, equal content."""
+        """A string that differs whenever the content does."""
         return f"{self.agent.incarnation}.{self.sequence}"
 
     def unit(self, name: str) -> UnitReport | None:
-        """The unit of that name, if this node has it."""
+        """The unit of that name, or None if this node does not have it."""
         return next((unit for unit in self.units if unit.name == name), None)
 
 
 def akin(report: Report, digest: str, former: Collection[str]) -> bool:
-    """Whether a node has the plan with this digest, or one that the same run had before or after.
+    """Whether a node has the plan with this digest, or another plan of the same run.
 
-    Where two nodes were asked at once for different plans, both came from the same one.
+    Two nodes that were told at once to change to different plans still share a former one.
     """
     return not {digest, *former}.isdisjoint((report.plan, *report.former))
 
@@ -163,9 +167,9 @@ def akin(report: Report, digest: str, former: Collection[str]) -> bool:
 class Peer:
     """What is known of another node. Times are monotonic seconds of this node.
 
-    ``received``: when ``report`` came; ``heard``: when the node last answered, if only that nothing
-    changed; ``failing``: since when it does not answer. ``problem``: why its report can't be relied
-    on, which a single failed question does not make true.
+    ``received``: when ``report`` arrived. ``heard``: when the node last answered, even if only that
+    nothing had changed. ``failing``: since when it fails to answer. ``problem``: why its report is
+    not valid; a single failed request is no reason.
     """
 
     node: str
@@ -177,7 +181,7 @@ class Peer:
 
     @property
     def asked(self) -> bool:
-        """Whether it has answered a question, or failed to."""
+        """Whether it has answered a request, or failed to."""
         return self.heard is not None or self.failing is not None
 
     @property
@@ -187,22 +191,25 @@ class Peer:
 
 
 def to_json(report: Report) -> bytes:
-    """What goes over the wire."""
+    """The report as it goes over the wire."""
     return json.dumps(report, default=_fields, separators=(",", ":")).encode()
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    """Without what is new and empty: an agent of 0.1.0 refuses a field that it does not know, and
-    must be able to read its successor beside it while both run.
+    """The fields of a part, without new ones that are None.
+
+    An agent of 0.1.0 refuses fields that it does not know, and during an upgrade it must read the
+    reports of newer agents.
     """
     values = {name: getattr(part, name) for name in part.__slots__}
     return {name: value for name, value in values.items() if name not in NEW or value is not None}
 
 
 def from_json(text: str | bytes) -> Report:
-    """The report of an agent of the same version; raises ValueError on anything else.
+    """The report that ``text`` holds.
 
-    Whoever answers on a peer's port need not be an agent of this version, or an agent at all.
+    Raises ValueError for anything else: the port of a peer may be held by an agent of another
+    version, or by another program.
     """
     try:
         values = json.loads(text if isinstance(text, str) else text.decode())
@@ -214,5 +221,5 @@ def from_json(text: str | bytes) -> Report:
     return report
 
 
-FOREIGN = "that is no report of this version"
+FOREIGN = "not a report of this version"
 NEW = frozenset({"short_reason"})

@@ -1,7 +1,7 @@
 """Restarts the units of one node whose plan has changed since they were started.
 
-The decisions are in ``cluster/rollout_rules.py``. Which runs are outdated stands in the ledger, so
-the successor of an agent that is killed meanwhile carries on.
+The decisions are in ``cluster/rollout_rules.py``. The ledger records which runs are outdated, so if
+the agent is killed meanwhile, its successor carries on.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pdsup.plan import difference
 from pdsup.units import events, states
 from pdsup.units.runner import Runner
 
-# A node that can be asked and does not take in the plan does not hold up the others for ever: its
-# agent tells why, and each unit that needs something of it waits at its own gate.
+# A reachable node that does not load the plan must not hold up the others for ever: its agent
+# reports why, and each unit that depends on the node waits at its own gate.
 PATIENCE_S = 120.0
 RESTART = events.Restart("the plan has changed")
 
 
 class Rollout:
-    """The outdated units of one node; nothing to do in a run whose plan was never changed."""
+    """The outdated units of one node; there is nothing to do while the plan was never changed."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Rollout:
         gates: Gates,
         on_change: Callable[[], None],
     ) -> None:
-        """``on_change`` is called when time alone has changed the answers."""
+        """``on_change`` is called when time alone has changed what may restart."""
         self._plan = assignment.plan
         self._digest = assignment.digest
         self._changed = bool(assignment.former)
@@ -51,7 +51,7 @@ class Rollout:
         self._routers = {unit.name: difference.fingerprint(unit) for unit in routers}
         self._behind = rollout_rules.WAITS if self._changed else None
         self._until = clock.monotonic() + PATIENCE_S
-        if self._changed:  # before anybody reads this agent's first report
+        if self._changed:  # before other agents can read this one's first report
             own_report.publish_rollout(all_have_plan=False, router_turn=None)
             asyncio.get_running_loop().call_later(PATIENCE_S, on_change)
 
@@ -60,7 +60,7 @@ class Rollout:
         return self._behind if self._behind and not self._runners[unit].is_as_planned else None
 
     def react(self) -> None:
-        """Takes in what the nodes report, and restarts what may restart by now."""
+        """Takes in what the nodes report, and restarts the outdated units that may restart now."""
         if not self._changed:
             return
         self._behind = None
@@ -95,7 +95,7 @@ class Rollout:
         runner.tell(RESTART)
 
     def _is_its_turn(self, router: str, router_turn: str | None) -> bool:
-        """Whether it is, and a worker that restarts too would not keep the router waiting."""
+        """Whether this router may restart now, and no restarting worker would keep it waiting."""
         if router != router_turn:
             return False
         self._gates.inquire([(router, False)])

@@ -1,9 +1,11 @@
-"""How a run goes from one plan to the next, from what the nodes report.
+"""How a run moves from one plan to the next, from what the nodes report.
 
-Each agent hands over to one with the changed plan as soon as it hears of it; what runs, runs on.
-Once every node has the plan, the units that it changes restart: all at once, but routers one after
-another, so that the others serve. The first node follows all others, and all follow it: it alone
-sees the whole, and its report says how far the rollout is. Pure.
+On hearing of a changed plan, each agent hands over to a successor that has it; running units are
+not touched. Once every node has the plan, the units that it changes restart: all at once, except
+for routers, which restart one after another so that the others keep serving. Two things must never
+happen: units started from different plans that talk to each other because a node was slow to load
+the plan, and no router left to serve. The first node follows all others and all follow it, so it
+alone sees the whole cluster, and its report says how far the rollout is. Pure.
 """
 
 from __future__ import annotations
@@ -13,22 +15,22 @@ from collections.abc import Mapping
 from pdsup.cluster.report import Look, Peer
 from pdsup.plan.model import Plan
 
-WAITS = "waits until every node has taken in the changed plan"
+WAITS = "waits until every node has the changed plan"
 
 
 def behind(plan: Plan, digest: str, node: str, peers: Mapping[str, Peer]) -> str | None:
-    """What keeps changed units of ``node`` from a start, or None once every node has the plan.
+    """Why changed units of ``node`` may not start yet, or None once every node has the plan.
 
-    A node that can't be asked is not waited for: it takes in the plan when it is back.
+    An unreachable node is not waited for: it loads the plan when it is back.
     """
     first = plan.nodes[0].name
-    found = sorted(name for name, peer in peers.items() if _is_behind(peer, digest))
-    if node == first and found:
-        return f"waits for {found[0]} to take in the changed plan"
+    late = sorted(name for name, peer in peers.items() if _is_behind(peer, digest))
+    if node == first and late:
+        return f"waits for {late[0]} to load the changed plan"
     if node == first or (leader := peers.get(first)) is None:
         return None
-    if first in found:
-        return f"waits for {first} to take in the changed plan"
+    if first in late:
+        return f"waits for {first} to load the changed plan"
     all_have_plan = leader.usable is None or leader.usable.level
     return None if all_have_plan else WAITS
 
@@ -40,14 +42,14 @@ def _is_behind(peer: Peer, digest: str) -> bool:
 
 
 def router_turn(routers: Mapping[str, str], look: Look) -> str | None:
-    """The router that may restart: one after another, each when those before are ready.
+    """The router that may restart now, or None; each waits until those before it are ready.
 
-    ``routers``: those of the plan, in its order, with the fingerprint that each is to run with.
-    One that is not ready is no loss, so it comes first. One that restarted and does not get ready
-    keeps the others as they are: whatever is wrong with it, they serve.
+    ``routers`` maps the plan's routers, in its order, to the fingerprint that each should run with.
+    A router that is not ready serves nobody, so it goes first. If a restarted router does not
+    become ready, the others stay as they are: the change may be at fault, and they still serve.
     """
     up = [report for name in routers if (report := look(name)) and not report.state.is_at_rest]
     outdated = [report for report in up if report.made not in ("", routers[report.name])]
     if any(not report.ready for report in up if report not in outdated):
         return None
-    return next((report.name for report in sorted(outdated, key=lambda one: one.ready)), None)
+    return next((report.name for report in sorted(outdated, key=lambda router: router.ready)), None)

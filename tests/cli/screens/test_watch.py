@@ -26,7 +26,7 @@ def troubled(unit, node, status):
                     reason="waits for prefill-1 (STARTING on node1)")),
             on("node2", unit("decode-0", "BACKOFF", since=NOW - 2.5, restarts=3, reason=killed)),
             on("node3", unit("decode-1", "UNKNOWN", since=NOW - 20,
-                             reason="was RUNNING; its agent can't be asked"), problem="gone"),
+                             reason="was RUNNING; cannot reach its agent"), problem="gone"),
     )  # fmt: skip
 
 
