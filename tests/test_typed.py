@@ -81,7 +81,7 @@ def test_a_whole_number_is_also_a_number():
         ("number", -(10**400), "is too large"),
         ("switch", 1, "must be true or false, not 1"),
         ("word", 1, "must be text, not 1; put it in quotes"),
-        ("word", "\ud800", "holds half a character (a lone surrogate)"),
+        ("word", "\ud800", "contains half a character (a lone surrogate)"),
         ("maybe", "x", 'must be a whole number, not "x"'),
         ("choice", "grene", "must be one of 'red', 'green', not \"grene\"; did you mean green?"),
         ("choice", ["red"], "must be one of 'red', 'green', not a list"),

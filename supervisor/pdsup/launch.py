@@ -91,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
         raise error if isinstance(error, SupervisorError) and not others else group from None
     finally:
         if life.units:
-            os.close(held)  # the next agent needs what lies there
+            os.close(held)  # the next agent takes over what is in the directory
         else:
             release(state_dir, held)
 

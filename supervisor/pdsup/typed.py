@@ -74,7 +74,7 @@ def unusable(scalar: object) -> str | None:
     """Why a text or a number is unusable whatever its type should be, or None."""
     if isinstance(scalar, str):
         bad = not scalar.isascii() and _HALF.search(scalar)
-        return "holds half a character (a lone surrogate)" if bad else None
+        return "contains half a character (a lone surrogate)" if bad else None
     return "is too large" if isinstance(scalar, int) and abs(scalar) > LARGEST else None
 
 

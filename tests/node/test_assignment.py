@@ -104,15 +104,15 @@ def test_the_environments_of_units_are_not_shared(resolve, make_place):
 
 
 @pytest.mark.parametrize(
-    ("bind", "address", "asked_at"),
+    ("bind", "address", "local_address"),
     [("address", "10.0.0.1", "10.0.0.1"), ("any", "10.0.0.1", "127.0.0.1"),
      ("any", "node0", "127.0.0.1"), ("address", "fd00::1", "fd00::1"), ("any", "fd00::1", "::1")],
 )  # fmt: skip
 def test_a_unit_is_asked_over_the_loopback_of_its_nodes_kind_of_address(
-    resolve, bind, address, asked_at
+    resolve, bind, address, local_address
 ):
     unit = dataclasses.replace(resolve("engine"), bind=bind, address=address)
-    assert unit.asked_at == asked_at
+    assert unit.local_address == local_address
 
 
 def test_a_unit_knows_the_address_of_its_node_and_how_to_bind(resolve):

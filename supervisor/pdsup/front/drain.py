@@ -83,7 +83,7 @@ async def _in_flight(router: AssignedUnit) -> float:
         return 0
     try:
         async with asyncio.timeout(ANSWER_S):
-            reply = await http.get(router.asked_at, port, "/metrics", most=MOST_METRICS)
+            reply = await http.get(router.local_address, port, "/metrics", most=MOST_METRICS)
     except (OSError, UnicodeError, ValueError):
         return 0
     text = reply.body.decode(errors="replace")

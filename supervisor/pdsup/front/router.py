@@ -171,7 +171,7 @@ class RouterRepair:
             return await answer.json(content_type=None)
 
     def _url(self, port: int, path: str) -> str:
-        return url(self._router.asked_at, port, path)
+        return url(self._router.local_address, port, path)
 
 
 def _is_gone(report: UnitReport | None) -> bool:

@@ -160,7 +160,7 @@ def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
         listen=unit.address if own_only else None,
         ipv6=_has_ipv6(),
         port=unit.plan.ports["http"],
-        status_address=unit.asked_at,
+        status_address=unit.local_address,
         status_port=unit.plan.ports["status"],
         prefix=nginx.prefix or assignment.place.state_dir,
         user=_user(),

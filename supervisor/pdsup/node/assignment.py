@@ -40,10 +40,8 @@ class AssignedUnit:
     bind: Bind
 
     @property
-    def asked_at(self) -> str:
-        """The address at which this node's agent probes the unit: loopback unless ``bind`` is the
-        node's address.
-        """
+    def local_address(self) -> str:
+        """The address at which this node's agent reaches the unit: loopback if it listens there."""
         return self.address if self.bind == "address" else loopback(self.address)
 
     @property

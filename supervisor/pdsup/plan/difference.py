@@ -45,8 +45,8 @@ class Difference:
         return bool(self.changes or self.plan)
 
 
-def makings(unit: PlanUnit) -> dict[str, Any]:
-    """What a run of a unit is made of: to change any of it takes a restart."""
+def _fixed_by_start(unit: PlanUnit) -> dict[str, Any]:
+    """The settings that a run gets at its start: changing any of them takes a restart."""
     return {
         "kind": unit.kind,
         "role": unit.role,
@@ -62,8 +62,11 @@ def makings(unit: PlanUnit) -> dict[str, Any]:
 
 
 def fingerprint(unit: PlanUnit) -> str:
-    """Equal for runs made of the same. A running benchmark is never restarted for a change."""
-    values = None if unit.kind == "benchmark" else makings(unit)
+    """A hash of the settings that a run gets at its start; a reload restarts a unit if it differs.
+
+    All benchmarks have the same one, because a reload never restarts a running benchmark.
+    """
+    values = None if unit.kind == "benchmark" else _fixed_by_start(unit)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -79,16 +82,16 @@ def refusal(old: Plan, new: Plan) -> str | None:
     return f"its {changed} is {after}, that of the run is {before}; that needs a new run"
 
 
-def difference(old: Plan, new: Plan, made: Mapping[str, str] | None = None) -> Difference:
+def difference(old: Plan, new: Plan, running: Mapping[str, str] | None = None) -> Difference:
     """What happens to every unit when ``new`` replaces ``old``.
 
-    ``made``: the fingerprints of runs as they were started, where those are known: they may be of
-    a plan before ``old``.
+    ``running``: the fingerprints with which the current runs were started, by unit, as far as they
+    are known. A run may be older than ``old``.
     """
     both = [unit.name for unit in new.units if unit.name in old.by_name]
-    renewed = _renewed(old, new, both, made or {})
-    found = [_change(old.by_name[name], new.by_name[name], renewed.get(name)) for name in both]
-    changes = [change for change in found if change is not None]
+    restarts = _restarts(old, new, both, running or {})
+    kept = [_change(old.by_name[name], new.by_name[name], restarts.get(name)) for name in both]
+    changes = [change for change in kept if change is not None]
     unchanged = len(both) - len(changes)
     changes += [_whole(unit, "added") for unit in new.units if unit.name not in old.by_name]
     changes += [_whole(unit, "removed") for unit in old.units if unit.name not in new.by_name]
@@ -108,11 +111,14 @@ def leaving(old: Plan, new: Plan, node: str) -> tuple[str, ...]:
     )
 
 
-def _renewed(
-    old: Plan, new: Plan, both: list[str], made: Mapping[str, str]
+def _restarts(
+    old: Plan, new: Plan, both: list[str], running: Mapping[str, str]
 ) -> Mapping[str, tuple[str, ...]]:
     """For each unit to be restarted, the fields that require it; a gang restarts as a whole."""
-    own = {name: _remade(old.by_name[name], new.by_name[name], made.get(name)) for name in both}
+    own = {
+        name: _restart_fields(old.by_name[name], new.by_name[name], running.get(name))
+        for name in both
+    }
     others = old.by_name.keys() ^ new.by_name.keys()
     plans = (old.by_name, new.by_name)
     gangs = {plan[name].gang for plan in plans for name in others if name in plan}
@@ -125,19 +131,19 @@ def _renewed(
     }
 
 
-def _remade(old: PlanUnit, new: PlanUnit, made: str | None) -> tuple[str, ...]:
-    if old.node == new.node and (made or fingerprint(old)) == fingerprint(new):
+def _restart_fields(old: PlanUnit, new: PlanUnit, running: str | None) -> tuple[str, ...]:
+    if old.node == new.node and (running or fingerprint(old)) == fingerprint(new):
         return ()
-    before, after = makings(old), makings(new)
+    before, after = _fixed_by_start(old), _fixed_by_start(new)
     moved = ("node",) if old.node != new.node else ()
     changed = (*moved, *(name for name in before if before[name] != after[name]))
     return changed or (EARLIER,)
 
 
-def _change(old: PlanUnit, new: PlanUnit, renewed: tuple[str, ...] | None) -> Change | None:
+def _change(old: PlanUnit, new: PlanUnit, restart: tuple[str, ...] | None) -> Change | None:
     changed = _changed(old, new)
-    if renewed:
-        why = tuple(dict.fromkeys((*renewed, *changed)))
+    if restart:
+        why = tuple(dict.fromkeys((*restart, *changed)))
         return Change(new.name, new.kind, new.node, "restarted", why)
     return Change(new.name, new.kind, new.node, "updated", changed) if changed else None
 

@@ -82,7 +82,7 @@ def _probed(plan: Plan, unit: PlanUnit, early: bool) -> PlanUnit:
     reachable = _hosts(plan, unit)
     for listener in listeners(unit):
         if listener.host in reachable and _is_port(listener.port):
-            return _asked_at(unit, listener, _probes(known, unit, listener, early))
+            return _probed_at(unit, listener, _probes(known, unit, listener, early))
     return unit
 
 
@@ -98,19 +98,19 @@ def _is_port(text: str) -> bool:
     return text.isdecimal() and len(text) < 6 and 0 < int(text) < 65536
 
 
-def _asked_at(unit: PlanUnit, listener: Listener, probes: Probes) -> PlanUnit:
+def _probed_at(unit: PlanUnit, listener: Listener, probes: Probes) -> PlanUnit:
     """The unit with these probes, on the port under the unit's own name for it, if it has one."""
     number = int(listener.port)
     name = next((name for name, port in unit.ports.items() if port == number), listener.purpose)
     if unit.ports.get(name, number) != number:
         return unit  # the name is taken by another port of the unit
-    asked = replace(
+    named = replace(
         probes,
         startup=_at(probes.startup, name),
         readiness=_at(probes.readiness, name),
         liveness=_at(probes.liveness, name),
     )
-    return replace(unit, ports={**unit.ports, name: number}, probes=asked)
+    return replace(unit, ports={**unit.ports, name: number}, probes=named)
 
 
 def _at(probe: Probe | None, name: str) -> Probe | None:

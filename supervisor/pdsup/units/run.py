@@ -143,7 +143,7 @@ class Run:
         unit = self._unit
         subject = Subject(
             probes=unit.plan.probes,
-            address=unit.asked_at,
+            address=unit.local_address,
             ports=unit.plan.ports,
             pid=self.main[0],
             env=self._env,

@@ -309,7 +309,7 @@ def test_variants_may_have_sweeps(desk):
         ("[1]", "sweep", "must be a table of lists"),
         ("{}", "sweep", "must be a table of lists"),
         ("{a: []}", "sweep.a", "is an empty list"),
-        ("{a: [[1]]}", "sweep.a", "may hold only numbers"),
+        ("{a: [[1]]}", "sweep.a", "may contain only numbers"),
         ("{a: [1], b: [2]}", "sweep.b", "no setting of the recipe says {b}"),
         (f"{{a: {list(range(1001))}}}", "sweep", "at most 1000"),
     ],

@@ -142,21 +142,21 @@ def _compile(
     if (reason := hopeless(values)) is not None:
         file.refuse((reason,))
     recipe, wrong = schema.recipe(values)
-    deployment, found = normalise(recipe, engine)
-    found += addresses.problems(recipe.network)
-    found = wrong + tuple(problem for problem in found if not _follows(problem, wrong))
+    deployment, problems = normalise(recipe, engine)
+    problems += addresses.problems(recipe.network)
+    problems = wrong + tuple(problem for problem in problems if not _follows(problem, wrong))
     plan = None
-    if not any(_shapes(problem) for problem in (*file.problems, *found)):
+    if not any(_prevents_placement(problem) for problem in (*file.problems, *problems)):
         site = invented_nodes(deployment.nodes) if nodes is None else nodes
         # If listeners bind to one address, it is the one in ``nodes``: look up no other.
-        if nodes is not None and bind == "any" and recipe.network and not found:
+        if nodes is not None and bind == "any" and recipe.network and not problems:
             site = addresses.addressed(nodes, recipe.network)
         compiled, late = compile_plan(deployment, site, bind)
         if compiled is not None:
             plan, late = compiled.plan, _checked_plan(compiled)
-        known = {problem.path for problem in found}
-        found += tuple(problem for problem in late if problem.path not in known)
-    file.refuse(found)
+        known = {problem.path for problem in problems}
+        problems += tuple(problem for problem in late if problem.path not in known)
+    file.refuse(problems)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
 
@@ -184,6 +184,6 @@ def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:
     )
 
 
-def _shapes(problem: Problem) -> bool:
+def _prevents_placement(problem: Problem) -> bool:
     """Whether a problem makes it pointless to place the workers."""
     return problem.path.split(".")[0] in ("", "resources", "roles")

@@ -151,7 +151,7 @@ def _source(text: _Text, recipe: Variant, overrides: tuple[str, ...]) -> Source:
     root, problems = recipe.root, text.problems + recipe.problems
     broken = bool(recipe.problems) or (root.value is None and bool(problems))
     for setting in () if broken else overrides:
-        root, found = tree.override(root, setting)
-        problems += tuple(tree.locate(root, problem) for problem in found)
+        root, wrong = tree.override(root, setting)
+        problems += tuple(tree.locate(root, problem) for problem in wrong)
     name = recipe.names[0] if recipe.names else None
     return Source(text.path, text.content, root, problems, text.is_plan, name, broken)

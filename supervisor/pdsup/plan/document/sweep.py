@@ -56,7 +56,7 @@ def _problems(swept: Item, rest: Item, most: int) -> Iterator[Problem]:
         if not _axis(item):
             yield Problem(join(KEY, key), "is an empty list; give a value", *place)
         if any(isinstance(value.value, dict | tuple | None) for value in _axis(item)):
-            yield Problem(join(KEY, key), "may hold only numbers, texts, true and false", *place)
+            yield Problem(join(KEY, key), "may contain only numbers, texts, true and false", *place)
         if f"{{{key}}}" not in texts:
             message = f"changes nothing: no setting of the recipe says {{{key}}}"
             yield Problem(join(KEY, key), message, *place)

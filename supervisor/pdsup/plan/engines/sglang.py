@@ -179,8 +179,8 @@ def _published(settings: EngineSettings, rank: Rank) -> int | None:
     given = settings.kv_events.get("endpoint")
     if given is None:
         return _events_port(rank)
-    found = _PORT.fullmatch(str(given))
-    return int(found[2]) if found else None
+    match = _PORT.fullmatch(str(given))
+    return int(match[2]) if match else None
 
 
 def _events_port(rank: Rank) -> int:
@@ -285,13 +285,13 @@ def _attention_ports(command: Sequence[str]) -> tuple[int, ...]:
 def _publishing_ports(command: Sequence[str]) -> tuple[int, ...]:
     """The event ports of this node's data-parallel ranks, except that of rank 0, which is named."""
     events = flags.value_of(command, f"--{KV_EVENTS_FLAG}", "")
-    found = re.search(r'"endpoint":"[^"]*:([0-9]{1,5})"', events)
+    endpoint_port = re.search(r'"endpoint":"[^"]*:([0-9]{1,5})"', events)
     size = flags.number_of(command, "--data-parallel-size", "--dp-size", "--dp")
-    if found is None or size < 2:
+    if endpoint_port is None or size < 2:
         return ()
     here = max(1, size // max(1, flags.number_of(command, "--nnodes")))
     first = here * flags.number_of(command, "--node-rank")
-    return tuple(int(found[1]) + rank for rank in range(first, first + here) if rank)
+    return tuple(int(endpoint_port[1]) + rank for rank in range(first, first + here) if rank)
 
 
 ENGINE = Engine(

@@ -150,8 +150,8 @@ IGNORED: Mapping[str, frozenset[str]] = {
 class RoleEntry:
     """The workers of one role. ``nodes``: a number, or ``colocate`` (decode only).
 
-    ``extra_args``: words, as a list or a text. ``kv_events``: true or a table. Functions check
-    these three, since their types are more than one.
+    ``extra_args``: words, as a list or a text. ``kv_events``: true or a table. Each of these three
+    may have several types, so functions check them, not the annotations.
     """
 
     nodes: Any = None
