@@ -144,13 +144,16 @@ def test_a_cluster_needs_prefill_and_decode_or_aggregated_workers(desk, resource
     [
         (
             {"prefill_nodes": 3, "prefill_workers": 2},
-            "3 nodes do not divide into 2 workers; use 2 or 4 nodes, or 1 or 3 workers",
+            "3 nodes do not divide evenly among 2 workers; use 2 or 4 nodes, or 1 or 3 workers",
         ),
         ({"prefill_workers": 9}, "at most 8 fit; use 2 nodes, or 8 workers"),
         ({"prefill_nodes": 2, "prefill_workers": 3}, "use 1 or 3 nodes, or 2 or 4 workers"),
         ({"decode_workers": 5, "decode_nodes": 2, "gpus_per_decode": 8}, "use 5 nodes, or 2 work"),
         ({"decode_nodes": 0}, "use 1 node"),
-        ({"prefill_nodes": 900, "prefill_workers": 700}, "900 nodes do not divide into 700 work"),
+        (
+            {"prefill_nodes": 900, "prefill_workers": 700},
+            "900 nodes do not divide evenly among 700 work",
+        ),
     ],
 )
 def test_a_refusal_offers_the_nearest_numbers_and_these_work(desk, resources, words):

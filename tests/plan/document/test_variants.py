@@ -195,7 +195,7 @@ def test_settings_are_changed_after_the_variant_is_chosen(desk):
     plan = desk.plan(FILE, "resources.decode_nodes=4", "name=x", variant="override_wide")
     assert (plan.name, len(plan.nodes)) == ("x", 5)
     problem = desk.problem(FILE[: FILE.index("override_named")], "resources.decode_nodes=3")
-    assert "3 nodes do not divide into 2 workers" in problem.message
+    assert "3 nodes do not divide evenly among 2 workers" in problem.message
 
 
 def test_a_problem_has_the_line_that_the_value_came_from(desk):
@@ -310,7 +310,7 @@ def test_variants_may_have_sweeps(desk):
         ("{}", "sweep", "must be a table of lists"),
         ("{a: []}", "sweep.a", "is an empty list"),
         ("{a: [[1]]}", "sweep.a", "may contain only numbers"),
-        ("{a: [1], b: [2]}", "sweep.b", "no setting of the recipe says {b}"),
+        ("{a: [1], b: [2]}", "sweep.b", "no setting of the recipe contains {b}"),
         (f"{{a: {list(range(1001))}}}", "sweep", "at most 1000"),
     ],
 )

@@ -52,10 +52,10 @@ def test_one_node_has_nginx_before_its_only_router_as_srtctl_does(desk):
 @pytest.mark.parametrize(
     ("frontend", "words"),
     [
-        ({}, "would be dynamo"),
-        ({"type": "dynamo"}, "dynamo can't be used yet"),
+        ({}, "defaults to dynamo"),
+        ({"type": "dynamo"}, "dynamo is not supported yet"),
         ({"type": "dynamo", "use_sglang_router": True}, "but frontend.use_sglang_router is true"),
-        ({"type": "vllm"}, "vllm can't be used yet"),
+        ({"type": "vllm"}, "vllm is not supported yet"),
         ({"type": "sglan"}, "is unknown"),
     ],
 )
@@ -220,11 +220,11 @@ def test_settings_given_as_nothing_are_as_left_out(desk):
         ("frontend.nginx_keepalive_timeout=75 s", "frontend.nginx_keepalive_timeout", "like 600s"),
         ("backend.type=vllm", "backend.type", "must be one of 'sglang', 'mock'"),
         ("backend.spread_workers=true", "backend.spread_workers", "belongs under resources"),
-        ("backend.health_check={}", "backend.health_check", "belongs at the top"),
+        ("backend.health_check={}", "backend.health_check", "belongs at the top level"),
         ("backend.sglang_config.prefil={}", "backend.sglang_config.prefil", "did you mean prefill"),
         ("health_check.max_attempts=0", "health_check.max_attempts", "more than 0"),
         ("environment.A=true", "environment.A", 'put it in quotes, as "1" or "true"'),
-        ("environment={'A=': x}", "environment.A=", "can't name a variable"),
+        ("environment={'A=': x}", "environment.A=", "can't be the name of a variable"),
         ("plan=1", "plan", "is not a known setting"),
         ("schema=3", "schema", "must be one of 1, 2, not 3"),
         ("sweep={}", "sweep", "must be in the file"),

@@ -156,7 +156,7 @@ def test_spread_and_heterogeneous_are_as_in_schema_1(desk):
         ("frontend.type=sglang", "frontend.type", "without a router; set frontend.type: sglang-r"),
         ("frontend.type=dynamo", "frontend.type", "set frontend.type: sglang-router"),
         ("frontend.type=x", "frontend.type", "is unknown"),
-        ("frontend.type=null", "frontend.type", "would be dynamo"),
+        ("frontend.type=null", "frontend.type", "defaults to dynamo"),
         ("frontend.use_sglang_router=true", "frontend.use_sglang_router", "not a known setting"),
         ("backend={}", "backend", "not a known setting"),
         ("resources.prefill_nodes=1", "resources.prefill_nodes", "not a known setting"),

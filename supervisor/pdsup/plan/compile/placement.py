@@ -162,7 +162,7 @@ def _size(pool: Pool, per_node: int, prefill: Pool | None) -> tuple[int, Problem
         )
         return 0, Problem(pool.at.workers, message)
     if pool.nodes > pool.workers and pool.nodes % pool.workers:
-        message = f"{pool.nodes} nodes do not divide into {pool.workers} workers"
+        message = f"{pool.nodes} nodes do not divide evenly among {pool.workers} workers"
         return 0, Problem(pool.at.nodes, message)
     return pool.nodes * per_node // pool.workers, None
 

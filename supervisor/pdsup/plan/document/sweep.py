@@ -58,7 +58,7 @@ def _problems(swept: Item, rest: Item, most: int) -> Iterator[Problem]:
         if any(isinstance(value.value, dict | tuple | None) for value in _axis(item)):
             yield Problem(join(KEY, key), "may contain only numbers, texts, true and false", *place)
         if f"{{{key}}}" not in texts:
-            message = f"changes nothing: no setting of the recipe says {{{key}}}"
+            message = f"changes nothing: no setting of the recipe contains {{{key}}}"
             yield Problem(join(KEY, key), message, *place)
     count = math.prod(len(_axis(item)) for item in swept.value.values())
     if count > most:

@@ -84,10 +84,10 @@ MODE = "disaggregation-mode"
 BOOTSTRAP = "disaggregation-bootstrap-port"
 KV_EVENTS_FLAG = "kv-events-config"
 # srtctl drops it too: recipes pin one port for all workers, but several workers may share a node.
-DROPPED = {"nccl-port": "each worker gets a port of its own"}
+DROPPED = {"nccl-port": "each worker gets its own port"}
 PLACED = {
-    "host": "it comes from where the cluster runs",
-    "nnodes": "it follows from the worker's GPUs",
+    "host": "it depends on where the cluster runs",
+    "nnodes": "it follows from the number of GPUs",
     "node-rank": "each rank gets its own",
     "dist-init-addr": "it follows from the node of rank 0",
     "nccl-init-addr": "it follows from the node of rank 0",

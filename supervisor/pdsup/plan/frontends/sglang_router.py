@@ -72,9 +72,9 @@ ROUTER_ARGS: dict[str, Any] = {
 
 PROMETHEUS = "prometheus-port"
 WIRED = {
-    "host": "it comes from where the cluster runs",
-    "port": "nginx and the clients expect it where it is",
-    "prometheus-host": "it comes from where the cluster runs",
+    "host": "it depends on where the cluster runs",
+    "port": "nginx and clients use this port",
+    "prometheus-host": "it depends on where the cluster runs",
     "pd-disaggregation": "it follows from the workers",
     "prefill": "it follows from the workers",
     "decode": "it follows from the workers",

@@ -127,7 +127,7 @@ def _hint(root: type, path: tuple[str, ...]) -> str:
     unused = TABLES.get(root, {})
     hint = suggestion(key, known | unused.get(table, frozenset()))
     if not hint and (home := _home(root, unused, key)) is not None:
-        return f"; it belongs {f'under {home}' if home else 'at the top'}"
+        return f"; it belongs {f'under {home}' if home else 'at the top level'}"
     return hint
 
 

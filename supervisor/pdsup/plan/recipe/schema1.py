@@ -198,11 +198,11 @@ def _check_type(frontend: Schema1Frontend, backend: Backend, problems: list[Prob
         case None if use:
             return
         case None:
-            message = "would be dynamo, which can't be used yet; set frontend.type: sglang"
+            message = "defaults to dynamo, which is not supported yet; set frontend.type: sglang"
         case "dynamo" if use:
             message = f"is dynamo, but {older}.use_sglang_router is true; set type: sglang"
         case "dynamo" | "trtllm_serve" | "vllm":
-            message = f"{frontend.type} can't be used yet; set frontend.type: sglang"
+            message = f"{frontend.type} is not supported yet; set frontend.type: sglang"
         case other:
             message = f"{show(other)} is unknown; set frontend.type: sglang"
     problems.append(Problem("frontend.type", message))

@@ -61,7 +61,7 @@ def _engine(given: Any, problems: list[Problem]) -> EngineName:
             return known
     if name is not None:
         hint = suggestion(name, ENGINES) if isinstance(name, str) else ""
-        message = f"{show(name)} can't be used; set {path}: sglang{hint}"
+        message = f"{show(name)} is not supported; set {path}: sglang{hint}"
         problems.append(Problem(path, message))
     return "sglang"
 
@@ -125,9 +125,11 @@ def _check_type(given: str | None, problems: list[Problem]) -> None:
         case "sglang-router" | "smg":
             return
         case None:
-            message = "would be dynamo, which can't be used yet; set frontend.type: sglang-router"
+            message = (
+                "defaults to dynamo, which is not supported yet; set frontend.type: sglang-router"
+            )
         case "dynamo" | "trtllm_serve" | "vllm":
-            message = f"{given} can't be used yet; set frontend.type: sglang-router"
+            message = f"{given} is not supported yet; set frontend.type: sglang-router"
         case _:
             message = f"{show(given)} is unknown; set frontend.type: sglang-router"
     problems.append(Problem("frontend.type", message))

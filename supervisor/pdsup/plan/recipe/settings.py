@@ -89,7 +89,7 @@ def deployment(
 def name(given: str | None, problems: list[Problem]) -> str:
     """The name of the deployment."""
     if not given:
-        problems.append(Problem("name", "is missing: it names the run directory"))
+        problems.append(Problem("name", "is missing: the run directory is named after it"))
     elif not NAME.fullmatch(given):
         problems.append(
             Problem("name", f"{show(given)} may contain only letters, digits, '.', '_' and '-'")
@@ -252,7 +252,7 @@ def variables(
     variables = {}
     for name, value in (given or {}).items():
         if not VARIABLE.fullmatch(name):
-            problems.append(Problem(join(path, name), f"{name!r} can't name a variable"))
+            problems.append(Problem(join(path, name), f"{name!r} can't be the name of a variable"))
         elif isinstance(value, str) and "\0" not in value:
             variables[name] = value
         elif isinstance(value, int | float) and not isinstance(value, bool):
