@@ -152,10 +152,10 @@ IGNORED: Mapping[str, frozenset[str]] = {
 class RoleEntry:
     """The workers of one role. ``nodes``: a number, or ``colocate`` (decode only).
 
-    ``extra_args``: words, as a list or a text. ``kv_events``: true or a table. Each of these three
-    may have several types, so functions check them, not the annotations.
+    ``extra_args``: words, as a list or a text. ``kv_events``: true or a table.
     """
 
+    # Any: more than one type is allowed, so functions check these values.
     nodes: Any = None
     workers: int | None = None
     gpus: int | None = None
