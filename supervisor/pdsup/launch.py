@@ -57,12 +57,12 @@ def _run(args: argparse.Namespace) -> int:
     guardian = os.environ.pop(guardian_link.VARIABLE, None)  # units must not inherit it
     environ = dict(os.environ)
     root = state_root(environ)
-    part = takeover.resumed(root, os.getppid()) if guardian else None
-    part = part or takeover.begun(args.file, args.node, args.run_dir, environ, root)
+    part = takeover.resumed_part(root, os.getppid()) if guardian else None
+    part = part or takeover.named_part(args.file, args.node, args.run_dir, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
     held = claim(root, state_dir, run_dir)
     try:
-        inherited = takeover.inherited(part)
+        inherited = takeover.take_over(part)
     except SupervisorError:
         os.close(held)
         raise

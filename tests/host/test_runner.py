@@ -98,7 +98,7 @@ def test_a_planned_end_runs_the_drain_command_before_the_stop_signal(make, tmp_p
     assert unit.stop().until("STOPPED").last == "killed by SIGTERM"
     assert seen.exists()
     assert "drains me" in log.read_text().splitlines()
-    assert unit.ever(lambda news: "no new work" in news.reason).state == "STOPPING"
+    assert unit.ever(lambda news: "draining" in news.reason).state == "STOPPING"
 
 
 @pytest.mark.parametrize("drain", [("sleep", "1000"), ("/no/such/program",)], ids=str)

@@ -44,10 +44,10 @@ def test_a_kill_since_the_start_of_the_run_is_seen_wherever_it_is_counted(
 ) -> None:
     one = CauseSearch(str(kernel))
     before = one.oom_kills()
-    assert one.examine(KILLED, "/none", 0, before).cause == ""
+    assert one.diagnose(KILLED, "/none", 0, before).cause == ""
     (kernel / file).write_text("oom_kill 4\n")
-    assert "OOM killer" in one.examine(KILLED, "/none", 0, before).cause
-    assert one.examine(ExitStatus(1), "/none", 0, before).cause == ""
+    assert "OOM killer" in one.diagnose(KILLED, "/none", 0, before).cause
+    assert one.diagnose(ExitStatus(1), "/none", 0, before).cause == ""
 
 
 def test_a_kernel_that_counts_nothing_has_killed_nothing(tmp_path: Path) -> None:
@@ -63,15 +63,15 @@ def test_only_the_words_of_this_run_count(tmp_path: Path) -> None:
     log.write_text("ModuleNotFoundError: No module named 'x'\n")
     start = log.stat().st_size
     one = CauseSearch()
-    assert one.examine(ExitStatus(1), str(log), 0, 0).hopeless
-    assert one.examine(ExitStatus(1), str(log), start, 0).cause == ""
+    assert one.diagnose(ExitStatus(1), str(log), 0, 0).hopeless
+    assert one.diagnose(ExitStatus(1), str(log), start, 0).cause == ""
     with log.open("a") as out:
         out.write("loading\rloading 50 %\rsegment violated")
-    found = one.examine(ExitStatus(1), str(log), start, 0)
+    found = one.diagnose(ExitStatus(1), str(log), start, 0)
     assert (found.cause, found.last_words) == ("", "loading | loading 50 % | segment violated")
 
 
 def test_a_log_without_end_is_read_from_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("CUDA out of memory\n" + "x" * cause.MOST + "\nNCCL error\n")
-    assert CauseSearch().examine(ExitStatus(1), str(log), 0, 0).cause == "NCCL error: NCCL error"
+    assert CauseSearch().diagnose(ExitStatus(1), str(log), 0, 0).cause == "NCCL error: NCCL error"

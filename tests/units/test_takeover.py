@@ -69,7 +69,7 @@ def leave(part: Part, *states_: object, unit: str = "") -> None:
 
 def test_the_ledger_of_the_first_version_is_read_in_full(part: Part) -> None:
     leave(part, *STATES)
-    found = takeover.inherited(part).notes
+    found = takeover.take_over(part).notes
     known = [codec.tagged(note.state) for note in found.values()]
     told = [{name: one[name] for name in state} for one, state in zip(known, STATES, strict=True)]
     assert told == STATES  # later versions know more of some
@@ -82,13 +82,13 @@ def test_what_the_first_version_kept_beside_its_ledger_moves_into_it(part: Part)
     said = [{"w.1": [1, 7], "w.2": [3, 8]}, {"a": {"throttled": [0], "lost": [2]}}, ["n2", "n3"]]
     for name, value in zip(FORMER_FILES, said, strict=True):
         (part.state_dir / name).write_text(json.dumps(value))
-    found = takeover.inherited(part)
+    found = takeover.take_over(part)
     assert found.notes["w.1"].epoch == 7
     assert found.gpus == {"a": Trouble(throttled=(0,), lost=(2,))}
     assert found.lost == {"n2", "n3"}
     LedgerFile(str(part.state_dir), found.plan, found).open()
     assert [name for name in FORMER_FILES if (part.state_dir / name).exists()] == []
-    again = takeover.inherited(part)
+    again = takeover.take_over(part)
     assert (again.notes, again.gpus, again.lost) == (found.notes, found.gpus, found.lost)
 
 
@@ -100,14 +100,14 @@ def test_what_can_not_be_read_there_or_is_of_another_run_is_nothing(
     for name in FORMER_FILES:
         path = part.state_dir / name
         path.mkdir() if noted is None else path.write_text(noted)
-    found = takeover.inherited(part)
+    found = takeover.take_over(part)
     assert found.notes["w.1"].epoch is None
     assert found.gpus == {}
 
 
 def test_the_ledger_of_another_plan_says_nothing(part: Part) -> None:
     LedgerFile(str(part.state_dir), "another", Ledger(lost=frozenset({"n2"}))).open()
-    assert takeover.inherited(part) == Ledger()
+    assert takeover.take_over(part) == Ledger()
 
 
 def noted(unit: str, step: Transition | None) -> Note:

@@ -21,7 +21,7 @@ def described(runner: Runner, front: Front) -> UnitReport:
         runner.facts,
         front.unusable(name),
         front.upstreams(name),
-        runner.made,
+        runner.fingerprint,
         outdated=runner.outdated,
     )
 

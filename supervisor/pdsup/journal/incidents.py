@@ -82,27 +82,27 @@ def overlaps(incident: Incident, begin: float, end: float) -> bool:
 
 def ordered(found: Iterable[Incident]) -> list[Incident]:
     """Sorts incidents by their beginning, then by name."""
-    return sorted(found, key=lambda one: (one.began, one.unit, one.node))
+    return sorted(found, key=lambda each: (each.began, each.unit, each.node))
 
 
 def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
     """The outages of one unit. The state in its last entry counts rather than the state before this
-    one, as the agent may have been killed in between.
+    entry, as the agent may have been killed in between.
     """
     going: Incident | None = None
     last: PublicState | None = None
-    for one in entries:
-        if going is None and (last or one.before) is PublicState.RUNNING and not _well(one):
-            asked, what = one.event == Stop.__name__, _what(one, last)
-            going = Incident(_kind(one), one.unit, one.node, one.at, None, what, asked)
-        elif going is not None and _well(one):
-            yield replace(going, ended=one.at)
+    for entry in entries:
+        if going is None and (last or entry.before) is PublicState.RUNNING and not _well(entry):
+            asked, what = entry.event == Stop.__name__, _what(entry, last)
+            going = Incident(_kind(entry), entry.unit, entry.node, entry.at, None, what, asked)
+        elif going is not None and _well(entry):
+            yield replace(going, ended=entry.at)
             going = None
         elif going is not None:
             going = replace(
-                going, kind=_worse(going.kind, _kind(one)), what=going.what or _what(one, last)
+                going, kind=_worse(going.kind, _kind(entry)), what=going.what or _what(entry, last)
             )
-        last = one.to
+        last = entry.to
     if going is not None:
         yield going
 
@@ -110,34 +110,34 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
 def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
     """Other incidents of units and nodes. One that gets worse while it lasts is still one."""
     going: dict[tuple[str, str, Kind], Incident] = {}
-    for one in entries:
-        if one.event in _AT_ONCE:
-            kind = _AT_ONCE[one.event]
-            yield Incident(kind, one.unit, one.node, one.at, one.at, one.reason)
-        elif one.event in _BEGINS:
-            kind, node = _BEGINS[one.event], _concerned(one)
-            begun = Incident(kind, one.unit, node, one.at, None, one.short_reason)
-            going.setdefault((one.unit, node, kind), begun)
-        elif one.event in _ENDS:
-            begin = going.pop((one.unit, _concerned(one), _ENDS[one.event]), None)
+    for entry in entries:
+        if entry.event in _AT_ONCE:
+            kind = _AT_ONCE[entry.event]
+            yield Incident(kind, entry.unit, entry.node, entry.at, entry.at, entry.reason)
+        elif entry.event in _BEGINS:
+            kind, node = _BEGINS[entry.event], _concerned(entry)
+            begun = Incident(kind, entry.unit, node, entry.at, None, entry.short_reason)
+            going.setdefault((entry.unit, node, kind), begun)
+        elif entry.event in _ENDS:
+            begin = going.pop((entry.unit, _concerned(entry), _ENDS[entry.event]), None)
             if begin is not None:
-                yield replace(begin, ended=one.at)
+                yield replace(begin, ended=entry.at)
     yield from going.values()
 
 
-def _concerned(one: Entry) -> str:
+def _concerned(entry: Entry) -> str:
     """The node that an entry is about, which need not be the one that wrote it."""
-    event = one.raw.get("event")
-    return str(event.get("node", one.node)) if isinstance(event, dict) else one.node
+    event = entry.raw.get("event")
+    return str(event.get("node", entry.node)) if isinstance(event, dict) else entry.node
 
 
-def _well(one: Entry) -> bool:
-    done = one.to is not None and one.to.ended_well(one.exit.code if one.exit else None)
-    return done or one.to is PublicState.RUNNING
+def _well(entry: Entry) -> bool:
+    done = entry.to is not None and entry.to.ended_well(entry.exit.code if entry.exit else None)
+    return done or entry.to is PublicState.RUNNING
 
 
-def _kind(one: Entry) -> Kind:
-    match one.to:
+def _kind(entry: Entry) -> Kind:
+    match entry.to:
         case PublicState.FATAL:
             return "fatal"
         case PublicState.STARTING:
@@ -151,10 +151,10 @@ def _worse(first: Kind, second: Kind) -> Kind:
     return max(first, second, key=OUTAGES.index)
 
 
-def _what(one: Entry, last: PublicState | None) -> str:
-    if last is PublicState.RUNNING is not one.before:
+def _what(entry: Entry, last: PublicState | None) -> str:
+    if last is PublicState.RUNNING is not entry.before:
         return LOST
-    return one.short_reason or str(one.exit or "")
+    return entry.short_reason or str(entry.exit or "")
 
 
 def to_json(incident: Incident) -> dict[str, Any]:

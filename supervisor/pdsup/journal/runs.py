@@ -46,35 +46,35 @@ def runs(entries: Iterable[Entry]) -> list[Run]:
     """The runs of one unit, the oldest first; ``entries`` are its ``steps``."""
     found: list[Run] = []
     why = ""
-    for one in entries:
+    for entry in entries:
         going = found and found[-1].ended is None
-        if going and _ends(one, found[-1]):
-            found[-1] = _ended(found[-1], one, why)
+        if going and _ends(entry, found[-1]):
+            found[-1] = _ended(found[-1], entry, why)
             going = False
-        if one.to is PublicState.STARTING and not going:
-            found.append(Run(one.unit, one.node, one.run, one.at))
-        elif going and one.to is PublicState.RUNNING and found[-1].ready is None:
-            found[-1] = replace(found[-1], ready=one.at)
-        why = one.short_reason if one.to is PublicState.STOPPING else ""
+        if entry.to is PublicState.STARTING and not going:
+            found.append(Run(entry.unit, entry.node, entry.run, entry.at))
+        elif going and entry.to is PublicState.RUNNING and found[-1].ready is None:
+            found[-1] = replace(found[-1], ready=entry.at)
+        why = entry.short_reason if entry.to is PublicState.STOPPING else ""
     return found
 
 
-def _ends(one: Entry, run: Run) -> bool:
+def _ends(entry: Entry, run: Run) -> bool:
     """Whether an entry ends a run: the unit is down, or another run has begun meanwhile."""
-    another = one.to is PublicState.STARTING and one.run != run.number
-    return another or _is_down(one.to)
+    another = entry.to is PublicState.STARTING and entry.run != run.number
+    return another or _is_down(entry.to)
 
 
 def _is_down(state: PublicState | None) -> bool:
     return state is not None and not state.has_process
 
 
-def _ended(run: Run, one: Entry, why: str) -> Run:
+def _ended(run: Run, entry: Entry, why: str) -> Run:
     """The run with its end. ``why``: the reason for its stop, if it was stopped."""
-    lost = LOST if _is_down(one.before) else ""
-    how = why or lost or one.short_reason or str(one.exit or "ended")
-    failed = one.to is not None and one.to.follows_a_failure
-    return replace(run, ended=one.at, how=how, failed=failed)
+    lost = LOST if _is_down(entry.before) else ""
+    how = why or lost or entry.short_reason or str(entry.exit or "ended")
+    failed = entry.to is not None and entry.to.follows_a_failure
+    return replace(run, ended=entry.at, how=how, failed=failed)
 
 
 def to_json(run: Run) -> dict[str, Any]:

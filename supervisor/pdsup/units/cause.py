@@ -141,7 +141,7 @@ class CauseSearch:
             self._read_at = clock.monotonic()
         return self._kills
 
-    def examine(self, status: ExitStatus, path: str, start: int, oom_kills: int) -> Diagnosis:
+    def diagnose(self, status: ExitStatus, path: str, start: int, oom_kills: int) -> Diagnosis:
         """Diagnoses a run whose output begins at byte ``start`` of the log at ``path``.
 
         ``oom_kills``: the count of that name when the run began.
@@ -155,18 +155,18 @@ class CauseSearch:
     def _find_groups(self) -> tuple[Path, ...]:
         """The files with the counts of this cgroup and of the node: either may reach its limit."""
         groups = self._root / "sys/fs/cgroup"
-        found = [self._root / "proc/vmstat"]
+        paths = [self._root / "proc/vmstat"]
         for line in self._text(self._root / "proc/self/cgroup").splitlines():
             _, kinds, path = line.split(":", 2)
             if not kinds:  # version 2
-                found.append(groups / path[1:] / "memory.events")
+                paths.append(groups / path[1:] / "memory.events")
             elif "memory" in kinds.split(","):
-                found.append(groups / "memory" / path[1:] / "memory.oom_control")
-        return tuple(found)
+                paths.append(groups / "memory" / path[1:] / "memory.oom_control")
+        return tuple(paths)
 
     def _count(self, path: Path) -> int:
-        found = _KILLS.search(self._text(path))
-        return int(found[1]) if found else 0
+        match = _KILLS.search(self._text(path))
+        return int(match[1]) if match else 0
 
     def _text(self, path: Path) -> str:
         try:

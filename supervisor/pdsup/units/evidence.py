@@ -79,14 +79,14 @@ class Evidence:
         tree = await _apart(lambda: proc.tree(pid), STACK_S)
         limit = asyncio.Semaphore(STACKS_AT_ONCE)
 
-        async def dump(one: int) -> str:
-            aside = path.with_name(f".stack-{one}")
+        async def dump(each: int) -> str:
+            aside = path.with_name(f".stack-{each}")
             async with limit:
                 with contextlib.suppress(TimeoutError):
-                    await self._run((program, "dump", "--nonblocking", "--pid", str(one)), aside)
+                    await self._run((program, "dump", "--nonblocking", "--pid", str(each)), aside)
             return await _apart(lambda: _moved(aside), STACK_S)
 
-        dumps = await asyncio.gather(*(dump(one) for one, _ in tree[:MOST_STACKS]))
+        dumps = await asyncio.gather(*(dump(each) for each, _ in tree[:MOST_STACKS]))
         await _apart(lambda: _write(path, "\n\n".join(dumps)), STACK_S)
 
     async def _gpus(self, path: Path) -> None:
@@ -162,7 +162,7 @@ def _moved(path: Path) -> str:
 
 def _probes(asked: list[Asked]) -> str:
     return "".join(
-        f"{_stamp(one.at)} {one.kind}, in {one.seconds:.3f} s: {one.answer}\n" for one in asked
+        f"{_stamp(each.at)} {each.kind}, in {each.seconds:.3f} s: {each.answer}\n" for each in asked
     )
 
 
@@ -176,14 +176,14 @@ def _log(path: str, start: int) -> str:
 
 
 def _processes(pid: int) -> str:
-    found = (proc.describe(one) for one, _ in proc.tree(pid))
-    return processes([process for process in found if process])
+    described = (proc.describe(each) for each, _ in proc.tree(pid))
+    return processes([process for process in described if process])
 
 
 def _sockets(pid: int) -> str:
     # Of processes that share a socket the topmost one is named.
     tree = reversed(proc.tree(pid))
-    owners = {inode: one for one, _ in tree for inode in proc.sockets(one)}
+    owners = {inode: each for each, _ in tree for inode in proc.sockets(each)}
     tables = (proc.text(pid, f"net/{name}") for name in ("tcp", "tcp6"))
     return "".join(sockets(table, owners) for table in tables)
 

@@ -293,9 +293,9 @@ class Note:
     seconds. ``main``: its main process, None while that is not known; ``tag``: the tag on all
     processes of the run, noted before there is one. ``log``: where the run's output begins.
     ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
-    some run. ``made``: the fingerprint (``plan/difference.py``) of the planned unit that the run
-    was started from; "": unknown. ``epoch``: the gang epoch in which the run was started. ``step``:
-    the step that led to the state (``codec.step``), None if the note is not about a step.
+    some run. ``fingerprint``: of the planned unit that the run was started from
+    (``plan/difference.py``); "": unknown. ``epoch``: the gang epoch in which the run was started.
+    ``step``: the step that led to the state (``codec.step``), None if the note is not about a step.
     """
 
     unit: str
@@ -309,7 +309,7 @@ class Note:
     ended: bool
     was_ready: bool
     last_exit: LastExit | None
-    made: str = ""
+    fingerprint: str = ""
     epoch: int | None = None
     step: Mapping[str, Any] | None = None
 
@@ -343,7 +343,7 @@ def note_line(note: Note) -> str:
         "ended": note.ended,
         "was_ready": note.was_ready,
         "last": [last.status.code, last.status.signal, last.at] if last else None,
-        "made": note.made,
+        "made": note.fingerprint,
     }
     if note.epoch is not None:
         values["epoch"] = note.epoch
@@ -368,7 +368,7 @@ def read_note(values: Mapping[str, Any]) -> Note:
             ended=values["ended"],
             was_ready=values["was_ready"],
             last_exit=LastExit(ExitStatus(last[0], last[1]), last[2]) if last else None,
-            made=values.get("made", ""),
+            fingerprint=values.get("made", ""),
             epoch=values.get("epoch"),
             step=values.get("step"),
         )

@@ -34,7 +34,7 @@ from pdsup.units.states import FOREVER
 class Runner:
     """One unit, from its first start to the end of the agent.
 
-    ``made``: the fingerprint of the planned unit that its last run was started from; "": unknown.
+    ``fingerprint``: of the planned unit that its last run was started from; "": unknown.
     ``epoch``: the gang epoch in which its last run was started. The agent around it arrives with
     ``serve``, not earlier: it is itself built from the runners.
     """
@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, unit: AssignedUnit, host: Host) -> None:
         self.unit = unit
         self.facts = Facts(states.Stopped(), None, 0, clock.wall(), None, "", None)
-        self.made = ""
+        self.fingerprint = ""
         self.epoch: int | None = None
         self.output = Output(unit, self._show_log_problem)
         self._host = host
@@ -53,18 +53,18 @@ class Runner:
         # With ``pdsup up`` several nodes share this machine and its GPUs, so none is checked.
         gpus = unit.plan.gpus if unit.bind == "any" else ()
         self._slate = CleanSlate(unit.address, unit.bind, unit.plan.ports, gpus)
-        self._fingerprint = difference.fingerprint(unit.plan)
+        self._planned = difference.fingerprint(unit.plan)
         self._was_ready = False
 
     @property
     def is_as_planned(self) -> bool:
         """Whether its last run was started from the current plan."""
-        return self.made == self._fingerprint
+        return self.fingerprint == self._planned
 
     @property
     def outdated(self) -> bool:
         """Whether its last run was started from an earlier plan in which the unit differed."""
-        return self.made not in ("", self._fingerprint)
+        return self.fingerprint not in ("", self._planned)
 
     @property
     def watch(self) -> Watch | None:
@@ -83,7 +83,7 @@ class Runner:
 
     def restore(self, note: Note) -> None:
         """Restores what an earlier agent knew; ``serve`` continues from there."""
-        self.facts, self.made, self.epoch = note.facts, note.made, note.epoch
+        self.facts, self.fingerprint, self.epoch = note.facts, note.fingerprint, note.epoch
         self._was_ready, self._inherited = note.was_ready, note
         if (number := states.run_of(note.state)) is not None:
             self._run = self._make_run(number, note.tag)
@@ -196,7 +196,7 @@ class Runner:
             self._run = None
         if number is not None and spawns:
             self._run = self._make_run(number, self._host.spawner.next_tag())
-            self.made, self.epoch = self._fingerprint, self._node.epoch(self.unit.name)
+            self.fingerprint, self.epoch = self._planned, self._node.epoch(self.unit.name)
 
     def _make_run(self, number: int, tag: int | None) -> Run:
         return Run(number, tag, self.unit, self._host, self.output, self._hear)
@@ -227,7 +227,7 @@ class Runner:
             ended=run is not None and run.ended,
             was_ready=self._was_ready,
             last_exit=facts.last_exit,
-            made=self.made,
+            fingerprint=self.fingerprint,
             epoch=self.epoch,
             step=codec.step(step) if step else None,
         )

@@ -52,7 +52,7 @@ class Part:
         return self.origin is None
 
 
-def begun(
+def named_part(
     file: str, node: str | None, run_dir: str | None, environ: Mapping[str, str], root: Path
 ) -> Part:
     """The part that a command line names, with the later plan if units still run by one.
@@ -70,7 +70,7 @@ def begun(
     return Part(loaded, name, where, state_dir, Origin(file=str(Path(file).absolute())))
 
 
-def resumed(root: Path, guardian: int) -> Part | None:
+def resumed_part(root: Path, guardian: int) -> Part | None:
     """The part of the agent that the guardian with this pid started before, as it was.
 
     The plan file on the command line is not read: by now it may have been edited for the next run,
@@ -88,7 +88,7 @@ def resumed(root: Path, guardian: int) -> Part | None:
     return None
 
 
-def inherited(part: Part) -> Ledger:
+def take_over(part: Part) -> Ledger:
     """Returns what an earlier agent of the same plan left running; ends what other plans left.
 
     Raises SupervisorError if something survives, or if another agent's guardian is still alive and

@@ -61,11 +61,11 @@ def test_a_question_that_could_not_be_asked_changes_nothing():
 
 
 def test_of_many_checks_the_first_no_counts_and_else_the_first_that_could_not_be_asked():
-    assert health.together([Yes(), NO, No("other")]) == NO
-    assert health.together([CANNOT, NO]) == NO
-    assert health.together([Yes(), CANNOT]) == CANNOT
-    assert health.together([Yes(), Yes()]) == Yes()
-    assert health.together([]) == Yes()
+    assert health.combined([Yes(), NO, No("other")]) == NO
+    assert health.combined([CANNOT, NO]) == NO
+    assert health.combined([Yes(), CANNOT]) == CANNOT
+    assert health.combined([Yes(), Yes()]) == Yes()
+    assert health.combined([]) == Yes()
 
 
 # -- dead or busy ------------------------------------------------------------------------------
@@ -130,15 +130,15 @@ def seen(name="sglang::schedul", state="S", started=7) -> Seen:
 
 def test_a_process_that_was_there_must_live_and_be_the_same():
     known = {5: seen()}
-    assert health.of_processes(known, {4: seen("python"), 5: seen()}) == Yes()
+    assert health.check_processes(known, {4: seen("python"), 5: seen()}) == Yes()
     died = No("its process 5 (sglang::schedul) has died", final=True)
     for now in (None, seen(state="Z"), seen(started=8)):
-        assert health.of_processes(known, {5: now}) == died
+        assert health.check_processes(known, {5: now}) == died
 
 
 def test_a_stopped_process_is_a_no_that_may_pass():
     for state in "Tt":
-        answer = health.of_processes({}, {4: seen("python", state)})
+        answer = health.check_processes({}, {4: seen("python", state)})
         assert answer == No(f"its process 4 (python) is stopped (state {state})")
 
 

@@ -35,7 +35,7 @@ def breeder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def members(session: int) -> list[int]:
     """Living processes of a session, wherever they are."""
-    seen = [proc.look_at(pid) for pid in proc.everyone()]
+    seen = [proc.leftover(pid) for pid in proc.everyone()]
     found = [one.pid for one in seen if one and one.session == session]
     return [pid for pid in found if not proc.is_zombie(pid)]
 

@@ -72,7 +72,7 @@ def test_a_child_of_any_thread_is_a_child() -> None:
 def test_a_process_that_is_gone_is_nothing() -> None:
     assert proc.children(GONE) == []
     assert proc.tree(GONE) == []
-    assert proc.look_at(GONE) is None
+    assert proc.leftover(GONE) is None
     assert proc.started(GONE) is None
 
 
@@ -82,7 +82,7 @@ def test_a_process_shows_its_session_its_mark_and_its_tag() -> None:
         resource.prlimit(process.pid, TAG_LIMIT, (4711, 4711))
         # In the middle of its exec a process has no environment yet.
         end = time.monotonic() + LIMIT
-        while (seen := proc.look_at(process.pid)) and not seen.mark and time.monotonic() < end:
+        while (seen := proc.leftover(process.pid)) and not seen.mark and time.monotonic() < end:
             time.sleep(0.001)
         process.kill()
     assert seen is not None
@@ -91,7 +91,7 @@ def test_a_process_shows_its_session_its_mark_and_its_tag() -> None:
 
 def test_a_process_without_mark_or_tag_shows_none() -> None:
     with subprocess.Popen(["sleep", "1000"], env={"XPDSUP_RUN": "x"}) as process:
-        seen = proc.look_at(process.pid)
+        seen = proc.leftover(process.pid)
         process.kill()
     assert seen is not None
     assert (seen.mark, seen.tag) == (None, None)
@@ -103,7 +103,7 @@ def test_a_name_of_any_bytes_confuses_nobody() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        seen = proc.look_at(process.pid)
+        seen = proc.leftover(process.pid)
         assert [pid for pid, _ in proc.tree(process.pid)] == [process.pid]
         process.communicate()
     assert seen is not None

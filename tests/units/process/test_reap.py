@@ -40,7 +40,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """In place of /proc, waitpid and kill."""
     fake = Kernel()
     monkeypatch.setattr(proc, "children", fake.children_of)
-    monkeypatch.setattr(proc, "look_at", fake.looks.get)
+    monkeypatch.setattr(proc, "leftover", fake.looks.get)
     monkeypatch.setattr(reap, "kill_tree", fake.kill)
     monkeypatch.setattr(reap, "_reaped", lambda pid: pid in fake.dead)
     return fake

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdsup.units.process.tree import Leftover, Trace, of_run
+from pdsup.units.process.tree import Leftover, Trace, members_of_run
 
 TRACE = Trace(mark="bench/decode-0/3", session=100, tag=7)
 
@@ -16,7 +16,7 @@ def leftover(**shows) -> Leftover:
 
 
 def ours(process: Leftover, trace: Trace = TRACE, known=()) -> bool:
-    return of_run([process], trace, known) == [process]
+    return members_of_run([process], trace, known) == [process]
 
 
 def test_a_process_with_the_tag_of_the_run_is_of_it_whatever_else_it_shows() -> None:
@@ -58,4 +58,4 @@ def test_another_process_with_the_pid_of_a_known_one_is_not_it() -> None:
 
 def test_of_many_leftovers_only_those_of_the_run_are_named() -> None:
     found = [leftover(pid=1), leftover(pid=2, tag=7), leftover(pid=3, mark=TRACE.mark)]
-    assert [process.pid for process in of_run(found, TRACE, ())] == [2, 3]
+    assert [process.pid for process in members_of_run(found, TRACE, ())] == [2, 3]

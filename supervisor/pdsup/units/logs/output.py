@@ -57,8 +57,8 @@ class Output:
         """
         marker = files.run_begins(clock.wall(), self._unit.name, run, previous)
         descriptor = self._begin(marker)
-        found = _status(self._unit.log_path)
-        self.begun = (found.st_dev, found.st_ino, found.st_size) if found else None
+        now = _status(self._unit.log_path)
+        self.begun = (now.st_dev, now.st_ino, now.st_size) if now else None
         return descriptor
 
     def resume(self, begun: Place | None) -> None:

@@ -152,7 +152,7 @@ class ProbeCheck:
                 if process and prefix and pid != main and process.name.startswith(prefix[:15]):
                     members[pid] = process
         self._looks += 1
-        return health.of_processes(members, seen)
+        return health.check_processes(members, seen)
 
 
 async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool) -> Answer:

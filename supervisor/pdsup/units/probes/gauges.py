@@ -37,24 +37,24 @@ def sentence(gauges: Gauges, groups: tuple[str, ...]) -> str:
 
 def total(name: str, text: str) -> float:
     """The sum over all lines of a gauge, with or without labels; 0 if there is none."""
-    found = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})?\s+(\S+)", text, re.M)
-    return sum(map(_number, found))
+    values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})?\s+(\S+)", text, re.M)
+    return sum(map(_number, values))
 
 
 def _values(gauges: Gauges, text: str) -> dict[str, float]:
     """The values of the gauge, by the value of its label."""
-    found = {}
+    values = {}
     for line in text.splitlines():
         if (sample := _LINE.match(line)) and sample[1] == gauges.name:
             labels = {name: _unquoted(value) for name, value in _LABEL.findall(sample[2])}
             if gauges.label in labels:
-                found[labels[gauges.label]] = _number(sample[3])
-    return found
+                values[labels[gauges.label]] = _number(sample[3])
+    return values
 
 
 def _unquoted(text: str) -> str:
     escapes = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
-    return re.sub(r"\\.", lambda found: escapes.get(found[0], found[0]), text[1:-1])
+    return re.sub(r"\\.", lambda match: escapes.get(match[0], match[0]), text[1:-1])
 
 
 def _number(text: str) -> float:

@@ -84,7 +84,7 @@ def step(probe: Probe, tally: Tally, answer: Answer, now: float) -> Tally:
     assert_never(answer)
 
 
-def together(answers: Iterable[Answer]) -> Answer:
+def combined(answers: Iterable[Answer]) -> Answer:
     """Combines the answers of a probe's checks, consuming them only up to the first no."""
     unasked: Unasked | None = None
     for answer in answers:
@@ -156,7 +156,7 @@ def first_pause(probe: Probe, chance: float) -> float:
     return probe.period_s * (1 - probe.jitter / 2) * chance
 
 
-def of_processes(known: Mapping[int, Seen], seen: Mapping[int, Seen | None]) -> Answer:
+def check_processes(known: Mapping[int, Seen], seen: Mapping[int, Seen | None]) -> Answer:
     """Compares the processes that a unit had, by pid, with what is seen now (None: it ended)."""
     for pid, before in known.items():
         process, name = seen.get(pid), before.name

@@ -60,7 +60,7 @@ class ProgressSigns:
         gpus = self._subject.gpus
         holders = await self._gpus.holders(kept_s=HOLDERS_KEPT_S) if gpus else None
         if holders is not None:
-            now = sum(one.memory for one in holders if one.gpu in gpus and one.pid in tree)
+            now = sum(each.memory for each in holders if each.gpu in gpus and each.pid in tree)
             self._gpu_bytes = max(now, self._gpu_bytes or 0)
         return self._gpu_bytes
 

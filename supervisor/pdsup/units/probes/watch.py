@@ -194,7 +194,7 @@ class Watch:
             answers.append(known.answer)
             if isinstance(known.answer, No):
                 break
-        answer = health.together(answers)
+        answer = health.combined(answers)
         self.asked.append(Asked(clock.wall(), kind, answer, clock.monotonic() - began))
         return answer
 

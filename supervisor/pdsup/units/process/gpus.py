@@ -112,7 +112,7 @@ def look_for_holders(nvml: Any, indexes: tuple[int, ...] | None) -> tuple[Holder
         return ()
     try:
         asked = range(nvml.nvmlDeviceGetCount()) if indexes is None else indexes
-        return tuple(found for index in asked for found in _holders(nvml, index))
+        return tuple(holder for index in asked for holder in _holders(nvml, index))
     except nvml.NVMLError:
         return ()
     finally:
@@ -123,11 +123,11 @@ def _holders(nvml: Any, index: int) -> tuple[Holder, ...]:
     """Lists the holders of one GPU; none if it cannot be read, which is reported elsewhere."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
         return ()
     # The driver does not report the memory of a process everywhere; then it is None.
-    return tuple(Holder(index, one.pid, one.usedGpuMemory or 0) for one in found)
+    return tuple(Holder(index, each.pid, each.usedGpuMemory or 0) for each in processes)
 
 
 class BoundedCall(Generic[T]):
@@ -163,14 +163,14 @@ class BoundedCall(Generic[T]):
         return answer
 
     def _call(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T | None]) -> None:
-        found = None
+        answered = None
         # A package of another version may raise anything; then there is no answer.
         with contextlib.suppress(Exception):
-            found = self._function()
+            answered = self._function()
         with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for it
-            loop.call_soon_threadsafe(self._take, answer, found)
+            loop.call_soon_threadsafe(self._take, answer, answered)
 
-    def _take(self, answer: asyncio.Future[T | None], found: T | None) -> None:
+    def _take(self, future: asyncio.Future[T | None], answer: T | None) -> None:
         self._at = clock.monotonic()
         self._late = False
-        answer.set_result(found)
+        future.set_result(answer)

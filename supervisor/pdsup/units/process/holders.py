@@ -55,10 +55,10 @@ class CleanSlate:
 
 def gpu_holder(gpus: tuple[int, ...]) -> str | None:
     """Describes the first process with much memory on one of ``gpus``; None if there is none."""
-    for one in holders(gpus):
-        if one.memory > GPU_BYTES:
-            memory = f"{one.memory / 1024**3:.1f} GiB of GPU {one.gpu}"
-            return f"{memory} are held by pid {one.pid} ({_command(one.pid)}); stop it first"
+    for each in holders(gpus):
+        if each.memory > GPU_BYTES:
+            memory = f"{each.memory / 1024**3:.1f} GiB of GPU {each.gpu}"
+            return f"{memory} are held by pid {each.pid} ({_command(each.pid)}); stop it first"
     return None
 
 
@@ -131,7 +131,7 @@ def holder(address: str, bind: Bind, port: int) -> str:
         if bind == "any" or connection.laddr.ip in {address, *EVERYWHERE}
     ]
     # The port may also be the local end of an outgoing connection; a listener is more likely.
-    for connection in sorted(connections, key=lambda one: one.status != psutil.CONN_LISTEN):
+    for connection in sorted(connections, key=lambda each: each.status != psutil.CONN_LISTEN):
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(connection.pid)
             command = " ".join(process.cmdline()) or process.name()

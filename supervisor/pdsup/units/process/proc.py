@@ -22,13 +22,13 @@ def children(pid: int) -> list[int]:
     The list is complete for this process. For another one the kernel may omit some if a child exits
     meanwhile.
     """
-    found: list[int] = []
+    pids: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(word) for word in (task / "children").read_bytes().split()]
+            pids += [int(word) for word in (task / "children").read_bytes().split()]
     except (FileNotFoundError, ProcessLookupError):
         pass  # the process has just ended
-    return found
+    return pids
 
 
 def tagged(tags: Collection[int]) -> list[int]:
@@ -120,7 +120,7 @@ def _pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 (faster)
 
 
-def look_at(pid: int) -> Leftover | None:
+def leftover(pid: int) -> Leftover | None:
     """Reads the traces that a run leaves on its processes; None if there is no such process."""
     stat = _stat(pid)
     return Leftover(pid, stat.started, stat.session, _tag(pid), _mark(pid)) if stat else None
@@ -149,14 +149,14 @@ def describe(pid: int) -> Process | None:
 
 def sockets(pid: int) -> list[int]:
     """The inode numbers of the sockets that a process has open."""
-    found = []
+    inodes = []
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 target = str(entry.readlink())
                 if target.startswith("socket:["):
-                    found.append(int(target[8:-1]))
-    return found
+                    inodes.append(int(target[8:-1]))
+    return inodes
 
 
 def text(pid: int, name: str) -> str:

@@ -76,9 +76,9 @@ class Reaper:
 
         def find() -> list[int]:
             seen = self._seen_anywhere() if trace.anywhere else self._seen()
-            found = tree.of_run(seen, trace, known)
-            known.update(process.identity for process in found)
-            return [process.pid for process in found]
+            members = tree.members_of_run(seen, trace, known)
+            known.update(process.identity for process in members)
+            return [process.pid for process in members]
 
         survivors = await _end_all(find, within, self._kill_group)
         if not survivors:
@@ -118,15 +118,15 @@ class Reaper:
 
     def _seen(self) -> list[Leftover]:
         if self._leftovers is None:
-            self._leftovers = [seen for pid in self._orphans() if (seen := proc.look_at(pid))]
+            self._leftovers = [seen for pid in self._orphans() if (seen := proc.leftover(pid))]
         return self._leftovers
 
     def _seen_anywhere(self) -> list[Leftover]:
         """Every process on this node except the agent's main processes."""
         if self._others is None:
             everyone = (pid for pid in proc.everyone() if pid not in self._spawner.pids)
-            seen = (proc.look_at(pid) for pid in everyone if not proc.is_zombie(pid))
-            self._others = [one for one in seen if one]
+            seen = (proc.leftover(pid) for pid in everyone if not proc.is_zombie(pid))
+            self._others = [each for each in seen if each]
             asyncio.get_running_loop().call_soon(self._look_again)
         return self._others
 

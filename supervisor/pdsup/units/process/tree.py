@@ -64,7 +64,7 @@ class Usage:
     processes: int
 
 
-def of_run(
+def members_of_run(
     leftovers: Iterable[Leftover], trace: Trace, known: Container[Identity]
 ) -> list[Leftover]:
     """Selects the leftovers of the run with this trace, and those whose identity is in ``known``.
