@@ -1,16 +1,17 @@
-# Two processes of tests, even where there are more processors: some tests bring whole clusters up.
+# Two test processes, even on a machine with more processors: some tests bring up whole clusters.
 IN_PARALLEL = -n 2
 
 .PHONY: help setup demo test quick check docs bench clean
 
 help:
-	@echo "make demo   brings a whole prefill/decode cluster up on this machine and shows what it can do"
-	@echo "make test   style, types and all tests, in about six minutes on two processors; sets itself up"
-	@echo "make quick  only the tests that start no process, in less than a minute"
-	@echo "make check  style and types only"
-	@echo "make bench  measures it beside its peers, which it fetches, in about ten minutes"
-	@echo "make docs   writes the generated pages of docs/reference again"
-	@echo "make clean  removes what the others made"
+	@echo "make demo   brings up a whole prefill/decode cluster on this machine and shows what it can do"
+	@echo "make setup  prepares .venv; the other targets do it themselves"
+	@echo "make test   checks style and types and runs all tests: about six minutes on two processors"
+	@echo "make quick  runs only the tests that start no process: less than a minute"
+	@echo "make check  checks only style and types"
+	@echo "make bench  compares pdsup with its peers, which it fetches: about ten minutes"
+	@echo "make docs   regenerates the generated pages of docs/reference"
+	@echo "make clean  removes everything that the other targets made"
 
 demo:
 	@.ci/setup router

@@ -1,6 +1,6 @@
-"""Measures pdsup beside its peers, in one run on one machine, so that the ratios mean something.
+"""Compares pdsup with its peers, in one run on one machine, so that the ratios are meaningful.
 
-``figures.py`` says what is measured, ``measurer.py`` how, ``peers/`` has one file for each
-supervisor, ``page.py`` makes the table. All time is CLOCK_MONOTONIC: the units themselves
-(``child.c``) note when they begin to run.
+``figures.py`` lists what is measured, ``measurer.py`` measures it, ``peers/`` has one file for each
+supervisor, ``page.py`` makes the table. All times are CLOCK_MONOTONIC: the units themselves
+(``child.c``) record when they start to run.
 """

@@ -1,4 +1,4 @@
-"""``python -m bench``: measures, prints the table, and with ``--write`` the page about it."""
+"""``python -m bench``: measures, prints the table, and with ``--write`` updates its page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ BEGIN, END = "<!-- measured: made by python -m bench --write -->\n", "<!-- end o
 
 
 def main() -> None:
-    """Everything in turn, each supervisor once a round."""
+    """Measures each supervisor once in every round."""
     args = _parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that running supervisors are cleaned up
     chosen = [peer for peer in PEERS if peer.name in args.peers and not peer.absent()]
     units = {"few": args.few, "many": args.many}
     measurers = {peer.name: Measurer(peer, **units, rest_s=args.rest) for peer in chosen}
@@ -42,7 +44,7 @@ def main() -> None:
             except (RuntimeError, TimeoutError) as error:
                 if isinstance(peer, Pdsup):
                     raise
-                print(f"the rest of it is left out: {error}", file=sys.stderr)
+                print(f"skipping the rest of {peer.name}: {error}", file=sys.stderr)
     samples = {name: measurer.samples for name, measurer in measurers.items()}
     goals = _verdict(page.missed(samples.get("pdsup", {}), **units))
     found = f"{_where(args.rounds)}\n\n{page.table(samples, **units)}\n\n{goals}\n"
@@ -70,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--few", type=int, default=100, help="units of most figures")
-    parser.add_argument("--many", type=int, default=500, help="units of the large start")
-    parser.add_argument("--rest", type=float, default=5.0, help="seconds of doing nothing")
-    parser.add_argument("--log-mib", type=int, default=256, help="how much a unit writes")
-    parser.add_argument("--write", action="store_true", help=f"change {NUMBERS.name} too")
+    parser.add_argument("--few", type=int, default=100, help="number of units for most figures")
+    parser.add_argument("--many", type=int, default=500, help="number of units for the large start")
+    parser.add_argument("--rest", type=float, default=5.0, help="seconds to measure idle units")
+    parser.add_argument("--log-mib", type=int, default=256, help="MiB of output that a unit writes")
+    parser.add_argument("--write", action="store_true", help=f"also update {NUMBERS.name}")
     return parser
 
 

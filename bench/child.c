@@ -1,8 +1,8 @@
-/* The smallest unit there can be: notes when it began to run, then waits to be ended.
+/* The smallest possible unit: records when it started to run, then waits to be ended.
  *
  * child STAMPS NAME [BYTES | ADDRESS PORT]: appends "NAME PID NANOSECONDS" (CLOCK_MONOTONIC) to the
- * file STAMPS. With BYTES it then writes so many to its stdout, in lines of 128, and notes the time
- * again. With ADDRESS and PORT it answers every HTTP request there with 200, and notes the first.
+ * file STAMPS. With BYTES it then writes that many to its stdout, in lines of 128, and records the
+ * time again. With ADDRESS and PORT it answers every HTTP request with 200 and records the first.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-"""What is measured, what pdsup is to reach, and what many samples come to. Pure."""
+"""The figures: what is measured, the goals of pdsup, and how samples are summarized. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Samples = Mapping[str, Sequence[float]]
 
 
 def p99(samples: Sequence[float]) -> float:
-    """The value that at most one of a hundred is above; of few samples the largest."""
+    """The 99th percentile; of few samples, the largest."""
     ordered = sorted(samples)
     return ordered[-1 - len(ordered) // 100]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row. ``of`` names the samples it comes from; ``goal``: at most, or ``least``: at least.
+    """One row of the table, from the samples ``of``. ``goal``: at most, or with ``least`` at least.
 
     ``scale`` turns what was sampled (seconds, bytes) into ``unit``; ``take`` makes one value of
     many. ``{few}`` and ``{many}`` in the title are numbers of units.
@@ -32,12 +32,12 @@ class Figure:
     take: Callable[[Sequence[float]], float] = statistics.median
 
     def value(self, samples: Samples) -> float | None:
-        """In ``unit``; None when nothing was sampled."""
+        """The summary of the samples, in ``unit``; None without samples."""
         found = samples.get(self.of)
         return self.take(found) * self.scale if found else None
 
     def reached(self, value: float) -> bool | None:
-        """Whether ``value`` is as good as the goal, if there is one."""
+        """Whether ``value`` reaches the goal, if there is one."""
         if self.goal is None:
             return None
         return value >= self.goal if self.least else value <= self.goal

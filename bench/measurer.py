@@ -1,4 +1,4 @@
-"""Takes the samples of one supervisor: four kinds of runs, each with fresh units."""
+"""Measures one supervisor in several kinds of runs, each with fresh units."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bench.peers.peer import Peer, timed
 from bench.runner import Running, Stamp, running
 
 GIB = 1 << 30
-GOLDEN = 0.618  # its multiples lie evenly in every period
-# Some peers wait when a unit ends within a second of its start.
+GOLDEN = 0.618  # its multiples are spread evenly over every period
+# Some peers delay the restart of a unit that ran for less than a second.
 SETTLED_S = 1.5
 CRASHES_S = 12.0
-ASKED = 4  # times as long as the rest: 20 s
+ASKED = 4  # times ``rest_s``: 20 s
 QUESTIONS, COMMANDS = 200, 10
 
 
 class Measurer:
-    """``samples``: for each kind of them (``figures.Figure.of``) what was found so far.
+    """The measurements of one supervisor; ``samples`` holds them by kind (``figures.Figure.of``).
 
-    ``few`` and ``many``: units of most runs, and of the start of a crowd. ``rest_s``: how long
-    they are watched doing nothing.
+    ``few`` and ``many``: the number of units in most runs, and in the large start. ``rest_s``: how
+    long idle units are measured.
     """
 
     def __init__(self, peer: Peer, few: int, many: int, rest_s: float) -> None:
@@ -38,7 +38,7 @@ class Measurer:
         self._rest_s = rest_s
 
     def life(self) -> None:
-        """Start, rest, questions, crashes, and the stop of a small number of units."""
+        """Measures start, idling, queries, crashes and stop with few units."""
         with running(self._peer, self._few) as run:
             units = self._started(run, self._few, "start few")
             time.sleep(min(SETTLED_S, self._rest_s))
@@ -53,22 +53,22 @@ class Measurer:
             self.samples["stop all"].append(all_gone)
 
     def crowd(self) -> None:
-        """The start of many units."""
+        """Measures the start of many units."""
         with running(self._peer, self._many) as run:
             self._started(run, self._many, "start many")
 
     def probes(self) -> None:
-        """A small number of units that answer HTTP, and are asked every second."""
+        """Measures HTTP probes of few units, one a second each."""
         if (address := self._peer.asks_at) is None:
             return
         with running(self._peer, self._few, asks_at=address) as run:
-            stamps = run.stamps(2 * self._few)  # each has begun, and was asked
+            stamps = run.stamps(2 * self._few)  # each has started and was probed
             own = run.overseers([stamp.pid for stamp in stamps])
             time.sleep(SETTLED_S)
             self.samples["asking"].append(_use(own, ASKED * self._rest_s))
 
     def commands(self) -> None:
-        """What one types, with a small number of units, on several nodes if that can be."""
+        """Measures commands with few units, on several nodes if the supervisor can."""
         peer = self._peer.spread()
         with running(peer, self._few) as run:
             run.stamps(self._few)
@@ -78,7 +78,7 @@ class Measurer:
                 self.samples[kind] += timed(partial(run.command, words), COMMANDS)
 
     def log(self, size: int, *, piped: bool) -> None:
-        """One unit that writes ``size`` bytes as fast as it can."""
+        """Measures one unit that writes ``size`` bytes as fast as it can."""
         kind = "piped" if piped else "direct"
         with running(self._peer, 1, piped=piped, output=size) as run:
             (first,) = run.stamps(1)[:1]
@@ -109,7 +109,7 @@ class Measurer:
         self.samples["api"] += self._peer.ask(run.home, QUESTIONS)
 
     def _crashes(self, run: Running, units: dict[str, int]) -> dict[str, int]:
-        """One after another, each unit once, for a bounded time."""
+        """Kills one unit after another, each once, for a bounded time."""
         units = dict(units)
         seen = len(run.stamps(0))
         until, longest = time.monotonic() + CRASHES_S, 0.0
@@ -122,7 +122,7 @@ class Measurer:
             seen += 1
             units[name] = new.pid
             self.samples["crash"].append(new.at - begin)
-            # Else the next crash always came just after a peer that looks now and then has looked.
+            # Otherwise every crash would come just after a polling peer has polled.
             longest = max(longest, new.at - begin)
             time.sleep(0.01 + (index + 1) * GOLDEN % 1 * longest)
         return units
@@ -138,22 +138,22 @@ class Measurer:
 
 
 def _use(pids: Sequence[int], seconds: float) -> float:
-    """How much CPU they take meanwhile, in seconds for each second."""
+    """The CPU that processes use for some seconds, in seconds per second."""
     before, begin = processes.busy(pids), time.monotonic()
     time.sleep(seconds)
     return (processes.busy(pids) - before) / (time.monotonic() - begin)
 
 
 def _only(stamps: list[Stamp], name: str) -> Stamp:
-    """The one new stamp, which must be that of the unit that was killed."""
+    """The only new stamp, which must be that of the killed unit."""
     (stamp,) = stamps
     if stamp.unit != name:
-        raise RuntimeError(f"{name} was killed and {stamp.unit} began")
+        raise RuntimeError(f"{name} was killed, but {stamp.unit} started")
     return stamp
 
 
 def _settled(size: Callable[[], int], wanted: int) -> int:
-    """``size()`` once it is at least ``wanted``, or does not grow any more."""
+    """``size()`` once it is at least ``wanted``, or once it no longer grows."""
     found = -1
     while (now := size()) < wanted and now != found:
         found = now

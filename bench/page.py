@@ -1,4 +1,4 @@
-"""The table of all figures, and what it says. Pure."""
+"""Formats the table of all figures and the missed goals. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ OURS = "pdsup"
 
 
 def table(samples: Mapping[str, Samples], **units: int) -> str:
-    """Markdown: a row for each figure, a column for each supervisor, ours first.
+    """The Markdown table: a row for each figure, a column for each supervisor, pdsup first.
 
-    ``units``: the numbers for the titles.
+    ``units``: the numbers of units, for the titles.
     """
     head = ["figure", "goal", *samples, f"{OURS} : best other"]
     rows = [_row(figure, samples, units) for figure in FIGURES]
@@ -23,7 +23,7 @@ def table(samples: Mapping[str, Samples], **units: int) -> str:
 
 
 def missed(samples: Samples, **units: int) -> list[str]:
-    """Each goal that our samples do not reach, in words."""
+    """Describes each goal that the samples of pdsup miss."""
     found = []
     for figure in FIGURES:
         value = figure.value(samples)

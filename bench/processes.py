@@ -1,4 +1,4 @@
-"""What /proc says of the processes of a run."""
+"""Reads /proc about the processes of a run, and ends them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _parent(pid: int) -> int | None:
 
 
 def busy(pids: Iterable[int]) -> float:
-    """Seconds of CPU that they have used so far, to the nanosecond."""
+    """Seconds of CPU that processes have used so far, to the nanosecond."""
     return sum(_busy(task) for pid in pids for task in (PROC / str(pid) / "task").glob("*")) / 1e9
 
 
@@ -48,13 +48,13 @@ def _busy(task: Path) -> int:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory, shared ones too."""
+    """Resident memory of a process in bytes, including shared pages."""
     pages = int((PROC / str(pid) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def proportional(pids: Iterable[int]) -> int:
-    """Bytes of memory of all, what they share counted once."""
+    """Memory of all processes in bytes; shared pages count once."""
     kilobytes = 0
     for pid in pids:
         for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
@@ -63,14 +63,14 @@ def proportional(pids: Iterable[int]) -> int:
 
 
 def end_marked(mark: str, within: float = 10.0) -> None:
-    """Kills every process that has ``mark`` in its environment, until there is none.
+    """Kills every process with ``mark`` in its environment until none is left.
 
     Raises TimeoutError after ``within`` seconds.
     """
     deadline = time.monotonic() + within
     while found := [pid for pid in _all() if pid != os.getpid() and _has(pid, mark)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"cannot end {found}: they survive SIGKILL")
+            raise TimeoutError(f"cannot kill {found}: they survive SIGKILL")
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)

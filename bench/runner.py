@@ -1,4 +1,4 @@
-"""Runs one supervisor with its units, follows when each of them began, and leaves nothing."""
+"""Runs a supervisor with its units, records when each started, and cleans up."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bench.peers.peer import CHILD, Peer, Unit
 
 LOOK_S = 0.002
 LIMIT_S = 120.0
-FIRST_PORT = 20000  # below those of outgoing connections
+FIRST_PORT = 20000  # below the kernel's ephemeral ports
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A unit began to run, or had written its output: at so many seconds."""
+    """The time, in seconds, at which a unit started to run or had written its output."""
 
     unit: str
     pid: int
@@ -32,14 +32,14 @@ class Stamp:
 
 
 def compile_child() -> None:
-    """Makes ``CHILD`` of ``child.c``."""
+    """Compiles ``child.c`` to ``CHILD``."""
     CHILD.parent.mkdir(exist_ok=True)
     source = str(Path(__file__).with_name("child.c"))
     subprocess.run(["gcc", "-O2", "-static", "-o", str(CHILD), source], check=True)
 
 
 class Running:
-    """A supervisor at work. ``began``: the time just before it was started."""
+    """A running supervisor. ``began``: the time just before it was started."""
 
     def __init__(self, peer: Peer, home: Path, stamps: Path, environ: dict[str, str]) -> None:
         self.peer = peer
@@ -54,7 +54,7 @@ class Running:
             )  # fmt: skip
 
     def stamps(self, count: int) -> list[Stamp]:
-        """All stamps, once there are ``count``; raises RuntimeError when they don't come."""
+        """All stamps, once there are ``count``; raises RuntimeError if they don't come."""
         deadline = time.monotonic() + LIMIT_S
         while (text := self._stamps.read_text()).count("\n") < count:
             if time.monotonic() > deadline or self.daemon.poll() is not None:
@@ -65,19 +65,19 @@ class Running:
         return [Stamp(unit, int(pid), int(at) / 1e9) for unit, pid, at in words]
 
     def overseers(self, units: Iterable[int]) -> list[int]:
-        """Every process of the supervisor's own."""
+        """The supervisor's own processes."""
         return [pid for pid in processes.below(self.daemon.pid) if pid not in set(units)]
 
     def status(self) -> None:
-        """Runs its status command."""
+        """Runs the supervisor's status command."""
         self.command(self.peer.status(self.home))
 
     def command(self, words: Sequence[str]) -> None:
-        """Runs a command to its end."""
+        """Runs a command and waits for it."""
         subprocess.run(words, env=self._environ, stdout=subprocess.DEVNULL, check=False)
 
     def stop(self, units: Iterable[int]) -> tuple[float, float]:
-        """Asks it to end: seconds until all units are gone, and until it is gone itself."""
+        """Stops the supervisor; seconds until all units are gone, and until it is gone itself."""
         own = self.overseers(units)
         waits = _watch(units), _watch(own)
         begin = time.monotonic()
@@ -90,7 +90,7 @@ def _watch(pids: Iterable[int]) -> list[int]:
 
 
 def _gone(handles: list[int]) -> float:
-    """When the last of some processes has ended."""
+    """The time when the last of these processes ended."""
     poll = select.poll()
     left = set(handles)
     for handle in handles:
@@ -110,9 +110,9 @@ def _gone(handles: list[int]) -> float:
 def running(
     peer: Peer, count: int, *, piped: bool = False, output: int = 0, asks_at: str | None = None
 ) -> Iterator[Running]:
-    """A supervisor with ``count`` units. Kills all at the end.
+    """Starts a supervisor with ``count`` units; kills everything at the end.
 
-    They write ``output`` bytes each, or with ``asks_at`` answer HTTP at that address.
+    The units write ``output`` bytes each, or with ``asks_at`` answer HTTP at that address.
     """
     mark = f"PDSUP_BENCH={uuid.uuid4().hex}"
     home = Path(tempfile.mkdtemp(prefix="pdsup-bench-"))
@@ -123,7 +123,7 @@ def running(
         peer.configure(home, _units(home, stamps, count, piped, output, asks_at))
         name, _, value = mark.partition("=")
         environ = {**os.environ, **peer.environ(home), name: value}
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed for use has its bytecode
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
         yield Running(peer, home, stamps, environ)
     finally:
         processes.end_marked(mark)
@@ -133,7 +133,7 @@ def running(
 def _units(
     home: Path, stamps: Path, count: int, piped: bool, output: int, asks_at: str | None
 ) -> Sequence[Unit]:
-    logs = home / "run" / "logs"  # where pdsup has them anyway
+    logs = home / "run" / "logs"  # where pdsup puts them anyway
     found = []
     for number in range(count):
         name, port = f"unit-{number:03}", FIRST_PORT + number if asks_at else 0

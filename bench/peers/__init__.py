@@ -1,1 +1,1 @@
-"""One file for each supervisor that is measured."""
+"""The supervisors that are measured, one file each."""

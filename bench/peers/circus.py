@@ -1,4 +1,4 @@
-"""circus, with a watcher for each unit."""
+"""circus, with one watcher per unit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ stdout_stream.filename = {log}
 stderr_stream.class = FileStream
 stderr_stream.filename = {log}
 """
-# Its client needs its libraries, which only its own interpreter has.
+# Its client needs libraries that only its own interpreter has.
 ASK = """\
 import sys
 from bench.peers.peer import timed
@@ -38,22 +38,22 @@ print(*timed(lambda: client.send_message("status"), int(sys.argv[2])))
 
 
 class Circus:
-    """The one with sockets for everything."""
+    """circus, whose commands go over ZeroMQ."""
 
     name = "circus"
     stop_signal = signal.SIGTERM
     asks_at: str | None = None
 
     def absent(self) -> bool:
-        """Without the benchmark's virtual environment."""
+        """Absent unless it is in the benchmark's virtual environment."""
         return not (BIN / "circusd").exists()
 
     def pipes(self) -> frozenset[bool]:
-        """It copies all output."""
+        """Only pipes: it copies all output."""
         return frozenset({True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """One file."""
+        """Writes its configuration file."""
         parts = [HEAD.format(home=home)]
         for unit in units:
             program, *arguments = unit.command
@@ -65,7 +65,7 @@ class Circus:
         (home / "circus.ini").write_text("".join(parts))
 
     def daemon(self, home: Path) -> list[str]:
-        """In the foreground."""
+        """circusd, in the foreground."""
         return [str(BIN / "circusd"), str(home / "circus.ini")]
 
     def environ(self, home: Path) -> Mapping[str, str]:
@@ -73,11 +73,11 @@ class Circus:
         return {}
 
     def status(self, home: Path) -> list[str]:
-        """As a user asks."""
+        """The command of a user."""
         return [str(BIN / "circusctl"), "--endpoint", f"ipc://{home}/endpoint", "status"]
 
     def spread(self) -> Circus:
-        """It knows one machine."""
+        """Itself: it manages one machine."""
         return self
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
@@ -85,7 +85,7 @@ class Circus:
         return {}
 
     def ask(self, home: Path, times: int) -> list[float]:
-        """Over ZeroMQ."""
+        """Queries it over ZeroMQ."""
         done = subprocess.run(
             [str(BIN / "python"), "-c", ASK, f"ipc://{home}/endpoint", str(times)],
             env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,

@@ -1,4 +1,4 @@
-"""pdsup itself: one node, plain units, and probes for those that answer."""
+"""pdsup itself: one node, plain units, with probes for those that answer HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from bench.peers.peer import LocalConnection, Unit, timed
 
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
-# Of this process alone, so that two benchmarks may run at once.
+# Unique to this process, so that two benchmarks can run at once.
 ADDRESSES = [
     f"127.{119 + node}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}" for node in range(10)
 ]
@@ -24,7 +24,7 @@ AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
 
 
 class Pdsup:
-    """Its agent, or with more than one node ``pdsup up`` with an agent for each."""
+    """One agent, or with several nodes ``pdsup up`` with an agent for each."""
 
     name = "pdsup"
     stop_signal = signal.SIGTERM
@@ -34,11 +34,11 @@ class Pdsup:
         self._nodes = nodes
 
     def absent(self) -> bool:
-        """Never: this is its repository."""
+        """Never: it is in this repository."""
         return False
 
     def pipes(self) -> frozenset[bool]:
-        """Files directly, and pipes when this version has them."""
+        """Files, and pipes if this version supports them."""
         unit = Unit("unit", ("true",), Path("unit.out"), piped=True)
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             json.dump(_plan([unit], 1), file)
@@ -47,35 +47,35 @@ class Pdsup:
         return frozenset({False} if done.returncode else {False, True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """A plan; JSON is YAML."""
+        """Writes a plan, as JSON, which is YAML."""
         (home / "plan.yaml").write_text(json.dumps(_plan(units, self._nodes)))
         (home / "xdg").mkdir(mode=0o700)
 
     def daemon(self, home: Path) -> list[str]:
-        """The agent of the only node, or all agents."""
+        """The agent of the only node, or ``pdsup up``."""
         plan = str(home / "plan.yaml")
         if self._nodes > 1:
             return [PDSUP, "up", plan, *self._run(home)]
         return [PDSUP, "agent", plan, "--node", "node0", *self._run(home)]
 
     def environ(self, home: Path) -> Mapping[str, str]:
-        """A state directory apart from all others."""
+        """Sets a separate state directory."""
         return {"XDG_RUNTIME_DIR": str(home / "xdg")}
 
     def status(self, home: Path) -> list[str]:
-        """As a user asks."""
+        """The command of a user."""
         return [PDSUP, "status", *self._run(home)]
 
     def spread(self) -> Pdsup:
-        """On ten nodes."""
+        """pdsup with ten nodes."""
         return Pdsup(len(ADDRESSES))
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
-        """The status for programs, and the help."""
+        """The status as JSON, and the help."""
         return {"status json": [*self.status(home), "--json"], "help": [PDSUP, "--help"]}
 
     def ask(self, home: Path, times: int) -> list[float]:
-        """Over the control socket."""
+        """Queries the control socket."""
         (path,) = (file for file in (home / "xdg").rglob("*") if file.is_socket())
         connection = LocalConnection(path)
         return timed(lambda: connection.exchange("GET", "/v1/status"), times)

@@ -1,4 +1,4 @@
-"""What the benchmark needs of a supervisor, and what several of them share."""
+"""The interface of a supervisor for the benchmark, and helpers that several share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CHILD = STORE / "child"
 
 @dataclass(frozen=True)
 class Unit:
-    """One command to keep alive. ``piped``: its output goes through the supervisor's hands.
+    """A command to keep running. ``piped``: its output goes through the supervisor.
 
-    ``log``: a file, or for a piped unit of some peers a directory. ``port``: it answers HTTP there,
-    and is to be asked every second; 0: it is not.
+    ``log``: a file; for piped units of some peers a directory. ``port``: where it answers HTTP
+    probes, one a second; 0: it is not probed.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Unit:
 
 
 class Peer(Protocol):
-    """A supervisor. ``home`` is an empty directory of its own for each run.
+    """A supervisor. ``home`` is a fresh directory for each run.
 
-    ``asks_at``: the address at which it asks units whether they are well; None: it asks none.
+    ``asks_at``: the address at which it probes units; None: it has no probes.
     """
 
     name: str
@@ -43,35 +43,35 @@ class Peer(Protocol):
     asks_at: str | None
 
     def absent(self) -> bool:
-        """Whether it is not on this machine."""
+        """Whether it is not installed on this machine."""
 
     def pipes(self) -> frozenset[bool]:
-        """Which kinds of units (``Unit.piped``) it can have."""
+        """Which values of ``Unit.piped`` it supports."""
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """Writes what it reads at its start."""
+        """Writes its configuration."""
 
     def daemon(self, home: Path) -> list[str]:
         """The command that runs it in the foreground."""
 
     def environ(self, home: Path) -> Mapping[str, str]:
-        """What its commands need in their environment."""
+        """The environment variables of its commands."""
 
     def status(self, home: Path) -> list[str]:
         """The command that shows the state of every unit."""
 
     def spread(self) -> Peer:
-        """The same with its units on several nodes, if it knows any."""
+        """The same supervisor with its units on several nodes, if it can; else itself."""
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
-        """More commands that are measured, by their kind of samples."""
+        """Other commands to measure, by their kind of samples."""
 
     def ask(self, home: Path, times: int) -> list[float]:
-        """Seconds that each question for all states took over its API; none without one."""
+        """Seconds of each query of all states over its API; empty without an API."""
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:
-    """Seconds of each call, after one that does not count."""
+    """Seconds of each call, after a warm-up call."""
     call()
     found = []
     for _ in range(times):
@@ -89,19 +89,19 @@ class LocalConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Called by the base class for a first request, and for one after the other side closed."""
+        """Connects; the base class calls this for the first request and after a disconnect."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(10)
         self.sock.connect(os.fspath(self._path))
 
     def exchange(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The body of the answer."""
+        """Sends a request; returns the body of the answer."""
         self.request(method, path, body, {"Content-Type": "text/xml"} if body else {})
         return self.getresponse().read()
 
 
 def service(folder: Path, name: str, *lines: str) -> None:
-    """A shell script that runit or s6 starts."""
+    """Writes a shell script for runit or s6 to run."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / name
     script.write_text("\n".join(("#!/bin/sh", *lines)) + "\n")

@@ -1,4 +1,4 @@
-"""runit: a process of its own beside every unit, no API."""
+"""runit: one supervising process per unit, no API."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class Runit:
     """runsvdir."""
 
     name = "runit"
-    stop_signal = signal.SIGHUP  # with TERM it would leave the units alone
+    stop_signal = signal.SIGHUP  # on TERM it would leave the units running
     asks_at: str | None = None
 
     def absent(self) -> bool:
-        """When Debian's package is not installed."""
+        """Absent unless Debian's package is installed."""
         return shutil.which("runsvdir") is None
 
     def pipes(self) -> frozenset[bool]:
-        """Through svlogd, or not."""
+        """Both: pipes go through svlogd."""
         return frozenset({False, True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """A directory for each unit."""
+        """Writes a directory for each unit."""
         for unit in units:
             folder = home / "services" / unit.name
             command = " ".join(unit.command)
@@ -39,7 +39,7 @@ class Runit:
                 service(folder, "run", f"exec {command} >>{unit.log} 2>&1")
 
     def daemon(self, home: Path) -> list[str]:
-        """In the foreground."""
+        """runsvdir, in the foreground."""
         return ["runsvdir", str(home / "services")]
 
     def environ(self, home: Path) -> Mapping[str, str]:
@@ -47,11 +47,11 @@ class Runit:
         return {}
 
     def status(self, home: Path) -> list[str]:
-        """As a user asks."""
+        """The command of a user."""
         return ["sv", "status", *map(str, (home / "services").iterdir())]
 
     def spread(self) -> Runit:
-        """It knows one machine."""
+        """Itself: it manages one machine."""
         return self
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
@@ -59,5 +59,5 @@ class Runit:
         return {}
 
     def ask(self, home: Path, times: int) -> list[float]:
-        """There is nobody to ask."""
+        """Nothing: it has no API."""
         return []

@@ -1,4 +1,4 @@
-"""s6: a process of its own beside every unit, no API."""
+"""s6: one supervising process per unit, no API."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class S6:
     asks_at: str | None = None
 
     def absent(self) -> bool:
-        """When Debian's package is not installed."""
+        """Absent unless Debian's package is installed."""
         return shutil.which("s6-svscan") is None
 
     def pipes(self) -> frozenset[bool]:
-        """Through s6-log, or not."""
+        """Both: pipes go through s6-log."""
         return frozenset({False, True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """A directory for each unit."""
+        """Writes a directory for each unit."""
         for unit in units:
             folder = home / "services" / unit.name
             command = " ".join(unit.command)
@@ -37,7 +37,7 @@ class S6:
                 service(folder, "run", f"exec {command} >>{unit.log} 2>&1")
 
     def daemon(self, home: Path) -> list[str]:
-        """In the foreground."""
+        """s6-svscan, in the foreground."""
         return ["s6-svscan", "-c", "1000", str(home / "services")]
 
     def environ(self, home: Path) -> Mapping[str, str]:
@@ -45,12 +45,12 @@ class S6:
         return {}
 
     def status(self, home: Path) -> list[str]:
-        """It shows one at a time."""
+        """The command of a user, in a loop: it shows one unit at a time."""
         show = 'for unit in "$1"/*/; do s6-svstat "$unit"; done'
         return ["/bin/sh", "-c", show, "status", str(home / "services")]
 
     def spread(self) -> S6:
-        """It knows one machine."""
+        """Itself: it manages one machine."""
         return self
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
@@ -58,5 +58,5 @@ class S6:
         return {}
 
     def ask(self, home: Path, times: int) -> list[float]:
-        """There is nobody to ask."""
+        """Nothing: it has no API."""
         return []

@@ -1,4 +1,4 @@
-"""supervisord, with the settings that let a unit end and begin at once."""
+"""supervisord, set to restart and stop units at once."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ stdout_logfile_maxbytes=0
 
 
 class Supervisord:
-    """The Python original."""
+    """supervisord, the best-known supervisor in Python."""
 
     name = "supervisord"
     stop_signal = signal.SIGTERM
     asks_at: str | None = None
 
     def absent(self) -> bool:
-        """Without the benchmark's virtual environment."""
+        """Absent unless it is in the benchmark's virtual environment."""
         return not (BIN / "supervisord").exists()
 
     def pipes(self) -> frozenset[bool]:
-        """It copies all output."""
+        """Only pipes: it copies all output."""
         return frozenset({True})
 
     def configure(self, home: Path, units: Sequence[Unit]) -> None:
-        """One file."""
+        """Writes its configuration file."""
         parts = [HEAD.format(home=home)]
         for unit in units:
             command = " ".join(unit.command)
@@ -58,7 +58,7 @@ class Supervisord:
         (home / "supervisord.conf").write_text("".join(parts))
 
     def daemon(self, home: Path) -> list[str]:
-        """In the foreground."""
+        """supervisord, in the foreground."""
         return [str(BIN / "supervisord"), "-c", str(home / "supervisord.conf")]
 
     def environ(self, home: Path) -> Mapping[str, str]:
@@ -66,15 +66,15 @@ class Supervisord:
         return {}
 
     def status(self, home: Path) -> list[str]:
-        """As a user asks."""
+        """The command of a user."""
         return [str(BIN / "supervisorctl"), "-c", str(home / "supervisord.conf"), "status"]
 
     def spread(self) -> Supervisord:
-        """It knows one machine."""
+        """Itself: it manages one machine."""
         return self
 
     def commands(self, home: Path) -> Mapping[str, list[str]]:
-        """Its help."""
+        """Its help command."""
         return {"help": [str(BIN / "supervisorctl"), "--help"]}
 
     def ask(self, home: Path, times: int) -> list[float]:

@@ -260,5 +260,7 @@ def test_following_ends_with_a_last_look_when_the_time_is_over(answers):
 
 def test_an_answer_of_another_form_is_an_error_that_names_the_field(answers):
     answers(client.Answer({"cluster": "demo", "nodes": []}, "v.1"))
-    with pytest.raises(SupervisorError, match=r"cannot understand the agent \(plan: is missing\)"):
+    with pytest.raises(
+        SupervisorError, match=r"cannot understand the agent's answer: plan: is missing"
+    ):
         looks(1)

@@ -59,7 +59,7 @@ def test_ranks_of_a_gang_on_other_machines_are_told_apart(cluster):
     ("pattern", "told"),
     [
         ("decode-*", "cannot stop decode-*: no such unit"),
-        ("router-1", "cannot stop router-1: it runs on node1, and no agent of that"),
+        ("router-1", "cannot stop router-1: it runs on node1, not on this machine"),
     ],
 )
 def test_a_name_without_a_unit_here_is_an_error_that_says_where_to_go(cluster, pattern, told):

@@ -104,7 +104,7 @@ def test_events_outlive_the_agents(died_once, pdsup):
     assert done.stderr.endswith("; for a run that has ended, give --run-dir\n")
     other = str(died_once.directory / "nowhere")
     done = pdsup("events", "--run-dir", other)
-    assert done.stderr == f"pdsup: cannot show events: {other} is no run directory\n"
+    assert done.stderr == f"pdsup: cannot show events: {other} is not a run directory\n"
     done = pdsup("events", "--run-dir", str(died_once.run_dir))
     assert (done.returncode, "STOPPING -> STOPPED" in done.stdout) == (0, True)
 

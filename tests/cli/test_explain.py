@@ -98,7 +98,7 @@ def test_what_can_not_be_known_is_told(found, unit):
         unit(state="UNKNOWN", reason="was RUNNING; cannot reach its agent"),
         problem="cannot reach its agent: connection refused",
     )
-    assert "The agent of node2 can't tell: cannot reach its agent: connection refused." in story(
+    assert "This is the last known state: cannot reach its agent: connection refused." in story(
         lost, NOW
     )
 
@@ -107,16 +107,16 @@ def test_a_unit_that_runs_and_can_not_be_used_is_told_apart(found, unit):
     nginx = unit("nginx", ready=False, pid=7, uptime_s=3.25, reason="no router is ready")
     lines = story(found(nginx), NOW)
     assert "Its process is 7, run 1, up 3.2 s." in lines
-    assert "It can't be used yet, so it does not count as ready." in lines
+    assert "It is running but cannot serve requests yet, so it does not count as ready." in lines
 
 
 @pytest.mark.parametrize(
     ("age", "told"),
     [
-        (100, "Usually ready in about 0:05:00: units like it take 0:06:40."),
-        (395, "Usually ready in about 5.0 s: units like it take 0:06:40."),
-        (400, "Usually ready by now: units like it take 0:06:40."),
-        (481, "It takes longer than usual to be ready: units like it take 0:06:40."),
+        (100, "Usually ready in about 0:05:00: similar units take 0:06:40."),
+        (395, "Usually ready in about 5.0 s: similar units take 0:06:40."),
+        (400, "Usually ready by now: similar units take 0:06:40."),
+        (481, "It is taking longer than usual: similar units take 0:06:40."),
     ],
 )
 def test_a_unit_that_loads_is_compared_with_those_like_it(found, unit, age, told):
@@ -182,7 +182,7 @@ def test_a_unit_of_any_node_of_this_machine_is_explained_in_full(killed, pdsup):
     first, *rest = done.stdout.splitlines()
     assert first.startswith("worker (service on node1) is BACKOFF since ")
     assert first.endswith(": killed by SIGKILL.")
-    assert "Gate: it waits for no other unit." in rest
+    assert "Gate: none." in rest
     assert "        | it works" in rest
     assert any(line.startswith("Next, at ") and "was number 1" in line for line in rest)
     assert f"Evidence: {evidence}" in rest
@@ -198,7 +198,7 @@ def test_the_explanation_as_json_is_one_value(killed, pdsup):
 
 def test_a_gate_is_told_with_the_truth_of_each_condition(killed, pdsup):
     said = pdsup("explain", "router").stdout.splitlines()
-    assert "Gate, asked before a start: 0 of 1 conditions hold; it needs all." in said
+    assert "Gate (checked before each start): 0 of 1 conditions met; all are required." in said
     assert "    no  worker ready: BACKOFF on node1: killed by SIGKILL" in said
 
 
@@ -207,7 +207,7 @@ def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wa
     killed.ended("node1")
     wait_for(lambda: "is UNKNOWN" in pdsup("explain", "worker").stdout)
     said = pdsup("explain", "worker").stdout
-    assert "The agent of node1 can't tell: " in said
+    assert "This is the last known state: " in said
     assert "killed by SIGKILL" in said
 
 

@@ -184,7 +184,7 @@ def test_logs_have_no_times_unless_the_plan_wants_them(pdsup):
     done = pdsup("logs", "worker", "--timestamps")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "pdsup: cannot show times of worker: its plan does not set log.timestamps\n"
+        "pdsup: cannot show timestamps of worker: its plan does not set log.timestamps\n"
     )
 
 

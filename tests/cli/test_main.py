@@ -138,16 +138,16 @@ def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("status --jsno", "cannot run status: there is no option --jsno; did you mean --json?"),
-        ("status --xyzzy=1", "cannot run status: there is no option --xyzzy; see pdsup status"),
-        ("explain a b", "cannot run explain: 'b' is a word too many; see pdsup explain --help"),
-        ("wait --for runing", "cannot run wait: --for can't be 'runing'; did you mean running?"),
-        ("wait --for x", "cannot run wait: --for can't be 'x'; it is one of running, stopped"),
-        ("completion bsh", "cannot run completion: shell can't be 'bsh'; did you mean bash?"),
+        ("status --jsno", "cannot run status: unknown option --jsno; did you mean --json?"),
+        ("status --xyzzy=1", "cannot run status: unknown option --xyzzy; see pdsup status"),
+        ("explain a b", "cannot run explain: unexpected argument 'b'; see pdsup explain --help"),
+        ("wait --for runing", "cannot run wait: --for cannot be 'runing'; did you mean running?"),
+        ("wait --for x", "cannot run wait: --for cannot be 'x'; choose from running, stopped"),
+        ("completion bsh", "cannot run completion: shell cannot be 'bsh'; did you mean bash?"),
         ("wait --timeout x", "cannot run wait: --timeout: invalid float value: 'x'; see pdsup"),
         ("wait --timeout", "cannot run wait: --timeout: expected one argument; see pdsup wait"),
         ("stop", "cannot run stop: the following arguments are required: UNIT; see pdsup stop"),
-        ("help statsu", "cannot run help: VERB can't be 'statsu'; did you mean status?"),
+        ("help statsu", "cannot run help: VERB cannot be 'statsu'; did you mean status?"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_wrong_usage_and_told_in_one_line_with_what_to_do(words, told, capsys):

@@ -100,7 +100,7 @@ def test_runs_tell_how_long_they_took_to_get_ready_and_how_they_ended(shown):
 def test_facts_count_what_matters(shown):
     assert dict(shown()["facts"]) == {
         "lasted": "0:03:21", "all ready after": "0:01:00", "nodes": "1", "units": "1",
-        "runs that failed": "1", "incidents": "1",
+        "failed runs": "1", "incidents": "1",
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_units_come_in_the_order_of_the_data_path_and_of_their_numbers(shown):
 
 def test_a_run_that_goes_on_says_so(shown):
     found = shown(*[entry(*one) for one in LIFE[:5]], going=True, end=400)
-    assert found["runs"][-1]["how"] == "goes on"
+    assert found["runs"][-1]["how"] == "still running"
     assert dict(found["facts"])["lasted"] == "0:06:40 so far"
 
 
@@ -150,7 +150,7 @@ def test_the_page_is_one_file_without_script_that_fetches_nothing(died_once, pds
     assert "script" not in loads.tags
     assert re.findall(r"url\(|@import|https?:", text) == []
     assert "killed by SIGKILL" in text
-    assert "still going on" in text
+    assert "still running" in text
 
 
 def test_the_page_can_be_written_elsewhere_and_its_links_still_lead_to_the_logs(
@@ -193,7 +193,7 @@ def test_a_plan_that_can_not_be_read_costs_only_what_it_tells(died_once, pdsup):
 def test_a_directory_without_a_run_is_named(pdsup, tmp_path):
     done = pdsup("report", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"pdsup: cannot report on {tmp_path}: it is no run directory\n"
+    assert done.stderr == f"pdsup: cannot report on {tmp_path}: it is not a run directory\n"
 
 
 def test_a_page_that_can_not_be_written_is_named(died_once, pdsup, tmp_path):

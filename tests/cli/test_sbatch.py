@@ -79,11 +79,13 @@ def test_a_plan_is_refused_as_its_nodes_are_chosen_already(tmp_path, capfd):
     file = tmp_path / "plan.yaml"
     file.write_bytes(load.load(Path(DEMO), nodes=parse_nodes("n[0-3]")).text)
     assert main(["sbatch", str(file)]) == 2
-    error = f"pdsup: cannot make a job of {file}: it is a plan for certain nodes\n"
+    error = (
+        f"pdsup: cannot make a job of {file}: it is a plan, which fixes its nodes; give a recipe\n"
+    )
     assert capfd.readouterr() == ("", error)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "65536", "soon", "1.5", "9999999"])
 def test_a_warning_ahead_of_the_end_has_slurms_bounds(seconds, capfd):
     assert main(["sbatch", DEMO, f"--signal-before={seconds}"]) == 2
-    assert "is not 1 to 65535 seconds" in capfd.readouterr().err
+    assert "is not a number of seconds from 1 to 65535" in capfd.readouterr().err

@@ -49,14 +49,17 @@ def test_a_shutdown_of_one_node_leaves_the_others_alone(two, pdsup):
 def test_one_of_several_agents_must_be_chosen(two, pdsup):
     done = pdsup("shutdown")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "give --all, or --node, one of node0, node1" in done.stderr
+    assert "give --all, or --node with one of node0, node1" in done.stderr
     assert two.look("a")["state"] == "RUNNING"
 
 
 def test_a_node_that_is_not_here_is_wrong_usage_that_names_those_that_are(two, pdsup):
     done = pdsup("shutdown", "--node", "node7")
     assert done.returncode == 2
-    assert done.stderr == "pdsup: cannot shut down node7: the agents here are node0, node1\n"
+    assert (
+        done.stderr
+        == "pdsup: cannot shut down node7: the agents on this machine are node0, node1\n"
+    )
 
 
 def test_a_shutdown_of_nothing_is_told(pdsup):
@@ -70,7 +73,7 @@ def test_a_shutdown_that_takes_too_long_names_who_has_not_ended(agents, pdsup, w
     done = pdsup("shutdown", "--timeout", "0.2", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {"stopped": [], "left": ["node0"]}
-    assert done.stderr == "pdsup: cannot shut down node0: not ended in 0.2 s\n"
+    assert done.stderr == "pdsup: cannot shut down node0: still running after 0.2 s\n"
     agents.signal(signal.SIGTERM)
     agents.signal(signal.SIGINT)
     assert agents.ended() == {"node0": 0}

@@ -68,7 +68,7 @@ def test_a_lost_node_that_the_journal_tells_of_counts_once():
 def test_no_agent_at_all_is_an_incident_of_the_cluster():
     (lost,) = verdict.lost_nodes([], None, 5.0)
     assert lost.what == "no agent answers on this machine"
-    assert verdict.lines(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "could", "not"]
+    assert verdict.lines(benchmark(lost))[1].split()[2:6] == ["the", "cluster", "did", "not"]
 
 
 def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):

@@ -71,7 +71,7 @@ def test_a_benchmark_that_kills_a_worker_is_tainted_as_the_page_says(desk: Desk)
     done = desk.type(typed(BENCHMARK))
     assert done.returncode == 0, done.stdout
     assert "tainted: 1 incident in" in done.stdout
-    assert "decode-0 (node2) was restarted, away for" in done.stdout
+    assert "decode-0 (node2) was restarted, down for" in done.stdout
 
 
 def test_a_hook_gets_what_the_page_says(desk: Desk) -> None:

@@ -111,11 +111,11 @@ def test_an_explanation_tells_who_is_told_of_what_and_no_secret(desk):
     recipe = {**yaml.safe_load(GOOD), "hooks": told}
     loaded = desk.load(yaml.safe_dump(recipe))
     lines = plan.explain(loaded.plan, notes(loaded.recipe))
-    start = lines.index("Told of what happens:")
+    start = lines.index("Hooks:")
     assert lines[start + 1 : start + 4] == [
-        "  fatal, node-lost: post to https://hooks.example.com:8443/..., 10 s at most",
-        "  down: run curl -d@- https://hooks.example.com:8443/..., 3 s at most",
-        "  ready: post to the URL in $PAGER_URL, 10 s at most",
+        "  fatal, node-lost: post to https://hooks.example.com:8443/..., timeout 10 s",
+        "  down: run curl -d@- https://hooks.example.com:8443/..., timeout 3 s",
+        "  ready: post to the URL in $PAGER_URL, timeout 10 s",
     ]
     values = plan.explanation(loaded.plan, notes(loaded.recipe))
     assert "3cret" not in repr(values).lower()

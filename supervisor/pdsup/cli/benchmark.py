@@ -1,4 +1,4 @@
-"""Runs a benchmark on a cluster that is up, looks after the cluster meanwhile, and judges."""
+"""Runs a benchmark on a ready cluster, watches the cluster meanwhile, and gives a verdict."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ RECORD = "run.json"
 
 
 class BenchmarkRun:
-    """One benchmark on the cluster of a run directory."""
+    """A benchmark on the cluster of a run directory."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
         self._lost: list[Incident] = []
 
     def run(self, command: Sequence[str], *, stdout: int | None = None) -> Benchmark:
-        """Runs it with the terminal that is here, and with the front's address and the run
-        directory in its environment. Raises SupervisorError when it can't be started.
+        """Runs ``command`` on this terminal, with PDSUP_URL and PDSUP_RUN_DIR in its environment.
+
+        Raises SupervisorError if it can't be started.
         """
         before = self._status()
         if before is None:
@@ -94,7 +95,7 @@ class BenchmarkRun:
             return None
 
     def _record(self, benchmark: Benchmark) -> None:
-        """The last one is on top; earlier ones of the same run are kept below it."""
+        """Writes the benchmark to ``run.json``, which keeps earlier ones of the run below it."""
         path = self._run_dir / RECORD
         earlier: list[Any] = []
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -109,10 +110,10 @@ class BenchmarkRun:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Ctrl-C reaches the command by itself, on the same terminal; other signals are passed on, also
-    those that come before there is a command.
+    """Passes TERM and HUP on to the command, even those that arrive before it is started. Ctrl-C
+    reaches it without us, on the same terminal.
 
-    The command inherits what is ignored: that stays so (nohup), and nothing else becomes so.
+    A signal that was ignored (nohup) stays ignored, and no other becomes so in the command.
     """
     early: list[int] = []
     command: list[subprocess.Popen[bytes]] = []

@@ -1,6 +1,6 @@
 """Finds the agents of this user on this machine and talks to them over their control sockets.
 
-A query must take no longer than a look: it imports little, and nothing of the agent.
+A query must feel instant, so this module imports little, and nothing of the agent.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
 
 TIMEOUT_S = 10.0
-# An agent that was killed is back sooner, also on a busy machine, unless it can't start.
+# A killed agent is back sooner, even on a busy machine, unless it can't start.
 RETURN_S = 10.0
-# How often to look for an agent while none answers: there is nobody to wait with.
+# How often to look for an agent while none answers.
 LOOK_S = 0.05
-# How long an agent is asked to wait for news: what depends on the time is at most this old.
+# How long one long poll lasts; times on a live view are at most this old.
 TICK_S = 1.0
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent said. ``value`` is None for 304, the long poll's "nothing new"."""
+    """The answer of an agent. ``value`` is None for 304, the long poll's "nothing new"."""
 
     value: Any
     version: str | None
@@ -43,8 +43,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a cluster: the last status that an agent gave (None: there was none yet) and
-    whether it is another one than before. ``absent`` says why no agent answered this time.
+    """One look at a cluster: the last status that an agent reported (None: none yet) and whether it
+    is ``new``. ``absent`` says why no agent answered this time.
     """
 
     status: Status | None
@@ -56,7 +56,7 @@ class Look:
 class Cluster:
     """The agents of one run on this machine: control sockets by node, in natural order.
 
-    ``silent``: nodes whose agent was here and does not answer any more.
+    ``silent``: nodes whose agent was here and no longer answers.
     """
 
     run_dir: str
@@ -65,7 +65,7 @@ class Cluster:
 
 
 def clusters() -> list[Cluster]:
-    """Every run that has a living agent of this user here."""
+    """Every run that has a running agent of this user on this machine."""
     found = []
     for link in _run_links():
         with contextlib.suppress(FileNotFoundError):  # it ends while we look
@@ -84,10 +84,8 @@ def _run_links() -> list[Path]:
 
 
 def _is_returning(given: str | None) -> bool:
-    """Whether an agent, of a given run or any, does not answer only because its guardian is
-    starting it again.
-    """
-    from pdsup.units import ledger  # late: only where nobody answers
+    """Whether the guardian of an agent, of a given run or any, is running and will restart it."""
+    from pdsup.units import ledger  # late: only needed if no agent answers
 
     links = [link for link in _run_links() if not given or _is_same(link, given)]
     ledgers = [ledger.read(p) for link in links for p in link.parent.glob("*/")]
@@ -95,11 +93,11 @@ def _is_returning(given: str | None) -> bool:
 
 
 def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RETURN_S) -> Cluster:
-    """The one that is meant: by its run directory, else the only one there is.
+    """The cluster of a run directory, else the only one on this machine.
 
-    ``purpose``: what it is for, ``VERB THING``. ``returns_in``: how many seconds an agent that its
-    guardian starts again is waited for. Raises NothingThere when no agent answers, WrongUsage when
-    it is not clear which is meant.
+    ``purpose``: ``VERB THING``, for messages. ``returns_in``: how many seconds to wait for an agent
+    that its guardian is restarting. Raises NothingThere if no agent answers, WrongUsage if several
+    runs are active and none was chosen.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     found = _meant(given)
@@ -110,12 +108,12 @@ def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RE
     if not found:
         where = f" for {given}" if given else " on this machine"
         raise NothingThere(
-            f"cannot {purpose}: no agent answers{where}; start one with pdsup up or agent"
+            f"cannot {purpose}: no agent answers{where}; start one with pdsup up or pdsup agent"
         )
     if len(found) > 1:
         names = ", ".join(one.run_dir for one in found)
         raise WrongUsage(
-            f"cannot {purpose}: {len(found)} runs are here; give --run-dir, one of {names}"
+            f"cannot {purpose}: {len(found)} runs are active; choose one with --run-dir: {names}"
         )
     return found[0]
 
@@ -132,9 +130,9 @@ def _is_same(path: Path, given: str) -> bool:
 
 
 def run_directory(run_dir: str | None, purpose: str) -> Path:
-    """The directory of the run that is meant, also of one that has ended when it is given.
+    """The directory of the run that was chosen; it may have ended.
 
-    Raises as ``cluster`` does.
+    Raises what ``cluster`` raises.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     if given and Path(given, "events").is_dir():
@@ -143,17 +141,17 @@ def run_directory(run_dir: str | None, purpose: str) -> Path:
         return Path(cluster(run_dir, purpose).run_dir)
     except NothingThere as error:
         if given:
-            raise NothingThere(f"cannot {purpose}: {given} is no run directory") from None
+            raise NothingThere(f"cannot {purpose}: {given} is not a run directory") from None
         raise NothingThere(f"{error}; for a run that has ended, give --run-dir") from None
 
 
 def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
-    """``GET query`` on a control socket. Raises NothingThere when the agent is gone."""
+    """Sends ``GET query`` to a control socket. Raises NothingThere if the agent is gone."""
     return _request(path, "GET", query, "", TIMEOUT_S + wait)
 
 
 def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
-    """``ask`` of several agents, who answer at the same time."""
+    """Sends ``GET query`` to several agents at the same time."""
     with contextlib.ExitStack() as stack:
         connections = [
             stack.enter_context(_sent(path, "GET", query, "", TIMEOUT_S)) for path in paths
@@ -163,31 +161,31 @@ def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
 
 
 def tell(path: Path, command: str, value: Any) -> Answer:
-    """``POST command`` with a JSON value. Raises NothingThere when the agent is gone."""
+    """Sends ``POST command`` with a JSON value. Raises NothingThere if the agent is gone."""
     return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
 
 
 def read(kind: type[T], answer: Answer) -> T:
-    """The value of an answer. Raises SupervisorError where it is none of that kind."""
+    """The value of an answer, parsed as ``kind``. Raises SupervisorError if it is not one."""
     value, faults = typed.read(kind, answer.value, lenient=True)
     if value is None:
         raise SupervisorError(
-            f"cannot understand the agent ({typed.in_one_line(faults[0])}): is it of another "
-            "version?"
+            f"cannot understand the agent's answer: {typed.in_one_line(faults[0])}; does it run "
+            "another version?"
         )
     return value
 
 
 def _request(path: Path, method: str, target: str, body: str, timeout: float) -> Answer:
-    """One request on a connection of its own. The standard library's client would do, but its
-    import alone takes longer than everything else that a query does.
+    """Sends one request on its own connection. The standard library's client would do, but
+    importing it takes longer than the whole query.
     """
     with _sent(path, method, target, body, timeout) as connection:
         return _received(connection, path, f"{method} {target}")
 
 
 def _sent(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
-    """A connection on which the request is sent. Raises NothingThere when the agent is gone."""
+    """A connection with the request sent. Raises NothingThere if the agent is gone."""
     lines = (
         f"{method} {target} HTTP/1.1",
         "Host: localhost",
@@ -206,7 +204,7 @@ def _sent(path: Path, method: str, target: str, body: str, timeout: float) -> so
 
 
 def _received(connection: socket.socket, path: Path, request: str) -> Answer:
-    """What the agent says on a connection. Raises NothingThere when it is gone."""
+    """The answer on a connection. Raises NothingThere if the agent is gone."""
     try:
         response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     except OSError as error:
@@ -215,7 +213,7 @@ def _received(connection: socket.socket, path: Path, request: str) -> Answer:
         return _answer(request, response.decode())
     except (ValueError, IndexError):  # cut short, or not from an agent
         raise NothingThere(
-            f"cannot ask the agent of {path.parent.name}: it said only {response[:80]!r}"
+            f"cannot ask the agent of {path.parent.name}: incomplete answer {response[:80]!r}"
         ) from None
 
 
@@ -230,14 +228,14 @@ def _answer(request: str, response: str) -> Answer:
             return Answer(None, None)
         case 404:
             raise NothingThere(text if text.startswith("cannot ") else f"cannot {request}: {text}")
-        case 409:  # the agent's own sentence: it understands, and it will not
+        case 409:  # the agent refuses, in its own words
             raise SupervisorError(text)
         case status:
             raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
 
 
 def _answers(path: Path) -> bool:
-    """An agent that was killed leaves its socket behind; then nobody listens on it."""
+    """Whether an agent listens on a socket; a killed agent leaves its socket behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(TIMEOUT_S)
         return probe.connect_ex(str(path)) == 0
@@ -249,9 +247,9 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def status(found: Cluster, *, every: bool) -> Status:
-    """The status of every node of the plan, or only of those with an agent here.
+    """The status of every node of the plan, or only of those with an agent on this machine.
 
-    An agent here that was killed is asked about, not left out: that is what one looks for.
+    A node whose agent here was killed is included, as others report it.
     """
     if every or found.silent:
         whole = read(Status, ask(first_agent(found), "/v1/status?all=1"))
@@ -264,11 +262,11 @@ def status(found: Cluster, *, every: bool) -> Status:
 def follow(
     agent: Callable[[], Path], *, every: bool, until: float = float("inf")
 ) -> Iterator[Look]:
-    """The status of now, each change of it, and each second without one; a last look at ``until``,
-    in monotonic seconds.
+    """Yields the current status, then each change, and each second without one, until ``until`` (in
+    monotonic seconds; the last look is then).
 
-    ``agent`` gives the socket to ask; it may raise NothingThere, and one agent may follow another.
-    ``every``: of every node of the plan, not only of the agent's.
+    ``agent`` returns the socket to ask; it may raise NothingThere, or return that of a new agent.
+    ``every``: the status of every node of the plan, not only of the agent's.
     """
     version, status, left = "", None, until - clock.monotonic()
     nodes = "all=1&" if every else ""
@@ -287,18 +285,18 @@ def follow(
         yield look
         if left <= 0:
             return
-        if not look.new:  # an agent that is ending answers at once, whatever the wait
+        if not look.new:  # an agent that is stopping answers at once, whatever the wait
             time.sleep(max(0.0, min(began + LOOK_S, until) - clock.monotonic()))
         left = until - clock.monotonic()
 
 
 def first_agent(found: Cluster) -> Path:
-    """The socket of the first node's agent that is here."""
+    """The socket of the first agent on this machine."""
     return next(iter(found.sockets.values()))
 
 
 def log_file(found: Cluster, unit: str) -> Path:
-    """Where a unit of any node writes; raises NothingThere when the plan has no such unit."""
+    """The log file of a unit of any node. Raises NothingThere if the plan has no such unit."""
     from urllib.parse import quote  # late: most commands need neither
 
     from pdsup.answers.commands import LogFile

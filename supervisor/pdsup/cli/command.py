@@ -1,4 +1,4 @@
-"""Tells agents what an operator wants of their units, and waits until it is so."""
+"""Sends an operator's command to agents and waits until it is done."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from pdsup.cli.terminal.say import say
 
 
 def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
-    """Which units, how long to wait, and how to tell."""
+    """The arguments of verbs that act on units."""
     parser.add_argument(
-        "units", nargs="+", metavar="UNIT", help="names, globs, gangs, or all (of this machine)"
+        "units",
+        nargs="+",
+        metavar="UNIT",
+        help="names, globs, gangs, or all (units of this machine)",
     )
     options.as_json(parser)
     options.run_dir(parser)
     if timeout:
-        meaning = f"how long to wait for all of it (default: {timeout:g})"
+        meaning = f"seconds to wait until it is done (default: {timeout:g})"
         options.timeout(parser, meaning, timeout)
 
 
 def carry_out(verb: Verb, args: argparse.Namespace) -> int:
-    """Starts, stops or restarts units; 0 when it is so, 1 when it can't be, 124 when not in time.
+    """Starts, stops or restarts units; the exit status: 0 done, 1 failed, 124 timed out.
 
-    What was not reached of one wave keeps the next from being told.
+    A wave that is not fully done keeps later waves from being started.
     """
     cluster, waves = _waves(verb, args)
     until = clock.monotonic() + args.timeout
@@ -49,7 +52,7 @@ def carry_out(verb: Verb, args: argparse.Namespace) -> int:
 
 
 def signal(number: int, args: argparse.Namespace) -> int:
-    """Signals the main processes of units; 0 when all of them had one, else 1."""
+    """Signals the main processes of units; the exit status: 0 if each had one, else 1."""
     cluster, waves = _waves("signal", args)
     results = []
     for wave in waves:
@@ -80,7 +83,7 @@ def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[l
 def _carry_out(
     verb: Verb, cluster: client.Cluster, wave: list[UnitStatus], until: float
 ) -> Iterator[Result]:
-    """Every agent is told before any is waited for."""
+    """Sends the command to every agent before waiting for any."""
     before: dict[str, UnitBefore] = {}
     by_node = _by_node(wave)
     for node, units in by_node.items():
@@ -121,7 +124,7 @@ def _names(units: Iterable[UnitStatus]) -> list[str]:
 
 
 def _shown(result: Result, args: argparse.Namespace) -> Result:
-    """At once, because the next one may take a while."""
+    """Prints a result at once, because the next one may take a while."""
     if not args.json:
         print("\n".join(folded([result.line()], fit.width(sys.stdout))), flush=True)
     return result

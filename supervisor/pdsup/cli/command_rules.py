@@ -1,6 +1,6 @@
-"""Which units a command is about, in which order, and whether it is done.
+"""Decides which units a command acts on, in which order, and whether it is done.
 
-``before`` is what an agent said of a unit when it was told. Pure.
+``before`` is what an agent reported about a unit when it got the command. Pure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pdsup.units.public_state import PublicState
 
 Verb = Literal["start", "stop", "restart", "signal"]
 
-# What is said of a unit once it is so.
+# The word for a unit when the command is done.
 DONE: Mapping[Verb, str] = {
     "start": "started",
     "stop": "stopped",
@@ -29,29 +29,29 @@ DONE: Mapping[Verb, str] = {
 
 
 class Outcome(Enum):
-    """What came of a command for one unit."""
+    """The result of a command for one unit."""
 
     DONE = auto()
-    ALREADY = auto()  # it was so before
+    ALREADY = auto()  # it was in that state before
     FAILED = auto()  # it gave up
-    LATE = auto()  # it is not so yet, and the time is over
-    SKIPPED = auto()  # not told, because of what came of others
-    NO_PROCESS = auto()  # nothing there to be signalled
+    LATE = auto()  # not done when the time was up
+    SKIPPED = auto()  # not tried, because a unit of an earlier wave was not done
+    NO_PROCESS = auto()  # there is no process to signal
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """``units``: those of agents here. ``elsewhere``: ranks of their gangs on other machines."""
+    """The chosen units of this machine, and ranks of their gangs that are ``elsewhere``."""
 
     units: tuple[UnitStatus, ...]
     elsewhere: tuple[UnitStatus, ...]
 
 
 def choose(verb: str, status: Status, patterns: Iterable[str], here: Collection[str]) -> Chosen:
-    """The units that patterns name, and with one rank of a gang all its ranks.
+    """The units that match a pattern; with one rank of a gang, all its ranks.
 
-    ``status``: of all nodes. ``here``: nodes whose agent is on this machine; only its units can be
-    told. Raises NothingThere for a pattern that names none of them, with where to try it.
+    ``status``: of all nodes. ``here``: the nodes whose agents are on this machine; only their units
+    can be commanded. Raises NothingThere for a pattern that matches none of these.
     """
     units = status.units
     named: set[str] = set()
@@ -74,16 +74,16 @@ def _nothing(verb: str, pattern: str, found: list[UnitStatus], status: Status) -
         return progress.no_such(verb, [pattern], status)
     nodes = ", ".join(dict.fromkeys(unit.node for unit in found))
     return (
-        f"cannot {verb} {pattern}: it runs on {nodes}, and no agent of that is on this machine; "
-        "run the command there"
+        f"cannot {verb} {pattern}: it runs on {nodes}, not on this machine; run the command there"
     )
 
 
 def waves(verb: Verb, units: Iterable[UnitStatus]) -> list[list[UnitStatus]]:
-    """Units that are told together; each wave is done before the next begins.
+    """The units in waves; each wave is done before the next begins.
 
-    A stop begins in front, so that nothing is cut off from behind. A restart takes one router at a
-    time, so that the others serve meanwhile. A start needs no order: gates give it one.
+    A stop goes from the front to the workers, so that no request loses the unit behind it. A
+    restart takes one router at a time, so that the others keep serving. A start needs no waves:
+    gates order it.
     """
     given = list(units)
     nginx = [unit for unit in given if unit.kind == "nginx"]
@@ -102,7 +102,7 @@ def waves(verb: Verb, units: Iterable[UnitStatus]) -> list[list[UnitStatus]]:
 
 
 def outcome(verb: Verb, unit: UnitStatus, before: UnitBefore) -> Outcome | None:
-    """What came of a command that was told; None meanwhile."""
+    """The outcome of a command for a unit; None while it is pending."""
     if verb == "stop":
         if before.state.is_at_rest:
             return Outcome.ALREADY
@@ -118,13 +118,13 @@ def outcome(verb: Verb, unit: UnitStatus, before: UnitBefore) -> Outcome | None:
 
 
 def _is_up(unit: UnitStatus) -> bool:
-    """An nginx without a ready router is not ready, but that is no reason to wait for it."""
+    """Whether a unit is up; for nginx RUNNING is enough, as its readiness depends on routers."""
     return unit.is_up or (unit.kind == "nginx" and unit.state is PublicState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a command for one unit."""
+    """The result of a command for one unit."""
 
     verb: Verb
     unit: UnitStatus
@@ -132,11 +132,11 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether what was asked for is so."""
+        """Whether the unit is in the state that was asked for."""
         return self.outcome in (Outcome.DONE, Outcome.ALREADY)
 
     def words(self) -> str:
-        """The outcome, as it is told and as ``--json`` gives it."""
+        """The outcome in words, for people and for ``--json``."""
         done = DONE[self.verb]
         match self.outcome:
             case Outcome.DONE:
@@ -154,21 +154,21 @@ class Result:
         assert_never(self.outcome)
 
     def line(self) -> str:
-        """As supervisorctl writes it: ``router-0: stopped``."""
+        """The outcome on one line, like supervisorctl's: ``router-0: stopped``."""
         if self.good:
             return f"{self.unit.name}: {self.words()}"
         reason = f", {self.unit.reason}" if self.unit.reason else ""
         return f"{self.unit.name}: ERROR ({self.words()}: {self.unit.state}{reason})"
 
     def value(self) -> dict[str, object]:
-        """For ``--json``."""
+        """The result, for ``--json``."""
         shown = ("name", "node", "state", "run", "pid", "reason")
         copied = {name: getattr(self.unit, name) for name in shown}
         return {**copied, "outcome": self.words(), "ok": self.good}
 
 
 def exit_status(results: Collection[Result]) -> int:
-    """0: all is as it was asked for; 124: something is not yet; else 1."""
+    """The exit status: 0 if every unit is done; 124 if the time was up for one; else 1."""
     if all(result.good for result in results):
         return 0
     return TIMED_OUT if any(result.outcome is Outcome.LATE for result in results) else 1

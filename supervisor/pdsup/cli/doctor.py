@@ -1,4 +1,4 @@
-"""Looks whether this node can run what it is to run."""
+"""Checks that this node can run its part of a plan."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pdsup.plan.model import Node, Plan
 from pdsup.units.process import holders
 
 GPUS_S = 20.0
-# Without a plan: what every cluster needs in front of its workers.
+# Needed by every cluster, so checked without a plan too.
 USUAL: Mapping[str, list[str]] = {"nginx": [], "module sglang_router": []}
 
 
 def examine(file: Path | None, node: str | None) -> list[Finding]:
-    """What was found of this machine in general, and with ``file`` for its part of that plan.
+    """Checks this machine in general, and with ``file`` for its part of that plan.
 
-    Raises as ``loader.load`` does, and SupervisorError when the plan has no ``node``.
+    Raises what ``load.load`` raises, and SupervisorError if the plan has no ``node``.
     """
     found = [*_limits(), *_places()]
     if file is None:
@@ -39,14 +39,14 @@ def examine(file: Path | None, node: str | None) -> list[Finding]:
     if own is None:
         names = [node.name for node in plan.nodes]
         nodes = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        detail = f"this is none of {plan.name}'s ({nodes}); ports and addresses were not looked at"
+        detail = f"this host is not a node of {plan.name} ({nodes}): ports, addresses not checked"
         return [*found, Finding("node", "note", detail)]
     gpus = doctor_rules.gpus(plan, own, _gpus())
     return [*found, *_ports(plan, own), *_addresses(plan, own), *([gpus] if gpus else [])]
 
 
 def _plan(file: Path, node: str | None) -> tuple[Plan, str | None]:
-    """The plan, and which of its nodes this is; None when it is none, and none was named."""
+    """The plan and which of its nodes this is; None if it is none and none was named."""
     environ = dict(os.environ)
     nodes = slurm_nodes(environ) or invented_nodes(load.node_count(file))
     plan = load.load(file, nodes=nodes).plan
@@ -69,7 +69,7 @@ def _limit(number: int) -> float:
 
 
 def _places() -> Iterator[Finding]:
-    shared, here = Path("/dev/shm"), Path.cwd()  # noqa: S108 (looked at, not used)
+    shared, here = Path("/dev/shm"), Path.cwd()  # noqa: S108 (checked, not used)
     if shared.is_dir():
         free = shutil.disk_usage(shared).free
         why = "NCCL and the engine share memory there"
@@ -80,10 +80,10 @@ def _places() -> Iterator[Finding]:
     )
     root = state_dir.state_root(os.environ)
     good = os.access(root if root.exists() else root.parent, os.W_OK)
-    detail = str(root) if good else f"{root} can't be written; set XDG_RUNTIME_DIR"
+    detail = str(root) if good else f"{root} is not writable; set XDG_RUNTIME_DIR"
     yield Finding("state directory", "ok" if good else "bad", detail)
     for one in client.clusters():
-        yield Finding("agents", "note", f"a run of yours is on this machine already: {one.run_dir}")
+        yield Finding("agents", "note", f"you already have a run on this machine: {one.run_dir}")
 
 
 def _program(name: str, users: list[str]) -> Finding:
@@ -95,7 +95,7 @@ def _program(name: str, users: list[str]) -> Finding:
 
 
 def _elsewhere(module: str) -> str | None:
-    """Where the system's own Python has a module that this one lacks."""
+    """The path of a module in the system's own Python, for one that this Python lacks."""
     python = shutil.which("python3")
     if python is None:
         return None
@@ -115,9 +115,9 @@ def _ports(plan: Plan, own: str) -> Iterator[Finding]:
     for what, port in listeners.items():
         try:
             if who := holders.port_holder(plan.address[own], plan.bind, {what: port}):
-                busy.append(f"{who}, which {what} needs")
+                busy.append(f"{what}: {who}")
         except OSError as error:
-            busy.append(f"{plan.address[own]} can't be listened on: {error.strerror}")
+            busy.append(f"cannot listen on {plan.address[own]}: {error.strerror}")
             break
     yield from (Finding("ports", "bad", one) for one in busy)
     if not busy:
@@ -128,14 +128,14 @@ def _addresses(plan: Plan, own: str) -> Iterator[Finding]:
     wrong = [why for node in plan.nodes if node.name != own and (why := _unknown(node))]
     yield from (Finding("addresses", "bad", why) for why in wrong)
     if not wrong:
-        yield Finding("addresses", "ok", f"all {len(plan.nodes)} nodes are known by name")
+        yield Finding("addresses", "ok", f"all {len(plan.nodes)} node addresses resolve")
 
 
 def _unknown(node: Node) -> str | None:
     try:
         socket.getaddrinfo(node.address, None)
     except (OSError, UnicodeError) as error:
-        return f"{node.name}'s address {node.address} is not known here: {error}"
+        return f"{node.name}'s address {node.address} does not resolve: {error}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a node should be like before a run, and what that means for what was found. Pure."""
+"""Judges whether what was found on a node is good enough for a run. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdsup.plan.model import Plan, PlanUnit
 
 Verdict = Literal["ok", "note", "bad"]
 
-# Connections of routers and nginx, files of engines: 1024, as many systems have it, is too few.
+# For connections of routers and nginx and files of engines; the common 1024 is too few.
 LEAST_FILES = 65_536
 # NCCL and the engine share memory between the processes of one node.
 LEAST_SHARED = 1 << 30
@@ -20,7 +20,7 @@ LEAST_DISK = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``note``: a run may do without; ``bad``: it will not work."""
+    """The result of one check. ``note``: a run may still work; ``bad``: it will fail."""
 
     what: str
     verdict: Verdict
@@ -28,7 +28,7 @@ class Finding:
 
 
 def programs(units: Iterable[PlanUnit]) -> dict[str, list[str]]:
-    """What the commands of units begin with, and the names of these units."""
+    """The programs that units run, each with the names of these units."""
     found: dict[str, list[str]] = {}
     for unit in units:
         found.setdefault(program(unit.command), []).append(unit.name)
@@ -36,7 +36,7 @@ def programs(units: Iterable[PlanUnit]) -> dict[str, list[str]]:
 
 
 def program(command: tuple[str, ...]) -> str:
-    """The program that a command runs: ``python3 -m MODULE`` is MODULE's top package."""
+    """The program that a command runs; for ``python3 -m MODULE``, MODULE's top package."""
     match command:
         case ("python3" | "python", "-m", module, *_):
             return f"module {module.split('.')[0]}"
@@ -44,7 +44,7 @@ def program(command: tuple[str, ...]) -> str:
 
 
 def needed(name: str, where: str | None, users: list[str]) -> Finding:
-    """``where``: where the program or module is, None when it is nowhere."""
+    """The check of a program or module. ``where``: its path, None if it was not found."""
     who = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
     if where is None:
         return Finding(name, "bad", f"not found; {who} can't start" if who else "not found")
@@ -52,40 +52,40 @@ def needed(name: str, where: str | None, users: list[str]) -> Finding:
 
 
 def files(soft: float, hard: float) -> Finding:
-    """The limit of open files; the agent raises its own to the hard one."""
+    """The check of the open files limit; the agent raises its own to the hard limit."""
     verdict: Verdict = "ok" if hard >= LEAST_FILES else "note"
-    low = "" if verdict == "ok" else f"; a busy router needs more, {LEAST_FILES} at least"
-    return Finding("open files", verdict, f"{_count(soft)}, at most {_count(hard)}{low}")
+    low = "" if verdict == "ok" else f"; a busy router needs at least {LEAST_FILES}"
+    return Finding("open files", verdict, f"{_count(soft)}, hard limit {_count(hard)}{low}")
 
 
 def locked(hard: float) -> Finding:
-    """RDMA pins memory."""
+    """The check of the locked memory limit; RDMA pins memory."""
     if hard == float("inf"):
         return Finding("locked memory", "ok", "unlimited")
-    return Finding("locked memory", "note", f"at most {_bytes(hard)}; RDMA needs it unlimited")
+    return Finding("locked memory", "note", f"limited to {_bytes(hard)}; RDMA needs unlimited")
 
 
 def space(what: str, free: int, least: int, why: str) -> Finding:
-    """Bytes that are free in a file system."""
+    """The check of the free bytes of a file system."""
     if free >= least:
         return Finding(what, "ok", f"{_bytes(free)} free")
     return Finding(what, "note", f"only {_bytes(free)} free; {why}")
 
 
 def gpus(plan: Plan, node: str, found: int | None) -> Finding | None:
-    """``found``: how many GPUs the driver shows, None where there is no driver."""
+    """The check of the GPUs. ``found``: how many the driver shows, None without a driver."""
     units = [u for u in plan.units if u.node == node and u.gpus and _is_engine(u)]
     wanted = max((max(unit.gpus) + 1 for unit in units), default=0)
     if not wanted:
         return None
     if found is None:
-        return Finding("GPUs", "bad", f"the plan wants {wanted}; nvidia-smi shows none")
+        return Finding("GPUs", "bad", f"the plan needs {wanted}; nvidia-smi shows none")
     verdict: Verdict = "ok" if found >= wanted else "bad"
-    return Finding("GPUs", verdict, f"the plan wants {wanted}, there are {found}")
+    return Finding("GPUs", verdict, f"the plan needs {wanted}, this node has {found}")
 
 
 def _is_engine(unit: PlanUnit) -> bool:
-    """The stand-in only pretends to have GPUs."""
+    """Whether a unit really uses GPUs; the mock engine only pretends to."""
     return program(unit.command) == "module sglang"
 
 
@@ -94,7 +94,7 @@ def lines(
     colours: Mapping[Verdict, str] | None = None,
     width: int | None = None,
 ) -> list[str]:
-    """A line for each, what is bad last, where one looks first; folded to ``width``."""
+    """One line for each finding, folded to ``width``; bad ones come last, where they are seen."""
     order: tuple[Verdict, ...] = ("ok", "note", "bad")
     found = sorted(findings, key=lambda one: order.index(one.verdict))
     names = max((len(one.what) for one in found), default=0)

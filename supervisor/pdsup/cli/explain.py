@@ -1,4 +1,4 @@
-"""Gathers what there is to know of one unit: from an agent, the journal, its log, its evidence."""
+"""Gathers what is known about one unit: from an agent, the journal, its log and its evidence."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from pdsup.units.public_state import PublicState
 
 MOST_RUNS = 3
 MOST_LINES = 8
-# Far enough back for the last lines of three runs; logs grow to gigabytes.
+# Enough for the last lines of three runs; logs grow to gigabytes.
 MOST_BYTES = 1 << 20
 
 
 def investigate(cluster: client.Cluster, unit: str) -> Findings:
-    """By the explanation of a unit's agent where that is on this machine, else of the first one
-    here. Raises NothingThere when the plan has no such unit.
+    """Asks the unit's own agent if it is on this machine, else the first one here.
+
+    Raises NothingThere if the plan has no such unit.
     """
     told = _explanation(client.first_agent(cluster), unit)
     node = told.unit.node
@@ -48,7 +49,7 @@ def _explanation(agent: Path, unit: str) -> Explanation:
 def _usual_load(
     cluster: client.Cluster, shown: UnitStatus, run_dir: Path, entries: list[Entry]
 ) -> float | None:
-    """By this run's journals, else by those of earlier runs of the same plan."""
+    """The usual load time by this run's journals, else by those of earlier runs of the plan."""
     if shown.state is not PublicState.STARTING:
         return None
     status = client.status(cluster, every=True)
@@ -67,7 +68,7 @@ def _runs(entries: list[Entry], unit: str, log: Path) -> list[LoggedRun]:
 def _evidence(run_dir: Path, unit: str) -> list[str]:
     try:
         paths = [path for path in (run_dir / "evidence").iterdir() if _is_of(path.name, unit)]
-    except OSError:  # nothing was captured yet
+    except OSError:  # no evidence was collected yet
         return []
     return [str(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
 

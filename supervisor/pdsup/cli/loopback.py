@@ -1,4 +1,4 @@
-"""Brings all agents of a plan up on this one machine, each on a loopback address of its own."""
+"""Runs all agents of a plan on this machine, each on its own loopback address."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ from pdsup.plan.model import Node, Plan
 from pdsup.units import takeover
 from pdsup.units.process import guardian, holders
 
-# 127.0.BLOCK.NODE; lower blocks hold addresses that systems use (127.0.0.53, 127.0.1.1).
+# 127.0.BLOCK.NODE; operating systems use addresses of lower blocks (127.0.0.53, 127.0.1.1).
 BLOCKS = range(10, 250)
 MOST_NODES = 250
-# Without a file: the kernel frees the name with the process, and users share no directory.
+# An abstract socket name: the kernel frees it with the process, and users need no shared directory.
 LOCK = "\0pdsup up"
 ALONE_S = 60.0
-# Longer than any agent takes: its units' patience and stop times are bounded by Slurm's KillWait.
+# Longer than any agent takes: the stop deadlines of its units stay below Slurm's KillWait.
 KILLED_S = 40.0
-# A socket that does not exist yet can't be waited for.
+# A socket that does not exist yet can't be waited for, only polled.
 LOOK_S = 0.02
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Two that look for free addresses at once would find the same: one waits for the other,
-    whoever's it is, as loopback addresses are the machine's. A name that somebody keeps for ever
-    costs the wait only.
+    """A machine-wide lock: two ``pdsup up`` that look for free addresses at once, also of different
+    users, would find the same ones. If the lock can't be had in time, it continues without it.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
         until = clock.monotonic() + ALONE_S
@@ -51,7 +50,7 @@ def alone() -> Iterator[None]:
 def loopback_nodes(draft: Plan) -> tuple[Node, ...]:
     """As many nodes as ``draft`` has, on addresses where all its ports are free.
 
-    Where there is no such block of addresses it is the first: ``refuse_busy_ports`` then tells why.
+    If there is no such block of addresses, the first one: ``refuse_busy_ports`` then says why.
     """
     count = len(draft.nodes)
     if count > MOST_NODES:
@@ -63,14 +62,14 @@ def loopback_nodes(draft: Plan) -> tuple[Node, ...]:
 
 
 def refuse_busy_ports(plan: Plan) -> None:
-    """Raises SupervisorError, naming the holder, when a listener of the plan has no free port."""
+    """Raises SupervisorError, naming the holder, if a port of the plan is in use."""
     for node, listeners in zip(plan.nodes, _listeners(plan), strict=True):
         try:
             busy = holders.port_holder(node.address, "address", listeners)
         except OSError as error:
             raise SupervisorError(
-                f"cannot bring up {plan.name}: {node.name}'s address {node.address} can't be used "
-                f"here ({error.strerror}); give the recipe, which gets loopback addresses"
+                f"cannot bring up {plan.name}: {node.name}'s address {node.address} is not on "
+                f"this machine ({error.strerror}); give the recipe: it gets loopback addresses"
             ) from None
         if busy is not None:
             raise SupervisorError(
@@ -79,7 +78,7 @@ def refuse_busy_ports(plan: Plan) -> None:
 
 
 def _listeners(plan: Plan) -> list[dict[str, int]]:
-    """For each node every port that something of the plan listens on, by unit and purpose."""
+    """For each node, the ports that its agent and units listen on, by unit and purpose."""
     found = {node.name: {"agent control": plan.control_port} for node in plan.nodes}
     for unit in plan.units:
         found[unit.node].update({f"{unit.name} {what}": port for what, port in unit.ports.items()})
@@ -102,7 +101,7 @@ class Agents:
         self._run_dir = Path()
 
     def start(self, plan: Plan, run_dir: Path) -> None:
-        """Starts them; returns when all answer, or one has ended: then ``trouble`` tells."""
+        """Starts the agents; returns when all answer, or when one has ended (see ``trouble``)."""
         self._run_dir = run_dir
         for node in plan.nodes:
             self._running[node.name] = self._start(node.name)
@@ -117,7 +116,7 @@ class Agents:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; the agents get a TERM from us
+                start_new_session=True,  # Ctrl-C must reach only us; we send the agents a TERM
             )
 
     def _listening(self) -> set[str]:
@@ -125,28 +124,28 @@ class Agents:
         return set(found[0].sockets) if found else set()
 
     def log(self, node: str) -> Path:
-        """Where the agent of a node writes its own log."""
+        """The log file of a node's agent."""
         return self._run_dir / "logs" / f"{node}_agent.out"
 
     def trouble(self) -> str | None:
-        """One sentence when an agent has ended."""
+        """A sentence about an agent that has ended; None if all are running."""
         self._look()
         if not self._ended:
             return None
         node, status = next(iter(self._ended.items()))
         said = self.log(node).read_text(errors="replace").strip().splitlines()
-        return f"the agent of {node} ended with status {status}: {said[-1] if said else ''}"
+        return f"the agent of {node} exited with status {status}: {said[-1] if said else ''}"
 
     def wait(self) -> int:
-        """Until every agent has ended; the highest exit status."""
+        """Waits until every agent has ended; returns the highest exit status."""
         while self._running:
             self._wait_for_one(None)
         return max(self._ended.values(), default=0)
 
     def stop(self, say: Callable[[str], None]) -> None:
-        """TERM to all, and a second one, which hurries them, on Ctrl-C.
+        """Sends TERM to all agents; on Ctrl-C a second one, which shortens their stop deadlines.
 
-        An agent bounds its own end; one that is stuck all the same is killed.
+        An agent stops in bounded time; one that is stuck is killed.
         """
         if self._running:
             say("stopping everything")
@@ -164,7 +163,7 @@ class Agents:
             self._clean_up_after(node)
 
     def _clean_up_after(self, node: str) -> None:
-        """An agent that was killed could not end its units."""
+        """Stops the units that a killed agent left behind."""
         root = state_dir.state_root(os.environ)
         directory = Path(paths.node_dir(root, str(self._run_dir), node))
         if directory.is_dir():

@@ -15,15 +15,15 @@ ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help
 
 
 def entry() -> None:
-    """The console script."""
-    from pdsup.cli.terminal import streams  # late: who calls ``main`` has streams of its own
+    """The entry point of the ``pdsup`` command."""
+    from pdsup.cli.terminal import streams  # late: callers of ``main`` have their own streams
 
     streams.take_streams()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs one command; the exit status."""
+    """Runs one command and returns its exit status."""
     name = ALIASES.get(words[0], words[0]) if words else "help"
     return reported(lambda: _run(name, words[1:]))
 
@@ -37,18 +37,18 @@ def _run(name: str, words: Sequence[str]) -> int:
         raise WrongUsage(f"cannot run {name}: no such command; {hint}")
     try:
         args = parsed(name, words)
-    except SystemExit:  # argparse has printed the help that was asked for
+    except SystemExit:  # argparse has printed the help
         status = 0
     else:
         status = _verb(name).run(args)
-    sys.stdout.flush()  # what can't be written is told now; at the exit it could not be
+    sys.stdout.flush()  # a failed write must be reported now; at exit it is too late
     return status
 
 
 def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of one verb; ``command``, for a verb that takes one, is what follows ``--``.
+    """The parsed arguments of one verb; ``command``, if it takes one, is what follows ``--``.
 
-    Raises WrongUsage when they are wrong, and SystemExit after the help that was asked for.
+    Raises WrongUsage if they are wrong, and SystemExit after printing help.
     """
     own, command = _split(words) if _takes_command(name) else (words, ())
     parser = parser_of(name)
@@ -84,13 +84,13 @@ def _takes_command(name: str) -> bool:
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """What stands before and after the first ``--``; argparse mistakes options for COMMAND's."""
+    """The words before and after the first ``--``: argparse would parse COMMAND's options."""
     at = list(words).index("--") if "--" in words else len(words)
     return words[:at], words[at + 1 :]
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose complaints are told as all others are, and whose help is that of the reference."""
+    """A parser that reports errors like all others and prints the help of the reference."""
 
     def format_help(self) -> str:
         from pdsup.cli.screens import help
@@ -108,11 +108,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def reported(run: Callable[[], int]) -> int:
-    """``run()``, with every error a user can act on told in one line on stderr."""
+    """Runs ``run`` and reports every error that a user can act on in one line on stderr."""
     try:
         return run()
     except BrokenPipeError:
-        # Whoever read our output has enough; what is still buffered has nowhere to go.
+        # The reader of our output has closed the pipe; the rest of the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -122,8 +122,8 @@ def reported(run: Callable[[], int]) -> int:
 
 
 def _report(error: Exception) -> int:
-    """The exit status of what a user can act on; a defect goes on its way."""
-    from pdsup.cli.terminal.say import say  # late: mostly there are none
+    """Reports an error that a user can act on and returns its exit status; raises any other."""
+    from pdsup.cli.terminal.say import say  # late: rarely needed
     from pdsup.errors import InvalidDocument, SupervisorError
 
     if not isinstance(error, SupervisorError):

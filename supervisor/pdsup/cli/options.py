@@ -1,41 +1,42 @@
-"""The options that several verbs take: their names and forms, and what they usually mean. Pure."""
+"""The options that several verbs share. Pure."""
 
 from __future__ import annotations
 
 import argparse
 
-# The exit status of a command that waited as long as it may, as of timeout(1).
+# The exit status of a command that timed out, as of timeout(1).
 TIMED_OUT = 124
 
 
 def units(parser: argparse.ArgumentParser) -> None:
-    """``args.units``: any number of names or globs; none: all units."""
+    """Adds ``args.units``: any number of names or globs; empty means all units."""
     parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
 
 
 def as_json(
-    parser: argparse.ArgumentParser, meaning: str = "one JSON value instead of lines"
+    parser: argparse.ArgumentParser, meaning: str = "print one JSON value instead of lines"
 ) -> None:
-    """``args.json``: whether to print JSON."""
+    """Adds ``args.json``: whether to print JSON."""
     parser.add_argument("--json", action="store_true", help=meaning)
 
 
 def run_dir(
-    parser: argparse.ArgumentParser, meaning: str = "which run, when several are on this machine"
+    parser: argparse.ArgumentParser,
+    meaning: str = "which run, if several are active on this machine",
 ) -> None:
-    """``args.run_dir``: a path as text, or None."""
+    """Adds ``args.run_dir``: a path as text, or None."""
     parser.add_argument("--run-dir", help=meaning)
 
 
 def timeout(parser: argparse.ArgumentParser, meaning: str, default: float | None = None) -> None:
-    """``args.timeout``: seconds."""
+    """Adds ``args.timeout``, in seconds."""
     parser.add_argument("--timeout", type=float, default=default, metavar="S", help=meaning)
 
 
 def recipe_choice(
-    parser: argparse.ArgumentParser, variant: str = "which recipe of a file with several"
+    parser: argparse.ArgumentParser, variant: str = "which recipe of a file that holds several"
 ) -> None:
-    """``args.variant`` and ``args.overrides``: which recipe of a file, and what to change in it."""
+    """Adds ``args.variant`` (which recipe of a file) and ``args.overrides`` (its settings)."""
     parser.add_argument("--variant", metavar="NAME", help=variant)
     parser.add_argument(
         "--set",
@@ -43,5 +44,5 @@ def recipe_choice(
         metavar="A.B=VALUE",
         action="append",
         default=[],
-        help="change one setting of the recipe; may be repeated",
+        help="override one setting of the recipe; repeatable",
     )

@@ -1,4 +1,4 @@
-"""Writes the report of a run: one HTML file that needs nothing else."""
+"""Writes the report of a run: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TEMPLATE = "report.html.j2"
 
 
 def gather(run_dir: Path, beside: Path) -> Source:
-    """What there is in a run directory; ``beside``: where the page will lie, for its links.
+    """Reads a run directory. ``beside``: the directory of the page, for relative links.
 
-    Raises SupervisorError when there is no run.
+    Raises SupervisorError if it is not a run directory.
     """
     if not (run_dir / JOURNALS).is_dir():
-        raise SupervisorError(f"cannot report on {run_dir}: it is no run directory")
+        raise SupervisorError(f"cannot report on {run_dir}: it is not a run directory")
     entries = Journals(run_dir).news()
     benchmarks = _benchmarks(run_dir / RECORD)
     plan = _plan(run_dir / "plan.yaml")
@@ -49,7 +49,7 @@ def gather(run_dir: Path, beside: Path) -> Source:
 
 
 def write(source: Source, out: Path) -> None:
-    """Raises SupervisorError when it can't be written."""
+    """Writes the page to ``out``. Raises SupervisorError if it can't be written."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -64,7 +64,7 @@ def write(source: Source, out: Path) -> None:
 
 
 def _benchmarks(path: Path) -> list[RecordedBenchmark]:
-    """Those of ``run.json``, the oldest first; none where there is no such file."""
+    """The benchmarks in ``run.json``, oldest first; empty if there is no such file."""
     try:
         last = json.loads(path.read_text())
         records = [*last.pop("earlier", []), last]
@@ -75,8 +75,8 @@ def _benchmarks(path: Path) -> list[RecordedBenchmark]:
 
 
 def _plan(path: Path) -> Plan | None:
-    """A report on a run whose plan is of another version lacks only what the plan tells."""
-    from pdsup.plan.compile import load  # late: only now is a parser of YAML needed
+    """The plan of a run; None if this version can't read it (the report works without)."""
+    from pdsup.plan.compile import load  # late: imports a YAML parser
 
     with contextlib.suppress(SupervisorError):
         return load.load(path, nodes=None).plan

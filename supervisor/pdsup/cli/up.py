@@ -1,4 +1,4 @@
-"""Conducts ``pdsup up``: compile, start the agents, wait until ready, stay or run, stop."""
+"""Runs ``pdsup up``: compile, start the agents, wait until ready, stay or run COMMAND, stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pdsup.plan.model import Node, Plan
 
 
 def run(args: argparse.Namespace) -> int:
-    """From the recipe to the end of the cluster; the exit status of ``pdsup up``."""
+    """Brings up a cluster and stops it at the end; returns the exit status of ``pdsup up``."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     agents = Agents()
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             return _run_command(args, run_dir)
         detached = args.detach
         if detached:
-            say("pdsup status shows what it does, pdsup shutdown --all ends it")
+            say("next: pdsup status, pdsup explain UNIT, pdsup shutdown --all")
         return 0 if detached else _stay(agents)
     except _NotUp as error:
         say(f"pdsup: cannot bring up {args.file}: {error}")
@@ -69,7 +69,9 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
         prepare(run_dir, loaded.text, _origin(args))
-        say(f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, run in {run_dir}")
+        say(
+            f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, writing to {run_dir}"
+        )
         agents.start(plan, run_dir)
         return plan, run_dir
 
@@ -109,7 +111,7 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
 
 
 def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
-    """As ``pdsup run`` does it, with the verdict in ``run.json``."""
+    """Runs COMMAND like ``pdsup run``, with the verdict in ``run.json``."""
     stdout = sys.stderr.fileno() if args.json else None
     benchmark = BenchmarkRun(run_dir).run(args.command, stdout=stdout)
     if args.json:
@@ -120,7 +122,7 @@ def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
 
 
 def _print(value: Any) -> None:
-    """At once: what stays in the foreground is not over with it."""
+    """Prints JSON at once, because the command may stay in the foreground."""
     print(typed.dumps(value, indent=2), flush=True)
 
 

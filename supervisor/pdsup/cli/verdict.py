@@ -1,4 +1,4 @@
-"""Whether a benchmark ran on an undisturbed cluster: ``clean`` or ``tainted``. Pure."""
+"""Judges whether a cluster was undisturbed during a benchmark: ``clean`` or ``tainted``. Pure."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pdsup.plan.front import Server
 
 Verdict = Literal["clean", "tainted"]
 PHRASES: Mapping[Kind, str] = {
-    "restart": "was restarted, away for",
+    "restart": "was restarted, down for",
     "unhealthy": "was unhealthy for",
     "down": "was down for",
-    "fatal": "was given up, away for",
-    "node": "could not be asked for",
+    "fatal": "gave up, down for",
+    "node": "did not answer for",
     "reload": "was reloaded",
     "reload-failed": "could not be reloaded",
-    "gpu-throttled": "had slow GPUs for",
+    "gpu-throttled": "had throttled GPUs for",
     "gpu-lost": "was without GPUs for",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """One command that was run on a cluster. Times are seconds since the epoch.
+    """A command that was run on a cluster. Times are seconds since the epoch.
 
-    ``status``: what a shell would say: its exit status, or 128 + the signal's number.
+    ``status``: as in a shell, the exit status, or 128 + the number of the signal.
     """
 
     command: Sequence[str]
@@ -45,14 +45,14 @@ class Benchmark:
 
     @property
     def verdict(self) -> Verdict:
-        """Clean when nothing disturbed the cluster meanwhile."""
+        """Clean if nothing disturbed the cluster meanwhile."""
         return "tainted" if self.incidents else "clean"
 
 
 def lost_nodes(known: Sequence[Incident], status: Status | None, now: float) -> list[Incident]:
-    """``known`` with what a look at ``now`` adds: nodes whose agents can't be asked, or can again.
+    """``known``, updated with the nodes that stopped answering, or answer again, by ``now``.
 
-    ``status``: None when no agent answers at all.
+    ``status``: None if no agent answers at all.
     """
     lost = {node.node: str(node.agent.problem) for node in _unreachable(status)}
     if status is None:
@@ -71,8 +71,8 @@ def lost_nodes(known: Sequence[Incident], status: Status | None, now: float) -> 
 
 
 def not_in_journal(lost: Iterable[Incident], recorded: Iterable[Incident]) -> list[Incident]:
-    """Those of ``lost`` of which the journal of the first node does not tell, as it does not when
-    that node itself is away.
+    """The incidents of ``lost`` that are missing from the journal of the first node, as they are
+    while that node itself is lost.
     """
     known = {one.node for one in recorded if one.kind == "node"}
     return [one for one in lost if one.node not in known]
@@ -85,10 +85,7 @@ def _unreachable(status: Status | None) -> Iterable[NodeStatus]:
 def unrecorded(
     before: Status, after: Status, known: Iterable[Incident], now: float
 ) -> list[Incident]:
-    """Units that have had another run since ``before``, or are not up, and no journal says so.
-
-    A journal can't be written on a full disk.
-    """
+    """Restarts since ``before`` that no journal recorded, as on a full disk."""
     told = {one.unit for one in known if one.kind in incidents.OUTAGES}
     runs = {unit.name: unit.run for unit in before.units}
     return [
@@ -99,11 +96,11 @@ def unrecorded(
 
 
 def _why(unit: UnitStatus) -> str:
-    return unit.reason or "its journal does not tell why"
+    return unit.reason or "its journal does not say why"
 
 
 def record(benchmark: Benchmark) -> dict[str, Any]:
-    """What ``run.json`` holds of it."""
+    """The record of a benchmark in ``run.json``."""
     return {
         "cluster": benchmark.cluster,
         "plan": benchmark.plan,
@@ -136,7 +133,7 @@ def _line(incident: Incident, now: float) -> str:
 
 
 def front(status: Status) -> str | None:
-    """Where clients of a running cluster talk to."""
+    """The URL for clients of a running cluster; None if it has no front."""
     return plan_front.front(
         Server(unit.kind, unit.role, unit.rank, node.address, unit.ports.get("http"))
         for node in status.nodes

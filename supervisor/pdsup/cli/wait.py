@@ -1,4 +1,4 @@
-"""Watches a cluster until it is up or down, and tells on the way what is missing."""
+"""Waits until a cluster is up or down, and shows meanwhile what is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome(Enum):
 
 
 def reaches(goal: Goal) -> Callable[[UnitStatus], bool]:
-    """Whether a unit is where the goal wants it."""
+    """The test whether a unit has reached the goal."""
     return progress.is_up if goal == "running" else _is_down
 
 
@@ -41,10 +41,10 @@ def _is_down(unit: UnitStatus) -> bool:
 
 
 class Wait:
-    """One wait. ``view`` shows where it stands whenever that may have changed.
+    """A wait for a goal. ``view`` shows its progress.
 
-    ``trouble`` tells why the goal can't be reached, when the caller knows better than the agents.
-    ``missing`` says what is, in lines.
+    ``trouble`` returns why the goal can't be reached, if the caller knows better than the agents.
+    ``missing`` holds lines about what is missing.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Wait:
         self.status: Status | None = None
 
     def watch(self, timeout: float | None) -> Outcome:
-        """Returns when the goal is reached, can't be reached any more, or after ``timeout``."""
+        """Returns when the goal is reached, can no longer be, or after ``timeout`` seconds."""
         until = float("inf") if timeout is None else clock.monotonic() + timeout
         for look in client.follow(self._agent, every=True, until=until):
             outcome = self._nobody() if look.absent else self._judge(look.status)
@@ -78,13 +78,13 @@ class Wait:
             if trouble := self._trouble():
                 self.missing = [trouble]
                 return Outcome.LOST
-            if clock.monotonic() < until:  # at the end what is missing is told with the outcome
+            if clock.monotonic() < until:  # at the end ``why`` says what is missing
                 self._view.show(self.status.units if self.status else (), self.missing)
         return Outcome.TIMED_OUT
 
     def why(self, outcome: Outcome) -> str:
-        """What to say of an outcome that is not REACHED."""
-        late = "not in time" if outcome is Outcome.TIMED_OUT else "it can't be reached any more"
+        """The cause of an outcome other than REACHED, with what is missing."""
+        late = "timed out" if outcome is Outcome.TIMED_OUT else "it can no longer become ready"
         return "\n".join((late, *(f"  {line}" for line in self.missing)))
 
     def _agent(self) -> Path:
@@ -98,7 +98,7 @@ class Wait:
         if self._goal == "stopped":
             return Outcome.REACHED
         if self._seen:
-            self.missing = ["the agent has gone"]
+            self.missing = ["the agent has stopped"]
             return Outcome.LOST
         return None
 
@@ -124,9 +124,10 @@ class Wait:
         return progress.missing(units, self._reached, clock.wall(), MOST_LINES, usual)
 
     def _usual(self, units: Sequence[UnitStatus]) -> dict[str, float]:
-        """How long units of each kind take to get ready, by the journals; seconds.
+        """Seconds that units of each kind usually take to become ready.
 
-        This run's tell, and earlier runs' of the same plan for kinds that were not ready yet.
+        They come from this run's journals, and for kinds that were not ready yet from those of
+        earlier runs of the same plan.
         """
         if not any(unit.state is PublicState.STARTING for unit in units):
             return {}

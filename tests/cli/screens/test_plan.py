@@ -64,10 +64,10 @@ def test_each_node_has_its_units_with_gpus_ports_command_and_what_they_wait_for(
         "waits for   nothing",
     ]
     assert section(found, "  prefill-0:")[2].startswith("command     python3 -m sglang.launch_serv")
-    waits = " ".join(section(found, "  router-0: router")[1:3])
-    assert waits == (
-        "waits for   decode-0 to accept on http; prefill-0 to accept on http, bootstrap;"
-        " after a failure one of each role is enough"
+    waits = " ".join(section(found, "  router-0: router")[1:4])
+    assert waits.startswith(
+        "waits for   decode-0 to accept connections on http; prefill-0 to accept connections on"
+        " http, bootstrap; after a failure one of each role is enough"
     )
 
 
@@ -129,7 +129,7 @@ def test_a_variable_with_another_value_on_each_node_is_named(told):
     )  # fmt: skip
     prefills = next(u for group in found.groups for u in group.units if u.units == "prefill-[1-2]")
     assert prefills.env_varies == ("HOST",)
-    assert "with another HOST on each node" in section(found, "  prefill-[1-2]:")
+    assert "HOST differs from node to node" in section(found, "  prefill-[1-2]:")
 
 
 def test_a_long_command_shows_of_each_repeated_flag_the_first(told):
@@ -141,15 +141,15 @@ def test_a_long_command_shows_of_each_repeated_flag_the_first(told):
 @pytest.mark.parametrize(
     ("nodes", "additional", "sentence"),
     [
-        (10, 4, "Routers: 4 on n[0-1,4,7]. One, and at most 4 additional (asked for): from the"),
-        (5, 4, "Routers: 5 on n[0-4]. One, and at most 4 additional (asked for): from the second"),
+        (10, 4, "Routers: 4 on n[0-1,4,7]. One plus up to 4 additional (set in the recipe), one"),
+        (5, 4, "Routers: 5 on n[0-4]. One plus up to 4 additional (set in the recipe), one on"),
     ],
 )
 def test_the_routers_are_those_there_really_are(told, nodes, additional, sentence):
     found = told(big(nodes - 1, 1, 1), f"frontend.num_additional_frontends={additional}")
     text = " ".join(line.strip() for line in lines(found))
     assert sentence in text
-    assert ("That gives 4, not 5." in text) == (nodes == 10)
+    assert ("This makes 4, not 5." in text) == (nodes == 10)
 
 
 def test_a_number_of_routers_nobody_asked_for_is_called_the_default(told):
@@ -228,10 +228,10 @@ def test_what_makes_a_unit_unhealthy_and_what_dead_is_told(told):
     care = [line.strip() for line in lines(found)]
     text = " ".join(care[care.index("decode-0") :])
     assert (
-        "dead after 3 in a row that fail and 300 s in which nothing moved: no process stopped and"
-        " none of sglang::* gone and GET /health on http, every 10 s, 25 s for an answer; what"
-        " moves: sglang:realtime_tokens_total, sglang:prompt_tokens_total,"
-        " sglang:generation_tokens_total of GET /metrics on http"
+        "dead after 3 failures in a row and 5 min without progress: no process is stopped and no"
+        " sglang::* process is gone and GET /health on http, every 10 s, timeout 25 s; progress:"
+        " change of sglang:realtime_tokens_total, sglang:prompt_tokens_total,"
+        " sglang:generation_tokens_total in GET /metrics on http"
     ) in " ".join(text.split())
 
 
@@ -239,12 +239,12 @@ def test_every_way_to_ask_has_its_words():
     questions = {
         "connect to http": Check(port="http"),
         "GET /x on http (unless 404)": Check(port="http", path="/x", skip=(404,)),
-        "GET /x on http with a body like ok and a.b = 1": Check(
+        "GET /x on http with a body matching ok and a.b = 1": Check(
             port="http", path="/x", body="ok", field="a.b", equals="1"
         ),
         "run true 'a b'": Check(command=("true", "a b")),
-        "a line like ready in its output": Check(log="ready"),
-        "no process stopped": Check(tree=""),
+        "a line matching ready in its output": Check(log="ready"),
+        "no process is stopped": Check(tree=""),
     }
     for words, check in questions.items():
         startup = Probe(
@@ -252,8 +252,8 @@ def test_every_way_to_ask_has_its_words():
             deadline_s=4.0, limit_s=5.0, quiet_s=6.0,
         )  # fmt: skip
         assert plan_module.told(startup) == (
-            f"{words}, every 1 s, 2 s for an answer, 2 in a row, for 3 s, within 4 s,"
-            " or 5 s while something moves every 6 s"
+            f"{words}, every 1 s, timeout 2 s, 2 in a row, for 3 s, within 4 s,"
+            " or 5 s with progress every 6 s"
         )
 
 
@@ -285,7 +285,7 @@ def test_what_is_enough_for_routers_is_told_and_that_ranks_start_together(told):
     )
     shown = " ".join(" ".join(lines(told(text))).split())
     assert "; one of each role, 2 of decode is enough; after a failure one of each role" in shown
-    assert "waits for the other ranks: they start together" in shown
+    assert "waits for the other ranks (they start together)" in shown
 
 
 def test_a_router_without_a_port_for_clients_is_nobodys_front(desk):
@@ -299,4 +299,4 @@ units:
 """
     assert front_of(desk.plan(text)) == "http://10.0.0.7:8001"
     alone = "\n".join(text.splitlines()[:-1])
-    assert "Nothing here is for clients." in plan_module.explain(desk.plan(alone), Notes())
+    assert "No unit serves clients." in plan_module.explain(desk.plan(alone), Notes())

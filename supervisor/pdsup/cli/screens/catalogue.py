@@ -1,35 +1,35 @@
-"""What there is to say, a line for each verb.
+"""One line of help for each verb.
 
-In one place, so that the list of all verbs is printed without importing them. Pure.
+They are in one place so that listing the verbs imports none of them. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# In the order of the help text: before a run, a run, looking at it, changing it, ending it.
+# In the order of the help text: prepare, run, look, change, stop.
 VERBS: Mapping[str, str] = {
-    "plan": "compile a recipe to a cluster plan",
-    "check": "find every problem of a recipe or plan",
-    "sbatch": "print the Slurm job script of a recipe",
-    "doctor": "look before a run whether this node can do its part",
+    "plan": "compile a recipe into a cluster plan",
+    "check": "list every problem in a recipe or plan",
+    "sbatch": "print a Slurm job script for a recipe",
+    "doctor": "check before a run that this node is ready for it",
     "up": "bring up the whole cluster on this machine",
     "agent": "run this node's part of a plan or recipe until told to stop",
-    "status": "show what the units do",
-    "wait": "wait until the units are ready, or stopped",
-    "explain": "tell why a unit is in its state, and what happens next",
-    "events": "show what happened to the units, of all nodes",
-    "run": "wait until all is ready, run a benchmark, and judge whether anything disturbed it",
-    "report": "write a page about a run: what each unit did when, incidents, benchmarks, restarts",
-    "web": "print a link to a live page about the cluster, good for one browser",
-    "logs": "show what a unit writes (tail is the same)",
-    "start": "start units that are stopped, or that gave up, and wait until they are ready",
-    "stop": "stop units and wait until nothing of them is left; routers leave nginx first",
-    "restart": "stop units and start them again, routers one at a time so that the others serve",
+    "status": "show the state of the units",
+    "wait": "wait until units are ready, or stopped",
+    "explain": "explain why a unit is in its state, and what happens next",
+    "events": "show what happened to the units, on all nodes",
+    "run": "wait until everything is ready, run a benchmark, and say whether anything disturbed it",
+    "report": "write an HTML report of a run: timeline, incidents, benchmarks, restarts",
+    "web": "print a link to a live page of the cluster, for one browser",
+    "logs": "show the output of a unit (also: tail)",
+    "start": "start units that are stopped or gave up, and wait until they are ready",
+    "stop": "stop units and wait until all their processes are gone; routers leave nginx first",
+    "restart": "restart units, routers one at a time so that the others keep serving",
     "signal": "send a signal to the main processes of units",
-    "reload": "read the recipe or plan again and apply only what differs; all else runs on",
-    "shutdown": "stop this node's agent and its units, or the whole cluster's",
-    "completion": "print a script with which a shell completes verbs, options and names of units",
+    "reload": "read the recipe or plan again and apply what changed; everything else keeps running",
+    "shutdown": "stop this node's agent and its units, or the whole cluster",
+    "completion": "print a shell completion script for verbs, options and unit names",
     "version": "print the version",
-    "help": "show what pdsup can do",
+    "help": "list the commands, or explain one",
 }

@@ -1,4 +1,4 @@
-"""Scripts with which shells complete what one types, from the verbs' own arguments. Pure."""
+"""Shell completion scripts, made from the verbs' own arguments. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = "pdsup completion names 2>/dev/null"
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What can follow a verb. ``units``: names of units can; else files, or ``words``."""
+    """What can follow a verb: unit names if ``units``, else ``words`` or files."""
 
     name: str
     summary: str
@@ -21,7 +21,7 @@ class Verb:
 
 
 def verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
-    """From the verb's parser."""
+    """The completions of a verb, from its parser."""
     actions = parser._actions
     options = [
         (option, action.help or "")
@@ -36,7 +36,7 @@ def verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
 
 
 def bash(verbs: Sequence[Verb]) -> str:
-    """For ``source <(pdsup completion bash)``."""
+    """The script for ``source <(pdsup completion bash)``."""
     cases = "\n".join(f"        {v.name}) {_settings(v)} ;;" for v in verbs)
     return f"""\
 _pdsup() {{
@@ -59,7 +59,7 @@ complete -o default -F _pdsup pdsup
 
 
 def zsh(verbs: Sequence[Verb]) -> str:
-    """For ``source <(pdsup completion zsh)``, or as ``_pdsup`` in a directory of ``fpath``."""
+    """The script for ``source <(pdsup completion zsh)``, or for ``_pdsup`` in ``fpath``."""
     described = " ".join(f"'{v.name}:{_quoted(v.summary)}'" for v in verbs)
     cases = "\n".join(f"        {v.name}) {_settings(v)} ;;" for v in verbs)
     return f"""\
@@ -89,7 +89,7 @@ _pdsup() {{
 
 
 def fish(verbs: Sequence[Verb]) -> str:
-    """For ``pdsup completion fish | source``."""
+    """The script for ``pdsup completion fish | source``."""
     lines = []
     for v in verbs:
         lines.append(
@@ -115,7 +115,7 @@ def _settings(v: Verb) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Inside single quotes of a shell, where ':' means nothing either."""
+    """Text that is safe inside a shell's single quotes, and without ':', which zsh splits at."""
     return text.replace("'", "").replace(":", ",")
 
 

@@ -1,4 +1,4 @@
-"""The journal for people: one line for each event. Pure."""
+"""Formats the journal: one line for each event. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Widths = tuple[int, int]
 
 
 def widths(entries: Iterable[Entry], least: Widths = (0, 0)) -> Widths:
-    """How wide the names of nodes and of units are; at least as wide as they were before."""
+    """The widths of the node and unit columns; at least ``least``."""
     found = list(entries)
     nodes = max((len(one.node) for one in found), default=0)
     units = max((len(one.unit) for one in found), default=0)
@@ -27,7 +27,7 @@ def widths(entries: Iterable[Entry], least: Widths = (0, 0)) -> Widths:
 def lines(
     entries: Iterable[Entry], columns: Widths, *, colour: bool = False, width: int | None = None
 ) -> list[str]:
-    """Time, node, unit, what became of it, its run, and why; folded on a terminal of ``width``."""
+    """Events as lines: time, node, unit, change, run and reason; folded to ``width``."""
     return [line for one in entries for line in _lines(one, columns, colour, width)]
 
 
@@ -38,7 +38,7 @@ def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list
     change = f"{one.before} -> {one.to}" if one.changes else one.to or one.event
     why = "  ".join(part for part in (run, one.reason) if part)
     line, rest = f"{names}{change:{CHANGE}}  {why}".rstrip(), list[str]()
-    if width is not None and len(line) > width:  # its reason has lines of its own
+    if width is not None and len(line) > width:  # the reason goes on its own lines
         line = f"{names}{change:{CHANGE}}  {run}".rstrip()
         rest = folded([f"{INDENT}{one.reason}"], width, "")
     if colour and one.to:
@@ -48,12 +48,12 @@ def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list
 
 
 def stamp(at: float) -> str:
-    """The local time, with the day, because a run lasts over midnight: ``11-24 09:05:03.250``."""
+    """The local time with the day, as runs last past midnight: ``11-24 09:05:03.250``."""
     return datetime.fromtimestamp(at).strftime("%m-%d %H:%M:%S.%f")[:-3]
 
 
 def about(entries: Iterable[Entry], patterns: Iterable[str]) -> list[Entry]:
-    """The entries of units that a name or glob names; none given: all, also of nodes."""
+    """The entries of units that match a name or glob; without patterns all, also those of nodes."""
     wanted = list(patterns)
     return [
         one for one in entries if not wanted or any(fnmatchcase(one.unit, each) for each in wanted)

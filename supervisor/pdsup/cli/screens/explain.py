@@ -1,4 +1,4 @@
-"""Why a unit is as it is, told in sentences. Pure."""
+"""Explains in sentences why a unit is in its state. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_HELD = 3
 
 @dataclass(frozen=True, slots=True)
 class LoggedRun:
-    """A run and the end of its output, in lines."""
+    """A run and the last lines of its output."""
 
     run: Run
     output: Sequence[str]
@@ -29,10 +29,10 @@ class LoggedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What there is to know of one unit: beside its agent's explanation its last runs, the oldest
-    first, and directories of evidence.
+    """All that is known about one unit: its agent's explanation, its last runs (oldest first) and
+    its evidence directories.
 
-    ``usual_load_s``: of a unit that starts, the seconds units like it take, where that is known.
+    ``usual_load_s``: while the unit starts, the seconds that similar units take, if known.
     """
 
     explanation: Explanation
@@ -42,9 +42,9 @@ class Findings:
 
 
 def story(found: Findings, now: float, width: int | None = None) -> list[str]:
-    """Findings in lines of at most ``width`` characters.
+    """The explanation in lines of at most ``width`` characters; without a width, a line a sentence.
 
-    ``now``: seconds since the epoch. Without a width, as for a pipe, a sentence is one line.
+    ``now``: seconds since the epoch.
     """
     told = found.explanation
     sentences = [
@@ -60,7 +60,7 @@ def story(found: Findings, now: float, width: int | None = None) -> list[str]:
 
 
 def to_json(found: Findings) -> dict[str, Any]:
-    """As ``pdsup explain --json`` prints it: what the agent says, and the rest beside that."""
+    """The output of ``pdsup explain --json``: the agent's explanation and the other findings."""
     told = found.explanation
     return {
         **{name: getattr(told, name) for name in told.__slots__},
@@ -88,9 +88,9 @@ def _state(told: Explanation, now: float) -> Iterator[str]:
     if unit.gpu_use is not None:
         yield _gpus(unit.gpus, unit.gpu_use)
     if unit.state is PublicState.RUNNING and not unit.ready:
-        yield "It can't be used yet, so it does not count as ready."
+        yield "It is running but cannot serve requests yet, so it does not count as ready."
     if not told.agent.reachable:
-        yield f"The agent of {unit.node} can't tell: {told.agent.problem}."
+        yield f"This is the last known state: {told.agent.problem}."
 
 
 def _gpus(gpus: Sequence[int], use: GpuUse) -> str:
@@ -107,38 +107,38 @@ def _usual(unit: UnitStatus, load: float | None, now: float) -> Iterator[str]:
     if left > 0:
         when = f"Usually ready in about {brief(left)}"
     elif progress.is_late(unit.since, now, load):
-        when = "It takes longer than usual to be ready"
+        when = "It is taking longer than usual"
     else:
         when = "Usually ready by now"
-    yield f"{when}: units like it take {brief(load)}."
+    yield f"{when}: similar units take {brief(load)}."
 
 
 def _gate(gate: Gate, state: PublicState) -> Iterator[str]:
     conditions = gate.conditions
     if not conditions:
-        yield "Gate: it waits for no other unit."
+        yield "Gate: none."
         return
     held = [one for one in conditions if one.holds]
     other = [one for one in conditions if not one.holds]
-    when = "" if state is PublicState.WAITING else ", asked before a start"
+    when = "" if state is PublicState.WAITING else " (checked before each start)"
     least = gate.enough.items()
     more = "".join(f", {count} of {role}" for role, count in least if count > 1)
-    enough = f"it needs one worker of each role{more}"
-    rule = "it needs all" if gate.rule == "all" else enough
-    yield f"Gate{when}: {len(held)} of {len(conditions)} conditions hold; {rule}."
+    enough = f"one worker of each role{more} is enough"
+    rule = "all are required" if gate.rule == "all" else enough
+    yield f"Gate{when}: {len(held)} of {len(conditions)} conditions met; {rule}."
     for one in other:
         yield f"{INDENT}{'?  ' if one.holds is None else 'no '} {one.what}: {one.detail}"
     for one in held[:MOST_HELD]:
         yield f"{INDENT}yes {one.what}"
     if len(held) > MOST_HELD:
-        yield f"{INDENT}yes {len(held) - MOST_HELD} more"
+        yield f"{INDENT}yes ({len(held) - MOST_HELD} more)"
 
 
 def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
     if not logged_runs:
-        yield "Runs: it has not run yet."
+        yield "Runs: none yet."
         return
-    yield "Runs, the latest first:"
+    yield "Runs, latest first:"
     for logged in reversed(logged_runs):
         yield f"{INDENT}{_run(logged.run, now)}"
         for line in logged.output:
@@ -146,13 +146,13 @@ def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
 
 
 def _run(run: Run, now: float) -> str:
-    parts = [f"began {moment(run.began, now)}"]
+    parts = [f"started {moment(run.began, now)}"]
     if run.ready is not None:
         parts.append(f"ready after {brief(run.ready - run.began)}")
     elif run.ended is not None:
         parts.append("never ready")
     if run.ended is None:
-        parts.append("goes on")
+        parts.append("still running")
     else:
         age = brief(run.ended - run.began)
         parts.append(f"ended {moment(run.ended, now)} after {age}: {run.how}")
@@ -174,12 +174,12 @@ def _evidence(directories: Sequence[str]) -> Iterator[str]:
 
 
 def moment(at: float, now: float) -> str:
-    """The local time of day, with the date when that is another one: ``11-23 23:59:58``."""
+    """The local time of day, with the date if it is not today's: ``11-23 23:59:58``."""
     then, today = datetime.fromtimestamp(at), datetime.fromtimestamp(now)
     return then.strftime("%H:%M:%S" if then.date() == today.date() else "%m-%d %H:%M:%S")
 
 
 def _harmless(line: str) -> str:
-    """Output may hold anything; control sequences would play with the reader's terminal."""
+    """The line without control sequences, which could garble the reader's terminal."""
     plain = COLOURS.sub("", line)
     return "".join(char if char.isprintable() else " " for char in plain).rstrip()

@@ -1,6 +1,6 @@
-"""What a verb takes, as ``pdsup help VERB`` and the reference tell it.
+"""The help of a verb, for ``pdsup help VERB`` and the reference.
 
-Not argparse's own text, which is another one in every version of Python. Pure.
+It is not argparse's own text, which differs between versions of Python. Pure.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 from pdsup.cli.terminal.fold import folded
 
-# Longer lines are hard to read, on any terminal.
+# Longer lines are hard to read on any terminal.
 MOST = 100
 WIDEST_NAME = 28
-# Holds what belongs together on one line while a text is folded.
+# Keeps words that belong together on one line.
 _GLUE = "\N{NO-BREAK SPACE}"
 
 
 def page(parser: argparse.ArgumentParser, about: str, example: str, width: int) -> list[str]:
-    """Usage, what it is about, each argument, an example, in lines of ``width`` characters."""
+    """The help page in lines of ``width`` characters: usage, description, arguments, example."""
     width = min(width, MOST)
     words = [word.replace(" ", _GLUE) for word in usage(parser)]
     indent = " " * (len(f"usage: {parser.prog}") + 1)
@@ -43,7 +43,7 @@ def _argument(name: str, meaning: str, column: int, width: int) -> list[str]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What must be given first, then options, then what may be many or none."""
+    """The arguments in order: required ones, options, then those that may be many or none."""
     shown = [action for action in parser._actions if "--help" not in action.option_strings]
     return sorted(shown, key=_place)
 
@@ -55,7 +55,7 @@ def _place(action: argparse.Action) -> int:
 
 
 def usage(parser: argparse.ArgumentParser) -> Sequence[str]:
-    """``pdsup``, the verb, and each argument as it is typed; ``[]``: it may be left out."""
+    """The usage: ``pdsup``, the verb and each argument, in ``[]`` if it is optional."""
     command = ["[-- COMMAND...]"] if parser.get_default("takes_command") else []
     return [*parser.prog.split(), *map(_typed, arguments(parser)), *command]
 
@@ -71,7 +71,7 @@ def _typed(action: argparse.Action) -> str:
 
 
 def value(action: argparse.Action) -> str:
-    """What stands for an argument's value; empty for an option without one."""
+    """The placeholder of an argument's value; empty for an option without a value."""
     if action.nargs == 0:
         return ""
     if action.choices and not action.metavar:

@@ -10,14 +10,15 @@ from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.screens.status import duration
 from pdsup.units.public_state import PublicState
 
-# How much two names have in common when one may be meant by the other.
+# How similar a name must be to be suggested for another.
 ALIKE = 0.7
 
 
 def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
-    """The status with only the units that a pattern names, and the patterns that name none.
+    """The status of only the units that match a pattern, and the patterns that match none.
 
-    A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks). None: all units.
+    A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks). No patterns: all
+    units.
     """
     wanted = list(patterns)
     if not wanted or "all" in wanted:
@@ -31,8 +32,8 @@ def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
 
 
 def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:
-    """The sentence about patterns that name no unit, with the one that was meant perhaps."""
-    import difflib  # late: mostly all of them name some
+    """The message about patterns that match no unit, with a suggestion if a name is similar."""
+    import difflib  # late: rarely needed
 
     names = [name for unit in status.units for name in (unit.name, unit.gang) if name]
     near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
@@ -41,18 +42,18 @@ def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:
 
 
 def is_named(unit: UnitStatus, pattern: str) -> bool:
-    """Whether a name, a glob or the name of a gang means it."""
+    """Whether a name, a glob or the name of a gang matches the unit."""
     return fnmatchcase(unit.name, pattern) or unit.gang == pattern
 
 
 def is_up(unit: UnitStatus) -> bool:
-    """What a wait for RUNNING waits for."""
+    """The goal of a wait for RUNNING."""
     return unit.is_up
 
 
-# Loads differ by some seconds and some percent; a longer one is worth a word.
+# Load times vary by some seconds and some percent; more than this is worth mentioning.
 LATE_S, LATE = 5.0, 0.2
-# What needs attention before what only waits, and that before what is well.
+# What needs attention, before what only waits, before what is well.
 _CAUSES_FIRST = (
     PublicState.FATAL, PublicState.EXITED, PublicState.BACKOFF, PublicState.UNHEALTHY,
     PublicState.UNKNOWN, PublicState.STOPPED, PublicState.STARTING,
@@ -66,10 +67,10 @@ def missing(
     most: int,
     usual: Mapping[str, float] | None = None,
 ) -> list[str]:
-    """At most ``most`` lines about units that have not reached the goal: state, since when, why.
+    """At most ``most`` lines about units that have not reached the goal: state, for how long, why.
 
-    ``now``: seconds since the epoch. What likely holds up the others comes first; units that only
-    wait for others are counted, not named, as long as there is a cause to name.
+    ``now``: seconds since the epoch. Units that likely hold up the others come first; units that
+    only wait for others are counted, not named, if there is a cause to name.
     """
     late = sorted((unit for unit in units if not reached(unit)), key=rank)
     causes = [unit for unit in late if unit.state is not PublicState.WAITING] or late
@@ -79,7 +80,7 @@ def missing(
 
 
 def rank(unit: UnitStatus) -> int:
-    """Smaller for what needs attention: causes, what waits for them, what is well."""
+    """The order of attention: causes first, then what waits for them, then what is well."""
     if unit.is_up:
         return len(_CAUSES_FIRST) + 1
     state = unit.state
@@ -94,28 +95,28 @@ def _missing(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
 
 
 def _left(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
-    """Only of a unit that starts, and where others like it have shown how long that takes."""
+    """The time until a starting unit is ready, if earlier loads of similar units are known."""
     load = usual.get(alike(unit))
     if unit.state is not PublicState.STARTING or not unit.since or load is None:
         return ""
     left = unit.since + load - now
-    if left > 0:
+    if left >= 1:
         return f", about {duration(left)} left"
     return ", longer than usual" if is_late(unit.since, now, load) else ""
 
 
 def is_late(since: float, now: float, load: float) -> bool:
-    """Whether a unit starts for longer than the ``load`` seconds that are usual."""
+    """Whether a unit has been starting for clearly longer than the usual ``load`` seconds."""
     return now - since - load > max(LATE_S, LATE * load)
 
 
 def alike(unit: UnitStatus) -> str:
-    """What loads as long as it does: its kind, but each service is a program of its own."""
+    """The group of units that load equally long: its kind, but each service is its own group."""
     return unit.name if unit.kind in ("service", "benchmark") else kind(unit)
 
 
 def kind(unit: UnitStatus) -> str:
-    """What it is counted as: the role of a worker, else its kind."""
+    """The group a unit is counted in: the role of a worker, else its kind."""
     return unit.role or unit.kind
 
 
@@ -123,13 +124,13 @@ _SUMMARY_ORDER = ("prefill", "decode", "agg", "router", "nginx")
 
 
 def summary(units: Iterable[UnitStatus]) -> str:
-    """How many of what are ready: ``prefill 1/2, decode 2/2, router 0/4, nginx 0/1``."""
+    """How many units of each kind are ready: ``prefill 1/2, decode 2/2, router 0/4, nginx 0/1``."""
     counts = ready_counts(units).items()
     return ", ".join(f"{one} {ready}/{wanted}" for one, (ready, wanted) in counts)
 
 
 def ready_counts(units: Iterable[UnitStatus]) -> dict[str, tuple[int, int]]:
-    """For each kind how many are ready, and how many there are, in the order of the data path."""
+    """For each kind, the numbers of ready and of all units, in the order of the data path."""
     these: dict[str, list[bool]] = {}
     for unit in units:
         these.setdefault(kind(unit), []).append(unit.is_up)

@@ -1,7 +1,4 @@
-"""What the reload of a plan does to the units, in words, and whether it is done.
-
-Pure.
-"""
+"""Describes what the reload of a plan does to the units, and judges whether it is done. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from pdsup.cli.screens.status import cut
 from pdsup.plan.difference import Change, What
 from pdsup.units.public_state import PublicState
 
-# What is said of a change before it is made.
+# What a change is called before it is made.
 _WORDS: Mapping[What, str] = {
     "restarted": "restart",
     "updated": "update",
@@ -27,17 +24,17 @@ MOST_FIELDS = 40
 
 
 class Outcome(Enum):
-    """What became of a unit that a reload was to change."""
+    """The result for a unit that a reload was to change."""
 
     DONE = auto()
-    LEFT_DOWN = auto()  # it was down, and stays so
-    LEFT_UNKNOWN = auto()  # its node can't be asked
+    LEFT_DOWN = auto()  # it was down and stays down
+    LEFT_UNKNOWN = auto()  # its node does not answer
     FAILED = auto()  # it gave up
-    LATE = auto()  # it is not so yet, and the time is over
+    LATE = auto()  # not done when the time was up
 
 
 def table(answer: Reloading) -> list[str]:
-    """A line for each unit that changes, and one for the rest."""
+    """One line for each unit that changes, and one for the rest."""
     rows = [(_WORDS[c.what], c.unit, c.node, _fields(c)) for c in answer.units]
     word, unit, node = (max((len(row[at]) for row in rows), default=0) for at in range(3))
     lines = [f"{a:{word}}  {b:{unit}}  {c:{node}}  {d}".rstrip() for a, b, c, d in rows]
@@ -52,7 +49,7 @@ def _fields(change: Change) -> str:
 
 
 def late_nodes(before: Status, now: Status) -> list[str]:
-    """The nodes whose agent could be asked ``before`` and that have no other one yet."""
+    """The nodes whose agent answered ``before`` and has not been replaced yet."""
     then = {node.node: node.agent for node in before.nodes}
     return [
         node.node
@@ -63,7 +60,7 @@ def late_nodes(before: Status, now: Status) -> list[str]:
 
 
 def outcome(change: Change, before: UnitStatus | None, now: UnitStatus | None) -> Outcome | None:
-    """What became of a unit, None meanwhile; ``before``: what it was when the agent was told."""
+    """The outcome for a unit, None while pending; ``before``: its status before the reload."""
     if change.what == "removed":
         return Outcome.DONE if now is None or now.node != change.node else None
     if now is None:
@@ -85,7 +82,7 @@ def outcome(change: Change, before: UnitStatus | None, now: UnitStatus | None) -
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one unit. ``before``: as in ``outcome``; ``now``: None where it is gone."""
+    """The result for one unit. ``before``: as in ``outcome``; ``now``: None if it is gone."""
 
     change: Change
     outcome: Outcome
@@ -94,18 +91,18 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether it is what was wanted."""
+        """Whether the outcome is a success."""
         return self.outcome in (Outcome.DONE, Outcome.LEFT_DOWN)
 
     def words(self) -> str:
-        """The outcome, as it is told and as ``--json`` gives it."""
+        """The outcome in words, for people and for ``--json``."""
         match self.outcome:
             case Outcome.DONE:
                 return self.change.what
             case Outcome.LEFT_DOWN:
                 return f"left {self.before.state if self.before else PublicState.STOPPED}"
             case Outcome.LEFT_UNKNOWN:
-                return "left: its node can't be asked"
+                return "left as it was: its node does not answer"
             case Outcome.FAILED:
                 return "failed"
             case Outcome.LATE:
@@ -113,12 +110,12 @@ class Result:
         assert_never(self.outcome)
 
     def value(self) -> dict[str, object]:
-        """For ``--json``: the change, and what came of it."""
+        """The change and its outcome, for ``--json``."""
         now = {key: getattr(self.now, key, None) for key in ("state", "run", "pid", "reason")}
         return {**asdict(self.change), **now, "outcome": self.words(), "ok": self.good}
 
     def line(self) -> str:
-        """``prefill-0: restarted``."""
+        """The outcome on one line: ``prefill-0: restarted``."""
         name, unit = self.change.unit, self.now
         if self.good:
             return f"{name}: {self.words()}"
@@ -128,12 +125,12 @@ class Result:
 
 
 def by_name(status: Status) -> dict[str, UnitStatus]:
-    """The units of a status."""
+    """The units of a status, by name."""
     return {unit.name: unit for unit in status.units}
 
 
 def to_json(answer: Reloading, results: Iterable[Result]) -> dict[str, object]:
-    """As ``pdsup reload --json`` prints it: the answer, and what came of each change."""
+    """The output of ``pdsup reload --json``: the agent's answer and the outcome of each change."""
     return {
         "plan": answer.plan,
         "units": [result.value() for result in results],
@@ -143,6 +140,6 @@ def to_json(answer: Reloading, results: Iterable[Result]) -> dict[str, object]:
 
 
 def left(changes: Iterable[Change], done: Iterable[str]) -> list[Change]:
-    """The changes that nothing has come of yet."""
+    """The changes without an outcome yet."""
     known = set(done)
     return [change for change in changes if change.unit not in known]

@@ -1,4 +1,4 @@
-"""What the report of a run shows, as values that its template only lays out. Pure."""
+"""The content of a run's report, as values that its template only lays out. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pdsup.journal.timeline import Span
 from pdsup.plan.model import Plan
 from pdsup.units.public_state import PublicState
 
-# What a state is called in the picture.
+# The name of each state in the chart.
 PHASES: Mapping[PublicState, str] = {
     PublicState.RUNNING: "ready",
     PublicState.STARTING: "loading",
@@ -34,7 +34,7 @@ LEAST_PERCENT = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedBenchmark:
-    """What a report needs of a benchmark in ``run.json``; times are seconds since the epoch."""
+    """The part of ``run.json`` that a report shows; times are seconds since the epoch."""
 
     command: tuple[str, ...]
     began: float
@@ -46,10 +46,10 @@ class RecordedBenchmark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What was found in a run directory. ``end``: seconds since the epoch, now while it goes on.
+    """The content of a run directory. ``end``: seconds since the epoch; now if it is still running.
 
-    ``logs``: where the log of each unit lies, as the page links to it; ``benchmarks``: the
-    oldest first. ``offset``: seconds of the local time ahead of UTC.
+    ``logs``: the link to the log of each unit; ``benchmarks``: oldest first; ``offset``: seconds
+    that the local time is ahead of UTC.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Source:
 
 
 def page(source: Source) -> dict[str, Any]:
-    """Everything that the page shows; also what ``pdsup report --json`` prints."""
+    """Everything that the page shows; also the output of ``pdsup report --json``."""
     begin = min((one.at for one in source.entries), default=source.end)
     end = max(source.end, begin)
     found = [
@@ -90,8 +90,8 @@ def page(source: Source) -> dict[str, Any]:
 
 
 def _matters(one: Incident, source: Source) -> bool:
-    """A stop that was asked for and never taken back is the orderly end of a run; nginx is reloaded
-    also while routers come up.
+    """Whether an incident is shown. A requested stop that lasts is the normal end of a run, and
+    nginx is also reloaded while routers come up.
     """
     orderly = one.ended is None and one.asked
     return not (orderly or one.kind == "reload") or _in_benchmark(one, source)
@@ -107,7 +107,7 @@ class _Scale:
     end: float
 
     def percent(self, at: float) -> float:
-        """Where a time lies on the axis."""
+        """The place of a time on the axis, in percent."""
         length = max(self.end - self.begin, 0.001)
         return round(100 * min(1.0, max(0.0, (at - self.begin) / length)), 3)
 
@@ -121,7 +121,7 @@ _ORDER = ("prefill", "decode", "agg", "router", "nginx")
 
 
 def _place(name: str) -> tuple[int, list[tuple[int, str]]]:
-    """In the order of the data path, then by number."""
+    """The sort key of a unit: the order of the data path, then its number."""
     role = name.partition("-")[0]
     parts = re.findall(r"\d+|\D+", name)
     natural = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
@@ -141,7 +141,7 @@ def _facts(
         ("all ready after", _all_ready(units, scale.begin)),
         ("nodes", str(len(source.plan.nodes) if source.plan else len(nodes))),
         ("units", str(len(source.plan.units) if source.plan else len(units))),
-        ("runs that failed", str(sum(run.failed for run in runs))),
+        ("failed runs", str(sum(run.failed for run in runs))),
         ("incidents", str(len(found))),
     ]
 
@@ -229,7 +229,7 @@ def _run(run: Run, source: Source, end: float) -> dict[str, Any]:
         "began": _day(run.began),
         "load": "never ready" if run.ready is None else brief(run.ready - run.began),
         "lasted": brief(until - run.began),
-        "how": run.how if run.ended else "goes on" if source.going else "",
+        "how": run.how if run.ended else "still running" if source.going else "",
         "failed": run.failed,
         "log": source.logs.get(run.unit, ""),
     }
@@ -253,7 +253,7 @@ def _nodes(plan: Plan | None) -> list[dict[str, Any]]:
 
 
 def _range(numbers: Sequence[int]) -> str:
-    """``0-7`` where they follow each other, else all of them."""
+    """Numbers as a range, ``0-7``, if they are consecutive, else all of them."""
     if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"
     return ", ".join(map(str, numbers))

@@ -9,7 +9,7 @@ from pdsup.answers.status import NodeStatus, UnitStatus
 from pdsup.units.public_state import PublicState
 
 LEAST_DETAILS = 12
-# What is longer stands out of its column, so that one long reason moves no other row's node away.
+# Longer details overflow their column, so that one long reason does not push every node aside.
 MOST_DETAILS = 60
 _COLOURS = {
     PublicState.RUNNING: "32",
@@ -28,10 +28,9 @@ _COLOURS = {
 def table(
     nodes: Iterable[NodeStatus], *, colour: bool = False, width: int | None = None
 ) -> list[str]:
-    """Lines of name, state, then pid, uptime and restarts or the reason, then the node.
+    """One line per unit: name, state, details (pid, uptime, restarts, reason), node.
 
-    On a terminal of ``width`` characters the third column is cut so that the last one fits; without
-    a width nothing is cut.
+    With a ``width`` (in characters) the details are cut so that the node fits.
     """
     units = [(unit, node.node) for node in nodes for unit in node.units]
     names, states = ([getattr(unit, key) for unit, _ in units] for key in ("name", "state"))
@@ -51,7 +50,7 @@ def _fitting(unit: UnitStatus, most: int | None) -> str:
 
 
 def details(unit: UnitStatus) -> str:
-    """What a user wants to know of a unit after its state."""
+    """The details of a unit: pid, uptime, restarts and reason."""
     parts = []
     if unit.pid is not None:
         parts.append(f"pid {unit.pid}")
@@ -65,7 +64,7 @@ def details(unit: UnitStatus) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0:01:07``, and with days ``2 days, 3:04:05``: as supervisorctl writes it."""
+    """A duration in supervisorctl's format: ``0:01:07`` or ``2 days, 3:04:05``."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
@@ -74,12 +73,12 @@ def duration(seconds: float) -> str:
 
 
 def brief(seconds: float) -> str:
-    """A time that is mostly short: ``0.7 s``, from a minute on as ``duration`` writes it."""
+    """A duration: ``0.7 s`` below a minute, else in the format of ``duration``."""
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def cut(text: str, width: int) -> str:
-    """At most ``width`` characters; an ellipsis says that there were more."""
+    """The text cut to ``width`` characters; an ellipsis marks a cut."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 

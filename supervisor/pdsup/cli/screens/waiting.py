@@ -1,4 +1,4 @@
-"""Shows how a wait gets on, on stderr: bars on a terminal, a line for each change elsewhere."""
+"""Shows the progress of a wait on stderr: bars on a terminal, else a line for each change."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pdsup.cli.screens import progress
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.say import say
 
-# How often a wait in which nothing changes says that it still waits.
+# How often a wait repeats itself when nothing changes.
 REMIND_S = 30.0
 
 
 class WaitView(Protocol):
-    """Shows where a wait stands."""
+    """Shows the progress of a wait."""
 
     def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
-        """Called often. ``units``: all that are waited for, none while nothing is known;
-        ``missing``: lines.
+        """Called often. ``units``: all that are waited for, empty until a status is known;
+        ``missing``: lines about what is missing.
         """
 
 
 class WaitLines:
-    """Prints what changed, but not each second: a long wait is a few lines, not thousands."""
+    """Prints changes, not every second: a long wait makes a few lines, not thousands."""
 
     def __init__(self, say: Callable[[str], None], reached: Callable[[UnitStatus], bool]) -> None:
         self._say = say
@@ -35,7 +35,7 @@ class WaitLines:
         self._said: tuple[str, float] = ("", 0.0)
 
     def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
-        """A line with what changed, and indented ones with what is missing."""
+        """Prints the summary if it changed, with indented lines about what is missing."""
         now = clock.monotonic()
         text, at = self._said
         news = self._news(units)
@@ -53,7 +53,7 @@ class WaitLines:
 
 @contextlib.contextmanager
 def on_stderr(reached: Callable[[UnitStatus], bool]) -> Iterator[WaitView]:
-    """The view that suits where stderr goes."""
+    """The view that suits stderr: a terminal or not."""
     if fit.can_paint(sys.stderr) and reached is progress.is_up:
         with bars() as view:
             yield view
@@ -63,8 +63,8 @@ def on_stderr(reached: Callable[[UnitStatus], bool]) -> Iterator[WaitView]:
 
 @contextlib.contextmanager
 def bars() -> Iterator[WaitView]:
-    """Bars on the terminal that stderr is."""
-    from pdsup.cli.screens import watch  # late: only people see bars
+    """Shows bars on stderr, which is a terminal."""
+    from pdsup.cli.screens import watch  # late: only terminals show bars
     from pdsup.cli.terminal.paint import Screen
 
     class WaitBars:

@@ -1,4 +1,4 @@
-"""The live view of a cluster: what needs attention first, and one line about the whole. Pure."""
+"""The live view of a cluster: a summary, then its units, what needs attention first. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pdsup.cli.terminal.lines import Line, Size, Span
 from pdsup.units.public_state import PublicState
 
 HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
-# Below these widths a column is left out; the reason is what one looks for.
+# A column is dropped on terminals narrower than this; the reason matters most and is kept.
 NEEDS_WIDTH = {"PID": 100, "RESTARTS": 60, "NODE": 50}
 LEAST_REASON = 12
-# A terminal with fewer lines than that has none to spare for an empty one.
+# A terminal with fewer lines has none to spare for an empty line.
 LOW = 16
 LEAST_ROWS = 4
 
 
 def screen(status: Status, now: float, size: Size, note: str = "") -> list[Line]:
-    """At most ``size.height`` lines. ``now``: seconds since the epoch; ``note``: for the title."""
+    """The view in at most ``size.height`` lines. ``now``: seconds since the epoch."""
     units = sorted(status.units, key=progress.rank)
     above = _above(status, units, now, size, note)
     room = max(1, size.height - len(above) - 1)
@@ -34,7 +34,7 @@ def screen(status: Status, now: float, size: Size, note: str = "") -> list[Line]
 def _above(
     status: Status, units: Sequence[UnitStatus], now: float, size: Size, note: str
 ) -> list[Line]:
-    """What is said of the whole: in three lines, or folded where they are too long for it."""
+    """The summary: three lines, folded if they are too wide and the terminal is high enough."""
     counts: list[Span] = [(part, "") for part in f"ready: {progress.summary(units)}".split(", ")]
     three = [(_title(status, note), "  "), (counts, ", "), (_facts(units, now), " | ")]
     folded = [line for parts, mark in three for line in _folded(parts, mark, size.width)]
@@ -44,7 +44,7 @@ def _above(
 
 
 def _folded(parts: Sequence[Span], mark: str, width: int) -> list[Line]:
-    """Lines of at most ``width`` characters, where no part is longer than that."""
+    """Parts joined into lines of at most ``width`` characters, unless a part is longer."""
     lines: list[list[Span]] = []
     for part in parts:
         if lines and len(text(_joined([*lines[-1], part], mark))) <= width:
@@ -77,12 +77,12 @@ def _facts(units: Sequence[UnitStatus], now: float) -> list[Span]:
     if troubled:
         since, unit = min(troubled, key=lambda pair: pair[0])
         age = duration(max(0.0, now - since))
-        parts.append((f"oldest trouble {unit.name} {unit.state} {age}", unit.state))
+        parts.append((f"oldest problem {unit.name} {unit.state} {age}", unit.state))
     return parts
 
 
 def _front(units: Sequence[UnitStatus]) -> str:
-    """nginx that is ready lists exactly the routers that are RUNNING."""
+    """How many routers nginx lists; a ready nginx lists exactly those that are RUNNING."""
     nginx = [unit for unit in units if unit.kind == "nginx"]
     routers = [unit for unit in units if unit.kind == "router"]
     if not nginx or not routers:
@@ -128,7 +128,7 @@ def _rest(units: Iterable[UnitStatus]) -> str:
 
 
 def _cut(line: Line, width: int) -> Line:
-    """The line with at most ``width`` characters."""
+    """The line cut to ``width`` characters."""
     if sum(len(text) for text, _ in line) <= width:
         return line
     found: list[Span] = []
@@ -145,7 +145,7 @@ BAR = 30
 
 
 def bars(units: Sequence[UnitStatus], missing: Sequence[str], width: int) -> list[Line]:
-    """One bar for each role, and below them what is missing."""
+    """A bar for each role, and below them what is missing."""
     counts = progress.ready_counts(units)
     widest = max((len(kind) for kind in counts), default=0)
     length = max(4, min(BAR, width - widest - 12))

@@ -1,4 +1,4 @@
-"""Fits what is said to where it goes: a terminal, with colours and a width, or a pipe or file."""
+"""Tells what a stream can show: colours and a width on a terminal, neither in a pipe or file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TextIO
 
 
 def can_paint(stream: TextIO) -> bool:
-    """Whether it is a terminal on which something can be painted again and again."""
+    """Whether the stream is a terminal that can be repainted."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def is_coloured(stream: TextIO) -> bool:
-    """Whether colours are shown, and wanted: ``NO_COLOR`` says that they are not."""
+    """Whether the stream shows colours and ``NO_COLOR`` is not set."""
     return can_paint(stream) and not os.environ.get("NO_COLOR")
 
 
 def width(stream: TextIO) -> int | None:
-    """Characters in a line of the terminal; None where it is none, and nothing need be cut."""
+    """The width of the terminal in characters; None if the stream is not a terminal."""
     if not stream.isatty():
         return None
     import shutil  # late: a pipe has no width

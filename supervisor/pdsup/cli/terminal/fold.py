@@ -1,4 +1,4 @@
-"""Long sentences on a terminal: folded between words, and indented where they go on. Pure."""
+"""Folds long lines for a terminal between words, with indented continuation lines. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def folded(lines: Iterable[str], width: int | None, indent: str = INDENT) -> list[str]:
-    """Lines of at most ``width`` characters, unless a word is longer; None: each as it is.
+    """Lines folded to ``width`` characters, unless a word is longer; None: not folded.
 
-    What goes on is indented by ``indent`` more than its line began. Only lines without colours can
-    be folded; those that have some must fit.
+    Continuation lines are indented by ``indent`` more than their line. Only lines without colours
+    can be folded; coloured ones must fit.
     """
     return [part for line in lines for part in _folded(line, width, indent)]
 

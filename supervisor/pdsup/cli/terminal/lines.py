@@ -1,4 +1,4 @@
-"""Lines in colours: what screens are made of, whatever paints them. Pure."""
+"""Styled lines, which screens are made of, independent of how they are painted. Pure."""
 
 from __future__ import annotations
 

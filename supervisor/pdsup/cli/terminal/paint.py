@@ -1,4 +1,4 @@
-"""Paints lines on a terminal again and again, without flicker."""
+"""Repaints lines on a terminal without flicker."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ STYLES: Mapping[str, str] = {
 
 
 class Screen:
-    """A part of a terminal, or with ``whole`` all of it, that is painted while the body runs.
+    """A part of a terminal, or with ``whole`` all of it, that can be repainted inside ``with``.
 
-    A part is cleared at the end; the whole gives back what was on the terminal before.
+    At the end a part is cleared; the whole restores what was on the terminal before.
     """
 
     def __init__(self, stream: TextIO, *, whole: bool) -> None:
@@ -66,7 +66,7 @@ class Screen:
         return Size(width, height)
 
     def paint(self, lines: Sequence[Line]) -> None:
-        """Shows ``lines`` in the place of the former ones."""
+        """Replaces the lines shown."""
         text = Text(no_wrap=True, overflow="crop", end="")
         for number, line in enumerate(lines):
             text.append("\n" if number else "")

@@ -1,4 +1,4 @@
-"""Says something to a person, on stderr: stdout is for answers."""
+"""Prints messages for people to stderr; stdout is for results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pdsup.cli.terminal.fold import folded
 
 
 def say(text: str) -> None:
-    """Lines for people, folded on a terminal: stdout is for answers.
+    """Prints lines to stderr, folded on a terminal.
 
-    Where nobody reads any more, or it can't be written, what goes on must be brought to its end
-    all the same.
+    A failing stderr (closed pipe, full disk) is ignored: the command must finish its work.
     """
     with contextlib.suppress(OSError):
         shown = folded(text.split("\n"), fit.width(sys.stderr))

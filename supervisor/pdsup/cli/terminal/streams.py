@@ -1,4 +1,4 @@
-"""Prints: whatever a command says gets out, or it is told in one line why it does not."""
+"""Makes stdout and stderr safe: output is written, or one line says why it is not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ STDOUT, STDERR = 1, 2
 
 
 def take_streams() -> None:
-    """Makes stdout and stderr take every text. What the encoding lacks (``PYTHONIOENCODING=ascii``)
-    and bytes of a path that are no text are written as escapes; writing to stdout raises
-    SupervisorError where that can't be done. What was closed leads nowhere.
+    """Makes stdout and stderr accept every text: characters that the encoding lacks
+    (``PYTHONIOENCODING=ascii``) and undecodable bytes of a path are escaped. A failed write to
+    stdout raises SupervisorError; a closed stream becomes /dev/null.
     """
-    if sys.stderr is None:  # print would take stdout for it
+    if sys.stderr is None:  # print would use stdout instead
         _lead_nowhere(STDERR)
         sys.stderr = open(STDERR, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
@@ -36,7 +36,7 @@ def _lead_nowhere(number: int) -> None:
 
 
 class _Answers(io.FileIO):
-    """Where answers go: only here can the failure of a write be told from other errors."""
+    """The raw stdout: only here can a failed write be told from other errors."""
 
     def write(self, data: object, /) -> int:
         try:
@@ -44,7 +44,7 @@ class _Answers(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            from pdsup.errors import SupervisorError  # late: every command pays for it
+            from pdsup.errors import SupervisorError  # late: every command would pay for it
 
-            _lead_nowhere(STDOUT)  # what is still buffered would fail again, at the exit
+            _lead_nowhere(STDOUT)  # flushing the buffer at exit would fail again
             raise SupervisorError(f"cannot write to stdout: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""``pdsup agent``: becomes the agent of this node."""
+"""``pdsup agent``: runs the agent of this node."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ EXAMPLE = "srun --kill-on-bad-exit=0 --wait=0 pdsup agent plan.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What names the node and the run; the agent's own process reads the same."""
-    parser.add_argument("file", help="a plan, or a recipe (then inside a Slurm job)")
+    """Options that name the node and the run; the agent's own process reads the same ones."""
+    parser.add_argument("file", help="a plan, or inside a Slurm job a recipe")
     parser.add_argument(
-        "--node", help="the node of the plan to run as (default: SLURMD_NODENAME, else the host)"
+        "--node",
+        help="which node of the plan this is (default: SLURMD_NODENAME, else the host name)",
     )
-    options.run_dir(parser, "where all agents of this run write (default: runs/NAME-JOBID)")
+    options.run_dir(
+        parser, "where all agents of this run write logs and journals (default: runs/NAME-JOBID)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does not return: the same process goes on as the agent's guardian, with the same pid."""
-    from pdsup.units.process import guardian  # late: help needs none
+    """Does not return: the process becomes the agent's guardian and keeps its pid."""
+    from pdsup.units.process import guardian  # late: not needed for help
 
     words = [args.file]
     words += ["--node", args.node] if args.node else []

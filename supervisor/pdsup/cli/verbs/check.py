@@ -1,4 +1,4 @@
-"""``pdsup check``: every problem of a recipe or plan at once."""
+"""``pdsup check``: lists every problem of a recipe or plan at once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ EXAMPLE = "pdsup check recipe.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb takes."""
+    """The arguments of the verb."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a recipe or a plan")
     parser.add_argument(
         "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: as many as needed"
     )
     options.recipe_choice(
-        parser, "which recipe of a file with several, as in FILE:NAME; default: all of them"
+        parser, "which recipe of a file that holds several, as in FILE:NAME; default: all"
     )
     options.as_json(parser, "print the problems as a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: good; 1: problems, one a line."""
-    from pdsup.plan.compile import load  # late: the list of verbs needs no compiler
+    """Exit status: 0 if there is no problem; 1 if there are any, printed one a line."""
+    from pdsup.plan.compile import load  # late: not needed for help
     from pdsup.plan.compile.nodes import parse_nodes
 
     nodes = parse_nodes(args.nodes) if args.nodes else None

@@ -1,4 +1,4 @@
-"""``pdsup completion``: scripts for shells."""
+"""``pdsup completion``: prints shell completion scripts."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ EXAMPLE = "source <(pdsup completion bash)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """For which shell."""
+    """The arguments of the verb."""
     parser.add_argument(
-        "shell", choices=("bash", "zsh", "fish", "names"), help="names: what the scripts ask for"
+        "shell",
+        choices=("bash", "zsh", "fish", "names"),
+        help="names lists the unit names; the scripts call it",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """fish reads its own with ``pdsup completion fish | source``. The names are those of the units
-    of the cluster that is here, and none without one.
+    """In fish: ``pdsup completion fish | source``. Unit names are completed while a cluster runs on
+    this machine.
     """
     if args.shell == "names":
         print("\n".join(_names()))

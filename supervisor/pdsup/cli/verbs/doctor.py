@@ -1,4 +1,4 @@
-"""``pdsup doctor``: whether this node is fit for a run."""
+"""``pdsup doctor``: checks that this node is ready for a run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ COLOURS: Mapping[Literal["ok", "note", "bad"], str] = {"ok": "32", "note": "33",
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """For what, and as which node."""
+    """The arguments of the verb."""
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE", help="a plan or a recipe (default: any)"
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a plan or recipe (default: only checks that need no plan)",
     )
     parser.add_argument(
-        "--node", help="the node of the plan that this is (default: as pdsup agent finds it)"
+        "--node", help="which node of the plan this is (default: as for pdsup agent)"
     )
     options.as_json(parser, "print the findings as a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Programs and modules, ports, addresses, limits, space, GPUs. 0: nothing is bad; 1: something
-    is, and a run would fail of it.
+    """Checks programs and modules, ports, addresses, limits, disk and memory space, and GPUs. Exit
+    status: 0 if nothing is bad; 1 if a finding is bad: a run would fail.
     """
     from pdsup.cli import doctor, doctor_rules
-    from pdsup.cli.terminal import fit  # late: help needs none
+    from pdsup.cli.terminal import fit  # late: not needed for help
 
     found = doctor.examine(args.file, args.node)
     if args.json:

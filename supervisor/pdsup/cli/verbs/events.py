@@ -1,4 +1,4 @@
-"""``pdsup events``: the journal."""
+"""``pdsup events``: shows the journal."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
 
 EXAMPLE = "pdsup events 'decode-*' -n 20 -f"
-# A shared file system tells no other node that a file grew, so following means looking.
+# A shared file system does not notify other nodes when a file grows, so following means polling.
 LOOK_S = 0.25
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which units, and how many events."""
+    """The arguments of the verb."""
     options.units(parser)
-    parser.add_argument("-n", type=int, default=50, help="events from the end (default: 50)")
-    parser.add_argument("-f", action="store_true", help="go on as they come, until Ctrl-C")
-    options.as_json(parser, "one JSON list; with -f one JSON value a line")
-    options.run_dir(parser, "which run; it may have ended")
+    parser.add_argument("-n", type=int, default=50, help="show the last N events (default: 50)")
+    parser.add_argument("-f", action="store_true", help="follow: print new events until Ctrl-C")
+    options.as_json(parser, "print one JSON list; with -f one JSON value per line")
+    options.run_dir(parser, "which run, active or ended")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints what the journals of the run directory hold; it needs no agent that lives."""
+    """Reads the journals in the run directory; no agent needs to be running."""
     chronicler = Journals(client.run_directory(args.run_dir, "show events"))
     found = events.about(chronicler.news(), args.units)
     if args.units and not found and not args.f:

@@ -1,4 +1,4 @@
-"""``pdsup explain``: why a unit is as it is."""
+"""``pdsup explain``: explains why a unit is in its state."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ EXAMPLE = "pdsup explain decode-0"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which unit."""
-    parser.add_argument("unit", metavar="UNIT", help="its name")
-    options.as_json(parser, "one JSON value instead of sentences")
+    """The arguments of the verb."""
+    parser.add_argument("unit", metavar="UNIT", help="name of the unit")
+    options.as_json(parser, "print one JSON value instead of text")
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Its state, since when and why; when it is usually ready, while it loads; each condition of
-    its gate; its last three runs with the end of their output; what happens next and when; where
-    the evidence is.
+    """Shows the unit's state, since when and why; while it loads, when it is usually ready; each
+    condition of its gate; its last three runs with the end of their output; what happens next and
+    when; and where its evidence and log are.
     """
     cluster = client.cluster(args.run_dir, f"explain {args.unit}")
     found = investigate(cluster, args.unit)

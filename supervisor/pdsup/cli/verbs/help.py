@@ -1,4 +1,4 @@
-"""``pdsup help``: what there is."""
+"""``pdsup help``: lists the commands, or explains one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ EXAMPLE = "pdsup help status"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which verb."""
+    """The arguments of the verb."""
     parser.add_argument(
-        "verb", nargs="?", metavar="VERB", choices=tuple(VERBS), help="one of them (default: all)"
+        "verb",
+        nargs="?",
+        metavar="VERB",
+        choices=tuple(VERBS),
+        help="explain this command (default: list them all)",
     )
-    options.as_json(parser, "one JSON value instead of text")
+    options.as_json(parser, "print one JSON value instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The verbs with a line each, or what ``pdsup VERB --help`` says of one."""
+    """Lists the commands, one a line; with VERB, prints the same as ``pdsup VERB --help``."""
     if args.verb is not None:
-        from pdsup.cli import main  # late: the list of verbs imports none of them
+        from pdsup.cli import main  # late: the list imports no verb
 
         parser = main.parser_of(args.verb)
         print(_json(_verb(parser)) if args.json else parser.format_help().rstrip())
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> None:
-    print("usage: pdsup VERB [ARGS]     (pdsup help VERB tells the arguments)\n")
+    print("usage: pdsup VERB [ARGS]     (pdsup help VERB explains one)\n")
     width = fit.width(sys.stdout)
     for name, summary in VERBS.items():
         print("\n".join(folded([f"  {name:10}  {summary}"], width, " " * 12)))
@@ -56,7 +60,7 @@ def _verb(parser: argparse.ArgumentParser) -> dict[str, Any]:
 
 
 def _argument(action: argparse.Action, value: str) -> dict[str, Any]:
-    """``value``: what stands for it, null where an option takes none."""
+    """One argument as JSON. ``value`` is the placeholder of its value, null if it takes none."""
     return {
         "options": list(action.option_strings),
         "value": value or None,

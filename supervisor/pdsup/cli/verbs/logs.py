@@ -1,4 +1,4 @@
-"""``pdsup logs``: what a unit writes."""
+"""``pdsup logs``: shows the output of a unit."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from pdsup.units.logs import files
 from pdsup.units.logs.read import LogReader, Piece
 
 EXAMPLE = "pdsup logs decode-0 -n 50 -f"
-# A shared file system tells no other node that a file grew, so following means looking.
+# A shared file system does not notify other nodes when a file grows, so following means polling.
 LOOK_S = 0.25
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which unit, and how much of it."""
-    parser.add_argument("unit", metavar="UNIT", help="its name")
-    parser.add_argument("-n", type=int, default=200, help="lines from the end (default: 200)")
-    parser.add_argument("-f", action="store_true", help="go on as it grows, until Ctrl-C")
+    """The arguments of the verb."""
+    parser.add_argument("unit", metavar="UNIT", help="name of the unit")
+    parser.add_argument("-n", type=int, default=200, help="show the last N lines (default: 200)")
+    parser.add_argument("-f", action="store_true", help="follow: print new output until Ctrl-C")
     parser.add_argument(
-        "--timestamps", action="store_true", help="when each line arrived, if the plan has it noted"
+        "--timestamps",
+        action="store_true",
+        help="prefix each line with its time of arrival (needs log.timestamps)",
     )
     options.as_json(
-        parser, "one JSON value; with -f one a line, each line's text and when it arrived (or null)"
+        parser,
+        "print one JSON value; with -f one per line: its text and its time of arrival or null",
     )
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the unit's output; the units of other nodes too, by the shared run directory."""
+    """Reads the log in the run directory, so units of other nodes can be shown too."""
     cluster = client.cluster(args.run_dir, f"show logs of {args.unit}")
     path = client.log_file(cluster, args.unit)
     try:
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             reader.begin(args.n)
             if args.timestamps and not reader.has_times:
                 raise SupervisorError(
-                    f"cannot show times of {args.unit}: its plan does not set log.timestamps"
+                    f"cannot show timestamps of {args.unit}: its plan does not set log.timestamps"
                 )
             if args.json:
                 _print(_pieces(reader, follow=args.f), args, path)
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pieces(reader: LogReader, *, follow: bool) -> Iterator[Piece]:
-    """What there is, and with ``follow`` what comes, for ever."""
+    """Yields the output so far; with ``follow``, also new output, forever."""
     while True:
         yield from reader.more()
         sys.stdout.flush()
@@ -71,7 +74,7 @@ def _pieces(reader: LogReader, *, follow: bool) -> Iterator[Piece]:
 
 
 def _show(pieces: Iterable[Piece], *, times: bool) -> None:
-    inside = False  # of a line
+    inside = False  # whether the last piece ended inside a line
     for piece in pieces:
         lines = list(_stamped(piece, inside=inside)) if times else [piece.data]
         sys.stdout.buffer.writelines(lines)
@@ -79,7 +82,7 @@ def _show(pieces: Iterable[Piece], *, times: bool) -> None:
 
 
 def _stamped(piece: Piece, *, inside: bool) -> Iterator[bytes]:
-    """The lines of a piece, which may begin inside one, each after the time of its first byte."""
+    """The lines of a piece (it may begin inside one), each behind the arrival of its first byte."""
     offset = piece.offset
     for line in io.BytesIO(piece.data):
         if not inside:
@@ -95,7 +98,7 @@ def _arrived(piece: Piece, offset: int) -> float | None:
 
 
 def _print(pieces: Iterable[Piece], args: argparse.Namespace, path: Path) -> None:
-    """As JSON. Bytes that are no text become U+FFFD."""
+    """Prints JSON. Bytes that are not valid text become U+FFFD."""
     if args.f:
         for line in _lines(pieces):
             print(json.dumps(line))
@@ -105,7 +108,7 @@ def _print(pieces: Iterable[Piece], args: argparse.Namespace, path: Path) -> Non
 
 
 def _lines(pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
-    """Whole lines, and at the end what there is of the last one."""
+    """Whole lines, then what there is of an unfinished last one."""
     begun, at = b"", None
     for piece in pieces:
         offset = piece.offset

@@ -24,31 +24,35 @@ EXAMPLE = "pdsup plan recipe.yaml --nodes node[0-3] -o plan.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb takes."""
+    """The arguments of the verb."""
     parser.add_argument("file", metavar="RECIPE", type=Path, help="a recipe, or a plan to check")
     parser.add_argument(
-        "--nodes", metavar="LIST", help="a Slurm host list: node[0-3]; default: the Slurm job's"
+        "--nodes",
+        metavar="LIST",
+        help="a Slurm host list: node[0-3]; default: the nodes of the Slurm job",
     )
     parser.add_argument(
-        "--addresses", metavar="LIST", help="their addresses, as many, in the same order"
+        "--addresses", metavar="LIST", help="one address per node, in the same order"
     )
     parser.add_argument(
         "--engine", choices=get_args(EngineName), help="default: the recipe's backend.type"
     )
-    options.recipe_choice(parser, "which recipe of a file with several; as in FILE:NAME")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the plan there")
+    options.recipe_choice(parser, "which recipe of a file that holds several, as in FILE:NAME")
     parser.add_argument(
-        "--explain", action="store_true", help="tell node by node what runs where and why"
+        "-o", "--output", metavar="FILE", type=Path, help="write to FILE instead of stdout"
     )
-    options.as_json(parser, "print JSON instead")
+    parser.add_argument(
+        "--explain", action="store_true", help="explain node by node what runs where and why"
+    )
+    options.as_json(parser, "print JSON instead of YAML or text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the plan, or writes it, or explains it.
+    """Prints the plan, writes it to a file, or explains it.
 
-    An explanation needs no `--nodes`: a recipe without any is explained on invented ones.
+    `--explain` works without `--nodes`: it then makes up node names.
     """
-    from pdsup.plan.compile import load  # late: the list of verbs needs no compiler
+    from pdsup.plan.compile import load  # late: not needed for help
     from pdsup.plan.compile.nodes import invented_nodes
 
     overrides = tuple(args.overrides)
@@ -67,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nodes(args: argparse.Namespace) -> tuple[Node, ...] | None:
-    from pdsup.plan.compile.nodes import parse_nodes, slurm_nodes  # late, as the loader
+    from pdsup.plan.compile.nodes import parse_nodes, slurm_nodes  # late: not needed for help
 
     if args.nodes:
         return parse_nodes(args.nodes, args.addresses)
     if args.addresses:
-        raise WrongUsage("cannot use --addresses alone: give --nodes, as many in the same order")
+        raise WrongUsage("cannot use --addresses alone: give --nodes too, one for each address")
     return slurm_nodes(os.environ)
 
 

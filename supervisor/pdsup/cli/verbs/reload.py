@@ -1,4 +1,4 @@
-"""``pdsup reload``: another plan, or new code, for a cluster that runs on."""
+"""``pdsup reload``: applies a changed plan, or new code, to a running cluster."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ AGENT_S = 60.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What is to be loaded anew, and of which run."""
+    """The arguments of the verb."""
     parser.add_argument(
         "file", nargs="?",
-        help="a plan or recipe to go on with (default: what the run was started with, read again)",
+        help="the plan or recipe to apply (default: the one that the run was started with)",
     )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="only show what would change")
     parser.add_argument(
-        "--dry-run", action="store_true", help="only tell what would change, for the whole cluster"
-    )
-    parser.add_argument(
-        "--agent", action="store_true", help="the code of this machine's agents, not the plan"
+        "--agent",
+        action="store_true",
+        help="reload the code of this machine's agents instead of the plan",
     )
     options.as_json(parser)
     options.run_dir(parser)
     options.timeout(
-        parser, f"how long to wait for all of it (default: {TIMEOUT_S:g}, with --agent {AGENT_S:g})"
+        parser,
+        f"seconds to wait until it is done (default: {TIMEOUT_S:g}, with --agent {AGENT_S:g})",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: it is so; 1: a unit gave up, or it can't be; 124: not in time, and goes on."""
+    """Exit status: 0 if the change is applied; 1 if it was refused or a unit gave up; 124 if it is
+    still in progress at the timeout.
+    """
     if args.agent and (args.file or args.dry_run):
-        raise WrongUsage("cannot reload the agents' code and the plan at once: leave --agent out")
+        raise WrongUsage("cannot reload the agents' code and the plan at once: leave out --agent")
     cluster = client.cluster(args.run_dir, f"reload {'agents' if args.agent else 'the plan'}")
     return _reload_agents(cluster, args) if args.agent else _reload_plan(cluster, args)
 
@@ -72,7 +75,7 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
 
 
 class _Wait:
-    """For what a change of the plan brings."""
+    """The wait for a change of the plan to be applied."""
 
     def __init__(
         self,
@@ -90,16 +93,16 @@ class _Wait:
         self._done: dict[str, Result] = {}
 
     def until(self, when: float) -> bool:
-        """Whether all came in time; what became of each unit is told as soon as it is known.
+        """Prints the outcome of each unit as soon as it is known; whether all were in time.
 
-        Raises NothingThere when the agents that are here have ended meanwhile.
+        Raises NothingThere when the agents on this machine stop meanwhile.
         """
         status = self._before
         for look in client.follow(self._agent, every=True, until=when):
-            if look.absent is not None:  # it hands over to another one, or to none
+            if look.absent is not None:  # it hands over to a new agent, or has stopped
                 left = max(client.RETURN_S, when - clock.monotonic())
                 self._cluster = client.cluster(
-                    self._cluster.run_dir, "see the plan change", returns_in=left
+                    self._cluster.run_dir, "watch the plan change", returns_in=left
                 )
                 continue
             status = look.status or status
@@ -114,7 +117,7 @@ class _Wait:
 
     @property
     def results(self) -> list[Result]:
-        """What became of each unit."""
+        """The outcome of each unit."""
         return list(self._done.values())
 
     def _look(self, status: Status) -> list[Change]:
@@ -128,7 +131,7 @@ class _Wait:
 
     def _give_up(self, status: Status) -> None:
         if late := reload.late_nodes(self._before, status):
-            print(f"pdsup: no new agent answers in time for {', '.join(late)}", file=sys.stderr)
+            print(f"pdsup: no new agent answered in time on {', '.join(late)}", file=sys.stderr)
         now = reload.by_name(status)
         for change in reload.left(self._answer.units, self._done):
             name = change.unit
@@ -141,7 +144,7 @@ class _Wait:
 
 
 def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
-    """0 when every agent has a successor that answers."""
+    """Exit status: 0 when every agent has handed over to a new one that answers."""
     timeout = AGENT_S if args.timeout is None else args.timeout
     until = clock.monotonic() + timeout
     agents = []
@@ -151,9 +154,9 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
         successor = _successor(path, replaced, until)
         if successor is None:
             raise SupervisorError(
-                f"cannot reload the agent of {node}: no new one answers in {timeout:g} s"
+                f"cannot reload the agent of {node}: no new one answered within {timeout:g} s"
             )
-        print(f"{node}: a new agent has taken over", file=sys.stderr)
+        print(f"{node}: new agent running", file=sys.stderr)
         agents.append({"node": node, "replaced": replaced, "incarnation": successor})
     if args.json:
         print(json.dumps({"agents": agents}, indent=2))
@@ -161,7 +164,7 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
 
 
 def _successor(path: Path, replaced: str, until: float) -> str | None:
-    """The incarnation of the agent that answers in the place of another; None: none in time."""
+    """The incarnation of the agent that replaced another; None if none answered in time."""
     for look in client.follow(lambda: path, every=False, until=until):
         if look.status is not None and look.absent is None:
             (node,) = look.status.nodes

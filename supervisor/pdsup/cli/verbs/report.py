@@ -1,4 +1,4 @@
-"""``pdsup report``: a page about a run."""
+"""``pdsup report``: writes an HTML report of a run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run, and where to write."""
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="its directory")
+    """The arguments of the verb."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the run directory")
     parser.add_argument(
-        "-o", dest="out", metavar="FILE", type=Path, help="default: RUN_DIR/report.html"
+        "-o",
+        dest="out",
+        metavar="FILE",
+        type=Path,
+        help="write to FILE (default: RUN_DIR/report.html)",
     )
-    options.as_json(parser, "print what the page shows instead")
+    options.as_json(parser, "print the data of the page as JSON instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """One HTML file that needs no network; of a run that has ended, or that still goes on."""
+    """Writes one self-contained HTML file. The run may have ended or still be running."""
     from pdsup.cli import report
-    from pdsup.cli.screens import report as screen  # late: help needs neither
+    from pdsup.cli.screens import report as screen  # late: not needed for help
 
     out = args.out or args.run_dir / "report.html"
     source = report.gather(args.run_dir.absolute(), out.absolute().parent)

@@ -1,4 +1,4 @@
-"""``pdsup restart``: units end and begin afresh, routers one after another."""
+"""``pdsup restart``: restarts units, routers one after another."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ EXAMPLE = "pdsup restart 'router-*'"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which units, and how long to wait."""
+    """The arguments of the verb."""
     command.arguments(parser, TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all of them run afresh; 1: one gave up; 124: one is not ready in time, and goes on."""
+    """Exit status: 0 if all are ready again; 1 if a unit gave up; 124 if one is not ready at the
+    timeout (it is still starting).
+    """
     return command.carry_out("restart", args)

@@ -1,4 +1,4 @@
-"""``pdsup run``: a benchmark, with a verdict on the cluster that it ran on."""
+"""``pdsup run``: runs a benchmark and says whether anything disturbed it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ TAINTED = 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """How long to wait for the cluster, and what to make of the verdict."""
-    options.timeout(parser, "wait S seconds at most until all is ready")
+    """The arguments of the verb."""
+    options.timeout(parser, "wait at most S seconds until everything is ready")
     parser.add_argument(
-        "--require-clean", action="store_true", help="exit with 3 when the verdict is tainted"
+        "--require-clean", action="store_true", help="exit with 3 if the verdict is tainted"
     )
-    options.as_json(parser, "print what run.json holds; COMMAND's stdout goes to stderr then")
+    options.as_json(parser, "print the content of run.json; COMMAND's stdout then goes to stderr")
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """COMMAND's status, or 128 + its signal; 3: tainted, with ``--require-clean``; 1: the cluster
-    can't get ready any more; 124: not in time. The verdict is ``tainted`` when for a moment
-    of the benchmark a unit was not RUNNING or a node could not be asked, or when nginx was reloaded
-    or GPUs were throttled or lost in it. ``run.json`` keeps it all.
+    """The verdict is ``tainted`` if, at any moment of the benchmark, a unit was not RUNNING, a node
+    did not answer, nginx was reloaded, or GPUs were throttled or lost; else ``clean``. ``run.json``
+    in the run directory records it. Exit status: COMMAND's, or 128 + its signal; 3 if tainted, with
+    ``--require-clean``; 1 if the cluster can no longer become ready; 124 if it was not ready at the
+    timeout.
     """
-    from pdsup.cli.benchmark import BenchmarkRun  # late: help does not need it
+    from pdsup.cli.benchmark import BenchmarkRun  # late: not needed for help
 
     if not args.command:
-        raise WrongUsage("cannot run nothing: give a command behind --, as in pdsup run -- COMMAND")
+        raise WrongUsage(
+            "cannot run a benchmark: put its command after --, as in pdsup run -- COMMAND"
+        )
     with on_stderr(reaches("running")) as view:
         wait = Wait(args.run_dir, (), "running", view)
         outcome = wait.watch(args.timeout)

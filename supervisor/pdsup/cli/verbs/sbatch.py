@@ -1,4 +1,4 @@
-"""``pdsup sbatch``: prints the Slurm job script of a recipe."""
+"""``pdsup sbatch``: prints a Slurm job script for a recipe."""
 
 from __future__ import annotations
 
@@ -14,40 +14,44 @@ EXAMPLE = "pdsup sbatch recipe.yaml --signal-before 180 > job.sh"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb takes."""
+    """The arguments of the verb."""
     parser.add_argument(
-        "file", metavar="RECIPE", type=Path, help="a recipe; it says how many nodes"
+        "file", metavar="RECIPE", type=Path, help="a recipe; it determines the number of nodes"
     )
     options.recipe_choice(parser)
     parser.add_argument(
-        "--container-image", metavar="IMAGE", help="run the agents in it (srun with pyxis)"
+        "--container-image",
+        metavar="IMAGE",
+        help="run the agents in this container (srun with pyxis)",
     )
     parser.add_argument(
-        "--container-mounts", metavar="LIST", help="what of the node is in it: FROM:TO,..."
+        "--container-mounts", metavar="LIST", help="what to mount into it: FROM:TO,..."
     )
     parser.add_argument(
         "--signal-before",
         metavar="S",
         type=_seconds,
         default=120,
-        help="begin an orderly end so many seconds before the time is over; default: 120",
+        help="shut down S seconds before the job's time limit; default: 120",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """The nodes, `slurm`, `sbatch_directives` and `srun_options` are the recipe's. Submit it from
-    where the recipe's path is right.
+    """The number of nodes, `slurm`, `sbatch_directives` and `srun_options` come from the recipe. If
+    RECIPE is a relative path, submit the job from the current directory.
     """
     from pdsup.plan.compile import load
     from pdsup.plan.compile.nodes import invented_nodes
     from pdsup.plan.document import tree
-    from pdsup.plan.recipe import sbatch  # late: help needs no compiler
+    from pdsup.plan.recipe import sbatch  # late: not needed for help
 
     overrides = tuple(args.overrides)
     nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
     loaded = load.load(args.file, nodes=nodes, overrides=overrides, variant=args.variant)
     if loaded.recipe is None:
-        raise WrongUsage(f"cannot make a job of {args.file}: it is a plan for certain nodes")
+        raise WrongUsage(
+            f"cannot make a job of {args.file}: it is a plan, which fixes its nodes; give a recipe"
+        )
     directives, srun, problems = sbatch.options(loaded.recipe)
     if problems:
         located = tuple(tree.locate(loaded.recipe, problem) for problem in problems)
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         srun={**srun, **_container(args)},
         selection=_selection(args),
     )
-    # The path may hold bytes that are no text.
+    # The path may hold bytes that are not valid text.
     sys.stdout.buffer.write(os.fsencode(sbatch.script(job)))
     return 0
 
@@ -77,7 +81,7 @@ def _container(args: argparse.Namespace) -> dict[str, str | None]:
 
 
 def _seconds(text: str) -> int:
-    """Slurm's own bounds of ``--signal``."""
+    """Seconds within Slurm's own bounds of ``--signal``."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 65535 seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 65535")
     return int(text)

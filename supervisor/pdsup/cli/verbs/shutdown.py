@@ -1,4 +1,4 @@
-"""``pdsup shutdown``: ends the agent, and with it its units."""
+"""``pdsup shutdown``: stops the agent and its units."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ EXAMPLE = "pdsup shutdown --all"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which agents."""
-    parser.add_argument("--all", action="store_true", help="every agent of the cluster")
-    parser.add_argument("--node", help="the agent of this node, when several are on this machine")
-    options.as_json(parser, "one JSON value: whose agents have stopped, whose not")
+    """The arguments of the verb."""
+    parser.add_argument("--all", action="store_true", help="stop every agent of the cluster")
+    parser.add_argument("--node", help="stop this node's agent, if several are on this machine")
+    options.as_json(parser, "print one JSON value: the nodes that have stopped, and those left")
     options.run_dir(parser)
-    options.timeout(parser, "how long to wait (default: 60)", 60.0)
+    options.timeout(parser, "seconds to wait (default: 60)", 60.0)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the agents that were on this machine are gone."""
+    """Exit status: 0 if the agents on this machine have stopped; 1 if one is still running at the
+    timeout.
+    """
     cluster = client.cluster(args.run_dir, "shut down")
     node = _chosen(cluster, args)
     ending = list(cluster.sockets) if args.all else [node]
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"stopped": stopped, "left": left}, indent=2))
     if left:
         raise SupervisorError(
-            f"cannot shut down {', '.join(left)}: not ended in {args.timeout:g} s"
+            f"cannot shut down {', '.join(left)}: still running after {args.timeout:g} s"
         )
     if args.all:
         _clean_up_after(cluster)
@@ -53,31 +55,33 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clean_up_after(cluster: client.Cluster) -> None:
-    """Ends what agents that were killed here left running.
+    """Stops processes that killed agents left behind on this machine.
 
-    One with a guardian is back by now, and has ended with the cluster.
+    A killed agent that has a guardian is back by now and has stopped with the cluster.
     """
     directory = next(iter(cluster.sockets.values())).parent.parent
     for node in sorted(cluster.silent):
         if not (directory / node).is_dir():
             continue
-        from pdsup.units import takeover  # late: seldom needed
+        from pdsup.units import takeover  # late: rarely needed
 
         if left := takeover.clean_up(directory / node):
-            raise SupervisorError(f"cannot end what the agent of {node} left: pid {left}")
+            raise SupervisorError(f"cannot stop what the agent of {node} left behind: pid {left}")
         state_dir.remove_cluster(directory)
-        say(f"ended what the killed agent of {node} left")
+        say(f"stopped what the killed agent of {node} left behind")
 
 
 def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
     here = list(cluster.sockets)
     if args.node:
         if args.node not in here:
-            raise WrongUsage(f"cannot shut down {args.node}: the agents here are {', '.join(here)}")
+            raise WrongUsage(
+                f"cannot shut down {args.node}: the agents on this machine are {', '.join(here)}"
+            )
         return str(args.node)
     if len(here) > 1 and not args.all:
         raise WrongUsage(
-            f"cannot choose: {len(here)} agents are here; give --all, or --node, one of "
+            f"cannot shut down: {len(here)} agents are here; give --all, or --node with one of "
             + ", ".join(here)
         )
     return here[0]
@@ -87,12 +91,12 @@ def _pidfd(cluster: client.Cluster, node: str) -> int:
     (status,) = client.read(Status, client.ask(cluster.sockets[node], "/v1/status")).nodes
     pid = status.agent.guardian_pid or status.agent.pid
     if pid is None:
-        raise SupervisorError(f"cannot shut down {node}: its agent does not tell its pid")
+        raise SupervisorError(f"cannot shut down {node}: its agent does not report its pid")
     return os.pidfd_open(pid)
 
 
 def _wait(pidfds: dict[str, int], timeout: float) -> list[str]:
-    """The nodes whose agents have not ended after ``timeout`` seconds."""
+    """The nodes whose agents are still running after ``timeout`` seconds."""
     until = clock.monotonic() + timeout
     left = dict(pidfds)
     while left and (seconds := until - clock.monotonic()) > 0:

@@ -12,13 +12,13 @@ EXAMPLE = "pdsup signal USR1 nginx"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which signal, to which units."""
-    parser.add_argument("signal", metavar="SIG", help="its name or number: HUP, SIGHUP or 1")
+    """The arguments of the verb."""
+    parser.add_argument("signal", metavar="SIG", help="signal name or number: HUP, SIGHUP or 1")
     command.arguments(parser, 0.0)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all of them got it; 1: one has no process."""
+    """Exit status: 0 if every unit got the signal; 1 if one has no process."""
     return command.signal(_number(args.signal), args)
 
 

@@ -1,4 +1,4 @@
-"""``pdsup start``: units that were stopped, or that gave up, are wanted up again."""
+"""``pdsup start``: starts units that were stopped or gave up."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ TIMEOUT_S = 3600.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which units, and how long to wait."""
+    """The arguments of the verb."""
     command.arguments(parser, TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all of them run; 1: one gave up; 124: one is not ready in time, and goes on."""
+    """Exit status: 0 if all are ready; 1 if a unit gave up; 124 if one is not ready at the timeout
+    (it is still starting).
+    """
     return command.carry_out("start", args)

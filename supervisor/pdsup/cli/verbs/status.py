@@ -1,4 +1,4 @@
-"""``pdsup status``: the table."""
+"""``pdsup status``: shows the status table."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from pdsup.cli.terminal import fit
 from pdsup.errors import NothingThere
 from pdsup.units.public_state import PublicState
 
-# A change is shown at once, but not more often than that.
+# A change is shown at once, but at most this often.
 LEAST_S = 0.1
 EXAMPLE = "pdsup status --all 'decode-*'"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which units, of which nodes."""
+    """The arguments of the verb."""
     options.units(parser)
     parser.add_argument(
-        "--all", action="store_true", help="the whole cluster (default: the agents of this machine)"
+        "--all", action="store_true", help="show all nodes (default: the nodes of this machine)"
     )
     parser.add_argument(
-        "--watch", action="store_true", help="a live view, what needs attention first"
+        "--watch", action="store_true", help="live view; what needs attention is on top"
     )
-    options.as_json(parser, "one JSON value instead of the table")
+    options.as_json(parser, "print one JSON value instead of the table")
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all of them RUNNING or EXITED with 0; 3: some are not. With ``--watch`` it goes on until
-    Ctrl-C; where stdout is no terminal it prints the table again, or one line of JSON, each time.
+    """Exit status: 0 if every unit is RUNNING (or EXITED with status 0), else 3. ``--watch`` runs
+    until Ctrl-C; if stdout is not a terminal, it prints the table, or a line of JSON, after each
+    change.
     """
     if args.watch:
         return _watch(args)
@@ -66,7 +67,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 class StatusWatch:
-    """The units that ``patterns`` name, of the nodes of this machine or of ``every`` one."""
+    """Follows the units that ``patterns`` name, of this machine's nodes or of ``every`` node."""
 
     def __init__(self, run_dir: str | None, patterns: Sequence[str], *, every: bool) -> None:
         self._run_dir = run_dir
@@ -75,15 +76,17 @@ class StatusWatch:
         self._here: Collection[str] = ()
 
     def looks(self) -> Iterator[Look]:
-        """One for each change, and one each second without; for ever."""
-        # Nobody there at the beginning is a mistake, later it is not.
+        """Yields a look at each change, and each second without one, forever."""
+        # No agent at the start is an error; later it is a state to show.
         client.cluster(self._run_dir, "show the status")
         begun = False
         for look in client.follow(self._agent, every=True):
             if look.status is None:
-                raise look.absent or NothingThere("cannot show the status: there is none")
+                raise look.absent or NothingThere(
+                    "cannot show the status: no agent has reported one"
+                )
             status, unnamed = self._chosen(look.status)
-            if unnamed and not begun:  # later they may be gone with their agent, or with the plan
+            if unnamed and not begun:  # later they may have left the plan
                 raise NothingThere(progress.no_such("show", unnamed, look.status))
             begun = True
             yield replace(look, status=status)
@@ -101,18 +104,20 @@ class StatusWatch:
 
 def _paint(watched: StatusWatch) -> None:
     """The live view on the terminal that stdout is, until Ctrl-C."""
-    from pdsup.cli.screens import watch  # late: a single look needs no library to paint with
+    from pdsup.cli.screens import watch  # late: a single look paints nothing
     from pdsup.cli.terminal.paint import Screen
 
     with Screen(sys.stdout, whole=True) as painter:
         for look in watched.looks():
-            note = "no agent answers; this was the last" if look.absent else "Ctrl-C ends"
+            note = (
+                "no agent answers; this is the last known state" if look.absent else "Ctrl-C ends"
+            )
             if look.status is not None:
                 painter.paint(watch.screen(look.status, clock.wall(), painter.size, note))
 
 
 def _list_changes(watched: StatusWatch, *, as_json: bool) -> None:
-    """The table again after each change, or one JSON value a line, for a pipe or a file."""
+    """Prints the table, or a line of JSON, after each change, for a pipe or a file."""
     for look in watched.looks():
         if look.new and look.status is not None:
             nodes = look.status.nodes

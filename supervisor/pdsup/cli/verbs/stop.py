@@ -1,4 +1,4 @@
-"""``pdsup stop``: units end, and stay down until somebody starts them."""
+"""``pdsup stop``: stops units; they stay down until they are started."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TIMEOUT_S = 300.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which units, and how long to wait."""
+    """The arguments of the verb."""
     command.arguments(parser, TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: nothing of them is left; 124: something still is, and is being stopped."""
+    """Exit status: 0 if all are down; 124 if one is still stopping at the timeout."""
     return command.carry_out("stop", args)

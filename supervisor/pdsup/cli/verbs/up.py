@@ -1,4 +1,4 @@
-"""``pdsup up``: the whole cluster on this one machine."""
+"""``pdsup up``: runs the whole cluster on this machine."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from pdsup.cli import options
 from pdsup.plan.engines.engine import EngineName
 
 EXAMPLE = "pdsup up configs/demo.yaml -- ./benchmark.sh"
-# What follows -- is run when all is ready; then everything is stopped.
+# The command after -- is run when everything is ready; then everything is stopped.
 TAKES_COMMAND = True
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What to bring up, and what to do then."""
+    """The arguments of the verb."""
     parser.add_argument(
-        "file", type=Path, help="a recipe, or a plan whose addresses are of this machine"
+        "file", type=Path, help="a recipe, or a plan whose addresses belong to this machine"
     )
-    parser.add_argument("--engine", choices=get_args(EngineName), help="instead of the recipe's")
+    parser.add_argument(
+        "--engine", choices=get_args(EngineName), help="override the recipe's backend.type"
+    )
     options.recipe_choice(parser)
-    options.timeout(parser, "give up after S seconds")
-    parser.add_argument("--detach", action="store_true", help="return when it is ready")
+    options.timeout(parser, "give up if it is not ready after S seconds")
+    parser.add_argument(
+        "--detach", action="store_true", help="return when it is ready and leave it running"
+    )
     options.as_json(
         parser,
-        "when it is ready, or can't be, one JSON value with its status; with COMMAND at the "
-        "end what run.json holds, and COMMAND's stdout goes to stderr",
+        "print one JSON value with the status when it is ready or has failed; with COMMAND, print "
+        "the content of run.json at the end (COMMAND's stdout then goes to stderr)",
     )
-    options.run_dir(parser, "where it writes (default: runs/NAME-TIME)")
+    options.run_dir(parser, "where to write logs and journals (default: runs/NAME-TIME)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: was up and ended well; 1: could not come up, or a unit was FATAL; 124: not up in time;
-    130: interrupted before it was up; COMMAND's status when there is one.
+    """Stays in the foreground until Ctrl-C, which stops everything. With COMMAND, runs it when
+    everything is ready, then stops everything. Exit status: COMMAND's if it was run; else 0 if the
+    cluster came up and stopped well; 1 if it could not come up or a unit was FATAL; 124 if it was
+    not ready at the timeout; 130 if interrupted before it was ready.
     """
-    from pdsup.cli import up  # late: help and the shell's completion do not need it
+    from pdsup.cli import up  # late: not needed for help and completion
 
     return up.run(args)

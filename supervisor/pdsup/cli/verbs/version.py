@@ -1,4 +1,4 @@
-"""``pdsup version``."""
+"""``pdsup version``: prints the version."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ EXAMPLE = "pdsup version"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """In which form."""
-    options.as_json(parser, "one JSON value")
+    """The arguments of the verb."""
+    options.as_json(parser, "print one JSON value")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The version that is installed here; ``status --json`` has that of each agent."""
+    """Prints the installed version; ``status --json`` shows the version of each agent."""
     print(f'{{"version": "{__version__}"}}' if args.json else f"pdsup {__version__}")
     return 0

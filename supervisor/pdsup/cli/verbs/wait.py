@@ -13,18 +13,22 @@ EXAMPLE = "pdsup wait --timeout 3600 && ./benchmark.sh"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What to wait for, and how long."""
+    """The arguments of the verb."""
     options.units(parser)
     parser.add_argument(
-        "--for", dest="goal", choices=("running", "stopped"), default="running", help="the goal"
+        "--for",
+        dest="goal",
+        choices=("running", "stopped"),
+        default="running",
+        help="what to wait for",
     )
-    options.timeout(parser, "seconds (default: no limit)")
-    options.as_json(parser, "at the end one JSON value with what is missing")
+    options.timeout(parser, "seconds to wait (default: no limit)")
+    options.as_json(parser, "print one JSON value at the end, with what is missing")
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 reached, 1 can no longer be reached, 124 timed out."""
+    """Exit status: 0 if they are; 1 if they can no longer become so; 124 if it timed out."""
     with on_stderr(reaches(args.goal)) as view:
         wait = Wait(args.run_dir, args.units, args.goal, view)
         outcome = wait.watch(args.timeout)

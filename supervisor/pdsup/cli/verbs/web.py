@@ -1,4 +1,4 @@
-"""``pdsup web``: a link to the live page."""
+"""``pdsup web``: prints a link to the live page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EXAMPLE = "pdsup web"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run."""
-    options.as_json(parser, "one JSON value instead of the link")
+    """The arguments of the verb."""
+    options.as_json(parser, "print one JSON value instead of the link")
     options.run_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The page can only look. Its link is good for one visit within ten minutes; the browser that
-    used it may come back for twelve hours.
+    """The page is read-only. The link works once, within ten minutes; the browser that opened it
+    can come back for twelve hours.
     """
     cluster = client.cluster(args.run_dir, "link to the live page")
     link = client.read(PageLink, client.tell(client.first_agent(cluster), "/v1/link", {}))
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     agent = endpoint(link.address, link.port)
     print(link.url)
     say(
-        f"good for one visit within {link.seconds / 60:.0f} minutes; from a machine that does "
-        f"not reach {link.address}: ssh -L {link.port}:{agent} HOST, and localhost instead "
-        "of the address"
+        f"The link works once, within {link.seconds / 60:.0f} minutes. From a machine that "
+        f"cannot reach {link.address}: ssh -L {link.port}:{agent} HOST, then open the link "
+        f"with localhost instead of {link.address}."
     )
     return 0
