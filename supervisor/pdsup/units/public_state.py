@@ -12,8 +12,8 @@ from enum import StrEnum
 class PublicState(StrEnum):
     """The state of a unit; each member equals its word, in JSON and in tables."""
 
-    STOPPED = "STOPPED"  # not wanted
-    WAITING = "WAITING"  # wanted, but its gate is closed or the node is not clean
+    STOPPED = "STOPPED"  # stopped, or never started
+    WAITING = "WAITING"  # about to start, but its gate is closed or the node is not clean
     STARTING = "STARTING"  # spawned, not yet ready
     RUNNING = "RUNNING"  # its readiness probe passes
     UNHEALTHY = "UNHEALTHY"  # was ready in this run, is not now

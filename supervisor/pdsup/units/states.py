@@ -31,12 +31,12 @@ class Then(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Not wanted, and no process."""
+    """Stopped, or never started; no process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Wanted, but its gate is closed, or the node is not clean: then it checks again at a time."""
+    """About to start, but its gate is closed, or the node is not clean (rechecked at a time)."""
 
     failures: Failures
     reason: str
