@@ -56,7 +56,10 @@ def test_the_nginx_of_this_machine_is_found_on_the_path():
             "nginx version: nginx/1.14.2",
             "is version 1.14.2, but 1.15.3 or newer is needed; install",
         ),
-        ("Usage: apachectl", "does not tell its version; it says 'Usage: apachectl': is it nginx?"),
+        (
+            "Usage: apachectl",
+            "does not report its version; it says 'Usage: apachectl': is it nginx?",
+        ),
     ],
 )
 def test_one_that_can_not_be_used_is_told_in_one_sentence(program, says, told):
@@ -70,7 +73,7 @@ def test_one_that_hangs_is_not_waited_for(program, monkeypatch, tmp_path):
     path = tmp_path / "nginx"
     path.write_text("#!/bin/sh\nexec sleep 1000\n")
     path.chmod(stat.S_IRWXU)
-    with pytest.raises(SupervisorError, match=r"does not tell its version: .*timed out"):
+    with pytest.raises(SupervisorError, match=r"does not report its version: .*timed out"):
         find(str(path))
 
 

@@ -1,7 +1,10 @@
 """Takes routers of this node out of nginx before a planned stop, and waits for their last requests.
 
-nginx may be on another node. Its agent learns from our report that a router is to stop, and we
-learn from its report which routers nginx passes requests to; nothing else goes between the two.
+nginx may be on another node. Its agent reads in our report that a router is about to stop, and we
+read in its report which routers nginx passes requests to; the two exchange nothing else. A stop
+must not cut off requests, so a drain waits until nginx's list no longer has the router, and then
+until the router has no requests left. It must not block a stop for ever either: an agent that can't
+be reached is given ``UNKNOWN_S``, and the caller limits the whole drain (``within``).
 """
 
 from __future__ import annotations
@@ -17,15 +20,15 @@ from pdsup.front.drain_rules import Use
 from pdsup.node.assignment import AssignedUnit, Assignment
 from pdsup.units.probes import gauges, http
 
-# An agent that can't reach us either takes us for gone after ``HOLD_S``, and reloads its nginx.
+# An agent that can't reach us either takes this node for lost after ``HOLD_S`` and reloads nginx.
 UNKNOWN_S = HOLD_S + 2.0
-# The end of a node is bounded by Slurm's KillWait; the router's own grace period comes after it.
+# Slurm's KillWait limits the end of a node, and the router's own grace period follows the drain.
 END_S = 2.0
-LOOK_S = 0.02  # at what is known here; it changes within some tenths of a second
-# The end of a request is no event here. Each question costs the router a millisecond.
+LOOK_S = 0.02  # how often to check the reports; nginx is reloaded within tenths of a second
+# There is no event when a request ends, so the router is polled; each poll costs it a millisecond.
 COUNT_S = 0.2
 ANSWER_S = 2.0
-# The work of a router: requests whose answer has not begun, and streams by worker.
+# A router's requests in flight: those without a response yet, and streams by worker.
 IN_FLIGHT = ("smg_http_connections_active", "smg_worker_requests_active")
 MOST_METRICS = 1 << 20
 
@@ -36,7 +39,7 @@ class Drains:
     def __init__(
         self, assignment: Assignment, look: Look, is_node_ending: Callable[[], bool]
     ) -> None:
-        """``is_node_ending``: then a drain takes ``END_S`` at the most."""
+        """While ``is_node_ending()``, a drain takes at most ``END_S``."""
         self._look = look
         in_front = drain_rules.in_front(assignment.plan)
         self._fronts = {
@@ -46,19 +49,20 @@ class Drains:
         self._is_node_ending = is_node_ending
 
     def unlisted(self, unit: str) -> str | None:
-        """Why a unit that is ready gets no requests yet, or None."""
+        """Why a router that is ready gets no requests yet, or None."""
         return drain_rules.lacks(unit, self._fronts.get(unit, ()), self._look)
 
     def within(self, unit: str) -> float:
-        """How long its drain may take, in seconds; 0: nothing passes requests to it."""
+        """The time limit of the unit's drain in seconds; 0 if nothing passes requests to it."""
         if unit not in self.routers or self._use(unit) is Use.NONE:
             return 0.0
         granted = self.routers[unit].plan.stop.drain_timeout_s
         return min(granted, END_S) if self._is_node_ending() else granted
 
     async def drain(self, unit: str) -> None:
-        """Returns when nginx passes no more requests to a unit that is to stop, and those it passed
-        are done. That may never be, so the caller sets a limit.
+        """Returns when nginx no longer passes requests to a unit, and its last ones are done.
+
+        That may never happen, so the caller sets a time limit.
         """
         if unit not in self.routers:
             return
@@ -77,7 +81,7 @@ class Drains:
 
 
 async def _in_flight(router: AssignedUnit) -> float:
-    """How many requests a router has in work; 0 also when it does not say."""
+    """The number of requests that a router is serving; 0 also if it does not say."""
     port = router.plan.ports.get("prometheus")
     if port is None:
         return 0

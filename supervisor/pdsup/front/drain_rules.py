@@ -1,4 +1,4 @@
-"""What the nginx in front of a router does with it, from what the nodes report. Pure."""
+"""Whether nginx passes requests to a router, from what the nodes report. Pure."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from pdsup.units.public_state import PublicState
 
 
 class Use(Enum):
-    """Whether requests come to a router through nginx."""
+    """Whether a router gets requests through nginx."""
 
     NONE = "none"
     SOME = "some"
-    UNKNOWN = "unknown"  # a node can't be asked, or its nginx has not told its list
+    UNKNOWN = "unknown"  # a node can't be reached, or its nginx's list is not known yet
 
 
 def in_front(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """For each router of the plan, the units of nginx that may pass requests to it."""
-    found: dict[str, list[str]] = {}
+    """For each router of the plan, the nginx units that may pass requests to it."""
+    fronts: dict[str, list[str]] = {}
     for unit in plan.units:
         for name in unit.upstreams:
-            found.setdefault(name, []).append(unit.name)
-    return {name: tuple(names) for name, names in found.items()}
+            fronts.setdefault(name, []).append(unit.name)
+    return {name: tuple(names) for name, names in fronts.items()}
 
 
 def use(router: str, fronts: tuple[str, ...], look: Look) -> Use:
-    """Whether any of ``fronts`` passes requests to the router.
+    """Whether any of ``fronts``, names of nginx units, passes requests to the router.
 
-    ``look`` gives the last report of a unit, None when its node can't be relied on.
+    ``look`` returns a unit's latest report, or None when its node gives no valid one.
     """
     uses = {_use(router, look(name)) for name in fronts}
-    return next((one for one in (Use.SOME, Use.UNKNOWN) if one in uses), Use.NONE)
+    return next((worse for worse in (Use.SOME, Use.UNKNOWN) if worse in uses), Use.NONE)
 
 
 def lacks(router: str, fronts: tuple[str, ...], look: Look) -> str | None:
     """Why a router that is ready gets no requests yet, or None.
 
-    An nginx that does not run, or of which nothing is known, is no fault of the router.
+    A router is not blamed for an nginx that does not run or that nothing is known about.
     """
     for name in fronts:
         report = look(name)

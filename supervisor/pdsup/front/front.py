@@ -1,4 +1,4 @@
-"""The front as far as it is on this node: nginx, the routers, and the way requests take to them."""
+"""This node's part of the front: its nginx, its routers, and draining them before a stop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pdsup.front.upstreams import Upstreams
 
 
 class Front:
-    """Asked for any unit of this node; those that do not belong to the front are no special case.
+    """The front of one node. Every method accepts any unit of the node, also one not of the front.
 
-    ``units``: what is shown of them changes with others of the front, not only with themselves.
+    ``units``: those whose report may change when another unit of the front changes.
     """
 
     def __init__(
@@ -26,35 +26,38 @@ class Front:
         self.units = (*nginx, *drains.routers)
 
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """What nginx and the routers have to be done for them, each until cancelled."""
+        """The coroutines that reload nginx and repair routers; each runs until cancelled."""
         yield from (nginx.run() for nginx in self._nginx.values())
         yield from (router.run() for router in self._routers)
 
     def react(self) -> None:
-        """Has nginx's list follow the routers."""
+        """Updates nginx's list of routers."""
         for nginx in self._nginx.values():
             nginx.react()
 
     def repair(self) -> None:
-        """Has the routers told of workers that are gone or back."""
+        """Lets the routers know of workers that are gone or back."""
         for router in self._routers:
             router.react()
 
     def unusable(self, unit: str) -> str | None:
-        """Why a unit that is RUNNING can't be used as it should, or None."""
+        """Why a unit that is RUNNING can't serve as it should, or None."""
         nginx = self._nginx.get(unit)
         return nginx.unusable() if nginx else self.drains.unlisted(unit)
 
     def upstreams(self, unit: str) -> tuple[str, ...] | None:
-        """The routers that an nginx passes requests to; None: it has not told, or is no nginx."""
+        """The routers that an nginx passes requests to; None while unknown, or for other units."""
         nginx = self._nginx.get(unit)
         return nginx.upstreams() if nginx else None
 
     def prepare(self, unit: str) -> None:
-        """nginx finds its configuration and directories ready. Raises SupervisorError, OSError."""
+        """Before a start of nginx: writes its configuration and directories.
+
+        Raises SupervisorError and OSError.
+        """
         if unit in self._nginx:
             self._nginx[unit].prepare()
 
     def reloads(self) -> dict[str, Reloads]:
-        """For each nginx, how it has taken its configurations."""
+        """For each nginx, how its reloads went."""
         return {name: nginx.reloads for name, nginx in self._nginx.items()}

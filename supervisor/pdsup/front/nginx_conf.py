@@ -1,8 +1,8 @@
 """The text of nginx.conf for a set of routers.
 
-Equal input gives equal bytes. The reasons for nginx's settings stand beside them in
-``nginx.conf.j2``. Nothing that comes from a plan can become a directive: names, addresses, sizes
-and times are refused unless they have the one form they may have, and paths are quoted. Pure.
+Equal input gives equal bytes. ``nginx.conf.j2`` gives the reason beside each setting. No value from
+a plan can become a directive: names, addresses, sizes and times must match a strict pattern, and
+paths are quoted. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
-# Inside double quotes nginx gives a meaning to these only.
+# The only characters that are special to nginx inside double quotes.
 _MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
 
 
@@ -37,17 +37,17 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What stays the same while routers come and go.
+    """The settings that stay the same while routers come and go.
 
-    ``listen``: the public address; None for all of them, those of IPv6 only with ``ipv6``.
-    ``status_address``, ``status_port``: where nginx tells its health and its generation.
-    ``prefix``: an absolute directory on this node for the pid file and everything temporary.
-    ``user``: user and group of the workers; only an nginx that root starts can choose.
-    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``: as nginx writes them
-    (``600s``, ``24h``, ``45m``). ``descriptors``: what a worker process may open;
-    ``worker_connections`` of them are connections, of which a proxied request takes two.
-    ``session_header``: requests with one value of it go to one router; None: they need not.
-    ``spares_idle``: this nginx knows keepalive_min_timeout (see ``front/nginx_program.py``).
+    ``listen``: the public address; None for all addresses, where ``ipv6`` adds those of IPv6.
+    ``status_address``, ``status_port``: where nginx serves its health and its generation.
+    ``prefix``: an absolute path on this node for the pid file and temporary files.
+    ``user``: user and group of the workers, which only an nginx started by root can set.
+    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``: in nginx's notation
+    (``600s``, ``24h``, ``45m``). ``descriptors``: how many files a worker process may open;
+    ``worker_connections``: how many of these for connections, of which a proxied request takes two.
+    ``session_header``: requests with the same value of it go to the same router; None for no such
+    affinity. ``spares_idle``: nginx has keepalive_min_timeout (see ``front/nginx_program.py``).
     """
 
     listen: str | None
@@ -69,18 +69,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A whole nginx.conf, and the short name of its content that a running nginx gives back."""
+    """A complete nginx.conf, and the hash of it that an nginx running it returns."""
 
     text: str
     generation: str
 
 
 def render(settings: Settings, upstreams: Iterable[Upstream]) -> Rendered:
-    """nginx.conf for these routers; none is allowed and gives a JSON 503 to every request.
+    """nginx.conf for these routers; without any, nginx answers every request with a JSON 503.
 
-    Raises SupervisorError, with the value, when one could be more than the value it should be.
+    Raises SupervisorError for a value that does not match its pattern.
     """
-    import jinja2  # late: whoever renders nothing does not pay for it
+    import jinja2  # late: it is slow to import, and most commands render nothing
 
     template = jinja2.Environment(
         autoescape=False,  # noqa: S701  # not HTML; values are checked instead
@@ -98,7 +98,7 @@ def render(settings: Settings, upstreams: Iterable[Upstream]) -> Rendered:
 
 
 def status_url(settings: Settings, path: str) -> str:
-    """Where nginx answers for itself: ``/healthz``, ``/generation`` or ``/stub_status``."""
+    """The URL of a page about nginx itself: ``/healthz``, ``/generation`` or ``/stub_status``."""
     where = _endpoint("status address", settings.status_address, settings.status_port)
     return f"http://{where}{path}"
 
@@ -148,7 +148,7 @@ def _word(what: str, value: str, form: re.Pattern[str], wanted: str) -> str:
 
 
 def _header(name: str | None) -> str | None:
-    """The name as nginx's variables have it."""
+    """The header's name as in nginx's variables: ``x_session_id`` for ``X-Session-ID``."""
     if name is None:
         return None
     return _word("session header", name, _HEADER, "like X-Session-ID").lower().replace("-", "_")
@@ -186,8 +186,8 @@ def _refusal(what: str, value: object, wanted: str) -> SupervisorError:
 
 @dataclass(frozen=True, slots=True)
 class Reloads:
-    """How often nginx took another configuration while it ran, how often it could not have one that
-    was wanted, and over how many routers it balances.
+    """How many reloads of the running nginx succeeded (``taken``) and failed, and how many routers
+    it balances over.
     """
 
     taken: int = 0

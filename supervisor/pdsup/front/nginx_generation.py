@@ -1,4 +1,4 @@
-"""Asks the running nginx which configuration its workers have."""
+"""Checks which configuration the workers of the running nginx use."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pdsup import clock
 from pdsup.errors import SupervisorError
 
 # All in seconds.
-VERIFY_S = 5.0  # from a start or a reload to the answer that proves it
+VERIFY_S = 5.0  # from a start or a reload to the reply that proves it
 ASK_S = 1.0
 ASK_EVERY_S = 0.01
-# The master lets old workers accept for 100 ms more after it started new ones
-# (ngx_master_process_cycle); a router that left must get nothing from them either.
+# The master lets old workers accept for another 100 ms after it started new ones
+# (ngx_master_process_cycle); they must not send a request to a router that left.
 STEADY_S = 0.15
 
 
 class GenerationCheck:
-    """One nginx, at the URL where it tells its generation. ``runs`` says whether it runs at all."""
+    """One nginx, which returns its generation at ``url``. ``runs`` says whether it runs at all."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, runs: Callable[[], bool]) -> None:
         self._session = session
@@ -29,27 +29,26 @@ class GenerationCheck:
         self._runs = runs
 
     async def first(self) -> str | None:
-        """The generation nginx runs; None when it ended before it told.
+        """The generation that nginx runs; None if it exits first.
 
-        Raises SupervisorError after 5 s without an answer.
+        Raises SupervisorError after 5 s without a reply.
         """
         try:
             async with asyncio.timeout(VERIFY_S):
                 while self._runs():
-                    if (heard := await self._ask()) is not None:
-                        return heard
+                    if (generation := await self._ask()) is not None:
+                        return generation
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
             raise SupervisorError(
-                f"cannot reload nginx: {self._url} gave no answer for {VERIFY_S:g} s"
+                f"cannot reload nginx: no reply from {self._url} for {VERIFY_S:g} s"
             ) from None
         return None
 
     async def steadily(self, generation: str, longer: float) -> bool:
-        """True when every answer for a while, and so much longer, was this one; False when nginx
-        ended.
+        """Returns True once every reply for ``STEADY_S + longer`` seconds was this generation.
 
-        Raises SupervisorError after 5 s with another.
+        Returns False if nginx exits first; raises SupervisorError after 5 s.
         """
         heard: str | None = None
         since = clock.monotonic()
@@ -65,12 +64,12 @@ class GenerationCheck:
         except TimeoutError:
             raise SupervisorError(
                 f"cannot reload nginx: {VERIFY_S:g} s after the signal {self._url} says "
-                f"{heard}, not {generation}; the log of nginx tells why"
+                f"{heard}, not {generation}; see the log of nginx"
             ) from None
         return False
 
     async def _ask(self) -> str | None:
-        """A new connection each time, because each worker process answers for itself."""
+        """The generation of one worker; a new connection may reach another worker each time."""
         with suppress(OSError, aiohttp.ClientError):  # a TimeoutError is an OSError
             async with (
                 asyncio.timeout(ASK_S),

@@ -1,4 +1,4 @@
-"""Finds the nginx program, and what its version can do."""
+"""Finds the nginx program, and which features its version has."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from pdsup.errors import SupervisorError
 
 Version = tuple[int, int, int]
 
-# keepalive_timeout and keepalive_requests of an upstream came with it (2018).
+# The first (2018) with keepalive_timeout and keepalive_requests for upstreams.
 OLDEST: Version = (1, 15, 3)
-# keepalive_min_timeout came with it (2025). Before, a reload closes a client's connection also
-# while the next request is on its way: of 1925 requests on 16 connections that were used again,
-# 16 were lost in 30 reloads of nginx 1.22.1; with it none of 1904 (nginx 1.31.3).
+# The first (2025) with keepalive_min_timeout. Without it, a reload may close a client's connection
+# while its next request is on the way: nginx 1.22.1 lost 16 of 1925 requests on 16 reused
+# connections in 30 reloads, nginx 1.31.3 with it none of 1904.
 SPARES_IDLE: Version = (1, 27, 4)
-# Where systems put it that do not have it on every user's PATH.
+# Where systems install it that do not put it on every user's PATH.
 ELSEWHERE = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx")
-ANSWER_S = 2.0  # whoever asks stands still meanwhile
+ANSWER_S = 2.0  # short: the caller is blocked meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An nginx that can be used."""
+    """An nginx program that can be used."""
 
     path: str
     version: Version
 
     @property
     def spares_idle(self) -> bool:
-        """Whether it can be told not to close connections that clients may be using again."""
+        """Whether it can keep idle connections open for clients that are about to reuse them."""
         return self.version >= SPARES_IDLE
 
 
 def find(binary: str) -> Program:
-    """The program called ``binary`` and its version, which it is asked for: that takes 5 ms.
+    """The program called ``binary``, with its version; running it to ask takes 5 ms.
 
-    Raises SupervisorError when there is none, or one that is too old.
+    Raises SupervisorError when it is missing or too old.
     """
     path = shutil.which(binary)
     if path is None:
@@ -54,9 +54,9 @@ def find(binary: str) -> Program:
 
 
 def missing(binary: str) -> SupervisorError:
-    """What to say when a program is not there."""
-    found = next((path for path in ELSEWHERE if os.access(path, os.X_OK)), None)
-    hint = f"there is {found}: name it" if found else "install it (Debian: nginx-light), or name it"
+    """The error for a program that is missing."""
+    other = next((path for path in ELSEWHERE if os.access(path, os.X_OK)), None)
+    hint = f"there is {other}: name it" if other else "install it (Debian: nginx-light), or name it"
     where = "" if "/" in binary else " on the PATH of the agent"
     return SupervisorError(
         f"cannot run nginx: no program {binary}{where}; {hint} in frontend.nginx_binary"
@@ -64,7 +64,7 @@ def missing(binary: str) -> SupervisorError:
 
 
 def _version(path: str) -> Version:
-    # No unit, and over before the loop goes on: the spawner's promises are not needed.
+    # Not a unit, and done before the loop continues, so it does not need the spawner.
     try:
         done = subprocess.run(
             [path, "-v"],
@@ -76,13 +76,13 @@ def _version(path: str) -> Version:
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
         raise SupervisorError(
-            f"cannot run nginx: {path} does not tell its version: {error}"
+            f"cannot run nginx: {path} does not report its version: {error}"
         ) from None
     found = re.search(r"nginx version: \S+?/(\d+)\.(\d+)\.(\d+)", done.stderr)
     if found is None:
         said = (done.stderr or done.stdout).strip()[:80]
         raise SupervisorError(
-            f"cannot run nginx: {path} does not tell its version; it says {said!r}: is it nginx?"
+            f"cannot run nginx: {path} does not report its version; it says {said!r}: is it nginx?"
         )
     major, minor, patch = map(int, found.groups())
     return major, minor, patch

@@ -1,8 +1,14 @@
-"""Brings the running nginx to the wanted set of routers, and proves that it is there.
+"""Reloads the running nginx with the wanted set of routers, and proves that it uses them.
 
-It runs nothing but ``nginx -v`` and ``-t``: nginx itself is a unit of the agent, which signals it
-for us.
-Files beside nginx.conf: ``.new`` while nginx tests it, ``.rejected`` what nginx refused.
+A reload is only a signal: nginx may refuse the configuration, keep the old one and say so in its
+log only, or exit meanwhile. So a new configuration is tested with ``nginx -t`` beside the live file
+and renamed over it only if nginx accepts it; then nginx gets SIGHUP, and each worker must return
+the new generation before the reload counts. Three things must never happen: a configuration that
+nginx refuses takes the place of one that works; a HUP hits a master that has no handlers yet, which
+kills it; a result from before a restart of nginx is taken for one of the new process (``_life``).
+
+This module runs only ``nginx -v`` and ``-t``. nginx itself is a unit, and its runner signals it.
+Files beside nginx.conf: ``.new`` while nginx tests it, ``.rejected`` after nginx refused it.
 """
 
 from __future__ import annotations
@@ -29,15 +35,15 @@ from pdsup.units.process.spawn import Spawner
 # All in seconds.
 TEST_S = 10.0  # nginx -t, which looks up host names
 RETRY_S = 5.0
-SPARED_S = 0.2  # so long old workers may serve one more request (keepalive_min_timeout)
+SPARED_S = 0.2  # how long old workers may serve one more request (keepalive_min_timeout)
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
     """What the running nginx is known to do.
 
-    ``upstreams``: names of the routers it balances over. ``generation`` of its configuration:
-    None while nginx does not run or has not shown it. ``error``: why this is not what is wanted.
+    ``upstreams``: names of the routers it balances over. ``generation``: that of its configuration,
+    None while nginx does not run or has not returned it. ``error``: why the last reload failed.
     """
 
     upstreams: frozenset[str] = frozenset()
@@ -59,8 +65,8 @@ class NginxReload:
         signal_master: Callable[[int], bool],
         on_live: Callable[[Live], None],
     ) -> None:
-        """``conf`` is absolute. ``signal_master`` signals the supervised nginx and says whether
-        it runs; 0 only asks. ``on_live`` is called, from ``run``, whenever the answer changes.
+        """``conf`` is an absolute path. ``signal_master`` signals the supervised nginx and returns
+        whether it runs; signal 0 only checks. ``run`` calls ``on_live`` on each change.
         """
         self._binary = binary
         self._conf = conf
@@ -72,12 +78,12 @@ class NginxReload:
         self._wanted: frozenset[Upstream] = frozenset()
         self._rejected: str | None = None
         self._program: Program | None = None
-        self._life = 0  # counts starts and ends of nginx: each voids what was learnt before
+        self._life = 0  # counts starts and exits of nginx; each voids what was learned before
         self._live = self._published = Live()
         self._changed = asyncio.Event()
 
     def prepare(self) -> None:
-        """Before each start of nginx: its directories, and its configuration for now.
+        """Writes nginx's directories and current configuration; call it before each start.
 
         Raises SupervisorError when the configuration can't be rendered or written, or nginx is
         not installed or too old.
@@ -89,7 +95,7 @@ class NginxReload:
             except OSError as error:
                 raise _unwritable(directory, error) from None
         rendered = render(self._settings, self._wanted)
-        # Better it starts with the one before than with one that it refused.
+        # Better to start with the previous configuration than with one that nginx refused.
         refused = rendered.text == self._rejected and self._conf.exists()
         if not refused and not self._is_installed(rendered):
             try:
@@ -98,19 +104,19 @@ class NginxReload:
                 raise _unwritable(self._conf, error) from None
 
     def want(self, upstreams: frozenset[Upstream]) -> None:
-        """From now on nginx shall balance over these; many calls in a row make one reload."""
+        """Sets the routers that nginx should balance over; many calls in a row make one reload."""
         if upstreams != self._wanted:
             self._wanted = upstreams
             self._changed.set()
 
     def master_changed(self) -> None:
-        """nginx was started or has ended; call it in the same turn of the loop as that."""
+        """Takes in that nginx started or exited; call it before the loop runs anything else."""
         self._life += 1
         self._live = Live()
         self._changed.set()
 
     async def run(self) -> None:
-        """Follows ``want`` and ``master_changed`` until cancelled; asleep when there is nothing."""
+        """Acts on ``want`` and ``master_changed`` until cancelled; sleeps in between."""
         while True:
             await self._next_change()
             self._publish(self._live)
@@ -135,11 +141,11 @@ class NginxReload:
 
     async def _converge(self) -> Live:
         wanted, life = self._wanted, self._life
-        if self._program is None:  # it ran before we did
+        if self._program is None:  # an earlier agent started nginx, so ``prepare`` was not called
             self._know(await asyncio.to_thread(nginx_program.find, self._binary))
         rendered = render(self._settings, wanted)
         if not self._runs():
-            return Live()  # ``prepare`` writes what is wanted when it starts
+            return Live()  # ``prepare`` writes the wanted configuration before the next start
         runs = await self._verifier.first()
         if runs is None:
             return Live()
@@ -153,22 +159,22 @@ class NginxReload:
         self._settings = replace(self._settings, spares_idle=program.spares_idle)
 
     async def _reload(self, rendered: Rendered, life: int) -> bool:
-        """False when nginx ended meanwhile."""
+        """Installs a configuration and reloads nginx; returns False if nginx exits meanwhile."""
         await self._test(rendered)
         self._live = replace(self._live, generation=None)
         await asyncio.to_thread(_rename, self._aside("new"), self._conf)
         self._forget_rejected()
-        # A HUP before nginx has its handlers kills it: never to a master we have not heard.
+        # A HUP kills a master that has not installed its handlers: only signal one that replied.
         if life != self._life or not self._signal_master(signal.SIGHUP):
             return False
         longer = SPARED_S if self._settings.spares_idle else 0.0
         return await self._verifier.steadily(rendered.generation, longer)
 
     async def _test(self, rendered: Rendered) -> None:
-        """Writes the configuration aside; returns when nginx accepts it.
+        """Writes the configuration beside the live one and tests it; raises if nginx refuses it.
 
-        In a thread, here and at the rename: network file systems take their time, and ext4 first
-        writes the data out when a rename replaces a file (0.6 s seen).
+        Writes and renames in a thread: network file systems are slow, and ext4 flushes the data
+        before a rename replaces a file (0.6 s seen).
         """
         await asyncio.to_thread(_write, self._aside("new"), rendered.text)
         complaint = await self._complaint()
@@ -178,7 +184,7 @@ class NginxReload:
             raise SupervisorError(f"cannot reload nginx: {complaint}")
 
     async def _complaint(self) -> str | None:
-        """What nginx says against the file aside."""
+        """Why nginx refuses the file beside the live one, or None when it accepts it."""
         aside, kept = str(self._aside("new")), str(self._aside("rejected"))
         command = (self._binary, "-p", self._settings.prefix, "-c", aside, "-t", "-q")
         with os.fdopen(os.memfd_create("nginx -t"), "r+b") as output:

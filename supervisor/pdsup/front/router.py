@@ -1,4 +1,12 @@
-"""Tells a router of this node at once when a worker is gone, and when it is back."""
+"""Tells a router of this node at once when a worker is gone, and when it is back.
+
+Left alone, a router avoids a returned worker for up to a minute, and hangs on a silent one; what it
+needs to hear is decided in ``router_rules.py``. Reports may be late, the router may restart in
+between, and it answers an API call before it has acted on it. So each round reads the router's own
+list and asks only for the difference, and repeats until nothing is missing. A worker must never be
+dropped only because its agent fails to answer, so a TCP connect from here has to fail as well; and
+the last worker of a role stays listed.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +26,29 @@ from pdsup.units.probes.http import cause, connect
 from pdsup.units.public_state import PublicState
 
 TIMEOUT_S = 5.0
-# The router answers before it has acted, so it is asked again until it has.
+# The router answers before it has acted, so its list is read again until it has.
 CHECK_S = 0.2
-# A connection within a cluster takes a millisecond.
+# A connect within a cluster takes a millisecond, so a path that takes this long is dead.
 SILENT_S = 0.5
 RETRY_LIMIT_S = 5.0
 LIMIT = aiohttp.ClientTimeout(total=TIMEOUT_S)
 
-# One stay of a worker in RUNNING: its run, and since when.
+# One period of a worker in RUNNING: its run, and since when.
 Stay = tuple[int, float]
 
 
 class Log(Protocol):
-    """The part of a logger that is used."""
+    """The methods of a logger used here."""
 
     def info(self, event: str, **facts: object) -> None:
-        """Something a user may want to know."""
+        """Logs something that a user may want to know."""
 
     def warning(self, event: str, **facts: object) -> None:
-        """Something a user should know."""
+        """Logs something that a user should know."""
 
 
 class RouterRepair:
-    """The workers of one router, as their own agents report them, and as the router knows them."""
+    """Keeps one router's list of workers in line with what the workers' agents report."""
 
     def __init__(
         self,
@@ -69,9 +77,9 @@ class RouterRepair:
         self._due = asyncio.Event()
 
     def react(self) -> None:
-        """Takes in what is reported of the router and its workers."""
+        """Takes in the reports of the router and its workers; wakes ``run`` if one came or left."""
         router = self._look(self._router.name)
-        # Without a worker of each role a router is UNHEALTHY, and that is when it needs help.
+        # Without a worker of each role a router is UNHEALTHY, which is when it needs help most.
         if router is None or not router.state.is_serving:
             self._run = None
             return
@@ -83,7 +91,7 @@ class RouterRepair:
         came = {unit for unit, stay in stays.items() if self._stays.get(unit) != stay}
         if router.run == self._run:
             self._returned |= came
-        else:  # it has just looked at them itself
+        else:  # a new run of the router has just looked at the workers itself
             self._run, self._returned, came = router.run, set(), set(stays)
             self._gone = set()
         gone = {t.unit for t in self._targets if _is_gone(self._look(t.unit))}
@@ -95,7 +103,7 @@ class RouterRepair:
             self._due.set()
 
     async def run(self) -> None:
-        """Asks the router for what it lacks whenever it lacks something, until cancelled."""
+        """Repairs the router's list whenever a worker came or left; runs until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()
@@ -105,7 +113,7 @@ class RouterRepair:
                 pause = min(RETRY_LIMIT_S, pause * 1.5)
 
     async def _repaired(self) -> bool:
-        """Asks the router for what it lacks; True when nothing is left to ask."""
+        """Makes one attempt at a repair; True when nothing is left to do."""
         returned, self._returned = self._returned, set()
         lost, self._lost = self._lost, set()
         try:
@@ -121,7 +129,7 @@ class RouterRepair:
     async def _repair(self, returned: frozenset[str], lost: frozenset[str]) -> bool:
         listed = router_rules.listing(await self._ask("GET", "/workers"))
         if listed is None:
-            return True  # not one of the programs we know: it finds out by itself
+            return True  # not a router we know how to talk to: it finds out by itself
         broken = await self._broken() if returned else frozenset()
         running = [target for target in self._targets if target.unit in self._stays]
         gone = [t for t in self._targets if t.unit in lost and await self._is_out_of_reach(t)]
@@ -139,9 +147,9 @@ class RouterRepair:
         return not mending.add
 
     async def _is_out_of_reach(self, target: Target) -> bool:
-        """Whether a worker is down by its agent's word, or behind a path that is dead from here.
+        """Whether its agent reports the worker down, or a connect from here gets no answer.
 
-        If only its agent does not answer, it may still serve; the router finds out by itself.
+        If only its agent does not answer, the worker may still serve.
         """
         if self._look(target.unit) is not None:
             return True
@@ -175,5 +183,5 @@ class RouterRepair:
 
 
 def _is_gone(report: UnitReport | None) -> bool:
-    """Whether no request should go to a worker; one that is UNHEALTHY may only be busy."""
+    """Whether no request should go to a worker; an UNHEALTHY one may just be busy."""
     return report is None or not report.state.is_serving

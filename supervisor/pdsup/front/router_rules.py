@@ -1,10 +1,10 @@
-"""What a router has to be told when a worker is back.
+"""What to tell a router when a worker is gone or back.
 
-A router goes on trying a worker that is gone, and lets requests hang where a whole node is silent.
-A failed request counts against the prefill and the decode that it went to, so the death of a decode
-opens the circuit breakers of healthy prefills too. It avoids a worker with an open breaker for up
-to a minute after it is back, and one that it waited for too long it never takes in. Its API mends
-all that. Pure.
+By itself, a router keeps trying a worker that is gone, and requests to a silent node hang. A failed
+request counts against both the prefill and the decode that it went to, so the death of a decode
+opens the circuit breakers of healthy prefills as well. The router avoids a worker with an open
+breaker for up to a minute after the worker is back, and never adds one that took too long to start.
+All of this can be corrected through its API. Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _TYPES: Mapping[str | None, str] = {"prefill": "prefill", "decode": "decode"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A worker as a router knows it."""
+    """A worker as a router knows it: ``url`` like ``http://10.0.0.3:30000``.
+
+    ``bootstrap`` is a prefill's bootstrap port, None for other workers.
+    """
 
     unit: str
     url: str
@@ -31,14 +34,14 @@ class Target:
     bootstrap: int | None
 
     def addition(self) -> dict[str, Any]:
-        """The body of ``POST /workers`` that makes a router take it in."""
+        """The body of the ``POST /workers`` that adds this worker to a router."""
         body = {"url": self.url, "worker_type": _TYPES.get(self.role, "regular")}
         return body if self.bootstrap is None else {**body, "bootstrap_port": self.bootstrap}
 
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """What to ask of a router: workers to take in, and ids whose breakers to close, or to drop."""
+    """What to ask of a router: workers to add, and the ids of breakers to close or workers to drop."""
 
     add: tuple[Target, ...]
     close: tuple[str, ...]
@@ -46,18 +49,18 @@ class Mending:
 
 
 def targets(plan: Plan, router: str) -> tuple[Target, ...]:
-    """The workers that a router of the plan serves."""
-    found = []
+    """The workers that a router of the plan sends requests to."""
+    workers = []
     for need in plan.by_name[router].needs.units:
         worker = plan.by_name[need.unit]
         if worker.kind == "worker" and "http" in worker.ports:
             where = url(plan.address[worker.node], worker.ports["http"])
-            found.append(Target(worker.name, where, worker.role, worker.ports.get("bootstrap")))
-    return tuple(found)
+            workers.append(Target(worker.name, where, worker.role, worker.ports.get("bootstrap")))
+    return tuple(workers)
 
 
 def open_breakers(metrics: str) -> frozenset[str]:
-    """The URLs whose breaker is not closed, by a router's own metrics."""
+    """The URLs of workers whose circuit breaker is not closed, from a router's own metrics."""
     return frozenset(url for url, state in _BREAKER.findall(metrics) if float(state) != 0)
 
 
@@ -68,12 +71,12 @@ def mend(
     broken: frozenset[str] | None,
     gone: Iterable[Target] = (),
 ) -> Mending:
-    """What a router needs to hear.
+    """What to ask of a router.
 
-    ``running``: what it could serve; ``returned``: units among them that were gone meanwhile.
-    ``listed``: ids by the URL of each worker it knows. ``broken``: URLs with open breakers, None
-    when that can't be told: then all are closed once something returned. ``gone``: workers that
-    no request should go to; the last one of its role stays, as it can be no worse than none.
+    ``running``: the workers it could use; ``returned``: those of them that had been gone.
+    ``listed``: the router's ids by worker URL. ``broken``: URLs with open breakers; None if that
+    is unknown, and then every breaker is closed once a worker returned. ``gone``: workers that
+    should get no requests; the last one of a role stays listed, as it is no worse than none.
     """
     known = [target for target in running if target.url in listed]
     doubtful = broken if broken is not None else {t.url for t in known if returned}
@@ -93,7 +96,7 @@ def mend(
 
 
 def listing(answer: Any) -> dict[str, str] | None:
-    """Ids by URL from the answer to ``GET /workers``; None when it is none of a router we know."""
+    """Ids by URL from the reply to ``GET /workers``; None if it is not from a router we know."""
     match answer:
         case {"workers": list(workers)}:
             return {

@@ -1,4 +1,11 @@
-"""Keeps nginx's list of routers equal to the routers that are ready."""
+"""Keeps nginx's list of routers equal to the routers that are ready.
+
+nginx may run here while its routers are on any node. Three things must not happen. A new agent must
+not reload the nginx that it took over until it has heard of every router: its first few reports
+would shrink the list. nginx must not count as ready while its list differs from the ready routers:
+clients would get a 503 or hang. And what is reported is what nginx has been seen to run
+(``nginx_reload.py``), never what it was asked to.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +31,7 @@ from pdsup.units.process.spawn import Spawner
 from pdsup.units.public_state import PublicState
 from pdsup.units.runner import Runner
 
-# Beside its connections an nginx worker needs a few descriptors for logs, sockets and its peers.
+# An nginx worker also needs some descriptors for logs, listening sockets and other workers.
 SPARE_DESCRIPTORS = 64
 MOST_CONNECTIONS = 65535
 MOST_NAMED = 3
@@ -43,7 +50,7 @@ class Upstreams:
         on_change: Callable[[], None],
         tell: Callable[[Happening], None],
     ) -> None:
-        """``tell`` gets what nginx made of a changed configuration while it ran."""
+        """``tell`` records each reload of the running nginx, and each that failed."""
         self._plan = assignment.plan
         self._gates = gates
         self._on_change = on_change
@@ -51,7 +58,7 @@ class Upstreams:
         self._runner = runner
         self._pid: int | None = None
         self._live = Live()
-        self._known: Live | None = None  # the last configuration of this life that was seen to work
+        self._known: Live | None = None  # the last configuration this nginx was seen to run
         self.reloads = Reloads()
         self._wanted: frozenset[str] = frozenset()
         self._new = runner.facts.pid is not None
@@ -67,18 +74,18 @@ class Upstreams:
         )
 
     async def run(self) -> None:
-        """Reloads nginx when that is due, until cancelled."""
+        """Reloads nginx whenever that is due; runs until cancelled."""
         await self._reload.run()
 
     def prepare(self) -> None:
-        """Its configuration and directories are there. Raises SupervisorError and OSError."""
+        """Writes nginx's configuration and directories. Raises SupervisorError and OSError."""
         self._reload.prepare()
 
     def react(self) -> None:
-        """Takes in whether nginx runs and which routers do, and has its list changed."""
+        """Takes in whether nginx runs and which routers do, and updates nginx's list."""
         pid = self._runner.facts.pid
         if self._has_not_heard_of_all():
-            return  # a reload would leave a running nginx with the few routers known so far
+            return  # a reload would cut the list down to the routers known so far
         if pid != self._pid:
             self._pid, self._known = pid, None
             self._reload.master_changed()
@@ -97,7 +104,7 @@ class Upstreams:
         return self._new
 
     def unusable(self) -> str | None:
-        """Why clients can't be served as they should, or None."""
+        """Why nginx can't serve clients as it should, or None."""
         if self._live.error:
             return self._live.error
         if not self._wanted:
@@ -107,7 +114,7 @@ class Upstreams:
         return None
 
     def upstreams(self) -> tuple[str, ...] | None:
-        """The routers it passes requests to; None: it runs, and has not told yet."""
+        """The routers that nginx passes requests to; None while it runs and that is not known."""
         if self._pid is not None and self._live == Live():
             return None
         return tuple(sorted(self._live.upstreams))
@@ -173,12 +180,15 @@ def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
         ),
         balance=nginx.balance,
         session_header=nginx.session_affinity_header if nginx.session_affinity else None,
-        spares_idle=False,  # until the program was asked
+        spares_idle=False,  # until its version is known
     )
 
 
 def _user() -> tuple[str, str] | None:
-    """Root's nginx would run its workers as nobody, who can't enter our private directories."""
+    """The user and group for nginx's workers if we are root, else None.
+
+    By default root's nginx runs them as ``nobody``, who can't enter our private directories.
+    """
     if os.geteuid() != 0:
         return None
     return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
