@@ -78,7 +78,7 @@ async def test_an_agent_that_hands_over_leaves_its_units_and_says_so_to_its_guar
 
 async def test_an_agent_whose_units_end_does_not_hand_over(node):
     node.shutdown.begin("SIGTERM", of_cluster=False)
-    with pytest.raises(SupervisorError, match="it ends its units"):
+    with pytest.raises(SupervisorError, match="it is ending"):
         node.hand_over.begin()
     assert (node.shutdown.leaves_units, node.said) == (False, [])
 

@@ -421,4 +421,4 @@ async def test_a_start_while_the_node_ends_is_refused_and_a_stop_is_not(serving)
             for verb in ("start", "restart", "stop")
         ]
         assert [answer.status for answer in answers] == [409, 409, 200]
-        assert answers[0].body == b"cannot start decode-1: node3 ends its units (over)"
+        assert answers[0].body == b"cannot start decode-1: node3 is ending (over)"

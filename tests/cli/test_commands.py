@@ -169,4 +169,4 @@ def test_nothing_is_started_while_its_node_ends(agents, pdsup, wait_for):
     agents.reaches("STOPPED", "a")
     done = pdsup("start", "a")
     assert done.returncode == 1
-    assert done.stderr == ("pdsup: cannot start a: node0 ends its units (shutdown requested)\n")
+    assert done.stderr == ("pdsup: cannot start a: node0 is ending (shutdown requested)\n")

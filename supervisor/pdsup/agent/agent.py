@@ -1,7 +1,11 @@
-"""The agent of one node: runs its parts from start to end, and is the one door to them.
+"""The agent of one node: runs its parts from start to end, and is their only interface to the API.
 
-``parts.py`` says what the parts are and who hears of what. The API asks and tells only what is
-here.
+``parts.py`` describes the parts. An agent may start on a fresh node, or after a crash or handover
+on one where units are running; it may be killed at any moment. Two things must never happen: a unit
+runs twice, or a process outlives a regular end. So it opens the ledger before it touches a unit,
+takes over what the ledger says is running, and starts only units that never ran. On a regular end
+it stops its units in order and then kills whatever is left in its process tree; on a handover or a
+crash it leaves all of them to its successor.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from pdsup.units.public_state import PublicState
 
 
 class Agent:
-    """One node's part of a plan; ``run`` is called once."""
+    """The agent of one node. Call ``run`` once."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -39,12 +43,13 @@ class Agent:
         self.plan = parts.assignment.plan
         self.node = parts.assignment.place.node
 
-    # -- its life -----------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Runs the units until told to end, or until the benchmark has ended.
+        """Runs the units until told to end, or until the run is over.
 
-        The exit status of the agent: the benchmark's, if it was here, else 1 for something FATAL.
+        Returns the exit status: that of a benchmark on this node if it is not 0, else 1 if any unit
+        was FATAL.
         """
         its = self._parts
         close_inherited()
@@ -77,7 +82,7 @@ class Agent:
 
     @property
     def leaves_units(self) -> bool:
-        """Whether its units live on when it has ended, for another agent that takes them over."""
+        """Whether its units keep running after its end, for a successor that takes them over."""
         return self._parts.shutdown.leaves_units
 
     @contextmanager
@@ -91,7 +96,7 @@ class Agent:
             heard.close()
 
     def _lose_guardian(self) -> None:
-        self._parts.log.warning("the guardian was killed: nobody starts this agent again")
+        self._parts.log.warning("the guardian was killed: if this agent dies, nothing restarts it")
         self._parts.own_report.lose_guardian()
 
     def _serve(self) -> list[asyncio.Task[None]]:
@@ -110,7 +115,7 @@ class Agent:
         ]
 
     def _begin(self) -> None:
-        """Starts what was never run; what runs, its runner takes over when it begins to serve."""
+        """Starts units that never ran. Runners take over running ones when they begin to serve."""
         its = self._parts
         its.guardian.say(BEGAN)
         last = takeover.last_step(its.inherited, self.plan)
@@ -126,20 +131,20 @@ class Agent:
         its.due.set()
 
     async def _leave_nothing(self) -> None:
-        """No process outlives a proper end; an agent that crashed leaves all to the next one."""
+        """Kills every process left in this agent's tree: none may outlive a regular end."""
         if survivors := await self._parts.reaper.end_everything():
             self._parts.log.warning("processes survive SIGKILL (state D in ps?)", pids=survivors)
         for runner in self._parts.runners.values():
             runner.output.end()
 
-    # -- what it is told ----------------------------------------------------------------------
+    # -- commands -----------------------------------------------------------------------------
 
     def end(self, reason: str, *, of_cluster: bool) -> None:
-        """Begins the end of this node's units, and of all nodes' if wanted."""
+        """Begins to stop this node's units, or those of all nodes."""
         self._parts.shutdown.begin(reason, of_cluster=of_cluster)
 
     async def hand_over(self) -> None:
-        """Ends this agent, not its units. Raises SupervisorError where no other can follow it."""
+        """Ends this agent but not its units. Raises SupervisorError if no successor could start."""
         await self._parts.hand_over.check()
         self._parts.hand_over.begin()
 
@@ -160,37 +165,37 @@ class Agent:
         return self._parts.commands.signal(number, names)
 
     def visit_all(self) -> None:
-        """Has every node asked for a while: somebody looks at the whole cluster."""
+        """Follows every node for a while, for a client that looks at the whole cluster."""
         self._parts.peers.visit(node.name for node in self.plan.nodes if node.name != self.node)
 
     def stop_waiting(self) -> None:
-        """Wakes whoever waits for news of this agent; from now on nobody can wait for it."""
+        """Ends all waits for this agent's news, and lets no new one begin."""
         self._parts.bell.close()
         self._parts.own_report.bell.close()
 
-    # -- what it tells ------------------------------------------------------------------------
+    # -- what the API reads -------------------------------------------------------------------
 
     @property
     def incarnation(self) -> str:
-        """Different for every agent that starts."""
+        """An identifier that is new for every agent that starts."""
         return self._parts.own_report.incarnation
 
     @property
     def report_version(self) -> str:
-        """Changes with this node's report."""
+        """A string that changes with this node's report."""
         return self._parts.own_report.version
 
     @property
     def version(self) -> str:
-        """Changes with everything this agent knows, of its own node and of others."""
+        """A string that changes with anything this agent knows, about its own node or others."""
         return f"{self.report_version}.{self._parts.peer_news.count}"
 
     async def wait_for_report(self, done: Callable[[], bool], within: float) -> bool:
-        """Waits until ``done()``, asked whenever this node's own report changes."""
+        """Waits until ``done()``, at most ``within`` seconds; checks when its report changes."""
         return await self._parts.own_report.bell.wait_until(done, within)
 
     async def wait_for_news(self, done: Callable[[], bool], within: float) -> bool:
-        """Waits until ``done()``, asked whenever anything changes that this agent knows."""
+        """Waits until ``done()``, at most ``within`` seconds; checks when any report changes."""
         return await self._parts.bell.wait_until(done, within)
 
     @property
@@ -199,35 +204,35 @@ class Agent:
         return self._parts.bell.closed
 
     def report(self) -> Report:
-        """What this node says of itself right now."""
+        """This node's report as of now."""
         return self._parts.own_report.report()
 
     def peers(self) -> Collection[Peer]:
-        """What is known of the nodes that this one follows, or visits."""
+        """What is known of the nodes that this one follows."""
         return self._parts.peers.peers.values()
 
     def gate(self, unit: str, *, first: bool) -> Decision:
-        """The gate of any unit of the plan, by what this node knows."""
+        """The gate of any unit of the plan, as far as this node knows."""
         return self._parts.gates.decide(unit, first=first)
 
     def facts(self, unit: str) -> Facts | None:
-        """What is known of a unit of this node; None for those of others."""
+        """What is known of a unit of this node; None for a unit of another node."""
         runner = self._parts.runners.get(unit)
         return runner.facts if runner else None
 
     def probed(self, unit: str) -> dict[str, float]:
-        """For each kind of probe of a unit of this node, how many seconds its last answer took."""
+        """The duration in seconds of the last probe of each kind, for a unit of this node."""
         watch = self._parts.runners[unit].watch
         return {one.kind: one.seconds for one in (watch.asked if watch else ())}
 
     def reloads(self) -> Mapping[str, Reloads]:
-        """For each nginx of this node, how it has taken its configurations."""
+        """For each nginx of this node, how its reloads went."""
         return self._parts.front.reloads()
 
     def counts(self) -> Counts:
-        """What was counted up to now."""
+        """The counts for metrics, up to now."""
         return self._parts.counters.counts(clock.monotonic())
 
     async def read_gpus(self, *, kept_s: float = 0.0) -> Sequence[Gpu]:
-        """The GPUs of this node, read at most ``kept_s`` ago; none where they can't be known."""
+        """The GPUs of this node, read at most ``kept_s`` seconds ago; empty if not known."""
         return await self._parts.gpus.read(kept_s=kept_s) or ()

@@ -1,4 +1,4 @@
-"""What an operator may have done to this node's units: start, stop, restart, signal."""
+"""An operator's commands for this node's units: start, stop, restart, signal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdsup.errors import NothingThere, SupervisorError
 from pdsup.units import events
 from pdsup.units.runner import Runner
 
-# What each command means to a unit. An operator's end of it is never a failure of the unit.
+# The event that each command sends to a unit. A stop by an operator never counts as a failure.
 COMMANDS: Mapping[str, events.Event] = {
     "start": events.Start(),
     "stop": events.Stop(),
@@ -19,31 +19,34 @@ COMMANDS: Mapping[str, events.Event] = {
 
 
 class Commands:
-    """What operators ask of this node's units."""
+    """Passes operators' commands to the units of one node."""
 
     def __init__(self, runners: Mapping[str, Runner], own_report: OwnReport) -> None:
         self._runners = runners
         self._own_report = own_report
 
     def command(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
-        """Tells units to do one of ``COMMANDS``; what they were the moment before.
+        """Sends one of ``COMMANDS`` to units; returns their reports from just before.
 
-        Raises NothingThere for a unit that is not this node's, and SupervisorError for a start
-        while the node ends; nothing is told then.
+        Raises NothingThere if one is not on this node, and SupervisorError for a start or restart
+        while the node is ending; in both cases no unit gets the command.
         """
         before = self._units(verb, names)
         ending = self._own_report.ending
         if ending is not None and verb != "stop":
             raise SupervisorError(
                 f"cannot {verb} {', '.join(names)}: {self._own_report.report().node} "
-                f"ends its units ({ending})"
+                f"is ending ({ending})"
             )
         for name in names:
             self._runners[name].tell(COMMANDS[verb])
         return before
 
     def signal(self, number: int, names: Sequence[str]) -> dict[str, bool]:
-        """Signals the main processes of units; whether each had one. Raises NothingThere."""
+        """Signals the main processes of units; returns whether each had one.
+
+        Raises NothingThere if one is not on this node.
+        """
         self._units("signal", names)
         return {name: self._runners[name].signal(number) for name in names}
 

@@ -1,4 +1,4 @@
-"""What happened to the units of a node, counted for its metrics. Pure."""
+"""Counts of what happened to the units of a node, for its metrics. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pdsup.units.states import State
 
 
 class Counters:
-    """What is counted since the agent began. Times are monotonic seconds."""
+    """Counts since the agent started. Times are monotonic seconds."""
 
     def __init__(self, units: Mapping[str, State], now: float) -> None:
-        """``units``: the states they are in at ``now``, as an agent may have taken them over."""
+        """``units``: their states at ``now``, which may be those that an earlier agent left."""
         self._state = {unit: (states.public(state), now) for unit, state in units.items()}
         self._entered: dict[Counted, int] = {}
         self._seconds: dict[Counted, float] = {}
 
     def take(self, transition: Transition) -> None:
-        """Counts one step of a unit."""
+        """Counts one transition of a unit."""
         unit, now = transition.unit, transition.context.now
         before, since = self._state[unit]
         self._add_time(unit, before, now - since)
@@ -31,16 +31,16 @@ class Counters:
         self._state[unit] = after, now
 
     def counts(self, now: float) -> Counts:
-        """All of it up to ``now``."""
+        """All counts up to ``now``."""
         for unit, (state, since) in self._state.items():
             self._add_time(unit, state, now - since)
             self._state[unit] = state, now
         return Counts(dict(self._entered), dict(self._seconds))
 
     def has_been(self, state: PublicState) -> bool:
-        """Whether any unit is, or was, in a state."""
-        now = {here for here, _ in self._state.values()}
-        return state in now or any(there == state for _, there in self._seconds)
+        """Whether any unit is in this state or has been."""
+        now = {present for present, _ in self._state.values()}
+        return state in now or any(past == state for _, past in self._seconds)
 
     def _add_time(self, unit: str, state: PublicState, seconds: float) -> None:
         self._seconds[unit, state] = self._seconds.get((unit, state), 0.0) + max(0.0, seconds)
@@ -51,7 +51,7 @@ Counted = tuple[str, PublicState]  # a unit and a public state
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Since the agent began: how often a unit came to a state, and the seconds it spent in it."""
+    """How often each unit entered a state since the agent started, and its seconds in it."""
 
     entered: Mapping[Counted, int]
     seconds: Mapping[Counted, float]

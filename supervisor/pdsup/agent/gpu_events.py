@@ -1,4 +1,4 @@
-"""Which GPUs are slowed down, lost, or back, from one look to the next. Pure."""
+"""Which GPUs are throttled, lost or back, from one reading to the next. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from pdsup.journal.entry import Event
 from pdsup.units.process.gpu import Gpu, Trouble
 
-# A driver that can't tell for a moment has lost nothing yet.
+# A GPU is lost only after this many failed readings: the driver may hiccup.
 LOST_LOOKS = 2
-# A GPU at its limit is slowed down again and again: that is one time, not many.
+# A GPU at its limit is throttled on and off: calm readings until that counts as over.
 CALM_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One GPU over several looks. ``missed``, ``calm``: for how many in a row it could not be
-    asked, and was not slowed down. What was never there can't be lost.
+    """One GPU over several readings.
+
+    ``missed``: failed readings in a row; ``calm``: readings in a row without throttling. A GPU that
+    was never there (``known``) can't be lost.
     """
 
     known: bool = False
@@ -27,12 +29,12 @@ class Seen:
 
     @property
     def lost(self) -> bool:
-        """Whether it was there once and is there no more."""
+        """Whether it was there once and is no longer."""
         return self.known and self.missed >= LOST_LOOKS
 
 
 def look(seen: Mapping[int, Seen], gpus: Sequence[Gpu], wanted: Sequence[int]) -> dict[int, Seen]:
-    """What is known of the GPUs ``wanted`` after a look that found ``gpus``."""
+    """What is known of the GPUs with indexes ``wanted`` after a reading that found ``gpus``."""
     found = {gpu.index: gpu for gpu in gpus}
     return {index: _after(seen.get(index, Seen()), found.get(index)) for index in wanted}
 
@@ -46,7 +48,7 @@ def _after(seen: Seen, gpu: Gpu | None) -> Seen:
 
 
 def trouble(seen: Mapping[int, Seen], gpus: Sequence[int]) -> Trouble:
-    """That of a unit with these GPUs."""
+    """The trouble of a unit with these GPUs."""
     return Trouble(
         throttled=tuple(i for i in gpus if seen[i].throttled and not seen[i].lost),
         lost=tuple(i for i in gpus if seen[i].lost),
@@ -54,14 +56,14 @@ def trouble(seen: Mapping[int, Seen], gpus: Sequence[int]) -> Trouble:
 
 
 def restored(troubles: Iterable[Trouble]) -> dict[int, Seen]:
-    """What an earlier agent knew, as far as its last word on each unit tells."""
+    """What an earlier agent knew, as far as it follows from the troubles that it reported."""
     slow = {i: Seen(known=True, throttled=True) for one in troubles for i in one.throttled}
     lost = {i: Seen(known=True, missed=LOST_LOOKS) for one in troubles for i in one.lost}
     return slow | lost
 
 
 def events(before: Trouble, after: Trouble) -> Iterator[tuple[Event, str, tuple[int, ...]]]:
-    """What to tell of a unit: the event, the reason, and the GPUs that are concerned now."""
+    """The events to report for a unit: type, reason, and the GPUs affected now."""
     if after.lost != before.lost:
         yield (
             ("GpusLost", f"the driver has lost {_named(after.lost)}", after.lost)

@@ -1,4 +1,4 @@
-"""Looks now and then at the GPUs of this node's units, and reports what changes."""
+"""Checks the GPUs of this node's units every 10 s, and reports what changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ LOOK_S = 10.0
 
 
 class GpuWatch:
-    """The GPUs of one node. ``ledger`` keeps what was told last of each unit: the agent that takes
-    over tells when it is over. ``inherited``: what an earlier agent told.
+    """The GPUs of one node.
+
+    ``ledger`` keeps the trouble last reported for each unit, so that a new agent can report its
+    end. ``inherited``: what an earlier agent reported.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class GpuWatch:
         tell: Callable[[Happening], None],
         inherited: Mapping[str, Trouble],
     ) -> None:
-        self._users = {name: one for name, one in runners.items() if one.unit.plan.gpus}
+        self._users = {name: runner for name, runner in runners.items() if runner.unit.plan.gpus}
         self._readings = readings
         self._ledger = ledger
         self._tell = tell
@@ -37,7 +39,7 @@ class GpuWatch:
         self._seen = gpu_events.restored(self._troubles.values())
 
     async def run(self) -> None:
-        """Until cancelled; returns at once where no unit has GPUs, or NVML finds none."""
+        """Runs until cancelled; returns at once if no unit has GPUs, or NVML finds none."""
         wanted = sorted({index for one in self._users.values() for index in one.unit.plan.gpus})
         while wanted:
             found = await self._readings.read()

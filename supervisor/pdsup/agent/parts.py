@@ -1,17 +1,22 @@
-"""What an agent is made of, and who hears of what: the parts are put together here and only here.
+"""The parts of an agent and the connections between them: only this file puts them together.
 
-Each part gets what it needs when it is made, so this file reads from what needs nothing to what
-needs everything. Nobody reaches into another part: observations are read from reports and from a
-runner's ``facts``, commands are events that a runner is told.
+Each part gets what it needs in its constructor, so this file runs from the parts that need nothing
+to those that need everything. No part reaches into another: they read reports and the ``facts`` of
+a runner, and act by sending events to runners.
 
-Four things come from below and must reach what is made later:
+Four kinds of news come from parts built early and must reach parts built later:
 
-- A gate's answer, nginx's new configuration, evidence that is there, time that has passed: none of
-  them is urgent. They set ``due``, and every part reacts soon, see ``build`` for the order.
-- Another node has news: ``Peers`` tells ``PeerNews``, which begins to listen when it is made.
-- A unit changes, or wants to know whether it may start: a runner asks its ``UnitHost``, which it
-  gets when it begins to serve.
-- Somebody asks for the end: ``Shutdown``, which needs little and is made early.
+- A result for a port, a reload of nginx, evidence collected, time passed. None is urgent: each sets
+  ``due``, and soon every part reacts, in the order given in ``build``.
+- A report of another node: ``Peers`` calls ``PeerNews``, registered as soon as it is built.
+- A unit changes, or asks whether it may start: the runner calls its ``UnitHost``, which it gets
+  when it begins to serve.
+- A reason to end: ``Shutdown``, which needs little and is built early.
+
+What must never happen: a report that shows only half of a change. A router counts as ready only
+once nginx lists it, so ``front.react`` and ``reports.publish_front`` run at once, before another
+node can read the report; and a rank may start only after its leader's order is published. The order
+in ``Reactions`` ensures this.
 """
 
 from __future__ import annotations
@@ -62,7 +67,7 @@ from pdsup.units.runner import Runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts that the agent runs, ends, or shows to those who ask it."""
+    """The parts that the agent runs, closes, or answers the API from."""
 
     assignment: Assignment
     inherited: Ledger
@@ -105,22 +110,22 @@ def build(
     inherited: Ledger,
     log: Log,
 ) -> Parts:
-    """The parts of one node's agent. ``tasks`` owns every task of it; none has begun on return.
+    """Builds the parts of one node's agent. ``tasks`` owns all its tasks; none is started here.
 
-    ``inherited``: what an earlier agent left running; this one takes it over.
+    ``inherited``: the ledger of an earlier agent, whose running units this one takes over.
     """
     plan, place = assignment.plan, assignment.place
     took_over = bool(inherited.notes)
     bell, due = Bell(), asyncio.Event()
 
-    # What is known: what this node says of itself, what others say, and what follows for gates.
+    # What is known: this node's report, those of others, and the gates that depend on them.
     ledger = LedgerFile(place.state_dir, assignment.digest, inherited, guardian.pid)
     own_report = OwnReport(assignment, bell, guardian.pid)
     peers = Peers(plan, assignment.digest, assignment.former, token, session, tasks)
     gates = Gates(assignment, own_report, peers, tasks, due.set)
     shutdown = Shutdown(plan, own_report, ledger, gates.look, log)
 
-    # Processes, and where it is told what becomes of them.
+    # Processes, and the journal and hooks that record what happens to them.
     spawner = Spawner()
     reaper = Reaper(spawner, guardian)
     gpus = GpuReadings()
@@ -135,12 +140,12 @@ def build(
     counters = Counters({n: r.facts.state for n, r in runners.items()}, clock.monotonic())
     commands = Commands(runners, own_report)
 
-    # Parts that watch reports and tell runners what follows.
+    # Parts that watch reports and send events to runners.
     front = Front(
         {
-            name: Upstreams(assignment, one, gates, spawner, session, due.set, journal.tell)
-            for name, one in runners.items()
-            if one.unit.plan.kind == "nginx"
+            name: Upstreams(assignment, runner, gates, spawner, session, due.set, journal.tell)
+            for name, runner in runners.items()
+            if runner.unit.plan.kind == "nginx"
         },
         _router_repairs(assignment, gates.look, session, log),
         Drains(assignment, gates.look, own_report.is_ending),
@@ -172,20 +177,20 @@ def build(
     reactions = Reactions(
         due,
         (
-            # Whether a router is ready depends on nginx's list, and the rest depends on routers.
+            # Whether a router is ready depends on nginx's list, and the rest depends on that.
             front.react,
             reports.publish_front,
-            # An outdated unit is held here before its gang finds it ready to start.
+            # Hold back an outdated unit before its gang finds it ready to start.
             rollout.react,
-            # Ranks first take in what happened, then say where they stand.
+            # Ranks take in what happened before their standings are published.
             gangs.react,
             evidence.react,
             reports.publish_gangs,
             bounce.react,
             front.repair,
-            # Only now may units start: a rank must see the order that its leader has just given.
+            # Units may start only now: a rank must see the order that its leader just gave.
             WaitingUnits(runners, gates).react,
-            # Last, so that whatever ended the run has been told.
+            # Last, so that what ended the run is published first.
             shutdown.react,
         ),
     )
@@ -193,10 +198,9 @@ def build(
         plan,
         peers,
         gates,
-        # Whoever reads that a router elsewhere is ready must not read that nginx is too, by a
-        # list without that router.
+        # No report may show nginx ready with a list that lacks a router known to be ready.
         (front.react, reports.publish_front),
-        # Nobody of these depends on another.
+        # These do not depend on each other.
         (lost_nodes.peer_changed, shutdown.peer_changed, reload.peer_changed),
         bell,
         due,
@@ -205,7 +209,7 @@ def build(
     host = NodeHost(
         plan=plan,
         runners=runners,
-        # The gang comes last: it is ready to start when nothing else keeps its rank.
+        # The gang comes last: it counts a rank as ready when nothing else holds it back.
         waits_for=(beside_its_gang, gangs.reason),
         gates=gates,
         gangs=gangs,
@@ -218,7 +222,7 @@ def build(
         bell=bell,
         due=due,
     )
-    # The API answers before the agent runs: by then there is a report of every unit.
+    # The API answers before the agent runs, so every unit needs a report by then.
     gangs.react()
     reports.publish(runners)
     return Parts(

@@ -1,9 +1,9 @@
-"""Lets the parts of a node react to what happened, in a fixed order.
+"""Lets the parts of a node react to changes, in a fixed order.
 
-Two things happen: a unit of this node changes (``unit_host``), or what is known of another node
-does (``PeerNews``). Both do at once what must not be seen half done, and leave the rest to
-``Reactions``, which lets every part react once to all that happened in one turn of the loop. A
-part takes in what is known by then, so it may be called at any time and as often as one likes.
+There are two sources of change: a unit of this node (``unit_host``), and what is known of another
+node (``PeerNews``). Both do at once what must not be seen half done, and leave the rest to
+``Reactions``, which calls every part once for all changes in one turn of the event loop. A part
+reads the current state each time, so extra calls do no harm.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ React = Callable[[], None]
 
 
 class Reactions:
-    """All parts that react, in their order, whenever ``due`` is set."""
+    """Calls all parts, in order, whenever ``due`` is set."""
 
     def __init__(self, due: asyncio.Event, parts: Sequence[React]) -> None:
         self._due = due
         self._parts = parts
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()
@@ -39,7 +39,7 @@ class Reactions:
 
 
 class PeerNews:
-    """What another node reports, or that it can't be asked. ``count``: how often that changed."""
+    """Takes in news of other nodes: a new report, or a problem. ``count``: how many so far."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class PeerNews:
         bell: Bell,
         due: asyncio.Event,
     ) -> None:
-        """``at_once``: who must have reacted before anybody reads what is new; ``heard``: who
-        wants to know of the one peer.
+        """``at_once``: called before anyone can read a report that reflects the news. ``heard``:
+        called with the peer that has news.
         """
         self.count = 0
         self._peers = peers
@@ -66,7 +66,7 @@ class PeerNews:
             self._units_of.setdefault(unit.node, []).append(unit.name)
 
     def changed(self, node: str) -> None:
-        """Something else is known of a node."""
+        """Takes in that a node has a new report, or another problem."""
         self._gates.forget(self._units_of.get(node, ()))
         for react in self._at_once:
             react()
@@ -78,14 +78,14 @@ class PeerNews:
 
 
 class WaitingUnits:
-    """The units of this node that wait for their gates."""
+    """Lets this node's waiting units check their gates."""
 
     def __init__(self, runners: Mapping[str, Runner], gates: Gates) -> None:
         self._runners = runners
         self._gates = gates
 
     def react(self) -> None:
-        """Has the paths tried that their gates ask about, and has them look at their gates."""
+        """Tries the ports that the gates depend on, and sends GateChanged to the waiting units."""
         waiting = {
             name: runner
             for name, runner in self._runners.items()

@@ -1,7 +1,14 @@
-"""Takes one node from its plan to the next: ends what leaves, and hands over to a new agent.
+"""Moves one node from its plan to the next: stops units that leave, and hands over to a new agent.
 
-Units that the changed plan no longer contains are stopped by this agent, which knows how. All else
-is left to the next one: see ``cluster/rollout.py``.
+An operator changes the plan through one agent; the others see its digest in that agent's report and
+follow. Units that the changed plan no longer contains are stopped by this agent, which still knows
+how; everything else is left to the new one (``cluster/rollout.py``).
+
+Any step may be the last before a crash, and two operators may change the plan at once. What must
+never happen: an agent ends without a successor that can load the plan, or nodes settle on different
+plans. So the plan is checked and kept on the node before anything is stopped; the ledger notes the
+change, and a new agent resumes it; the plan in the run directory, which all nodes share, decides
+between two; and while a change is under way, another is refused.
 """
 
 from __future__ import annotations
@@ -28,9 +35,10 @@ from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
 from pdsup.units.ledger import LedgerFile
 
-# Longer than any unit takes to stop that can be stopped at all.
+# Longer than a unit takes to stop, if it can be stopped at all.
 LEAVE_S = 300.0
-# A shared file system may show a changed file later than the network brings news of it.
+# How often to check the run directory: a shared file system may show a change later than a report
+# that mentions it.
 LOOK_S = 1.0
 
 
@@ -65,12 +73,12 @@ class Reload:
         self._refused: set[str] = set()
 
     async def preview(self, file: str | None) -> tuple[Loaded, Difference]:
-        """The plan that the run's file, or another one, compiles to now, and what differs.
+        """The plan that the run's file, or ``file``, compiles to now, and its changes.
 
-        Raises SupervisorError where the run can't go on with it.
+        Raises SupervisorError if the run can't change to it.
         """
-        loaded, found, _ = await self._read(file)
-        return loaded, found
+        loaded, changes, _ = await self._read(file)
+        return loaded, changes
 
     async def _read(self, file: str | None) -> tuple[Loaded, Difference, Origin]:
         origin = run_dir.origin_of(self._run_dir)
@@ -87,21 +95,21 @@ class Reload:
             variant=origin.variant,
         )
         if (reason := difference.refusal(plan, loaded.plan)) is not None:
-            raise SupervisorError(f"cannot go on with {origin.file}: {reason}")
+            raise SupervisorError(f"cannot apply {origin.file}: {reason}")
         reports = [report for name in plan.by_name if (report := self._look(name))]
-        made = {report.name: report.made for report in reports if report.made}
-        return loaded, difference.difference(plan, loaded.plan, made), origin
+        fingerprints = {report.name: report.made for report in reports if report.made}
+        return loaded, difference.difference(plan, loaded.plan, fingerprints), origin
 
     async def change(self, file: str | None) -> tuple[Loaded, Difference]:
-        """Begins to change to the plan of ``preview``, on all nodes; nothing where it is the same.
+        """Begins to change all nodes to the plan of ``preview``; does nothing if it is the same.
 
-        Raises SupervisorError where it can't; then nothing has changed.
+        Raises SupervisorError if it can't; then nothing has changed.
         """
-        loaded, found, origin = await self._read(file)
+        loaded, changes, origin = await self._read(file)
         if loaded.digest == self._assignment.digest:
             self._refuse_if_under_way()
             run_dir.replace_plan(self._run_dir, loaded.text, origin)  # it may have been edited
-            return loaded, found
+            return loaded, changes
         self._refuse_if_alone()
         await self._keep(loaded)
         self._refuse_if_under_way()
@@ -112,15 +120,15 @@ class Reload:
             self._ledger.note_next("")
             raise
         self._begin(self._change_over(loaded))
-        return loaded, found
+        return loaded, changes
 
     def resume(self, plan: str) -> None:
-        """Goes on with the change that the agent before this one was asked for; "": with none."""
+        """Continues a change that an earlier agent began; ``plan`` is its digest, "" for none."""
         if plan:
             self._begin(self._resume(plan))
 
     async def _resume(self, plan: str) -> None:
-        """Gives it up if somebody has put yet another plan into the run directory meanwhile."""
+        """Continues the change, unless the run directory has yet another plan by now."""
         lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
         state_dir = Path(self._assignment.place.state_dir)
         loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
@@ -132,8 +140,9 @@ class Reload:
         await self._change_over(loaded)
 
     def hear(self) -> None:
-        """Reads the plan again, as SIGHUP asks; the outcome goes to the log."""
-        if self._hearing is None or self._hearing.done():  # the guardian passes it on, too
+        """Reads the plan again, on SIGHUP; the outcome goes to the log."""
+        # One HUP may arrive twice: the guardian passes on its own.
+        if self._hearing is None or self._hearing.done():
             self._hearing = self._group.create_task(self._reported(self._change_if_needed()))
 
     async def _change_if_needed(self) -> None:
@@ -142,15 +151,15 @@ class Reload:
             self._log.info("the plan has not changed")
 
     def peer_changed(self, peer: Peer) -> None:
-        """Follows a node that has a changed plan which this one lacks."""
+        """Begins to follow a node that has a changed plan which this node lacks."""
         if self._is_ahead(peer) and (self._following is None or self._following.done()):
             self._following = self._group.create_task(self._follow())
 
     def _is_ahead(self, peer: Peer) -> bool:
-        """Whether a node may have taken in a plan that this one has not.
+        """Whether a node may have changed to a plan that this one lacks.
 
-        Two that were asked at once for different plans are ahead of each other: then the plan in
-        the run directory counts.
+        Two nodes told at once to change to different plans are ahead of each other; then the plan
+        in the run directory decides.
         """
         report = peer.usable
         if report is None or report.plan in (self._assignment.digest, *self._refused):
@@ -159,7 +168,7 @@ class Reload:
         return not own.isdisjoint(report.former)
 
     async def close(self) -> None:
-        """Ends a change that is under way, for good."""
+        """Cancels a change that is under way."""
         tasks = [task for task in (self._changing, self._hearing, self._following) if task]
         for task in tasks:
             task.cancel()
@@ -172,7 +181,7 @@ class Reload:
         try:
             await work
         except SupervisorError as error:
-            self._log.warning("cannot take in the changed plan", cause=complaint(error))
+            self._log.warning("cannot apply the changed plan", cause=complaint(error))
 
     @property
     def _is_under_way(self) -> bool:
@@ -180,21 +189,21 @@ class Reload:
 
     def _refuse_if_under_way(self) -> None:
         if self._is_under_way:
-            raise SupervisorError("cannot reload the plan: a change of it is under way")
+            raise SupervisorError("cannot reload the plan: another change is under way")
 
     def _refuse_if_alone(self) -> None:
-        """All agents must be able to follow: one without a guardian has no successor."""
+        """Refuses a change if any agent has no guardian: it would get no successor."""
         self._refuse_if_under_way()
         for peer in self._peers.peers.values():
             report = peer.usable
             if report is not None and not report.ending and report.agent.guardian_pid is None:
                 raise SupervisorError(
-                    f"cannot reload the plan: the agent of {peer.node} has no guardian, which "
-                    "would start its successor"
+                    f"cannot reload the plan: the agent of {peer.node} has no guardian to start "
+                    "its successor"
                 )
 
     async def _follow(self) -> None:
-        """Catches up as long as a node is ahead, while nothing is under way here."""
+        """Tries to catch up while a node is ahead, whenever no change is under way here."""
         while ahead := self._plans_ahead():
             if not self._is_under_way:
                 self._begin(self._catch_up(ahead))
@@ -205,7 +214,7 @@ class Reload:
         return {peer.report.plan for peer in peers if peer.report and self._is_ahead(peer)}
 
     async def _catch_up(self, ahead: Collection[str]) -> None:
-        # An agent that was started late, with an earlier file, wrote that over the plan of the run.
+        # This agent may have been started late, with an older file, and overwritten the run's plan.
         displaced = self._assignment.displaced
         lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
         if displaced in ahead and lies == self._assignment.digest:
@@ -215,12 +224,12 @@ class Reload:
         if lies in ahead:
             loaded = await asyncio.to_thread(kept_plans.shared, self._run_dir, lies)
         if loaded is not None:
-            self._refused.add(lies)  # once: what keeps this agent from it would do so again
+            self._refused.add(lies)  # try a plan only once: what made it fail would do so again
             await self._keep(loaded)
             await self._change_over(loaded)
 
     async def _keep(self, loaded: Loaded) -> None:
-        """Keeps a plan for the next agent. Raises SupervisorError where there can be none."""
+        """Keeps a plan for the next agent. Raises SupervisorError if that could not start."""
         await self._hand_over.check()
         state_dir = self._assignment.place.state_dir
         if not kept_plans.keep(Path(state_dir), loaded):
@@ -229,7 +238,7 @@ class Reload:
     async def _change_over(self, loaded: Loaded) -> None:
         node = self._assignment.place.node
         names = difference.leaving(self._assignment.plan, loaded.plan, node)
-        self._log.info("taking in the changed plan", plan=loaded.digest[:12], ending=names)
+        self._log.info("applying the changed plan", plan=loaded.digest[:12], stopping=names)
         self._commands.command("stop", names)
 
         def left() -> list[str]:
@@ -239,14 +248,14 @@ class Reload:
         if not await self._own_report.bell.wait_until(lambda: not left(), LEAVE_S):
             self._ledger.note_next("")
             raise SupervisorError(
-                f"cannot end {', '.join(left())}, which the changed plan no longer contains"
+                f"cannot stop {', '.join(left())}, which the changed plan no longer contains"
             )
         self._ledger.adopt(loaded.digest)
         self._hand_over.begin()
 
 
 def complaint(error: SupervisorError) -> str:
-    """The error and all problems behind it, a line each."""
+    """The error and each problem behind it, one per line."""
     if not isinstance(error, InvalidDocument):
         return str(error)
     return "\n".join((str(error), *(problem.at(error.file) for problem in error.problems)))

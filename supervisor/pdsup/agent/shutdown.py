@@ -1,4 +1,4 @@
-"""The end of an agent: with its units, or without them where a successor takes them over."""
+"""The end of an agent: with its units, or without them when a successor takes them over."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pdsup.units.ledger import LedgerFile
 from pdsup.units.process.guardian_link import REPLACE, GuardianLink
 from pdsup.units.process.spawn import Spawner
 
-# What must work before an agent hands over to one that may have newer code.
+# A command that must succeed before an agent hands over: the successor may load newer code.
 TRIAL = (sys.executable, "-c", "import pdsup.launch")
 TRIAL_S = 60.0
 
 
 class Shutdown:
-    """Whether this agent is to end. Whoever asks first gives the reason that is reported.
+    """Whether this agent should end, and why; the first reason given is the one reported.
 
-    ``leaves_units``: another agent takes them over at once.
+    ``leaves_units``: its units keep running, for a successor that takes them over at once.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Shutdown:
         self.leaves_units = False
 
     def begin(self, reason: str, *, of_cluster: bool) -> None:
-        """Ends this node's units, and those of all nodes if wanted."""
+        """Begins to stop this node's units, or those of all nodes."""
         if not self._due.is_set() or of_cluster:
             self._log.info("ending", reason=reason, of_cluster=of_cluster)
             self._own_report.publish_end(reason, of_cluster=of_cluster)
@@ -46,7 +46,7 @@ class Shutdown:
         self._due.set()
 
     def leave_units(self) -> bool:
-        """Ends the agent alone; False where its units are being ended."""
+        """Begins to end the agent alone; returns False if its units are being stopped already."""
         if self._due.is_set():
             return False
         self.leaves_units = True
@@ -54,11 +54,11 @@ class Shutdown:
         return True
 
     async def wait(self) -> None:
-        """Returns once the agent is to end."""
+        """Returns once the agent should end."""
         await self._due.wait()
 
     def react(self) -> None:
-        """Ends the cluster when the benchmark has ended."""
+        """Ends the cluster when the run is over."""
         self._end_cluster(ending_rules.reason(self._plan, self._look))
 
     def peer_changed(self, peer: Peer) -> None:
@@ -72,7 +72,7 @@ class Shutdown:
 
 
 class HandOver:
-    """Ends this agent and leaves its units to the next one, which the guardian starts at once."""
+    """Ends this agent and leaves its units to a successor, which the guardian starts at once."""
 
     def __init__(
         self, node: str, guardian: GuardianLink, spawner: Spawner, shutdown: Shutdown, log: Log
@@ -84,15 +84,15 @@ class HandOver:
         self._log = log
 
     async def check(self) -> None:
-        """Raises SupervisorError where there is no guardian, or the code can't be loaded."""
+        """Raises SupervisorError if there is no guardian, or a successor can't load its code."""
         if self._guardian.pid is None:
             raise SupervisorError(f"cannot reload the agent of {self._node}: it has no guardian")
         if (complaint := await self._spawner.complaint(TRIAL, TRIAL_S)) is not None:
             raise SupervisorError(f"cannot reload the agent of {self._node}: {complaint}")
 
     def begin(self) -> None:
-        """Raises SupervisorError where the units are being ended."""
+        """Begins to hand over. Raises SupervisorError if the units are being stopped already."""
         if not self._shutdown.leave_units():
-            raise SupervisorError(f"cannot reload the agent of {self._node}: it ends its units")
+            raise SupervisorError(f"cannot reload the agent of {self._node}: it is ending")
         self._log.info("handing over to a new agent")
         self._guardian.say(REPLACE)

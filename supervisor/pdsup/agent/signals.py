@@ -1,8 +1,12 @@
-"""The signals that an agent is sent.
+"""The signals that an agent acts on.
 
-Slurm sends some of them to every process of a job's step. Units must not die of those, so they
-start with these signals ignored, which they can only inherit. The agent therefore ignores them as
-well; it still gets them because it blocks them and reads them from a descriptor (signalfd).
+TERM and INT stop the node's units, a second one hurries; USR1 says that the job's wall time is
+nearly over; HUP reloads the plan; CHLD means that a child has exited. Slurm sends some of them to
+every process of a job's step, where USR1 and HUP would kill units. So units must start with these
+two ignored, and the only way to that without code in the child is to inherit it: the agent ignores
+them as well. It receives them all the same, because it also blocks them and reads them from a
+descriptor (signalfd). A thread that does not block them would take them away from the descriptor,
+hence ``hold`` before there are threads.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Protocol
 
 from pdsup.node.assignment import FOR_AGENTS
 
-# struct signalfd_siginfo, of which only the number, which stands first, is of interest.
+# The size of struct signalfd_siginfo; only its first field, the signal's number, is used.
 RECORD_BYTES = 128
 
 
@@ -25,8 +29,9 @@ _HELD = frozenset(signal.Signals[f"SIG{name}"] for name in FOR_AGENTS)
 
 
 def hold() -> None:
-    """From now on such a signal is kept for ``Signals``. Call it before there are threads: a thread
-    inherits the mask of the one that makes it.
+    """Blocks and ignores the signals that ``Signals`` reads.
+
+    Call it before there are threads: a thread inherits the mask of the one that creates it.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     for number in _HELD:
@@ -34,10 +39,10 @@ def hold() -> None:
 
 
 class End(Protocol):
-    """Begins the end of this node's units, and of all nodes' if wanted."""
+    """Begins to stop this node's units, or those of all nodes."""
 
     def __call__(self, reason: str, *, of_cluster: bool) -> None:
-        """``reason``: what the report tells the others."""
+        """``reason`` is published in this node's report."""
 
 
 class Signals:
@@ -50,8 +55,8 @@ class Signals:
         reload: Callable[[], None],
         sweep: Callable[[], None],
     ) -> None:
-        """``hurry`` shortens stop deadlines, at a second TERM or INT; ``reload`` reads the plan
-        again; ``sweep`` reaps children that have ended.
+        """``hurry`` shortens stop deadlines on a second TERM or INT; ``reload`` reads the plan
+        again; ``sweep`` reaps children that have exited.
         """
         self._end = end
         self._hurry = hurry
@@ -61,18 +66,18 @@ class Signals:
         self._descriptor = -1
 
     def listen(self) -> None:
-        """From now on, on the running loop."""
+        """Begins to act on signals, on the running loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate, number.name)
         hold()
         self._descriptor = _signalfd(_HELD)
         loop.add_reader(self._descriptor, self._read)
-        # uvloop refuses a handler of its own for this one, though it starts no children here.
+        # Not add_signal_handler: uvloop reserves SIGCHLD for itself, though it starts no children.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
 
     def close(self) -> None:
-        """Ends that. A child that ends later must not call into a closed loop."""
+        """Stops acting on signals. A child that exits later must not call into a closed loop."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
@@ -88,7 +93,7 @@ class Signals:
 
     def _terminate(self, name: str) -> None:
         self._terminations += 1
-        # Slurm's first one may come while the cluster is ending: that is no reason to hurry.
+        # Slurm's first TERM may come while the cluster is ending already: no reason to hurry.
         if self._terminations > 1:
             self._hurry()
         self._end(name, of_cluster=False)

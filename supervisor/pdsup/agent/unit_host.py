@@ -1,4 +1,4 @@
-"""What the runners of a node ask of it and tell it."""
+"""Answers the questions of a node's runners, and takes in their news."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from pdsup.units.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class NodeHost:
-    """The node to its runners: ``UnitHost``. ``waits_for``: each says why a unit may not start, or
-    None; the first reason counts.
+    """Implements ``UnitHost`` for the runners of one node.
+
+    ``waits_for``: each says why a unit may not start yet, or None; the first reason counts.
     """
 
     plan: Plan
@@ -50,28 +51,28 @@ class NodeHost:
         return self.gangs.epoch(unit)
 
     def before_spawn(self, unit: str) -> None:
-        """nginx finds its configuration and directories ready."""
+        """Prepares a start: writes nginx's configuration and directories."""
         self.front.prepare(unit)
 
     def drain_within(self, unit: str) -> float:
-        """How long it may take to get a unit out of use, in seconds; 0: it need not be."""
+        """The time limit for draining a unit, in seconds; 0 if it needs no drain."""
         return self.front.drains.within(unit)
 
     async def drain(self, unit: str) -> None:
-        """Returns when a unit that is to end has no more work and gets none."""
+        """Returns when a unit about to stop gets no new requests and has finished its last ones."""
         await self.front.drains.drain(unit)
 
     async def examine(self, unit: str, reason: str) -> str:
-        """Takes the evidence of a unit that was found dead, and of its gang; tells where it is."""
+        """Collects evidence from a hung unit and its gang; a phrase says where it is."""
         return await self.evidence.examine(unit, reason, self.bell)
 
     def changed(self, unit: str, transition: Transition | None) -> None:
-        """Publishes and records what a runner told, and lets the rest of the node react."""
+        """Publishes and records a unit's change, and lets the rest of the node react."""
         self.journal.tell_of_log(unit, self.runners[unit].facts.log_problem)
-        self.gangs.react()  # a run's epoch is noted before its process is started
+        self.gangs.react()  # records a run's epoch before its process is started
         self.reports.publish([unit])
-        # At once, not soon: whoever reads that a router is ready must not read that nginx is too,
-        # by a list without that router.
+        # At once, not when ``due``: no report may show nginx ready with a list that lacks a router
+        # known to be ready.
         self.front.react()
         self.reports.publish_front()
         self.gates.forget([unit])
@@ -80,9 +81,9 @@ class NodeHost:
         self.due.set()
 
     def record(self, transition: Transition, *, late: bool = False) -> None:
-        """Counts a step of a unit and writes it down; one that gave up may end the cluster.
+        """Counts a unit's transition and writes it to the journal; FATAL may end the cluster.
 
-        ``late``: it was an earlier agent's.
+        ``late``: an earlier agent made the transition and was killed before it wrote it.
         """
         self.counters.take(transition)
         if isinstance(transition.after, states.Fatal) and self.plan.on_fatal == "stop-cluster":

@@ -1,4 +1,4 @@
-"""What this node reports of its units, put together from all who know something of them."""
+"""The reports of this node's units, put together from the parts that know something about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdsup.units.runner import Runner
 
 
 def described(runner: Runner, front: Front) -> UnitReport:
-    """A unit as it is now, before its gang and its evidence have their say."""
+    """The current report of a unit, before its gang and its evidence are added."""
     name = runner.unit.name
     return own_report.unit_report(
         runner.unit.plan,
@@ -27,7 +27,7 @@ def described(runner: Runner, front: Front) -> UnitReport:
 
 
 class UnitReports:
-    """The reports of one node's units. To publish one changes nothing else."""
+    """Publishes the reports of one node's units. Publishing has no effect on the units."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class UnitReports:
         self._evidence = evidence
 
     def publish(self, units: Iterable[str]) -> None:
-        """What is known of units of this node, now."""
+        """Publishes the current reports of these units."""
         for name in units:
             report = self._gangs.stamped(described(self._runners[name], self._front))
             self._own_report.publish(self._evidence.stamped(report))
 
     def publish_front(self) -> None:
-        """What is shown of nginx and routers follows from one another."""
+        """Publishes nginx and the routers together, as the report of each depends on the others."""
         self.publish(self._front.units)
 
     def publish_gangs(self) -> None:
-        """Where the ranks stand, and whose evidence is taken."""
+        """Publishes all ranks, and all units that have been examined."""
         self.publish({*self._gangs.units, *self._evidence.examined})

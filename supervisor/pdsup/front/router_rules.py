@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """What to ask of a router: workers to add, and the ids of breakers to close or workers to drop."""
+    """What to ask of a router: workers to add, breakers to close, workers to drop (both by id)."""
 
     add: tuple[Target, ...]
     close: tuple[str, ...]
