@@ -85,7 +85,7 @@ def outlook(plan, state, shown="BACKOFF", **restart):
 def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_failures(plan):
     found = outlook(plan, states.Backoff(107.5, (1.0, 2.0, 3.0), "killed"), max_failures=5)
     assert found.at == 1.7e9 + 7.5
-    assert "more than 5 failures within 43200 s: given up, this was number 3" in found.what
+    assert "it gives up after more than 5 failures in 12 h, so far 3" in found.what
 
 
 def test_what_follows_a_unit_of_another_node_has_no_time(plan):
@@ -98,8 +98,8 @@ def test_a_deadline_that_is_never_is_no_time(plan):
 
 @pytest.mark.parametrize(
     ("policy", "words"),
-    [("always", "is started again"), ("on-failure", "unless its status is 0"),
-     ("never", "is not started again")],
+    [("always", "is restarted"), ("on-failure", "unless its status is 0"),
+     ("never", "is not restarted")],
 )  # fmt: skip
 def test_what_follows_the_end_of_a_running_unit_is_its_restart_policy(plan, policy, words):
     assert words in outlook(plan, states.Running(1, 0.0, ()), "RUNNING", policy=policy).what

@@ -27,7 +27,7 @@ def found(unit, node):
             how="not ready within 1800 s",
         )  # fmt: skip
         colours = ["\x1b[31mRuntimeError:\x1b[0m\tno memory"]
-        attempt = "the next attempt; after 10 failures in a row it is given up, this was number 1"
+        attempt = "the next attempt; it gives up after more than 10 failures in 12 h, so far 1"
         backoff = unit(
             state="BACKOFF", run=2, restarts=1, since=NOW - 1.5, reason="killed by SIGKILL"
         )
@@ -83,7 +83,7 @@ def test_the_story_of_a_dead_worker_looks_as_it_was_looked_at(found, golden, wid
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_story_of_a_waiting_router_looks_as_it_was_looked_at(found, waiting, golden, width):
     shown, gate = waiting
-    then = Outlook(what="it starts when what it waits for is there", at=None)
+    then = Outlook(what="it starts when the conditions of its gate are met", at=None)
     told = found(shown, gate=gate, runs=[], evidence=[], then=then)
     golden(f"explain-waiting-{width}", lines := story(told, NOW, width))
     assert max(map(len, lines)) <= width
@@ -184,7 +184,7 @@ def test_a_unit_of_any_node_of_this_machine_is_explained_in_full(killed, pdsup):
     assert first.endswith(": killed by SIGKILL.")
     assert "Gate: none." in rest
     assert "        | it works" in rest
-    assert any(line.startswith("Next, at ") and "was number 1" in line for line in rest)
+    assert any(line.startswith("Next, at ") and "so far 1" in line for line in rest)
     assert f"Evidence: {evidence}" in rest
 
 

@@ -146,7 +146,7 @@ def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
         ("completion bsh", "cannot run completion: shell cannot be 'bsh'; did you mean bash?"),
         ("wait --timeout x", "cannot run wait: --timeout: invalid float value: 'x'; see pdsup"),
         ("wait --timeout", "cannot run wait: --timeout: expected one argument; see pdsup wait"),
-        ("stop", "cannot run stop: the following arguments are required: UNIT; see pdsup stop"),
+        ("stop", "cannot run stop: missing UNIT; see pdsup stop"),
         ("help statsu", "cannot run help: VERB cannot be 'statsu'; did you mean status?"),
     ],
 )  # fmt: skip

@@ -56,40 +56,45 @@ def outlook(unit: PlanUnit, state: PublicState, facts: Facts | None, now: Now) -
 def _next(unit: PlanUnit, state: PublicState, facts: Facts | None) -> str:
     match state:
         case PublicState.STOPPED | PublicState.EXITED:
-            return "it stays down until it is started"
+            return f"it stays down; pdsup start {unit.name} starts it"
         case PublicState.FATAL:
-            return "it is not tried again until it is started"
+            return f"it stays down; pdsup start {unit.name} tries again"
         case PublicState.WAITING:
-            return "it starts when what it waits for is there"
+            return "it starts when the conditions of its gate are met"
         case PublicState.STARTING:
-            return "it is RUNNING when its startup probe passes, and ended if that takes too long"
+            return (
+                "it is RUNNING once its startup probe passes, or is killed at its startup deadline"
+            )
         case PublicState.RUNNING:
-            return "it runs on; if it ends, it is " + _after_end(unit)
+            return f"it keeps running; if it exits, it is {_after_end(unit)}"
         case PublicState.UNHEALTHY:
-            return "it is left alone, and RUNNING again when its readiness probe passes"
+            end = "its liveness probe may kill it" if unit.probes.liveness else "it is not killed"
+            return f"it is RUNNING again once its readiness probe passes; until then {end}"
         case PublicState.STOPPING:
-            return "whatever is left of it at its deadline is killed"
+            return "what is left of it at its stop deadline is killed"
         case PublicState.BACKOFF:
             return f"the next attempt; {_failures(unit, facts)}"
         case PublicState.UNKNOWN:
-            return "its node's agent knows; it can't be asked"
+            return "unknown until the agent of its node answers again"
     assert_never(state)
 
 
 def _after_end(unit: PlanUnit) -> str:
     match unit.restart.policy:
         case "always":
-            return "started again"
+            return "restarted"
         case "on-failure":
-            return "started again, unless its status is 0"
+            return "restarted, unless its status is 0"
         case "never":
-            return "not started again"
+            return "not restarted"
 
 
 def _failures(unit: PlanUnit, facts: Facts | None) -> str:
     restart = unit.restart
-    most = f"more than {restart.max_failures} failures within {restart.window_s:g} s: given up"
+    hours, rest = divmod(restart.window_s, 3600)
+    window = f"{restart.window_s:g} s" if rest or not hours else f"{hours:g} h"
+    most = f"it gives up after more than {restart.max_failures} failures in {window}"
     match facts:
         case Facts(state=states.Backoff(failures=counted)):
-            return f"{most}, this was number {len(counted)}"
+            return f"{most}, so far {len(counted)}"
     return most

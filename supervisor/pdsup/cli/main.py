@@ -52,12 +52,12 @@ def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
     """
     own, command = _split(words) if _takes_command(name) else (words, ())
     parser = parser_of(name)
-    args, strangers = parser.parse_known_args(own, argparse.Namespace(command=list(command)))
-    if strangers:
+    args, unknown = parser.parse_known_args(own, argparse.Namespace(command=list(command)))
+    if unknown:
         from pdsup.cli.screens import usage
         from pdsup.errors import WrongUsage
 
-        raise WrongUsage(f"cannot run {name}: {usage.unexpected(strangers, parser)}")
+        raise WrongUsage(f"cannot run {name}: {usage.unexpected(unknown, parser)}")
     return args
 
 

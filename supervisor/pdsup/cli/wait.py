@@ -72,7 +72,7 @@ class Wait:
         """Returns when the goal is reached, can no longer be, or after ``timeout`` seconds."""
         until = float("inf") if timeout is None else clock.monotonic() + timeout
         for look in client.follow(self._agent, every=True, until=until):
-            outcome = self._nobody() if look.absent else self._judge(look.status)
+            outcome = self._without_agent() if look.absent else self._judge(look.status)
             if outcome is not None:
                 return outcome
             if trouble := self._trouble():
@@ -94,7 +94,7 @@ class Wait:
             self._past = Journals(self._ran_in), []
         return client.first_agent(cluster)
 
-    def _nobody(self) -> Outcome | None:
+    def _without_agent(self) -> Outcome | None:
         if self._goal == "stopped":
             return Outcome.REACHED
         if self._seen:
@@ -137,6 +137,6 @@ class Wait:
         if self._earlier is None:
             name = self.status.cluster
             self._earlier = load_times.usual_load(self._ran_in, name, kinds)
-        chronicler, entries = self._past
-        entries += chronicler.news()
+        journals, entries = self._past
+        entries += journals.news()
         return {**self._earlier, **load_times.median_load(entries, kinds)}

@@ -27,6 +27,7 @@ def unexpected(words: Sequence[str], parser: argparse.ArgumentParser) -> str:
 def explained(message: str, parser: argparse.ArgumentParser) -> str:
     """The message of an argparse error, with a suggestion for an invalid choice."""
     complaint = message.removeprefix("argument ")
+    complaint = complaint.replace("the following arguments are required: ", "missing ")
     found = re.match(r"(\S+): invalid choice: '(.*?)' \(", complaint)
     if found is None:
         return f"{complaint}; see {parser.prog} --help"

@@ -13,7 +13,7 @@ EXAMPLE = "srun --kill-on-bad-exit=0 --wait=0 pdsup agent plan.yaml"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options that name the node and the run; the agent's own process reads the same ones."""
-    parser.add_argument("file", help="a plan, or inside a Slurm job a recipe")
+    parser.add_argument("file", metavar="FILE", help="a plan, or inside a Slurm job a recipe")
     parser.add_argument(
         "--node",
         help="which node of the plan this is (default: SLURMD_NODENAME, else the host name)",

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print("[]")
     else:
-        print("\n".join(_praise(args.file, variant, plan) for variant, plan in plans))
+        print("\n".join(_good(args.file, variant, plan) for variant, plan in plans))
     return 0
 
 
@@ -53,7 +53,7 @@ def _print(error: InvalidDocument, *, as_json: bool) -> None:
         print("\n".join(problem.at(error.file) for problem in error.problems))
 
 
-def _praise(file: Path, variant: str | None, plan: Plan) -> str:
+def _good(file: Path, variant: str | None, plan: Plan) -> str:
     which = "" if variant is None or str(file).endswith(f":{variant}") else f" {variant}:"
     return (
         f"{file}:{which} good: {_count(len(plan.nodes), 'node')}, {_count(len(plan.units), 'unit')}"

@@ -31,8 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads the journals in the run directory; no agent needs to be running."""
-    chronicler = Journals(client.run_directory(args.run_dir, "show events"))
-    found = events.about(chronicler.news(), args.units)
+    journals = Journals(client.run_directory(args.run_dir, "show events"))
+    found = events.about(journals.news(), args.units)
     if args.units and not found and not args.f:
         raise NothingThere(f"cannot show events of {', '.join(args.units)}: there are none")
     columns = events.widths(found)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     while args.f:
         sys.stdout.flush()
         time.sleep(LOOK_S)
-        found = events.about(chronicler.news(), args.units)
+        found = events.about(journals.news(), args.units)
         columns = events.widths(found, columns)
         _print(found, columns, args)
     return 0

@@ -17,7 +17,10 @@ TAKES_COMMAND = True
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument(
-        "file", type=Path, help="a recipe, or a plan whose addresses belong to this machine"
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="a recipe, or a plan whose addresses belong to this machine",
     )
     parser.add_argument(
         "--engine", choices=get_args(EngineName), help="override the recipe's backend.type"
