@@ -138,7 +138,7 @@ def test_results_are_written_as_supervisorctl_does(unit):
         ("start", Outcome.ALREADY, "already started"),
         ("restart", Outcome.FAILED, "failed"),
         ("restart", Outcome.LATE, "not restarted in time"),
-        ("restart", Outcome.SKIPPED, "left as it is"),
+        ("restart", Outcome.SKIPPED, "not restarted"),
         ("signal", Outcome.DONE, "signalled"),
         ("signal", Outcome.NO_PROCESS, "not running"),
     ],

@@ -148,7 +148,7 @@ class Result:
             case Outcome.LATE:
                 return f"not {done} in time"
             case Outcome.SKIPPED:
-                return "left as it is"
+                return f"not {done}"
             case Outcome.NO_PROCESS:
                 return "not running"
         assert_never(self.outcome)
