@@ -53,7 +53,7 @@ FIGURES = (
     Figure("stop of {few} units: all of them gone", "stop units", "ms", MS, 15.0),
     Figure("stop of {few} units: the supervisor gone", "stop all", "ms", MS, 80.0),
     Figure("CPU with {few} idle units", "idle", "ms/s", MS, 0.1),
-    Figure("CPU with {few} units asked by HTTP every second", "asking", "ms/s", MS, 30.0),
+    Figure("CPU with {few} units probed by HTTP every second", "asking", "ms/s", MS, 30.0),
     Figure("memory of the supervisor (largest process, RSS)", "memory", "MiB", MIB, 45.0),
     Figure("memory of its parent (RSS)", "parent memory", "MiB", MIB, 10.0),
     Figure("memory of all its processes (PSS)", "all memory", "MiB", MIB),
@@ -64,7 +64,7 @@ FIGURES = (
     Figure("status of {few} units by its API", "api", "ms", MS, 0.5),
     Figure("log through a pipe", "piped rate", "MB/s", MB, 700.0, least=True),
     Figure("CPU for a GiB of log through a pipe", "piped cpu", "s", 1.0, 1.0),
-    Figure("bytes of it lost", "piped loss", "", 1.0, 0.0),
+    Figure("bytes of that log lost", "piped loss", "", 1.0, 0.0),
     Figure("log straight to a file", "direct rate", "MB/s", MB),
     Figure("CPU for a GiB of log straight to a file", "direct cpu", "s", 1.0, 0.01),
 )

@@ -26,7 +26,7 @@ from pdsup.api import metrics, openapi
 from pdsup.cli.main import ALIASES, parser_of
 from pdsup.cli.screens import help
 from pdsup.cli.screens.catalogue import VERBS
-from pdsup.cli.screens.plan import question
+from pdsup.cli.screens.plan import describe_check
 from pdsup.cluster.report import AgentReport, Order, Report, UnitReport
 from pdsup.front.upstreams import Reloads
 from pdsup.plan import defaults, model
@@ -459,7 +459,7 @@ def _rows(entries: Iterable[Entry], lines: Sequence[str]) -> str:
 def _shown(value: object) -> str:
     match value:
         case model.Check():
-            return question(value)
+            return describe_check(value)
         case tuple():
             return " and ".join(map(_shown, value))
         case float() if value.is_integer():

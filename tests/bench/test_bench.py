@@ -30,7 +30,7 @@ def test_the_benchmark_measures_this_program_and_leaves_nothing(short_folder):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for title in ("exec, median, ms", "3 killed at once", "start of 4 units", "3 idle units",
-                  "3 units asked by HTTP",
+                  "3 units probed by HTTP",
                   "pdsup's on 10 nodes", "--json", "--help",
                   "of 3 units by its API", "a file, MB/s"):  # fmt: skip
         (row,) = (line for line in done.stdout.splitlines() if title in line and "|" in line)

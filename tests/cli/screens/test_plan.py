@@ -251,7 +251,7 @@ def test_every_way_to_ask_has_its_words():
             checks=(check,), period_s=1.0, timeout_s=2.0, successes=2, stable_s=3.0,
             deadline_s=4.0, limit_s=5.0, quiet_s=6.0,
         )  # fmt: skip
-        assert plan_module.told(startup) == (
+        assert plan_module.describe_probe(startup) == (
             f"{words}, every 1 s, timeout 2 s, 2 in a row, for 3 s, within 4 s,"
             " or 5 s with progress every 6 s"
         )

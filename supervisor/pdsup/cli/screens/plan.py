@@ -167,7 +167,7 @@ def _care(care: Care) -> Iterator[Line]:
     yield f"  {care.units}", "  "
     probes = care.probes
     yield from _row(
-        "ready when", told(probes.startup) if probes.startup else "its process is running"
+        "ready when", describe_probe(probes.startup) if probes.startup else "its process is running"
     )
     if probes.readiness:
         yield from _row("unhealthy", _lost(probes.readiness))
@@ -184,7 +184,7 @@ def _lost(probe: Probe) -> str:
         else "at the first failure"
     )
     quiet = f" and {_span(probe.quiet_s)} without progress" if probe.quiet_s else ""
-    return f"{after}{quiet}: {told(probe)}"
+    return f"{after}{quiet}: {describe_probe(probe)}"
 
 
 def _moves(probes: Probes) -> str:
@@ -195,9 +195,9 @@ def _moves(probes: Probes) -> str:
     return "; progress: new output" if probes.liveness and probes.liveness.quiet_s else ""
 
 
-def told(probe: Probe) -> str:
+def describe_probe(probe: Probe) -> str:
     """Describes a probe."""
-    asked = " and ".join(map(question, probe.checks))
+    asked = " and ".join(map(describe_check, probe.checks))
     given = [f"every {_span(probe.period_s)}", f"timeout {_span(probe.timeout_s)}"]
     if probe.successes > 1:
         given.append(f"{probe.successes} in a row")
@@ -210,7 +210,7 @@ def told(probe: Probe) -> str:
     return ", ".join([asked, *given])
 
 
-def question(check: Check) -> str:
+def describe_check(check: Check) -> str:
     """Describes a check."""
     if check.path is not None:
         wanted = [f"status {' or '.join(map(str, check.status))}"] if check.status else []
