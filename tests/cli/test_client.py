@@ -36,6 +36,7 @@ def agent(home):
             run_dir = home.parent / run
             directory = home / paths.cluster_id(str(run_dir)) / node
             directory.mkdir(parents=True)
+            (directory / paths.LOCK).touch()
             run_dir.mkdir(exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 (directory.parent / paths.RUN_LINK).symlink_to(run_dir)
@@ -67,6 +68,12 @@ def serve(server, says):
 def http(status, body=b"", *headers):
     head = (f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers)
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def test_a_node_whose_new_agent_has_no_socket_yet_is_known_and_silent(agent):
+    agent("node0", says=b"")
+    agent("node1", listens=False).unlink()
+    assert client.cluster(None).silent == {"node1"}
 
 
 def test_an_answer_is_a_value_and_its_version(agent):
@@ -162,7 +169,7 @@ def test_other_things_in_the_directory_are_passed_over(agent, home):
 def test_one_of_several_runs_is_chosen_by_its_directory(agent, home, monkeypatch):
     agent(run="one")
     agent(run="two")
-    with pytest.raises(WrongUsage, match=r"--run-dir, one of .*one, .*two|.*two, .*one"):
+    with pytest.raises(WrongUsage, match=r"--run-dir: .*one, .*two|.*two, .*one"):
         client.cluster(None)
     assert client.cluster("two").run_dir == str(home.parent / "two")
     monkeypatch.setenv("PDSUP_RUN_DIR", str(home.parent / "one" / ".." / "one"))

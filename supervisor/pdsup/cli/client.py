@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
-from pdsup.node.paths import RUN_LINK, SOCKET, state_roots
+from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
 
 TIMEOUT_S = 10.0
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
@@ -56,12 +56,14 @@ class Look:
 class Cluster:
     """The agents of one run on this machine: control sockets by node, in natural order.
 
-    ``silent``: nodes whose agent was here and no longer answers.
+    ``silent``: nodes whose agent was here and does not answer: it was killed, and its guardian may
+    be restarting it. ``directory``: where the node-local directories of the nodes are.
     """
 
     run_dir: str
     sockets: Mapping[str, Path]
     silent: frozenset[str]
+    directory: Path
 
 
 def clusters() -> list[Cluster]:
@@ -72,9 +74,10 @@ def clusters() -> list[Cluster]:
             run_dir = str(link.readlink())
             paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
             sockets = {path.parent.name: path for path in paths if _answers(path)}
+            # A new agent takes the socket of a killed one away before it listens; the lock stays.
+            known = frozenset(path.parent.name for path in link.parent.glob(f"*/{LOCK}"))
             if sockets and link.is_symlink():
-                silent = frozenset(path.parent.name for path in paths) - sockets.keys()
-                found.append(Cluster(run_dir, sockets, silent))
+                found.append(Cluster(run_dir, sockets, known - sockets.keys(), link.parent))
     return found
 
 
@@ -85,11 +88,16 @@ def _run_links() -> list[Path]:
 
 def _is_returning(given: str | None) -> bool:
     """Whether the guardian of an agent, of a given run or any, is running and will restart it."""
-    from pdsup.units import ledger  # late: only needed if no agent answers
-
     links = [link for link in _run_links() if not given or _is_same(link, given)]
-    ledgers = [ledger.read(p) for link in links for p in link.parent.glob("*/")]
-    return any(one.guardian and ledger.is_living(one.guardian) for one in ledgers)
+    return any(_has_guardian(path) for link in links for path in link.parent.glob("*/"))
+
+
+def _has_guardian(state_dir: Path) -> bool:
+    """Whether the guardian of an agent is running, which will restart it if it was killed."""
+    from pdsup.units import ledger  # late: only needed if an agent does not answer
+
+    guardian = ledger.read(state_dir).guardian
+    return guardian is not None and ledger.is_living(guardian)
 
 
 def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RETURN_S) -> Cluster:
@@ -116,6 +124,23 @@ def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RE
             f"cannot {purpose}: {len(found)} runs are active; choose one with --run-dir: {names}"
         )
     return found[0]
+
+
+def with_returning_agents(found: Cluster) -> Cluster:
+    """The same cluster once the killed agents that their guardians restart answer again, or after
+    ``RETURN_S`` seconds.
+    """
+    until = clock.monotonic() + RETURN_S
+    while clock.monotonic() < until and any(
+        _has_guardian(found.directory / n) for n in found.silent
+    ):
+        time.sleep(LOOK_S)
+        found = next((one for one in clusters() if one.run_dir == found.run_dir), found)
+    return found
+
+
+def _returning(found: Cluster) -> Iterator[bool]:
+    return (_has_guardian(found.directory / node) for node in found.silent)
 
 
 def _meant(given: str | None) -> list[Cluster]:

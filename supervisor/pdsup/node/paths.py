@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 
 SOCKET = "control.sock"
+LOCK = "lock"
 RUN_LINK = "run"
 # The named pipes of units whose plan says ``log.mode: pipe``.
 PIPES = "output"

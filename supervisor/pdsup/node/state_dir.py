@@ -20,7 +20,6 @@ from pathlib import Path
 from pdsup.errors import SupervisorError
 from pdsup.node import paths
 
-LOCK = "lock"
 # Each retry means that yet another agent ended at the moment when this one started.
 CLAIM_ATTEMPTS = 20
 
@@ -74,7 +73,7 @@ def _claim(root: Path, state_dir: Path, run_dir: Path) -> int | None:
         lock = _lock(state_dir)
     except FileNotFoundError:
         return None
-    if _is_same_file(state_dir / LOCK, lock):
+    if _is_same_file(state_dir / paths.LOCK, lock):
         return lock
     os.close(lock)
     return None
@@ -111,7 +110,7 @@ def _private_dir(path: Path) -> None:
 
 
 def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     timeout.
     """
     cluster = client.cluster(args.run_dir, "shut down")
+    if args.all:
+        cluster = client.with_returning_agents(cluster)
     node = _chosen(cluster, args)
     ending = list(cluster.sockets) if args.all else [node]
     with contextlib.ExitStack() as stack:
@@ -55,11 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clean_up_after(cluster: client.Cluster) -> None:
-    """Stops processes that killed agents left behind on this machine.
-
-    A killed agent that has a guardian is back by now and has stopped with the cluster.
-    """
-    directory = next(iter(cluster.sockets.values())).parent.parent
+    """Stops what agents that were killed together with their guardians left on this machine."""
+    directory = cluster.directory
     for node in sorted(cluster.silent):
         if not (directory / node).is_dir():
             continue
