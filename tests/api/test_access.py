@@ -31,7 +31,7 @@ async def test_a_link_lets_one_browser_look_and_is_used_up(serving):
         path = await opened(s)
         assert (await s.unsigned(path, allow_redirects=False)).status == 303
         again = await s.unsigned(path, allow_redirects=False)
-        assert (again.status, b"was used" in again.body) == (401, True)
+        assert (again.status, b"has been used" in again.body) == (401, True)
 
 
 @pytest.mark.parametrize("path", VIEWS)

@@ -1,4 +1,12 @@
-"""Lets in who asks over the network: agents by their signature, and those who may only look."""
+"""Authentication of requests over the network: agents by signature, viewers by link or token.
+
+Anyone may reach the port and record requests. An agent signs each request with the run's token, so
+none can be forged (``node/tokens.py``). A browser can't sign: it opens a one-time link, which
+expires after ten minutes, and gets a ticket as a cookie; Prometheus sends the run's view token. A
+ticket or view token must never open more than ``VIEWS``. The run's token itself must never be sent,
+and nothing can be changed over the network: only the control socket has commands, so to replay a
+request does no harm.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +20,23 @@ from pdsup.node import tokens
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# What a browser or Prometheus may ask for without a signature.
+# What a browser or Prometheus may read without a signature.
 VIEWS = frozenset({"/", "/v1/stream", "/metrics"})
-# A link is good for one visit within this time; so many may be open at once.
+# A link is good for one visit within this time; MOST_LINKS may be open at once.
 LINK_S = 600.0
 MOST_LINKS = 64
-HINT = "This page is opened with a link that pdsup web prints on a node of the cluster.\n"
+HINT = "To open this page, run pdsup web on a node of the cluster and follow the link it prints.\n"
 
 
 class Access:
-    """Of the agent of a run with this token."""
+    """Checks the requests to one agent. ``token`` is the secret that the run's agents share."""
 
     def __init__(self, token: str) -> None:
         self._token = token
         self._links: dict[str, float] = {}
 
     def link(self) -> str:
-        """A new one-time key. The oldest ones go when there are too many."""
+        """A new one-time key for a link. When there are too many, the oldest expire."""
         now = clock.monotonic()
         open_ = [(key, until) for key, until in self._links.items() if until > now]
         self._links = dict(open_[-(MOST_LINKS - 1) :])
@@ -38,7 +46,7 @@ class Access:
 
     @web.middleware
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """401 for everybody else; a good link becomes a ticket, and is used up."""
+        """Refuses unauthenticated requests with 401, and turns a valid link into a ticket."""
         if request.path in VIEWS and request.method == "GET":
             if "key" in request.query:
                 return self._enter(request.query["key"])
@@ -59,7 +67,7 @@ class Access:
 
     def _enter(self, key: str) -> web.StreamResponse:
         if self._links.pop(key, 0.0) <= clock.monotonic():
-            raise web.HTTPUnauthorized(text=f"This link was used, or is too old.\n{HINT}")
+            raise web.HTTPUnauthorized(text=f"This link has been used or has expired.\n{HINT}")
         response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(
             tokens.COOKIE,

@@ -1,4 +1,4 @@
-"""The part of the API that looks closer: the journal, and why a unit is as it is."""
+"""The part of the API for people who look at a cluster: status, journal, metrics, explanations."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pdsup.journal import file
 from pdsup.node.assignment import log_path
 from pdsup.units.process.gpu import Gpu
 
-# A first question about all nodes waits this long for those that were not asked before.
+# How long a first request about all nodes waits for those that were not followed before.
 FIRST_ANSWERS_S = 2.5
-# To ask the driver takes a tenth of a second, also when many want to know.
+# Reading the GPUs takes a tenth of a second, so clients share a reading for this long.
 GPUS_KEPT_S = 2.0
 
 
 class Answers:
-    """What one agent knows, for those who only want to look."""
+    """What one agent knows, for clients that only read."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._scraper = Scrapes(agent)
 
     def routes(self) -> list[web.RouteDef]:
-        """All of them answer GET."""
+        """The routes; all are GET."""
         return [
             web.get("/v1/events", self._events),
             web.get("/v1/explain/{unit}", self._explain),
@@ -43,33 +43,31 @@ class Answers:
         ]
 
     async def visit_all(self) -> None:
-        """Has every node asked; returns when each has answered, or failed to, or in 2.5 s."""
+        """Follows every node; returns when each has answered or failed to, at most after 2.5 s."""
         self.prolong_visit()
         await self._agent.wait_for_news(self._all_asked, FIRST_ANSWERS_S)
 
     def prolong_visit(self) -> None:
-        """Has every node asked, for a while, by the next call at the latest."""
+        """Keeps following every node for a while; call it again before that ends."""
         self._agent.visit_all()
 
     def _all_asked(self) -> bool:
         return all(peer.asked for peer in self._agent.peers())
 
     async def gpus(self) -> Sequence[Gpu]:
-        """Those of this node, where units have any, some seconds old at the most; none where they
-        can't be known.
-        """
+        """This node's GPUs, at most 2 s old; empty if no unit has any or they can't be read."""
         if not any(unit.plan.gpus for unit in self._agent.assignment.units):
             return ()
         return await self._agent.read_gpus(kept_s=GPUS_KEPT_S)
 
     def status(self, gpus: Sequence[Gpu], *, all_nodes: bool) -> Status:
-        """The status JSON of this moment; ``gpus``: see above."""
+        """The status JSON as of now; ``gpus``: this node's, from ``gpus()``."""
         agent = self._agent
         own, peers, now = agent.report(), agent.peers(), clock.monotonic()
         return cluster_status.status(agent.plan, own, peers, now, gpus, all_nodes=all_nodes)
 
     async def _events(self, request: web.Request) -> web.Response:
-        """Read in a thread: a network file system that hangs must not hold up supervision."""
+        """Reads in a thread: a network file system that hangs must not block the loop."""
         try:
             count = int(request.query.get("n", "50"))
         except ValueError:
@@ -81,8 +79,8 @@ class Answers:
             entries = await asyncio.to_thread(file.Journals(run_dir).news)
         except SupervisorError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from None
-        found = [dict(one.raw) for one in entries if unit in (None, one.unit)]
-        return web.json_response({"events": found[-count:]})
+        events = [dict(entry.raw) for entry in entries if unit in (None, entry.unit)]
+        return web.json_response({"events": events[-count:]})
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body = (await self._scraper.scrape()).encode()

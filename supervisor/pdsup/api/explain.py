@@ -24,14 +24,16 @@ class Now:
 
 
 def gate(plan: Plan, decision: Decision) -> Gate:
-    """The gate of a unit: the conditions that it decides by, and how many of them it needs."""
+    """The gate of a unit: its conditions, and how many of them must hold."""
     return Gate(
         rule=decision.rule,
         enough=dict(decision.enough),
         conditions=tuple(
-            GateCondition(what=_what(plan, one), holds=one.holds, detail=one.detail)
+            GateCondition(
+                what=_what(plan, condition), holds=condition.holds, detail=condition.detail
+            )
             for conditions in decision.asked
-            for one in conditions
+            for condition in conditions
         ),
     )
 
@@ -44,9 +46,9 @@ def _what(plan: Plan, condition: Condition) -> str:
 
 
 def outlook(unit: PlanUnit, state: PublicState, facts: Facts | None, now: Now) -> Outlook:
-    """What happens next, as a sentence, and when (seconds since the epoch, None when open).
+    """What happens next, as a sentence, and when, in seconds since the epoch (None: no fixed time).
 
-    ``state``: as the status shows it. ``facts`` only this node's own units have.
+    ``state`` is the one that the status shows. ``facts`` is None for a unit of another node.
     """
     until = states.deadline(facts.state) if facts else FOREVER
     at = None if until == FOREVER else round(now.wall + until - now.monotonic, 3)

@@ -1,4 +1,4 @@
-"""The live page, and the stream of server-sent events that it lives on."""
+"""The live page, and the stream of server-sent events that feeds it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from pdsup.errors import SupervisorError
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
 
-# A change is sent at once, but the next one not before this; without one, at least a sign of life.
+# A change is sent at once, the next one not before LEAST_S; without any, a comment every ALIVE_S
+# keeps the connection open. The journals are read at least every TICK_S.
 LEAST_S = 0.2
 TICK_S = 1.0
 ALIVE_S = 10.0
 MOST_STREAMS = 32
 PAST_EVENTS = 50
-# Nothing from elsewhere is loaded, and no other page may show this one inside it.
+# The page loads nothing from other sites, and none of them may embed it.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -31,7 +32,7 @@ POLICY = (
 
 
 class LivePage:
-    """The page of one agent. It shows the whole cluster, and can change nothing."""
+    """The live page of one agent. It shows the whole cluster and can't change anything."""
 
     def __init__(self, agent: Agent, answers: Answers) -> None:
         self._agent = agent
@@ -40,7 +41,7 @@ class LivePage:
         self._page = importlib.resources.files("pdsup.api").joinpath("page.html").read_bytes()
 
     def routes(self) -> list[web.RouteDef]:
-        """Both answer GET."""
+        """The routes of the page and its stream; both are GET."""
         return [web.get("/", self._show), web.get("/v1/stream", self._stream)]
 
     async def _show(self, _: web.Request) -> web.Response:
@@ -57,21 +58,21 @@ class LivePage:
         try:
             await response.prepare(request)
             await self._feed(response)
-        except ConnectionError:  # whoever looked has gone
+        except ConnectionError:  # the browser has gone
             pass
         finally:
             self._streams -= 1
         return response
 
     async def _feed(self, response: web.StreamResponse) -> None:
-        agent, told, alive = self._agent, "", clock.monotonic()
+        agent, sent, alive = self._agent, "", clock.monotonic()
         journals = Journals(Path(agent.assignment.place.run_dir))
         events = await _news(journals)
         await self._answers.visit_all()
         while not agent.waits_for_nothing:
-            if agent.version != told or events:
+            if agent.version != sent or events:
                 gpus = await self._answers.gpus()
-                told = agent.version
+                sent = agent.version
                 status = self._answers.status(gpus, all_nodes=True)
                 await response.write(_message(status, events[-PAST_EVENTS:]))
                 alive = clock.monotonic()
@@ -79,35 +80,36 @@ class LivePage:
                 await response.write(b":\n\n")
                 alive = clock.monotonic()
             await asyncio.sleep(LEAST_S)
-            await agent.wait_for_news(lambda: agent.version != told, TICK_S)  # noqa: B023
+            await agent.wait_for_news(lambda: agent.version != sent, TICK_S)  # noqa: B023
             events = await _news(journals)
             self._answers.prolong_visit()
 
 
 async def _news(journals: Journals) -> list[Entry]:
-    """What is new, save reasons that change. Read in a thread: a network file system that hangs
-    must not hold up supervision.
+    """The new journal entries, without those that only change a reason.
+
+    Reads in a thread: a network file system that hangs must not block the loop.
     """
     try:
-        found = await asyncio.to_thread(journals.news)
-        return [one for one in found if one.changes or one.to is None]
+        entries = await asyncio.to_thread(journals.news)
+        return [entry for entry in entries if entry.changes or entry.to is None]
     except SupervisorError:
         return []
 
 
 def _message(status: Status, events: list[Entry]) -> bytes:
-    value = {"now": clock.wall(), "status": status, "events": [_event(one) for one in events]}
+    value = {"now": clock.wall(), "status": status, "events": [_event(entry) for entry in events]}
     return f"data: {typed.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
-def _event(one: Entry) -> dict[str, Any]:
+def _event(entry: Entry) -> dict[str, Any]:
     return {
-        "at": one.at,
-        "node": one.node,
-        "unit": one.unit,
-        "run": one.run,
-        "event": one.event,
-        "before": one.before or "",
-        "to": one.to or "",
-        "reason": one.reason,
+        "at": entry.at,
+        "node": entry.node,
+        "unit": entry.unit,
+        "run": entry.run,
+        "event": entry.event,
+        "before": entry.before or "",
+        "to": entry.to or "",
+        "reason": entry.reason,
     }

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes from one node, and the text format it reads.
+"""The metrics of one node, in the text format that Prometheus scrapes.
 
 The plan bounds the number of series: one for each unit, or for each unit and state, never one for
 anything that comes and goes. https://prometheus.io/docs/instrumenting/exposition_formats/ Pure.
@@ -23,11 +23,11 @@ AGENT = "agent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scrape:
-    """One moment of a node. ``wall``: seconds since the epoch, when ``report`` was made.
+    """The data for one scrape. ``wall``: when ``report`` was made, in seconds since the epoch.
 
-    ``usage`` has the units by name, and the agent's own process as ``AGENT``. ``log_bytes``,
-    ``probes`` (seconds by kind of probe) and ``fronts`` (each nginx) are by unit, ``reachable`` by
-    node: those that this one follows.
+    ``usage`` is by unit name, with the agent's own process as ``AGENT``. ``log_bytes``, ``probes``
+    (seconds by kind of probe) and ``fronts`` (each nginx) are by unit name, ``reachable`` by the
+    name of each followed node.
     """
 
     report: Report
@@ -63,22 +63,22 @@ def _each(scrape: Scrape, values: Mapping[str, float | None]) -> tuple[Sample, .
 def _of_units(scrape: Scrape) -> Iterator[Family]:
     units = scrape.report.units
     ready: dict[str, float | None] = {unit.name: unit.ready for unit in units}
-    yield Family("pdsup_unit_ready", "gauge", "Whether it can be used.", _each(scrape, ready))
+    yield Family("pdsup_unit_ready", "gauge", "Whether the unit is ready.", _each(scrape, ready))
     runs: dict[str, float | None] = {unit.name: unit.restarts for unit in units}
-    about = "Runs before the present or last one."
+    about = "How often the unit was restarted."
     yield Family("pdsup_unit_restarts_total", "counter", about, _each(scrape, runs))
     began = {unit.name: _began(unit, scrape) for unit in units}
-    about = "When its process began, in seconds since the epoch."
+    about = "When the unit's process started, in seconds since the epoch."
     yield Family("pdsup_unit_start_time_seconds", "gauge", about, _each(scrape, began))
     probes = (
         (_labels(unit) | {"probe": kind}, seconds)
         for unit in units
         for kind, seconds in scrape.probes.get(unit.name, {}).items()
     )
-    about = "How long the last answer to a probe took."
+    about = "Duration of the unit's last probe, by kind."
     yield Family("pdsup_unit_probe_duration_seconds", "gauge", about, tuple(probes))
     epochs = (({"gang": unit.gang}, unit.order.epoch) for unit in units if unit.gang and unit.order)
-    yield Family("pdsup_gang_epoch", "gauge", "The generation of a gang.", tuple(epochs))
+    yield Family("pdsup_gang_epoch", "gauge", "The epoch of the gang.", tuple(epochs))
 
 
 def _began(unit: UnitReport, scrape: Scrape) -> float | None:
@@ -96,59 +96,65 @@ def _of_states(scrape: Scrape) -> Iterator[Family]:
         return Family(name, "counter" if counter else "gauge", about, samples)
 
     now = (unit.state == state for unit, state in pairs)
-    yield family("pdsup_unit_state", "1 for the state it is in.", now, counter=False)
+    yield family("pdsup_unit_state", "1 for the state the unit is in, else 0.", now, counter=False)
     entered = (scrape.counts.entered.get((unit.name, state), 0) for unit, state in pairs)
-    about = "How often it came to a state, since the agent began."
+    about = "How often the unit entered the state since the agent started."
     yield family("pdsup_unit_state_entered_total", about, entered, counter=True)
-    spent = (scrape.counts.seconds.get((unit.name, state), 0.0) for unit, state in pairs)
-    about = "Time in a state, since the agent began; WAITING is the wait for a gate."
-    yield family("pdsup_unit_state_seconds_total", about, spent, counter=True)
+    seconds = (scrape.counts.seconds.get((unit.name, state), 0.0) for unit, state in pairs)
+    about = "Time the unit spent in the state since the agent started; WAITING is for its gate."
+    yield family("pdsup_unit_state_seconds_total", about, seconds, counter=True)
 
 
 def _of_use(scrape: Scrape) -> Iterator[Family]:
     cpu: dict[str, float | None] = {name: used.cpu_s for name, used in scrape.usage.items()}
-    about = "CPU time of its processes, with that of children they waited for."
+    about = "CPU time of the unit's processes, including children they have reaped."
     yield Family("pdsup_unit_cpu_seconds_total", "counter", about, _each(scrape, cpu))
     memory: dict[str, float | None] = {name: used.memory for name, used in scrape.usage.items()}
-    about = "Resident memory of its processes; what they share counts for each."
+    about = "Resident memory of the unit's processes; shared memory counts once for each."
     yield Family("pdsup_unit_memory_bytes", "gauge", about, _each(scrape, memory))
     count: dict[str, float | None] = {name: used.processes for name, used in scrape.usage.items()}
-    yield Family("pdsup_unit_processes", "gauge", "How many it has.", _each(scrape, count))
+    yield Family(
+        "pdsup_unit_processes", "gauge", "Number of processes of the unit.", _each(scrape, count)
+    )
     logs: dict[str, float | None] = dict(scrape.log_bytes)
-    yield Family("pdsup_unit_log_bytes", "gauge", "The size of its log file.", _each(scrape, logs))
+    yield Family(
+        "pdsup_unit_log_bytes", "gauge", "Size of the unit's log file.", _each(scrape, logs)
+    )
 
 
 def _of_node(scrape: Scrape) -> Iterator[Family]:
     report = scrape.report
     info = {"node": report.node, "cluster": report.cluster, "plan": report.plan}
     info["version"] = report.agent.version
-    yield Family("pdsup_agent_info", "gauge", "Always 1.", ((info, 1),))
+    about = "Always 1; the labels describe the agent."
+    yield Family("pdsup_agent_info", "gauge", about, ((info, 1),))
     ending = (({"node": report.node}, report.ending is not None),)
-    yield Family("pdsup_node_ending", "gauge", "Whether the node ends its units.", ending)
+    yield Family("pdsup_node_ending", "gauge", "Whether the node is stopping its units.", ending)
     peers = (({"node": report.node, "peer": p}, up) for p, up in scrape.reachable.items())
-    about = "Whether the agent of a node that this one follows answers."
+    about = "Whether the peer's agent answers and runs the same plan; followed nodes only."
     yield Family("pdsup_peer_reachable", "gauge", about, tuple(peers))
     yield from _of_fronts(scrape)
     if own := scrape.usage.get(AGENT):
-        yield Family("process_cpu_seconds_total", "counter", "Of the agent.", (({}, own.cpu_s),))
-        about = "Of the agent."
+        about = "CPU time of the agent."
+        yield Family("process_cpu_seconds_total", "counter", about, (({}, own.cpu_s),))
+        about = "Resident memory of the agent."
         yield Family("process_resident_memory_bytes", "gauge", about, (({}, own.memory),))
 
 
 def _of_fronts(scrape: Scrape) -> Iterator[Family]:
     taken: dict[str, float | None] = {name: one.taken for name, one in scrape.fronts.items()}
-    about = "Configurations that a running nginx took."
+    about = "Successful reloads of the running nginx."
     yield Family("pdsup_nginx_reloads_total", "counter", about, _each(scrape, taken))
     failed: dict[str, float | None] = {name: one.failed for name, one in scrape.fronts.items()}
-    about = "Configurations that nginx could not have."
+    about = "Failed reloads of nginx."
     yield Family("pdsup_nginx_reload_failures_total", "counter", about, _each(scrape, failed))
     routers: dict[str, float | None] = {n: one.upstreams for n, one in scrape.fronts.items()}
-    about = "Routers that nginx balances over."
+    about = "Number of routers that nginx balances over."
     yield Family("pdsup_nginx_upstreams", "gauge", about, _each(scrape, routers))
 
 
 def _of_gpus(scrape: Scrape) -> Iterator[Family]:
-    """With the unit of the plan that has the GPU; empty for one that none has."""
+    """The metrics of GPUs; the label ``unit`` is empty for a GPU that no unit has."""
     users = {index: unit.name for unit in scrape.report.units for index in unit.gpus}
 
     def family(name: str, about: str, values: Iterable[float | None]) -> Family:
@@ -160,16 +166,18 @@ def _of_gpus(scrape: Scrape) -> Iterator[Family]:
         return Family(name, "gauge", about, samples)
 
     gpus = scrape.gpus
-    yield family("pdsup_gpu_up", "Whether its driver can tell of it.", (g.up for g in gpus))
-    about = "Whether heat or power slow it down."
+    yield family("pdsup_gpu_up", "Whether the driver can read the GPU.", (g.up for g in gpus))
+    about = "Whether heat or a power limit slows the GPU down."
     yield family("pdsup_gpu_throttled", about, (g.throttled for g in gpus))
-    about = "Its memory that is in use."
+    about = "GPU memory in use."
     yield family("pdsup_gpu_memory_used_bytes", about, (g.memory_used for g in gpus))
-    yield family("pdsup_gpu_memory_bytes", "Its memory.", (g.memory for g in gpus))
-    about = "The part of the last moment in which it worked, 0 to 1."
+    yield family("pdsup_gpu_memory_bytes", "GPU memory in total.", (g.memory for g in gpus))
+    about = "Share of the last sampling period in which the GPU was busy, 0 to 1."
     yield family("pdsup_gpu_utilization_ratio", about, (g.utilization for g in gpus))
-    yield family("pdsup_gpu_temperature_celsius", "Its temperature.", (g.celsius for g in gpus))
-    yield family("pdsup_gpu_power_watts", "What it draws.", (g.watts for g in gpus))
+    yield family(
+        "pdsup_gpu_temperature_celsius", "Temperature of the GPU.", (g.celsius for g in gpus)
+    )
+    yield family("pdsup_gpu_power_watts", "Power draw of the GPU.", (g.watts for g in gpus))
 
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -179,7 +187,7 @@ Sample = tuple[Mapping[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric: a counter's name ends in ``_total``, units are base units (seconds, bytes)."""
+    """One metric. A counter's name ends in ``_total``; units are base units (seconds, bytes)."""
 
     name: str
     kind: Literal["gauge", "counter"]
@@ -188,8 +196,8 @@ class Family:
 
 
 def text(families: Iterable[Family]) -> str:
-    """All families that have a sample."""
-    return "".join(line + "\n" for one in families if one.samples for line in _lines(one))
+    """The metrics in the text format, without those that have no sample."""
+    return "".join(line + "\n" for family in families if family.samples for line in _lines(family))
 
 
 def _lines(family: Family) -> Iterable[str]:

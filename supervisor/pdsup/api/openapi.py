@@ -1,7 +1,6 @@
-"""What the API answers, as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0).
+"""The OpenAPI 3.1 document of the API (https://spec.openapis.org/oas/v3.1.0).
 
-It is written beside the code that answers; a test asks every question in it and compares both.
-Pure.
+It is written by hand; a test makes every request in it and compares the responses. Pure.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _NETWORK = {
     "variables": {"address": {"default": "127.0.0.1"}, "port": {"default": "9440"}},
 }
 _SIGNED: _Values = {"signature": []}
-# Of those who may only look: Prometheus, and a browser.
+# Additional ways in for clients that only read: Prometheus, and a browser.
 _VIEWS: tuple[_Values, ...] = ({"viewToken": []}, {"ticket": []})
 
 
 def document(commands: Iterable[str]) -> dict[str, Any]:
-    """The whole of it; ``commands``: what units can be told, beside a signal."""
+    """The whole document; ``commands``: the commands for units, apart from signals."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "pd-supervisor agent", "version": __version__, "description": _ABOUT},
@@ -57,12 +56,12 @@ def document(commands: Iterable[str]) -> dict[str, Any]:
 def _schemes() -> _Values:
     signed = (
         f"HMAC-SHA256 with the run's token over method, path with query, `{tokens.TIME}` "
-        f"(seconds since 1970) and `{tokens.NONCE}`, one a line; in hexadecimal."
+        f"(seconds since 1970) and `{tokens.NONCE}`, one per line; in hexadecimal."
     )
     return {
         "signature": _key("header", tokens.SIGNATURE, signed),
         "viewToken": {"type": "http", "scheme": "bearer", "description": "The run's view token."},
-        "ticket": _key("cookie", tokens.COOKIE, "Given by a link of `pdsup web`."),
+        "ticket": _key("cookie", tokens.COOKIE, "Set by opening a link of `pdsup web`."),
     }
 
 
@@ -70,22 +69,28 @@ def _key(where: str, name: str, about: str) -> _Values:
     return {"type": "apiKey", "in": where, "name": name, "description": about}
 
 
-# -- looking: both listeners ----------------------------------------------------------------------
+# -- reading: both listeners ----------------------------------------------------------------------
 
 
 def _looking() -> _Values:
     poll = {"304": _plain("Nothing is new."), "400": _plain("The wait is too long.")}
     newer = (
         _since(),
-        _query("wait", NUMBER, "Seconds to wait for that, at most 60.", 0, LONGEST_WAIT_S),
+        _query(
+            "wait",
+            NUMBER,
+            "How many seconds to wait for a newer version, at most 60.",
+            0,
+            LONGEST_WAIT_S,
+        ),
     )
-    every = _query("all", {"enum": ["1"]}, "1: of all nodes, not only this one.")
+    every = _query("all", {"enum": ["1"]}, "1 for all nodes, not only this one.")
     count = _query("n", INTEGER, "How many; default 50.", 1, MOST_EVENTS)
-    only = _query("unit", TEXT, "Of this unit only.")
-    lines = {"400": _plain("`n` is wrong."), "503": _plain("The journals can't be read.")}
+    only = _query("unit", TEXT, "Only the events of this unit.")
+    lines = {"400": _plain("`n` is not valid."), "503": _plain("The journals can't be read.")}
     missing = {"404": _plain("There is no such unit.")}
-    ready = {"503": _plain("Some are not: their names.")}
-    entered = {"303": _plain("A link of `pdsup web` was good: the ticket is a cookie now.")}
+    ready = {"503": _plain("Some units are not ready; the body names them.")}
+    entered = {"303": _plain("The link of `pdsup web` is valid; the response sets the ticket.")}
     many = {"503": _plain("Too many pages are open.")}
     html, stream = "text/html", "text/event-stream"
     return {
@@ -108,9 +113,8 @@ def _looking() -> _Values:
         ),
         "/v1/explain/{unit}": _get(
             "explain",
-            "A unit as in the status JSON, each condition of its gate with its "
-            "truth (null: unknown to this agent), what happens next and when, and "
-            "its log file.",
+            "A unit as in the status JSON, each condition of its gate and whether it holds (null: "
+            "this agent does not know), what happens next and when, and its log file.",
             schemas.schema(Explanation),
             (_unit(),),
             missing,
@@ -122,7 +126,7 @@ def _looking() -> _Values:
         "/": _get("page", "The live page.", (), (_link_key(),), entered, kind=html, views=_VIEWS),
         "/v1/stream": _get(
             "stream",
-            "Server-sent events, on which the live page lives: the status "
+            "Server-sent events that feed the live page: the status "
             "JSON of all nodes whenever it changes, and new events.",
             others=many,
             kind=stream,
@@ -145,7 +149,7 @@ def _get(
     kind: str = JSON,
     views: Iterable[_Values] = (),
 ) -> _Values:
-    refused = {"401": _plain("The request is not signed, nor by one who may look.")}
+    refused = {"401": _plain("The request is not authenticated.")}
     return {
         "get": {
             "operationId": name,
@@ -176,12 +180,12 @@ def _since() -> _Values:
     return _query(
         "since",
         TEXT,
-        "The version known to the client; the answer comes when there is a newer one.",
+        "The version that the client has; the response comes when there is a newer one.",
     )
 
 
 def _link_key() -> _Values:
-    return _query("key", TEXT, "Of a link of `pdsup web`: good for one visit.")
+    return _query("key", TEXT, "The key in a link of `pdsup web`, good for one visit.")
 
 
 def _unit() -> _Values:
@@ -193,7 +197,10 @@ def _unit() -> _Values:
 
 def _for_local(commands: list[str]) -> _Values:
     missing = {"404": _plain("There is no such unit.")}
-    refused = {"409": _plain("Refused; the answer says why."), "400": _plain("Wrong body.")}
+    refused = {
+        "409": _plain("Refused; the body says why."),
+        "400": _plain("The request's body is not valid."),
+    }
     log = _get(
         "log",
         "The path of a unit's log file, for a unit of any node.",
@@ -209,18 +216,18 @@ def _for_local(commands: list[str]) -> _Values:
         "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
         "/v1/units": _post(
             "command",
-            "Starts, stops, restarts or signals units of this node. The answer "
-            "has each unit's state, run and since as they were before (for a "
-            "signal: whether it had a process); the outcome is in the status.",
+            "Starts, stops, restarts or signals units of this node. The response "
+            "has each unit's state, run and since from just before (for a "
+            "signal: whether it had a process); the status shows the outcome.",
             _told(),
             _orders(commands),
             {**missing, **refused},
         ),
         "/v1/reload": _post(
             "reload",
-            "Replaces the agent by a new one that takes over its units; or reads "
+            "Replaces the agent with a new one that takes over its units; or reads "
             "the plan again (null: the file of the run) and applies the "
-            "difference on all nodes. `dry_run`: only answers what would change.",
+            "changes on all nodes. `dry_run`: only reports what would change.",
             _reloaded(),
             _reload(),
             refused,
@@ -253,12 +260,12 @@ def _reload() -> Schema:
 
 
 def _reloaded() -> Schema:
-    """The incarnation of the agent that goes; or what differs in the plan with this digest."""
+    """Either the incarnation of the agent being replaced, or the plan's digest and its changes."""
     return {"anyOf": [schemas.schema(Replacing), schemas.schema(Reloading)]}
 
 
 def _told() -> Schema:
-    """As the units were, to tell what has come of it; of a signal whether a process got it."""
+    """The units as they were just before the command; for a signal, whether a process got it."""
     return {"anyOf": [by_name(schemas.schema(UnitBefore)), by_name(TRUTH)]}
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what the API answers, made of the classes that the answers are made of. Pure."""
+"""JSON Schemas of the API's responses, derived from the classes of the responses. Pure."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ _SECONDS = "in seconds since 1970"
 
 
 def ref(name: str) -> Schema:
-    """The place of a named schema in the document."""
+    """A reference to a named schema in the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def table(about: str = "", /, **fields: Schema) -> Schema:
-    """An object that has all of these fields."""
-    told = {"description": about} if about else {}
-    return {"type": "object", **told, "required": list(fields), "properties": fields}
+    """An object with these fields, all required."""
+    described = {"description": about} if about else {}
+    return {"type": "object", **described, "required": list(fields), "properties": fields}
 
 
 def rows(of: Schema) -> Schema:
-    """A list."""
+    """A list of items of this schema."""
     return {"type": "array", "items": of}
 
 
 def by_name(of: Schema) -> Schema:
-    """An object whose keys are names."""
+    """An object whose keys are names and whose values have this schema."""
     return {"type": "object", "additionalProperties": of}
 
 
 def maybe(of: Schema) -> Schema:
-    """What may also be null."""
+    """A value of this schema, or null."""
     return {"anyOf": [of, NOTHING]}
 
 
-# Answers; what they consist of is found by itself.
+# The classes of responses; the classes of their fields are found from these.
 _ROOTS = (Report, Status, Explanation, Reloading, Replacing, UnitBefore, PageLink, LogFile)
-# What an answer's class is called in the document, where that is not its own name.
+# Classes with another name in the document than in the code.
 _NAMES = {
     UnitStatus: "Unit",
     AgentStatus: "Agent",
@@ -66,7 +66,7 @@ _NAMES = {
 
 
 def all_schemas() -> dict[str, Schema]:
-    """Every named one."""
+    """All named schemas."""
     kinds = [kind for root in (Report, Status, Explanation, Reloading) for kind in _classes(root)]
     return {
         _name(kind): _class(kind) for kind in (*kinds, Replacing, UnitBefore, PageLink, LogFile)
@@ -74,7 +74,7 @@ def all_schemas() -> dict[str, Schema]:
 
 
 def schema(kind: Any) -> Schema:
-    """The place of the schema of one of these classes."""
+    """A reference to the schema of a class."""
     return ref(_name(kind))
 
 
@@ -83,12 +83,12 @@ def _name(kind: Any) -> str:
 
 
 def _journal() -> dict[str, Schema]:
-    """Lines of the journal are given as they are; a later version may write more into them."""
+    """The schemas of journal lines, which allow more fields: a later version may write them."""
     event = {"type": "object", "required": ["type"], "properties": {"type": TEXT}}
     state = _value(PublicState)
     line: Schema = {
         "type": "object",
-        "description": "A line of the journal. `from` and `to` are those of a change of state.",
+        "description": "A line of the journal. A change of state has `from` and `to`.",
         "required": ["at", "node", "event"],
         "properties": {
             "at": {**NUMBER, "description": _SECONDS},
@@ -111,12 +111,12 @@ def _journal() -> dict[str, Schema]:
 
 
 def _classes(root: Any) -> list[Any]:
-    """A dataclass and those of its fields, and of theirs."""
-    found = [root]
-    for kind in found:
+    """A dataclass and, recursively, those of its fields."""
+    classes = [root]
+    for kind in classes:
         for hint in typing.get_type_hints(kind).values():
-            found += [one for one in _inside(hint) if one not in found]
-    return found
+            classes += [inner for inner in _inside(hint) if inner not in classes]
+    return classes
 
 
 def _inside(hint: Any) -> list[Any]:
@@ -126,13 +126,15 @@ def _inside(hint: Any) -> list[Any]:
 
 
 def _class(kind: Any) -> Schema:
-    """All fields are required, as one with a default is given too; but a report leaves out what is
-    new and empty.
+    """The schema of a dataclass.
+
+    All fields are required, since those with a default are sent as well; only new fields of a
+    report are left out when they are None.
     """
     about = (kind.__doc__ or "").partition("\n\n")[0].replace("``", "`")
-    made = table(" ".join(about.split()), **_fields(kind))
+    schema = table(" ".join(about.split()), **_fields(kind))
     optional = NEW if kind is UnitReport else frozenset[str]()
-    return made | {"required": [name for name in made["required"] if name not in optional]}
+    return schema | {"required": [name for name in schema["required"] if name not in optional]}
 
 
 def _fields(kind: Any) -> dict[str, Schema]:

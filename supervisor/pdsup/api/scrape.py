@@ -1,4 +1,4 @@
-"""Looks at everything on a node that its metrics tell."""
+"""Collects what a node's metrics show."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Scrapes:
         self._agent = agent
 
     async def scrape(self) -> str:
-        """The metrics of this moment, in the text format.
+        """The metrics as of now, in Prometheus's text format.
 
-        Files and processes are looked at in a thread: they may be many, or far away.
+        Processes and files are read in a thread: there may be many, and file systems may be slow.
         """
         agent, gpus = self._agent, await self._agent.read_gpus()
         report = agent.report()
@@ -56,6 +56,6 @@ def _look(
 
 def _size(path: str) -> int | None:
     try:
-        return os.stat(path).st_size  # noqa: PTH116 (of a path that is text)
-    except OSError:  # it has not run yet
+        return os.stat(path).st_size  # noqa: PTH116 (the path is a str)
+    except OSError:  # the unit has not run yet
         return None

@@ -32,24 +32,24 @@ from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node.assignment import log_path
 from pdsup.units.process.holders import holder
 
-# How long an agent that ends stays for followers that have not shown to have its last report.
+# How long an agent that ends waits for followers that may not have its last report yet.
 LAST_REPORT_S = 0.5
-# Nothing tells when a follower hangs up, so while one is waited for it is looked at this often.
+# There is no event when a follower hangs up: how often to check while waiting for one.
 LOOK_S = 0.02
-# Long polls of others are cut off when the agent ends; nobody else is worth a longer wait.
+# Long polls are cut off when the agent ends, and other requests need no longer than this.
 CLOSE_S = 0.2
 VERSION = "X-Pdsup-Version"
 
 
 class Server:
-    """The answers of one agent."""
+    """The HTTP server of one agent."""
 
     def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
         self._access = Access(token)
         self._answers = Answers(agent)
         self._live = LivePage(agent, self._answers)
-        # The version that each connection of a follower has for certain, as its requests say.
+        # For each follower's connection, the report version that its last request says it has.
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
 
@@ -96,7 +96,7 @@ class Server:
         ]
 
     def local(self) -> web.Application:
-        """Everything, for whoever may open the control socket."""
+        """The application on the control socket: all routes, without authentication."""
         app = web.Application()
         app.add_routes(self._readable())
         app.add_routes(
@@ -111,13 +111,17 @@ class Server:
         return app
 
     def remote(self) -> web.Application:
-        """What others may ask, if they sign it or may look."""
+        """The application on TCP: only routes that read, with authentication."""
         app = web.Application(middlewares=[self._access.check])
         app.add_routes(self._readable())
         return app
 
     async def _tell_last_report(self) -> None:
-        """Who missed it would take this node's units for running until it gives this node up."""
+        """Waits until followers have the last report.
+
+        One that missed it would take this node's units for running until it counts the node as
+        lost.
+        """
         until = clock.monotonic() + LAST_REPORT_S
         while not self._all_told() and clock.monotonic() < until:
             await self._asked.wait_until(self._all_told, LOOK_S)
@@ -186,10 +190,10 @@ class Server:
             case {"plan": None | str() as file, "dry_run": bool(dry)}:
                 agent = self._agent
                 try:
-                    loaded, found = await (agent.preview_plan if dry else agent.change_plan)(file)
+                    loaded, changes = await (agent.preview_plan if dry else agent.change_plan)(file)
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=complaint(error)) from None
-                answer = reloading(loaded.digest, found)
+                answer = reloading(loaded.digest, changes)
                 return web.json_response(answer, dumps=typed.dumps)
         raise web.HTTPBadRequest(
             text='the body must be {"agent": true} or {"plan": FILE or null, "dry_run": true or '
@@ -214,7 +218,7 @@ class Server:
         raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
 
     async def _command(self, request: web.Request) -> web.Response:
-        """Told, not done: whoever asked sees in the status what comes of it."""
+        """Answers once the units have the command; the status shows what comes of it."""
         match _json(await request.read()):
             case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
                 return _obeyed(lambda: _before(self._agent.command(verb, names)))
@@ -234,7 +238,7 @@ async def _newer(
     wait_until: Callable[[Callable[[], bool], float], Awaitable[bool]],
     version: Callable[[], str],
 ) -> bool:
-    """Long poll: waits, as the request says, until the version is not ``since`` any more."""
+    """Long poll: waits until the version is no longer ``since``, for at most ``wait`` seconds."""
     since = request.query.get("since")
     try:
         wait = float(request.query.get("wait", "0"))

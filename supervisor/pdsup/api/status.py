@@ -1,4 +1,4 @@
-"""What the API answers, from reports; the status JSON of the contract is made here. Pure."""
+"""Builds the status JSON from reports. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def status(
 ) -> Status:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
-    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``gpus``: those of this node; what is
-    in use of others' stands in no report. Of a node that can't be reached the last known units are
-    shown as UNKNOWN, unless its agent has stopped them for good; of a node never heard of, or with
-    another plan, what this plan says it has.
+    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``gpus``: this node's; reports do not
+    carry GPU use. For a node that can't be reached, it shows the last known units as UNKNOWN,
+    unless its agent had stopped them for good. For a node never heard from, or with another plan,
+    it shows the units that this plan places there.
     """
     known = {peer.node: peer for peer in peers}
     nodes = [
@@ -55,7 +55,7 @@ _UNKNOWN = AgentStatus(
 
 
 def _agent(report: AgentReport) -> AgentStatus:
-    """As it is, of an agent that answers now."""
+    """The status of an agent that answers now."""
     return AgentStatus(**asdict(report), reachable=True, age_s=0.0, problem=None)
 
 
@@ -94,7 +94,7 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> Uni
 
 
 def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
-    """``at``: now, in monotonic seconds of the reporting node."""
+    """The status of a unit; ``at`` is now, in monotonic seconds of the reporting node."""
     last = unit.last_exit
     return UnitStatus(
         name=unit.name,
@@ -124,15 +124,15 @@ def _exit(last: ExitReport) -> LastExit:
 
 
 def gpu_use(gpus: Iterable[Gpu], indexes: Collection[int]) -> GpuUse | None:
-    """Of those with these indexes that are up; None when there is none."""
+    """The total use of the GPUs with these indexes that are up; None if none is."""
     up = [gpu for gpu in gpus if gpu.up and gpu.index in indexes]
     if not up:
         return None
-    told = [gpu.utilization for gpu in up if gpu.utilization is not None]
+    known = [gpu.utilization for gpu in up if gpu.utilization is not None]
     return GpuUse(
         memory_used=sum(gpu.memory_used or 0 for gpu in up),
         memory=sum(gpu.memory or 0 for gpu in up),
-        utilization=round(sum(told) / len(told), 3) if told else None,
+        utilization=round(sum(known) / len(known), 3) if known else None,
     )
 
 
