@@ -30,7 +30,7 @@ from pdsup.cli.screens.plan import describe_check
 from pdsup.cluster.report import AgentReport, Order, Report, UnitReport
 from pdsup.front.upstreams import Reloads
 from pdsup.plan import defaults, model
-from pdsup.plan.engines import sglang
+from pdsup.plan.engines import sglang, sglang_ports
 from pdsup.plan.frontends import sglang_router
 from pdsup.plan.recipe import sbatch, schema2
 from pdsup.plan.recipe import schema1 as layout1
@@ -413,7 +413,7 @@ def recipe(page: str) -> str:
 
 
 def _defaults() -> str:
-    return "\n".join(map(_defaults_of, (defaults, sglang, sglang_router)))
+    return "\n".join(map(_defaults_of, (defaults, sglang_ports, sglang, sglang_router)))
 
 
 def _defaults_of(module: types.ModuleType) -> str:

@@ -9,9 +9,9 @@ import pytest
 
 from pdsup.agent import gpu_watch
 from pdsup.units.ledger import Ledger, LedgerFile
-from pdsup.units.process import gpus as gpus_module
+from pdsup.units.process import nvml as gpus_module
 from pdsup.units.process.gpu import Gpu
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 
 
 @pytest.fixture

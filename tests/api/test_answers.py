@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pdsup.api import answers as answers_module
 from pdsup.api import metrics, server
-from pdsup.units.process import gpus
+from pdsup.units.process import nvml
 from pdsup.units.process.gpu import Gpu
 
 
@@ -129,7 +129,7 @@ async def test_the_status_tells_what_is_in_use_of_the_gpus_of_this_node(
         asked.append(1)
         return (Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 1.0))
 
-    monkeypatch.setattr(gpus, "gpus", found)
+    monkeypatch.setattr(nvml, "gpus", found)
     monkeypatch.setattr(answers_module, "GPUS_KEPT_S", 1000.0)
     used = {"memory_used": 12, "memory": 160, "utilization": 0.75}
     async with serving(plan=with_gpus) as s:
@@ -144,7 +144,7 @@ async def test_the_status_tells_what_is_in_use_of_the_gpus_of_this_node(
 
 async def test_where_no_unit_has_gpus_the_status_asks_no_driver(serving, monkeypatch):
     asked = []
-    monkeypatch.setattr(gpus, "gpus", lambda: asked.append(1))
+    monkeypatch.setattr(nvml, "gpus", lambda: asked.append(1))
     async with serving() as s:
         (node,) = (await s.local("/v1/status")).json()["nodes"]
         assert [unit["gpu_use"] for unit in node["units"]] == [None, None]
@@ -160,13 +160,13 @@ async def test_a_gpu_driver_that_hangs_holds_up_one_status_and_no_more(
         asked.append(1)
         answers.wait(60)
 
-    monkeypatch.setattr(gpus, "ANSWER_S", 0.05)
-    monkeypatch.setattr(gpus, "gpus", hang)
+    monkeypatch.setattr(nvml, "ANSWER_S", 0.05)
+    monkeypatch.setattr(nvml, "gpus", hang)
     async with serving(plan=with_gpus) as s:
         for _ in range(3):
             (node,) = (await s.local("/v1/status")).json()["nodes"]
             assert [unit["gpu_use"] for unit in node["units"]] == [None, None]
-            monkeypatch.setattr(gpus, "ANSWER_S", 1000.0)
+            monkeypatch.setattr(nvml, "ANSWER_S", 1000.0)
         assert asked == [1]
         answers.set()
 
@@ -181,8 +181,8 @@ async def test_a_status_that_waited_for_the_driver_has_the_version_of_what_it_te
         answers.wait(60)
         return ()
 
-    monkeypatch.setattr(gpus, "ANSWER_S", 30.0)
-    monkeypatch.setattr(gpus, "gpus", hang)
+    monkeypatch.setattr(nvml, "ANSWER_S", 30.0)
+    monkeypatch.setattr(nvml, "gpus", hang)
     async with serving(plan=with_gpus) as s:
         asking = asyncio.create_task(s.local("/v1/status"))
         await asyncio.to_thread(began.wait, 30)
@@ -204,8 +204,8 @@ async def test_a_gpu_driver_that_hangs_holds_up_neither_metrics_nor_more_than_on
         answers.wait(60)
         return (Gpu(0, False),)
 
-    monkeypatch.setattr(gpus, "ANSWER_S", 0.05)
-    monkeypatch.setattr(gpus, "gpus", hang)
+    monkeypatch.setattr(nvml, "ANSWER_S", 0.05)
+    monkeypatch.setattr(nvml, "gpus", hang)
     async with serving() as s:
         for _ in range(3):
             assert b"pdsup_gpu_up" not in (await s.local("/metrics")).body

@@ -25,8 +25,8 @@ from pdsup.units.facts import Transition
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process import exit
-from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper, become_subreaper
 from pdsup.units.process.spawn import Spawner, close_inherited
 from pdsup.units.runner import Runner

@@ -17,8 +17,8 @@ from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.logs.output import Output
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
-from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import UNSEEN, GuardianLink
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Identity

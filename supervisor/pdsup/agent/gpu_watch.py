@@ -10,7 +10,7 @@ from pdsup.agent import gpu_events
 from pdsup.journal.entry import Happening
 from pdsup.units.ledger import LedgerFile
 from pdsup.units.process.gpu import Trouble
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.runner import Runner
 
 LOOK_S = 10.0

@@ -58,8 +58,8 @@ from pdsup.units.cause import CauseSearch
 from pdsup.units.evidence import Evidence
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
-from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.runner import Runner

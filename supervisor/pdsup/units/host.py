@@ -9,8 +9,8 @@ from typing import Protocol
 from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import LedgerFile
-from pdsup.units.process.gpus import GpuReadings
 from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper
 from pdsup.units.process.spawn import Spawner
 

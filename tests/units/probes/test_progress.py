@@ -13,7 +13,7 @@ from pdsup.plan.model import Probes
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.progress import ProgressSigns
 from pdsup.units.process.gpu import Holder
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 
 pytestmark = pytest.mark.processes
 

@@ -18,7 +18,7 @@ from pdsup.plan.model import Check, Probe, Probes, Progress
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.watch import Dead, Finding, Loading, NotReady, NotReadyYet, Ready, Watch
 from pdsup.units.process.gpu import Holder
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.spawn import Spawner
 from tests.units.servers import always, serving
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pdsup.units.process.gpus import BoundedCall
+from pdsup.units.process.nvml import BoundedCall
 
 LONG_S = 30.0  # of which nothing here takes the hundredth part
 SOON_S = 0.02

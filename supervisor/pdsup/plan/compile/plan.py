@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from pdsup.errors import Problem
 from pdsup.plan import defaults
-from pdsup.plan.causes import Causes
 from pdsup.plan.compile import front, placement, workers
 from pdsup.plan.compile.placement import Site
 from pdsup.plan.model import Bind, Node, Plan
 from pdsup.plan.recipe.deployment import Deployment
+from pdsup.plan.recipe_paths import Causes
 
 
 @dataclass(frozen=True, slots=True)

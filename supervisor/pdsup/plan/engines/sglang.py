@@ -1,4 +1,4 @@
-"""SGLang: which flags are set here, the command line of a rank, its ports and its probes.
+"""SGLang: which flags are set here, the command line of a rank, and its probes.
 
 All other flags of the recipe pass through unchanged. Pure.
 """
@@ -6,8 +6,7 @@ All other flags of the recipe pass through unchanged. Pure.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pdsup.address import EVERYWHERE, endpoint
@@ -15,21 +14,18 @@ from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
 from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, EngineSettings, Given, Rank
+from pdsup.plan.engines.sglang_ports import (
+    DIST_INIT_OFFSET,
+    KV_EVENTS,
+    KV_EVENTS_FLAG,
+    base_port,
+    bootstrap_port,
+    derived_ports,
+    events_port,
+    ports,
+)
 from pdsup.plan.model import Check, Probe, Probes, Progress, Restart, Role, Stop
 from pdsup.typed import show
-
-# --- SGLang: ports ----------------------------------------------------------------------------
-
-# Offsets in a worker's 32 ports. 0 to 8 are used; 9 to 14 hold the ports of worker k - 7's
-# data-parallel attention on a single node (its port + 233 to + 238).
-BOOTSTRAP_OFFSET = 1
-NCCL_OFFSET = 2
-DIST_INIT_OFFSET = 3
-# SGLang opens six ports that no flag names, from --dist-init-addr or from --port + 233.
-ATTENTION_PORTS = 6
-ATTENTION_OFFSET = 233
-# The port is missing here because each worker has its own.
-KV_EVENTS = {"publisher": "zmq", "topic": "kv-events"}
 
 # --- SGLang: probes ---------------------------------------------------------------------------
 
@@ -82,7 +78,6 @@ MODEL_PATH = ("model-path", "model")
 SERVED_NAME = "served-model-name"
 MODE = "disaggregation-mode"
 BOOTSTRAP = "disaggregation-bootstrap-port"
-KV_EVENTS_FLAG = "kv-events-config"
 # srtctl drops it too: recipes pin one port for all workers, but several workers may share a node.
 DROPPED = {"nccl-port": "each worker gets its own port"}
 PLACED = {
@@ -93,7 +88,6 @@ PLACED = {
     "nccl-init-addr": "it follows from the node of rank 0",
 }
 MODES: Mapping[Role, str | None] = {"prefill": "prefill", "decode": "decode", "agg": None}
-_PORT = re.compile(r"(.*):([0-9]{1,5})")
 
 
 def settle(given: Given) -> tuple[EngineSettings, tuple[Problem, ...]]:
@@ -149,44 +143,6 @@ def _settled_events(
     return KV_EVENTS | (events if isinstance(events, dict) else {})
 
 
-def ports(settings: EngineSettings, rank: Rank) -> dict[str, int]:
-    """The ports that the flags of one rank name, by purpose."""
-    base = _base(rank)
-    named = {"http": settings.port or base, "nccl": base + NCCL_OFFSET}
-    if rank.rank == 0:
-        published = _published(settings, rank)
-        if published is not None:
-            named["kv-events"] = published
-        if rank.role == "prefill":
-            named["bootstrap"] = _bootstrap(rank)
-        if rank.ranks > 1:
-            named["dist-init"] = base + DIST_INIT_OFFSET
-    return named
-
-
-def _base(rank: Rank) -> int:
-    return defaults.WORKER_PORT + defaults.WORKER_STRIDE * rank.number
-
-
-def _bootstrap(rank: Rank) -> int:
-    return rank.bootstrap or _base(rank) + BOOTSTRAP_OFFSET
-
-
-def _published(settings: EngineSettings, rank: Rank) -> int | None:
-    """The port for KV cache events: the recipe's, else the rank's own; None: not published."""
-    if settings.kv_events is None:
-        return None
-    given = settings.kv_events.get("endpoint")
-    if given is None:
-        return _events_port(rank)
-    match = _PORT.fullmatch(str(given))
-    return int(match[2]) if match else None
-
-
-def _events_port(rank: Rank) -> int:
-    return defaults.KV_EVENTS_PORT + defaults.WORKER_STRIDE * rank.number
-
-
 def command(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
     """The command line of one rank."""
     return ("python3", "-m", MODULE, *arguments(settings, rank))
@@ -200,7 +156,7 @@ def arguments(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
         *("--served-model-name", settings.served_model_name),
         *("--host", rank.host, "--port", str(own["http"])),
         *(("--disaggregation-mode", rank.role) if rank.role != "agg" else ()),
-        *((f"--{BOOTSTRAP}", str(_bootstrap(rank))) if rank.role == "prefill" else ()),
+        *((f"--{BOOTSTRAP}", str(bootstrap_port(rank))) if rank.role == "prefill" else ()),
         *("--nccl-port", str(own["nccl"])),
         *(_gang(rank) if rank.ranks > 1 else ()),
         *_events(settings, rank),
@@ -210,7 +166,7 @@ def arguments(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
 
 
 def _gang(rank: Rank) -> tuple[str, ...]:
-    meeting = endpoint(rank.leader, _base(rank) + DIST_INIT_OFFSET)
+    meeting = endpoint(rank.leader, base_port(rank) + DIST_INIT_OFFSET)
     return (
         *("--dist-init-addr", meeting),
         *("--nnodes", str(rank.ranks), "--node-rank", str(rank.rank)),
@@ -223,7 +179,7 @@ def _events(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
     given = dict(settings.kv_events)
     if given.get("endpoint") is None:
         host = "*" if rank.host in EVERYWHERE else rank.host
-        given["endpoint"] = f"tcp://{endpoint(host, _events_port(rank))}"
+        given["endpoint"] = f"tcp://{endpoint(host, events_port(rank))}"
     return (f"--{KV_EVENTS_FLAG}", json.dumps(given, separators=(",", ":")))
 
 
@@ -255,43 +211,6 @@ def probes(rank: Rank, command: tuple[str, ...], load_s: float) -> Probes:
             noise=WORKER_NOISE,
         ),
     )
-
-
-def derived_ports(command: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """The ports that a rank opens although no flag names them, each with a name.
-
-    With data-parallel attention rank 0 opens six ports, from ``--dist-init-addr`` or, without that
-    flag, from ``--port`` + 233. The data-parallel ranks publish their KV cache events on
-    consecutive ports.
-    """
-    if "--enable-dp-attention" not in command:
-        return ()
-    derived = (*_attention_ports(command), *_publishing_ports(command))
-    return tuple((f"attention-{port}", port) for port in derived)
-
-
-def _attention_ports(command: Sequence[str]) -> tuple[int, ...]:
-    if flags.value_of(command, "--node-rank", "0") != "0":
-        return ()
-    meeting = flags.value_of(command, "--dist-init-addr", "")
-    port = meeting.rpartition(":")[2] if meeting else flags.value_of(command, "--port", "")
-    if not port.isdecimal():
-        return ()
-    # The port of --dist-init-addr itself is among the unit's named ports.
-    first = int(port) + 1 if meeting else int(port) + ATTENTION_OFFSET
-    return tuple(range(first, first + ATTENTION_PORTS - bool(meeting)))
-
-
-def _publishing_ports(command: Sequence[str]) -> tuple[int, ...]:
-    """The event ports of this node's data-parallel ranks, except that of rank 0, which is named."""
-    events = flags.value_of(command, f"--{KV_EVENTS_FLAG}", "")
-    endpoint_port = re.search(r'"endpoint":"[^"]*:([0-9]{1,5})"', events)
-    size = flags.number_of(command, "--data-parallel-size", "--dp-size", "--dp")
-    if endpoint_port is None or size < 2:
-        return ()
-    here = max(1, size // max(1, flags.number_of(command, "--nnodes")))
-    first = here * flags.number_of(command, "--node-rank")
-    return tuple(int(endpoint_port[1]) + rank for rank in range(first, first + here) if rank)
 
 
 ENGINE = Engine(

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.errors import Problem
-from pdsup.plan.causes import Causes
 from pdsup.plan.document.syntax import join
 from pdsup.plan.model import Plan
 from pdsup.plan.recipe.schema1 import IGNORED, Recipe
 from pdsup.plan.recipe.schema2 import IGNORED as IGNORED_2
 from pdsup.plan.recipe.schema2 import RolesRecipe
+from pdsup.plan.recipe_paths import Causes
 from pdsup.typed import Fault, Path, read, suggestion
 
 T = TypeVar("T")

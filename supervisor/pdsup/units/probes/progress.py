@@ -17,7 +17,7 @@ from pdsup.units.probes import gauges, http
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.health import Signs
 from pdsup.units.process import proc
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 
 # If the engine's HTTP server hangs too, its counters cannot be read: then its output decides.
 METRICS_S = 5.0

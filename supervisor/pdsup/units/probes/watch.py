@@ -22,7 +22,7 @@ from pdsup.units.probes import health
 from pdsup.units.probes.check import ProbeCheck, Subject
 from pdsup.units.probes.health import Answer, No, Tally, Unasked, Yes
 from pdsup.units.probes.progress import ProgressSigns
-from pdsup.units.process.gpus import GpuReadings
+from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.spawn import Spawner
 
 # How many answers are kept as evidence of why a unit was considered dead.

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
 from pdsup.plan.model import Bind
-from pdsup.units.process.gpus import BoundedCall, holders
+from pdsup.units.process.nvml import BoundedCall, holders
 
 # Finding out who holds a port is expensive, so the answer is kept for a while.
 HOLDER_S = 10.0

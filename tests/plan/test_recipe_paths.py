@@ -1,7 +1,7 @@
 """Where in a file the parts of its plan come from."""
 
 from pdsup.errors import Problem
-from pdsup.plan.causes import Causes
+from pdsup.plan.recipe_paths import Causes
 
 
 def located(causes, path):
