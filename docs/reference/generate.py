@@ -43,6 +43,8 @@ from pdsup.units.public_state import REPORTED
 from pdsup.units.states import FOREVER, Then
 
 HERE = Path(__file__).parent
+ARCHITECTURE = HERE.parent / "explanation" / "architecture.md"
+PACKAGE = HERE.parents[1] / "supervisor" / "pdsup"
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
 BEGIN, END = "<!-- made by generate.py -->\n", "<!-- end of what generate.py made -->\n"
 
@@ -55,6 +57,7 @@ def pages() -> dict[Path, str]:
         HERE / "plan.md": plan(),
         HERE / "metrics.md": metrics_page(),
         HERE / "http-api.md": http_api((HERE / "http-api.md").read_text("utf-8")),
+        ARCHITECTURE: architecture(ARCHITECTURE.read_text("utf-8")),
         HERE / "recipe.md": recipe((HERE / "recipe.md").read_text("utf-8")),
         HERE / "plan.schema.json": plan_schema(),
         HERE / "recipe.schema.json": recipe_schema((HERE / "recipe.md").read_text("utf-8")),
@@ -313,6 +316,29 @@ def _request(operation: dict[str, Any]) -> tuple[str, str, str]:
     others = [f"{code}: {told['description']}" for code, told in responses if code != "200"]
     where = "both" if operation["security"] else "socket"
     return where, " ".join([operation["summary"], *asked]), " ".join(others)
+
+
+# -- Architecture -------------------------------------------------------------------------------
+
+
+def architecture(page: str) -> str:
+    """The page with every file of the package and the first paragraph of its docstring."""
+    folders = sorted({path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"})
+    return _renewed(page, "\n".join(map(_folder, folders)))
+
+
+def _folder(folder: Path) -> str:
+    files = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
+    rows = [(f"`{path.stem}`", *_file(path)) for path in files]
+    title = folder.relative_to(PACKAGE.parent).as_posix()
+    return f"### {title}\n\n{table(('file', 'holds', ''), rows)}\n"
+
+
+def _file(path: Path) -> tuple[str, str]:
+    """What a file holds, and whether it is pure."""
+    text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    first = " ".join(text.removesuffix("Pure.").split("\n\n")[0].split()).replace("``", "`")
+    return first, "pure" if text.endswith("Pure.") else ""
 
 
 def _renewed(page: str, made: str) -> str:

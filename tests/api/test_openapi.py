@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from pdsup.agent.commands import COMMANDS
-from pdsup.api import answers, openapi
+from pdsup.api import openapi, queries
 from pdsup.api import server as server_module
 from pdsup.api.server import Server
 from pdsup.plan import yaml
@@ -33,7 +33,7 @@ LINE = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(server_module, "LAST_REPORT_S", 0.05)
-    monkeypatch.setattr(answers, "FIRST_ANSWERS_S", 0.05)
+    monkeypatch.setattr(queries, "FIRST_ANSWERS_S", 0.05)
 
 
 # Lines of a journal may be another version's; no schema is there of the document itself.
@@ -112,7 +112,7 @@ def bounds(name, parameter) -> tuple[float, float]:
 
 
 def test_bounds_are_those_that_the_server_keeps() -> None:
-    assert bounds("events", "n") == (1, answers.MOST_EVENTS)
+    assert bounds("events", "n") == (1, queries.MOST_EVENTS)
     for name in ("report", "status"):
         assert bounds(name, "wait") == (0, server_module.LONGEST_WAIT_S)
 

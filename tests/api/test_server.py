@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from pdsup.api import answers as answers_module
+from pdsup.api import queries
 from pdsup.api import server as server_module
 from pdsup.cluster.report import from_json
 from pdsup.errors import SupervisorError
@@ -160,7 +160,7 @@ async def test_the_status_of_all_nodes_waits_for_their_first_answers(serving):
 async def test_the_status_of_all_nodes_is_not_held_up_by_one_that_never_answers(
     serving, plan, monkeypatch
 ):
-    monkeypatch.setattr(answers_module, "FIRST_ANSWERS_S", 0.2)
+    monkeypatch.setattr(queries, "FIRST_ANSWERS_S", 0.2)
     async with serving() as s:
         with socket.create_server((plan.address["node1"], plan.control_port)):
             found = (await s.local("/v1/status?all=1")).json()

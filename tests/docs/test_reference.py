@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pdsup import typed
-from pdsup.api import answers, live, server, status
+from pdsup.api import live, queries, server, status
 from pdsup.cluster import own_report
 from pdsup.cluster.report import AgentReport, Report
 from pdsup.journal import entry
@@ -82,7 +82,7 @@ def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
 
 
 def test_the_http_table_has_the_routes_of_the_server() -> None:
-    code = "".join(map(inspect.getsource, (server, answers, live)))
+    code = "".join(map(inspect.getsource, (server, queries, live)))
     routes = re.findall(r'web\.(get|post)\("(.+?)"', code)
     table = re.findall(r"^\| `(GET|POST) (/\S*?)` \|", HTTP.read_text("utf-8"), re.M)
     assert sorted(table) == sorted((method.upper(), path) for method, path in routes)

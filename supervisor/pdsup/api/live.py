@@ -12,7 +12,7 @@ from aiohttp import web
 from pdsup import clock, typed
 from pdsup.agent.agent import Agent
 from pdsup.answers.status import Status
-from pdsup.api.answers import Answers
+from pdsup.api.queries import Queries
 from pdsup.errors import SupervisorError
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
@@ -34,7 +34,7 @@ POLICY = (
 class LivePage:
     """The live page of one agent. It shows the whole cluster and can't change anything."""
 
-    def __init__(self, agent: Agent, answers: Answers) -> None:
+    def __init__(self, agent: Agent, answers: Queries) -> None:
         self._agent = agent
         self._answers = answers
         self._streams = 0

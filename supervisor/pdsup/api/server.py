@@ -23,9 +23,9 @@ from pdsup.answers.commands import LogFile, PageLink, UnitBefore
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
-from pdsup.api.answers import Answers
 from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
+from pdsup.api.queries import Queries
 from pdsup.bell import Bell
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
@@ -47,7 +47,7 @@ class Server:
     def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
         self._access = Access(token)
-        self._answers = Answers(agent)
+        self._answers = Queries(agent)
         self._live = LivePage(agent, self._answers)
         # For each follower's connection, the report version that its last request says it has.
         self._followers: dict[asyncio.Transport, str] = {}
@@ -218,7 +218,7 @@ class Server:
         raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
 
     async def _command(self, request: web.Request) -> web.Response:
-        """Answers once the units have the command; the status shows what comes of it."""
+        """Queries once the units have the command; the status shows what comes of it."""
         match _json(await request.read()):
             case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
                 return _obeyed(lambda: _before(self._agent.command(verb, names)))

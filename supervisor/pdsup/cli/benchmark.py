@@ -15,8 +15,8 @@ from typing import Any
 
 from pdsup import clock
 from pdsup.answers.status import Status
-from pdsup.cli import client, verdict
-from pdsup.cli.verdict import Benchmark
+from pdsup.cli import benchmark_rules, client
+from pdsup.cli.benchmark_rules import Benchmark
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.files import write_atomically
 from pdsup.journal.file import Journals
@@ -49,9 +49,9 @@ class BenchmarkRun:
         ended = clock.wall()
         after = self._look()
         recorded = incidents(Journals(self._run_dir).news(), began, ended)
-        disturbed = [*recorded, *verdict.not_in_journal(self._lost, recorded)]
+        disturbed = [*recorded, *benchmark_rules.not_in_journal(self._lost, recorded)]
         if after is not None:
-            disturbed += verdict.unrecorded(before, after, disturbed, ended)
+            disturbed += benchmark_rules.unrecorded(before, after, disturbed, ended)
         benchmark = Benchmark(
             command=command,
             cluster=before.cluster,
@@ -67,7 +67,10 @@ class BenchmarkRun:
     def _start(
         self, command: Sequence[str], status: Status, stdout: int | None
     ) -> subprocess.Popen[bytes]:
-        facts = {"PDSUP_URL": verdict.front(status) or "", "PDSUP_RUN_DIR": str(self._run_dir)}
+        facts = {
+            "PDSUP_URL": benchmark_rules.front(status) or "",
+            "PDSUP_RUN_DIR": str(self._run_dir),
+        }
         try:
             return subprocess.Popen(command, env={**os.environ, **facts}, stdout=stdout)
         except OSError as error:
@@ -85,7 +88,7 @@ class BenchmarkRun:
 
     def _look(self) -> Status | None:
         status = self._status()
-        self._lost = verdict.lost_nodes(self._lost, status, clock.wall())
+        self._lost = benchmark_rules.lost_nodes(self._lost, status, clock.wall())
         return status
 
     def _status(self) -> Status | None:
@@ -101,7 +104,9 @@ class BenchmarkRun:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             last = json.loads(path.read_text())
             earlier = [*last.pop("earlier", []), last]
-        text = json.dumps({**verdict.record(benchmark), "earlier": earlier}, indent=2) + "\n"
+        text = (
+            json.dumps({**benchmark_rules.record(benchmark), "earlier": earlier}, indent=2) + "\n"
+        )
         try:
             write_atomically(path, text.encode(), 0o644)
         except OSError as error:

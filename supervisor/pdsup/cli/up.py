@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from pdsup import typed
-from pdsup.cli import verdict
+from pdsup.cli import benchmark_rules
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.screens.status import table
@@ -115,9 +115,9 @@ def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
     stdout = sys.stderr.fileno() if args.json else None
     benchmark = BenchmarkRun(run_dir).run(args.command, stdout=stdout)
     if args.json:
-        _print(verdict.record(benchmark))
+        _print(benchmark_rules.record(benchmark))
     else:
-        say("\n".join(verdict.lines(benchmark)))
+        say("\n".join(benchmark_rules.lines(benchmark)))
     return benchmark.status
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from pdsup.cli import client, options, verdict
+from pdsup.cli import benchmark_rules, client, options
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal.say import say
 from pdsup.cli.wait import Outcome, Wait, reaches
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     stdout = sys.stderr.fileno() if args.json else None
     benchmark = BenchmarkRun(run_dir).run(args.command, stdout=stdout)
     if args.json:
-        print(json.dumps(verdict.record(benchmark), indent=2))
+        print(json.dumps(benchmark_rules.record(benchmark), indent=2))
     else:
-        say("\n".join(verdict.lines(benchmark)))
+        say("\n".join(benchmark_rules.lines(benchmark)))
     tainted = args.require_clean and benchmark.verdict == "tainted"
     return TAINTED if tainted else int(benchmark.status)

@@ -27,7 +27,7 @@ FIRST_ANSWERS_S = 2.5
 GPUS_KEPT_S = 2.0
 
 
-class Answers:
+class Queries:
     """What one agent knows, for clients that only read."""
 
     def __init__(self, agent: Agent) -> None:

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdsup.api import answers as answers_module
-from pdsup.api import metrics, server
+from pdsup.api import metrics, queries, server
 from pdsup.units.process import nvml
 from pdsup.units.process.gpu import Gpu
 
@@ -130,7 +129,7 @@ async def test_the_status_tells_what_is_in_use_of_the_gpus_of_this_node(
         return (Gpu(0, True, 5, 80, 0.5), Gpu(1, True, 7, 80, 1.0))
 
     monkeypatch.setattr(nvml, "gpus", found)
-    monkeypatch.setattr(answers_module, "GPUS_KEPT_S", 1000.0)
+    monkeypatch.setattr(queries, "GPUS_KEPT_S", 1000.0)
     used = {"memory_used": 12, "memory": 160, "utilization": 0.75}
     async with serving(plan=with_gpus) as s:
         for ask in (s.local, s.remote):
