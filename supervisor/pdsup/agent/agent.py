@@ -223,7 +223,7 @@ class Agent:
     def probed(self, unit: str) -> dict[str, float]:
         """The duration in seconds of the last probe of each kind, for a unit of this node."""
         watch = self._parts.runners[unit].watch
-        return {one.kind: one.seconds for one in (watch.asked if watch else ())}
+        return {probe.kind: probe.seconds for probe in (watch.asked if watch else ())}
 
     def reloads(self) -> Mapping[str, Reloads]:
         """For each nginx of this node, how its reloads went."""

@@ -129,10 +129,10 @@ class Reload:
 
     async def _resume(self, plan: str) -> None:
         """Continues the change, unless the run directory has yet another plan by now."""
-        lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        shared = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
         state_dir = Path(self._assignment.place.state_dir)
         loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
-        if loaded is None or lies not in (self._assignment.digest, plan):
+        if loaded is None or shared not in (self._assignment.digest, plan):
             self._ledger.note_next("")
             return
         run_dir.replace_plan(self._run_dir, loaded.text, run_dir.origin_of(self._run_dir))
@@ -216,15 +216,15 @@ class Reload:
     async def _catch_up(self, ahead: Collection[str]) -> None:
         # This agent may have been started late, with an older file, and overwritten the run's plan.
         displaced = self._assignment.displaced
-        lies = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
-        if displaced in ahead and lies == self._assignment.digest:
+        shared = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        if displaced in ahead and shared == self._assignment.digest:
             run_dir.put_back(self._run_dir, displaced)
-            lies = displaced
+            shared = displaced
         loaded = None
-        if lies in ahead:
-            loaded = await asyncio.to_thread(kept_plans.shared, self._run_dir, lies)
+        if shared in ahead:
+            loaded = await asyncio.to_thread(kept_plans.shared, self._run_dir, shared)
         if loaded is not None:
-            self._refused.add(lies)  # try a plan only once: what made it fail would do so again
+            self._refused.add(shared)  # try a plan only once: what made it fail would do so again
             await self._keep(loaded)
             await self._change_over(loaded)
 

@@ -100,8 +100,8 @@ class Queries:
         agent = self._agent
         unit, facts = agent.plan.by_name[name], agent.facts(name)
         nodes = self.status(gpus, all_nodes=True).nodes
-        node = next(one for one in nodes if one.node == unit.node)
-        shown = next(one for one in node.units if one.name == name)
+        node = next(status for status in nodes if status.node == unit.node)
+        shown = next(status for status in node.units if status.name == name)
         moment = explain.Now(clock.wall(), clock.monotonic())
         return Explanation(
             unit=shown,
