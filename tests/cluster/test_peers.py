@@ -12,58 +12,10 @@ from aiohttp import web
 from pdsup import clock
 from pdsup.cluster import peers as poller_module
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import to_json
-from pdsup.node import tokens
+from tests.bed.network import TOKEN, FakePeer
 
-TOKEN = "t" * 64
 # Nobody is slow here unless a test says so.
 TIMES = {"RETRY_FIRST_S": 0.005, "RETRY_LIMIT_S": 0.01, "CONNECT_S": 2.0, "HOLD_S": 0.1}
-
-
-class FakePeer:
-    """The agent of a node, as others see it; ``answer`` replaces what it would answer."""
-
-    def __init__(self, address, port, report):
-        self.address, self.port, self.report = address, port, report
-        self.asked = []
-        self.refusals = []
-        self.answer = None
-        self.changed = asyncio.Condition()
-        self.runner = None
-
-    async def start(self):
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self.handle)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, self.address, self.port).start()
-
-    async def stop(self):
-        if self.runner is not None:
-            await self.runner.cleanup()
-            self.runner = None
-
-    async def publish(self, report=None, answer=None):
-        self.report, self.answer = report or self.report, answer
-        async with self.changed:
-            self.changed.notify_all()
-
-    async def handle(self, request):
-        if request.path == "/elsewhere":
-            return web.Response(body=to_json(self.report))
-        since, wait = request.query["since"], float(request.query["wait"])
-        self.asked.append((since, wait))
-        self.refusals.append(
-            tokens.refusal(TOKEN, "GET", request.raw_path, request.headers, clock.wall())
-        )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait), self.changed:
-                await self.changed.wait_for(lambda: self.answer or self.report.version != since)
-        if self.answer:
-            return await self.answer(request)
-        if self.report.version == since:
-            return web.Response(status=304)
-        return web.Response(body=to_json(self.report))
 
 
 @pytest.fixture(autouse=True)

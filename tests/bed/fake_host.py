@@ -1,0 +1,254 @@
+"""A node on which nothing runs: its runners are real, the processes that they start are not.
+
+What is no fake here is real: runners, ledger, outputs, probes. ``units/test_host_contract.py`` and
+``agent/test_unit_host_contract.py`` hold the fakes to what the real parts do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pdsup.node.assignment import AssignedUnit
+from pdsup.plan.model import Plan, Restart
+from pdsup.units import events, states
+from pdsup.units.cause import CauseSearch
+from pdsup.units.facts import Transition
+from pdsup.units.host import Host
+from pdsup.units.ledger import Ledger, LedgerFile
+from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.process.nvml import GpuReadings
+from pdsup.units.runner import Runner
+
+# More turns of the loop than anything takes that waits for no time to pass.
+TURNS = 60
+FIRST_PID = 1 << 22  # the largest that Linux gives is one less
+
+
+class FakeProcess:
+    """A process that ends at a signal, unless it is ``deaf``, or as the test says."""
+
+    def __init__(self, command, tag, pid, on_end, *, deaf=False) -> None:
+        self.command, self.tag, self.pid, self.deaf = command, tag, pid, deaf
+        self.sent: list[int] = []
+        self._on_end = on_end
+        self._ended = False
+
+    def send(self, number: int) -> bool:
+        if self._ended:
+            return False
+        if number:
+            self.sent.append(number)
+        if number and not self.deaf:
+            self.end(ExitStatus(None, signal.Signals(number).name))
+        return True
+
+    def end(self, status: ExitStatus) -> None:
+        """Ends it; whoever started it hears of it soon, and once."""
+        if not self._ended:
+            self._ended = True
+            asyncio.get_running_loop().call_soon(self._on_end, self, status)
+
+
+class FakeSpawner:
+    """Starts nothing. ``deaf``: the programs whose processes survive even SIGKILL."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self.processes: list[FakeProcess] = []
+        self.deaf: set[str] = set()
+        self._tags, self._numbers = itertools.count(1), itertools.count(FIRST_PID)
+
+    def spawn(self, command, env, output, on_exit, tag=None, stdin=None, spared=()) -> FakeProcess:
+        if "/" in command[0] and not Path(command[0]).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+
+        def ended(process: FakeProcess, status: ExitStatus) -> None:
+            self.pids.discard(process.pid)
+            on_exit(status)
+
+        tag, deaf = tag or self.next_tag(), command[0] in self.deaf
+        process = FakeProcess(command, tag, next(self._numbers), ended, deaf=deaf)
+        self.processes.append(process)
+        self.pids.add(process.pid)
+        return process
+
+    def next_tag(self) -> int:
+        return next(self._tags)
+
+    async def run(self, command, env, output, within) -> ExitStatus:
+        """A short command succeeds at once."""
+        return ExitStatus(0)
+
+    async def complaint(self, command, within) -> str | None:
+        return None
+
+
+class FakeReaper:
+    """Finds nothing left of any run."""
+
+    def __init__(self, spawner: FakeSpawner) -> None:
+        self._spawner = spawner
+
+    async def end(self, trace, within=0.0) -> list[int]:
+        return []
+
+    def kill_tree(self, main: int) -> None:
+        for process in self._spawner.processes:
+            if process.pid == main and main in self._spawner.pids:
+                process.send(signal.SIGKILL)
+
+
+def fake_host(tasks: asyncio.TaskGroup, directory: Path) -> Host:
+    """A host that starts nothing; its ledger is in ``directory``."""
+    spawner = FakeSpawner()
+    return Host(
+        spawner, FakeReaper(spawner), GpuReadings(), CauseSearch(),
+        LedgerFile(str(directory), "", Ledger()), GuardianLink(None), tasks, "test",
+    )  # fmt: skip
+
+
+class FakeUnitHost:
+    """The agent around runners: gates and epochs as the test sets them, open without that.
+
+    ``steps``: what it was told. ``on_change`` is called with the unit each time.
+    """
+
+    def __init__(self, on_change: Callable[[str], None] = lambda unit: None) -> None:
+        self.gates: dict[str, str | None] = {}
+        self.epochs: dict[str, int | None] = {}
+        self.steps: list[Transition] = []
+        self.on_change = on_change
+
+    def gate(self, unit: str, *, first: bool) -> str | None:
+        return self.gates.get(unit)
+
+    def epoch(self, unit: str) -> int | None:
+        return self.epochs.get(unit)
+
+    def before_spawn(self, unit: str) -> None:
+        pass
+
+    def drain_within(self, unit: str) -> float:
+        return 0.0
+
+    async def drain(self, unit: str) -> None:
+        pass
+
+    def changed(self, unit: str, transition: Transition | None) -> None:
+        if transition is not None:
+            self.steps.append(transition)
+        self.on_change(unit)
+
+    async def examine(self, unit: str, reason: str) -> str:
+        return f"examined {unit}"
+
+
+class FakeNode:
+    """Real runners on a fake host. ``told``: the events that each got from outside of it."""
+
+    def __init__(
+        self,
+        units: Iterable[AssignedUnit],
+        tasks: asyncio.TaskGroup,
+        directory: Path,
+        on_change: Callable[[str], None] = lambda unit: None,
+    ) -> None:
+        self.host = fake_host(tasks, directory)
+        self.around = FakeUnitHost(on_change)
+        self.runners = {unit.name: Runner(unclaimed(unit), self.host) for unit in units}
+        self.told: dict[str, list[events.Event]] = {name: [] for name in self.runners}
+        self._tasks = tasks
+        self._serving: list[asyncio.Task[None]] = []
+
+    def serve(self) -> None:
+        """Begins to serve the runners; notes from now on what they are told to do."""
+        for name, runner in self.runners.items():
+            self._serving.append(self._tasks.create_task(runner.serve(self.around)))
+            record(runner, self.told[name])
+
+    async def close(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def state(self, unit: str) -> str:
+        """The public state."""
+        return states.public(self.runners[unit].facts.state)
+
+    async def up(self, *units: str) -> None:
+        """Starts units, those without probes until they are RUNNING."""
+        for unit in units:
+            self.runners[unit].tell(events.Start())
+        await settle()
+
+    def process(self, unit: str) -> FakeProcess:
+        """The living process of a unit."""
+        pid = self.runners[unit].facts.pid
+        return next(one for one in self.host.spawner.processes if one.pid == pid)
+
+    async def reach(self, unit: str, state: str) -> None:
+        """From RUNNING to another state; EXITED and FATAL need a plan by ``may_rest``."""
+        runner = self.runners[unit]
+        match state:
+            case "STOPPED":
+                runner.tell(events.Stop())
+            case "WAITING":
+                self.around.gates[unit] = "waits for etcd"
+                runner.tell(events.Restart(""))
+            case "EXITED":
+                self.process(unit).end(ExitStatus(0))
+            case "BACKOFF" | "FATAL":
+                self.process(unit).end(ExitStatus(1))
+        await settle()
+        if self.state(unit) == "STOPPING":  # it is deaf
+            await self.end(unit)
+        assert self.state(unit) == state
+
+    async def end(self, unit: str, code: int = 0) -> None:
+        """The unit's process ends by itself."""
+        self.process(unit).end(ExitStatus(code))
+        await settle()
+
+
+def unclaimed(unit: AssignedUnit) -> AssignedUnit:
+    """A unit without the ports and GPUs that a real process of this machine may hold."""
+    return replace(unit, plan=replace(unit.plan, ports={}, gpus=()))
+
+
+def may_rest(plan: Plan, unit: str, state: str) -> Plan:
+    """The plan with one unit that comes to this state when it exits for the first time."""
+    restarts = {"EXITED": Restart(policy="never"), "FATAL": Restart(max_failures=0)}
+    units = tuple(
+        replace(one, restart=restarts.get(state, one.restart)) if one.name == unit else one
+        for one in plan.units
+    )
+    return replace(plan, units=units)
+
+
+ORDERS = (events.Start, events.Stop, events.Restart, events.Recycle, events.GateChanged)
+
+
+def record(runner: Runner, told: list[events.Event]) -> None:
+    """Notes in ``told`` what others tell a runner; what its own run tells is not noted."""
+    tell = runner.tell
+
+    def noted(event: events.Event) -> None:
+        if isinstance(event, ORDERS):
+            told.append(event)
+        tell(event)
+
+    runner.tell = noted
+
+
+async def settle() -> None:
+    """Lets everything happen that waits for no time to pass."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
