@@ -83,6 +83,18 @@ class FakeSpawner:
     def next_tag(self) -> int:
         return next(self._tags)
 
+    def take_over(self, process, tag, on_end) -> FakeProcess:
+        """Whatever an earlier agent started is found alive."""
+
+        def ended(process: FakeProcess, status: ExitStatus) -> None:
+            self.pids.discard(process.pid)
+            on_end()
+
+        taken = FakeProcess((), tag, process[0], ended)
+        self.processes.append(taken)
+        self.pids.add(taken.pid)
+        return taken
+
     async def run(self, command, env, output, within) -> ExitStatus:
         """A short command succeeds at once."""
         return ExitStatus(0)
@@ -165,14 +177,15 @@ class FakeNode:
         self.around = FakeUnitHost(on_change)
         self.runners = {unit.name: Runner(unclaimed(unit), self.host) for unit in units}
         self.told: dict[str, list[events.Event]] = {name: [] for name in self.runners}
+        for name, runner in self.runners.items():
+            record(runner, self.told[name])
         self._tasks = tasks
         self._serving: list[asyncio.Task[None]] = []
 
     def serve(self) -> None:
-        """Begins to serve the runners; notes from now on what they are told to do."""
-        for name, runner in self.runners.items():
+        """Begins to serve the runners."""
+        for runner in self.runners.values():
             self._serving.append(self._tasks.create_task(runner.serve(self.around)))
-            record(runner, self.told[name])
 
     async def close(self) -> None:
         for task in self._serving:
@@ -192,7 +205,8 @@ class FakeNode:
     def process(self, unit: str) -> FakeProcess:
         """The living process of a unit."""
         pid = self.runners[unit].facts.pid
-        return next(one for one in self.host.spawner.processes if one.pid == pid)
+        processes = reversed(self.host.spawner.processes)
+        return next(process for process in processes if process.pid == pid)
 
     async def reach(self, unit: str, state: str) -> None:
         """From RUNNING to another state; EXITED and FATAL need a plan by ``may_rest``."""

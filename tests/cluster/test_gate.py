@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 from types import SimpleNamespace
 
@@ -11,7 +12,9 @@ from pdsup.bell import Bell
 from pdsup.cluster import gate
 from pdsup.cluster.gate import Gates
 from pdsup.cluster.own_report import OwnReport
-from pdsup.cluster.report import Peer
+from pdsup.cluster.peers import Peers
+from tests.bed.fake_host import settle
+from tests.bed.network import TOKEN, FakeNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -20,20 +23,30 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def gates_of(assignment, unit_report):
+def gates_of(plan, digest, assignment):
     @contextlib.asynccontextmanager
     async def made(node="node3"):
-        publisher = OwnReport(assignment(node), Bell())
-        peers, news = {}, []
+        publisher, network, news = OwnReport(assignment(node), Bell()), FakeNetwork(plan), []
         async with asyncio.TaskGroup() as tasks:
-            gates = Gates(
-                assignment(node), publisher, SimpleNamespace(peers=peers), tasks,
-                lambda: news.append(1),
-            )  # fmt: skip
+            peers = Peers(plan, digest, (), TOKEN, network, tasks)
+            gates = Gates(assignment(node), publisher, peers, tasks, lambda: news.append(1))
+            peers.follow(other.name for other in plan.nodes if other.name != node)
+
+            async def hear(report):
+                await network.publish(report)
+                await settle()
+
+            async def lose(other):
+                await network.cut(other)
+                await settle()
+
             try:
-                yield SimpleNamespace(gates=gates, publisher=publisher, peers=peers, news=news)
+                yield SimpleNamespace(
+                    gates=gates, publisher=publisher, news=news, hear=hear, lose=lose
+                )
             finally:
                 await gates.close()
+                await peers.close()
 
     return made
 
@@ -47,21 +60,30 @@ async def test_units_of_this_node_are_known_by_what_it_reports_itself(gates_of, 
         assert k.gates.reason("benchmark", first=True) is None
 
 
-@pytest.mark.parametrize("problem", ["its agent runs another plan", "connection refused"])
-async def test_units_of_a_node_that_can_not_be_relied_on_are_not_known(gates_of, report, problem):
+async def test_units_of_a_node_with_another_plan_are_not_known(gates_of, report):
     async with gates_of() as k:
         assert k.gates.look("prefill-1") is None
-        k.peers["node1"] = Peer("node1", report("node1"), problem=None)
+        await k.hear(report("node1"))
         assert k.gates.look("prefill-1").state == "RUNNING"
-        k.peers["node1"] = Peer("node1", report("node1"), problem=problem)
+        await k.hear(report("node1", sequence=2, plan="e" * 64))
         assert k.gates.look("prefill-1") is None
+
+
+async def test_units_of_a_node_that_can_not_be_reached_are_not_known(gates_of, report):
+    async with gates_of() as k:
+        assert not k.gates.has_asked("prefill-1")
+        await k.hear(report("node1"))
+        assert k.gates.look("prefill-1").state == "RUNNING"
+        await k.lose("node1")
+        assert k.gates.look("prefill-1") is None
+        assert k.gates.has_asked("prefill-1")
 
 
 async def test_the_ports_that_a_waiting_unit_misses_are_tried_and_their_answers_told(
     gates_of, until, plan, report
 ):
     async with gates_of("node0") as k:
-        k.peers["node2"] = Peer("node2", report("node2", units=("decode-0",)), problem=None)
+        await k.hear(report("node2", units=("decode-0",)))
         assert "any decode" in k.gates.reason("router-0", first=False)
         with socket.create_server((plan.address["node2"], 30000)):
             k.gates.inquire([("router-0", False)])
@@ -73,14 +95,15 @@ async def test_a_port_is_forgotten_when_its_unit_no_longer_runs(
     gates_of, until, plan, report, unit_report
 ):
     async with gates_of("node0") as k:
-        running = Peer("node2", report("node2", units=("decode-0",)), problem=None)
-        k.peers["node2"] = running
+        running = report("node2", units=("decode-0",))
+        await k.hear(running)
         with socket.create_server((plan.address["node2"], 30000)):
             k.gates.inquire([("router-0", False)])
             await until(lambda: k.news)
         k.gates.forget(["decode-0"])
         assert "decode" not in k.gates.reason("router-0", first=False)
-        k.peers["node2"] = Peer("node2")
+        await k.lose("node2")
         k.gates.forget(["decode-0"])
-        k.peers["node2"] = running
+        await k.hear(dataclasses.replace(running, sequence=2))
+        await until(lambda: k.gates.look("decode-0"))
         assert "any decode" in k.gates.reason("router-0", first=False)

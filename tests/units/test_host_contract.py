@@ -18,6 +18,7 @@ from pdsup.units import events, states
 from pdsup.units.cause import CauseSearch
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile, read
+from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.nvml import GpuReadings
@@ -129,6 +130,25 @@ async def test_a_spawner_knows_its_processes_until_just_before_their_end_is_told
 async def test_processes_carry_tags_of_their_own(hosts):
     async with hosts() as host:
         assert len({Child(host).process.tag for _ in range(3)}) == 3
+
+
+async def test_a_process_of_another_spawner_is_taken_over_and_its_end_is_told_once(hosts):
+    async with hosts() as first, hosts() as host:
+        child, ends, ended = Child(first), [], asyncio.Event()
+
+        def end() -> None:
+            ends.append(child.process.pid in host.spawner.pids)
+            ended.set()
+
+        identity = child.process.pid, proc.started(child.process.pid) or 0
+        taken = host.spawner.take_over(identity, child.process.tag, end)
+        assert (taken.pid, taken.tag) == (child.process.pid, child.process.tag)
+        assert host.spawner.pids == {taken.pid}
+        assert taken.send(signal.SIGTERM)
+        assert ends == []
+        await ended.wait()
+        await a_turn()
+        assert ends == [False]
 
 
 async def test_a_program_that_is_not_there_cannot_be_started(hosts):
