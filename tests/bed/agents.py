@@ -17,8 +17,8 @@ import pytest
 from pdsup import launch
 from pdsup.cli import client
 from pdsup.errors import NothingThere
-from pdsup.node.assignment import Place, assign
 from tests.bed.addresses import fresh_address
+from tests.bed.fake_host import assigned
 
 LIMIT_S = 60.0
 NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
@@ -40,11 +40,7 @@ def assignment(plan, digest, tmp_path):
     def of(node, plan=plan):
         for directory in ("events", "logs"):
             (tmp_path / directory).mkdir(exist_ok=True)
-        place = Place(
-            node=node, run_dir=str(tmp_path), state_dir=str(tmp_path / "state"),
-            python=sys.executable, environ={}, has_module=lambda name: False,
-        )  # fmt: skip
-        return assign(plan, digest, place)
+        return assigned(plan, node, tmp_path, digest)
 
     return of
 

@@ -11,11 +11,12 @@ import errno
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pdsup.node.assignment import AssignedUnit
+from pdsup.node.assignment import AssignedUnit, Assignment, Place, assign
 from pdsup.plan.model import Plan, Restart
 from pdsup.units import events, states
 from pdsup.units.cause import CauseSearch
@@ -230,6 +231,15 @@ class FakeNode:
         """The unit's process ends by itself."""
         self.process(unit).end(ExitStatus(code))
         await settle()
+
+
+def assigned(plan: Plan, node: str, directory: Path, digest: str = "") -> Assignment:
+    """The part of a plan for one node, all of whose files are in ``directory``."""
+    place = Place(
+        node=node, run_dir=str(directory), state_dir=str(directory / "state"),
+        python=sys.executable, environ={}, has_module=lambda name: False,
+    )  # fmt: skip
+    return assign(plan, digest, place)
 
 
 def unclaimed(unit: AssignedUnit) -> AssignedUnit:

@@ -9,11 +9,10 @@ from pdsup import clock
 from pdsup.cluster import gang_rules
 from pdsup.cluster.gang import Gangs
 from pdsup.cluster.report import Order, Standing
-from pdsup.node.assignment import Place, assign
 from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import events, states
 from pdsup.units.ledger import read
-from tests.bed.fake_host import FakeNode, settle
+from tests.bed.fake_host import FakeNode, assigned, settle
 from tests.cluster.gang_world import report
 
 PLAN = Plan(
@@ -32,11 +31,8 @@ class Rank:
 
     def __init__(self, rank, tasks, directory, note=None):
         self.unit, self.rank = f"w.{rank}", rank
-        place = Place(
-            node=f"n{rank}", run_dir=str(directory), state_dir=str(directory), python="python3",
-            environ={}, has_module=lambda name: False,
-        )  # fmt: skip
-        self.bed = FakeNode(assign(PLAN, "", place).units, tasks, directory, lambda _: self.look())
+        units = assigned(PLAN, f"n{rank}", directory).units
+        self.bed = FakeNode(units, tasks, directory, lambda _: self.look())
         self.runner, self.told = self.bed.runners[self.unit], self.bed.told[self.unit]
         if note is not None:
             self.runner.restore(note)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pdsup.bell import Bell
 from pdsup.cluster.gang_evidence import GangEvidence
+from pdsup.cluster.own_report import unit_report
 from pdsup.cluster.report import Examination, UnitReport
 from pdsup.plan.model import Node, Plan, PlanUnit
-from pdsup.units import evidence
-from pdsup.units.public_state import PublicState
+from pdsup.units import events, evidence
+from tests.bed.fake_host import FakeNode, assigned, settle
 
 LIMIT = 60.0
 REASON = "no answer; no progress for 300 s"
@@ -35,30 +36,18 @@ PLAN = Plan(
 )  # fmt: skip
 
 
-class FakeRunner:
-    """As much of a runner as is asked: the number of its run, and what watches over it."""
-
-    class Facts:
-        run = 1
-
-    class Watch:
-        subject = asked = None
-
-    def __init__(self) -> None:
-        self.facts = self.Facts()
-        self.watch: FakeRunner.Watch | None = self.Watch()
-
-
 class Site:
     """Agents that see each other's reports, unless told otherwise. Evidence takes until ``go``."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, directory: Path) -> None:
         self.go = asyncio.Event()
         self.go.set()
         self.taken: list[str] = []
         self.silent: set[str] = set()
         self.bells = {node.name: Bell() for node in PLAN.nodes}
-        self.runners = {unit.name: FakeRunner() for unit in PLAN.units}
+        units = [unit for node in PLAN.nodes for unit in assigned(PLAN, node.name, directory).units]
+        self.bed = FakeNode(units, tasks, directory)
+        self.runners = self.bed.runners
         self.agents = {
             node.name: GangEvidence(
                 PLAN,
@@ -75,14 +64,14 @@ class Site:
         planned = PLAN.by_name[unit]
         if planned.node in self.silent:
             return None
-        alive = self.runners[unit].watch is not None
-        report = UnitReport(
-            name=unit, kind=planned.kind, role=planned.role, node=planned.node, rank=planned.rank,
-            gang=planned.gang, state=PublicState.RUNNING, ready=True, pid=1 if alive else None,
-            run=self.runners[unit].facts.run, restarts=0, since=0.0, started=None, ports={},
-            gpus=(), reason="", last_exit=None,
-        )  # fmt: skip
+        report = unit_report(planned, self.runners[unit].facts)
         return self.agents[planned.node].stamped(report)
+
+    async def restart(self) -> None:
+        """Every unit begins its next run."""
+        for runner in self.runners.values():
+            runner.tell(events.Restart("asked for"))
+        await settle()
 
     def publish(self, changed: str) -> None:
         if changed in self.silent:
@@ -104,12 +93,15 @@ class Site:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with asyncio.TaskGroup() as tasks:
-        site = Site(tasks)
+        site = Site(tasks, tmp_path)
+        site.bed.serve()
+        await site.bed.up(*site.runners)
         yield site
         for agent in site.agents.values():
             await agent.close()
+        await site.bed.close()
 
 
 async def test_a_unit_without_a_gang_is_examined_alone(site: Site) -> None:
@@ -152,7 +144,7 @@ async def test_a_rank_that_hears_nothing_holds_the_end_up_for_a_bounded_time(
 
 
 async def test_a_rank_that_is_down_has_nothing_to_show(site: Site) -> None:
-    site.runners["prefill-0.1"].watch = None
+    await site.bed.reach("prefill-0.1", "STOPPED")
     await site.examine("prefill-0.0")
     assert sorted(told.split(" ")[0] for told in site.taken) == ["prefill-0.0", "prefill-0.2"]
 
@@ -160,20 +152,16 @@ async def test_a_rank_that_is_down_has_nothing_to_show(site: Site) -> None:
 async def test_each_run_is_examined_once(site: Site) -> None:
     await asyncio.gather(site.examine("prefill-0.0"), site.examine("prefill-0.1"))
     assert len(site.taken) == 3
-    for runner in site.runners.values():
-        runner.facts.run = 2
+    await site.restart()
     await site.examine("prefill-0.2")
     assert len(site.taken) == 6
 
 
 async def test_evidence_of_an_earlier_run_does_not_have_the_next_one_examined(site: Site) -> None:
     await site.examine("prefill-0.0")
-    for runner in site.runners.values():
-        runner.facts.run = 2
+    await site.restart()
     site.publish("node0")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await asyncio.Event().wait()
+    await settle()
     assert len(site.taken) == 3
 
 

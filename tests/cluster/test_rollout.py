@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
+from pdsup.bell import Bell
 from pdsup.cluster import rollout
-from pdsup.cluster.report import Peer
+from pdsup.cluster.gate import Gates
+from pdsup.cluster.own_report import OwnReport, unit_report
+from pdsup.cluster.peers import Peers
 from pdsup.cluster.rollout import RESTART, Rollout
 from pdsup.cluster.rollout_rules import WAITS
+from pdsup.plan import difference
+from pdsup.plan.model import Need, Needs
 from pdsup.units import states
+from pdsup.units.ledger import Note
+from tests.bed.fake_host import FIRST_PID, FakeNode, settle
+from tests.bed.network import TOKEN, FakeNetwork
 
 OLD = "e" * 64
 STATES = {
@@ -22,102 +32,131 @@ STATES = {
 }
 
 
-@pytest.fixture
-def node(assignment, plan, report, unit_report, monkeypatch):
-    """The first node, whose units are in the given states, outdated, among others of some plan."""
+FREE = Needs(units=(Need(unit="decode-1"),), later="one-per-role")
 
-    def made(name="node0", *, former=(OLD,), peers=(), gate=None, **known):
-        runners = {
-            unit: SimpleNamespace(
-                unit=SimpleNamespace(plan=plan.by_name[unit]),
-                facts=SimpleNamespace(state=STATES[state], run=2),
-                outdated=True,
-                is_as_planned=False,
-                told=[],
-            )
-            for unit, state in known.items()
-        }
-        for runner in runners.values():
-            runner.tell = runner.told.append
-        it = SimpleNamespace(runners=runners, now=100.0, published=[], rung=[])
-        reports = {unit: unit_report(unit, state, made="then") for unit, state in known.items()}
-        gates = SimpleNamespace(
-            look=reports.get, inquire=lambda _: None, reason=lambda unit, first: gate
+
+def left(unit, state, fingerprint="then"):
+    """What an earlier agent left of a unit that it had started from another plan."""
+    return Note(
+        unit=unit, state=STATES[state], run=2, since=0.0, spawned=1.0, main=(FIRST_PID, 1), tag=1,
+        log=None, ended=False, was_ready=True, last_exit=None, fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def node(assignment, plan, digest, report, tmp_path, monkeypatch):
+    """A node whose units an earlier agent left in the given states, outdated unless they are
+    ``as_planned``. The router there needs decode-1. ``peers``: what other nodes report.
+    """
+
+    @contextlib.asynccontextmanager
+    async def made(name="node0", *, former=(OLD,), peers=(), decode=True, as_planned=(), **of):
+        units = tuple(
+            dataclasses.replace(unit, node=name, needs=FREE) if unit.name == "router-0" else unit
+            for unit in plan.units
         )
-        peers_known = SimpleNamespace(
-            peers={
-                peer: Peer(peer, report(peer, **what), heard=1.0, problem=None)
-                for peer, what in peers
-            }
-        )
-        own_report = SimpleNamespace(
-            publish_rollout=lambda all_have_plan, router_turn: it.published.append(
-                (all_have_plan, router_turn)
-            )
-        )
+        here = dataclasses.replace(plan, units=units)
+        own = dataclasses.replace(assignment(name, here), former=former)
+        it = SimpleNamespace(now=100.0)
         monkeypatch.setattr(rollout.clock, "monotonic", lambda: it.now)
-        own = dataclasses.replace(assignment(name), former=former)
-        it.rollout = Rollout(own, runners, own_report, peers_known, gates, lambda: None)
-        it.told = lambda: {unit: runner.told for unit, runner in runners.items() if runner.told}
-        return it
+        async with asyncio.TaskGroup() as tasks:
+            bed = FakeNode([unit for unit in own.units if unit.name in of], tasks, tmp_path)
+            it.own_report, network = OwnReport(own, Bell()), FakeNetwork(here)
+            for unit, runner in bed.runners.items():
+                planned = difference.fingerprint(runner.unit.plan)
+                fingerprint = planned if unit in as_planned else "then"
+                runner.restore(left(unit, of[unit], fingerprint))
+                said = unit_report(here.by_name[unit], runner.facts, made=fingerprint)
+                it.own_report.publish(said)
+            others = Peers(here, digest, former, TOKEN, network, tasks)
+            gates = Gates(own, it.own_report, others, tasks, lambda: None)
+            known = [report(other, units=(), **what) for other, what in peers]
+            known += [report("node3", units=("decode-1",))] if decode else []
+            others.follow(one.node for one in known)
+            for one in known:
+                await network.publish(one)
+            await settle()
+            it.rollout = Rollout(own, bed.runners, it.own_report, others, gates, lambda: None)
+            it.told = lambda: {unit: told for unit, told in bed.told.items() if told}
+            try:
+                yield it
+            finally:
+                await gates.close()
+                await others.close()
 
     return made
 
 
+def published(it):
+    """Whether all nodes have the plan, and whose turn it is, as other nodes read it."""
+    report = it.own_report.report()
+    return report.level, report.turn
+
+
 RUNNING = {"prefill-0": "RUNNING", "router-0": "RUNNING"}
+ALL = {"prefill-0": [RESTART], "router-0": [RESTART]}
 
 
 async def test_a_plan_that_was_never_changed_changes_nothing(node):
-    it = node(former=(), **RUNNING)
-    it.rollout.react()
-    assert (it.told(), it.published, it.rollout.reason("router-0")) == ({}, [], None)
+    async with node(former=(), **RUNNING) as it:
+        before = it.own_report.version
+        it.rollout.react()
+        assert (it.told(), it.own_report.version) == ({}, before)
+        assert it.rollout.reason("router-0") is None
 
 
 async def test_everything_restarts_when_every_node_has_the_plan_and_once(node):
-    it = node(**RUNNING)
-    assert it.rollout.reason("router-0") == WAITS
-    for _ in range(3):
-        it.rollout.react()
-    assert it.told() == {"prefill-0": [RESTART], "router-0": [RESTART]}
-    assert it.rollout.reason("router-0") is None
-    assert it.published[0] == (False, None)
-    assert it.published[-1] == (True, "router-0")
+    async with node(**RUNNING) as it:
+        assert it.rollout.reason("router-0") == WAITS
+        assert published(it) == (False, None)
+        for _ in range(3):
+            it.rollout.react()
+        assert it.told() == ALL
+        assert it.rollout.reason("router-0") is None
+        assert published(it) == (True, "router-0")
 
 
 async def test_before_that_only_what_is_not_as_planned_is_held(node):
-    it = node(peers=[("node1", {"plan": OLD})], **RUNNING)
-    it.runners["prefill-0"].is_as_planned = True
-    it.rollout.react()
-    assert it.told() == {}
-    assert it.rollout.reason("router-0") == "waits for node1 to load the changed plan"
-    assert it.rollout.reason("prefill-0") is None
-    assert it.published[-1] == (False, None)
+    async with node(peers=[("node1", {"plan": OLD})], as_planned=["prefill-0"], **RUNNING) as it:
+        it.rollout.react()
+        assert it.told() == {}
+        assert it.rollout.reason("router-0") == "waits for node1 to load the changed plan"
+        assert it.rollout.reason("prefill-0") is None
+        assert published(it) == (False, None)
+
+
+async def test_what_is_as_planned_runs_on(node):
+    async with node(as_planned=["prefill-0"], **RUNNING) as it:
+        it.rollout.react()
+        assert it.told() == {"router-0": [RESTART]}
 
 
 async def test_a_node_that_does_not_take_it_in_is_not_waited_for_for_ever(node):
-    it = node(peers=[("node1", {"plan": OLD})], **RUNNING)
-    it.now += rollout.PATIENCE_S
-    it.rollout.react()
-    assert it.told() == {"prefill-0": [RESTART], "router-0": [RESTART]}
-    assert it.published[-1] == (True, "router-0")
+    async with node(peers=[("node1", {"plan": OLD})], **RUNNING) as it:
+        it.rollout.react()
+        assert it.told() == {}
+        it.now += rollout.PATIENCE_S
+        it.rollout.react()
+        assert it.told() == ALL
+        assert published(it) == (True, "router-0")
 
 
-async def test_a_router_of_another_node_waits_for_its_turn(node):
-    it = node("node1", peers=[("node0", {"turn": "router-1"})], **RUNNING)
-    it.rollout.react()
-    assert it.told() == {"prefill-0": [RESTART]}
-    it = node("node1", peers=[("node0", {"turn": "router-0"})], **RUNNING)
-    it.rollout.react()
-    assert it.told() == {"prefill-0": [RESTART], "router-0": [RESTART]}
+@pytest.mark.parametrize(("turn", "told"), [("router-1", []), ("router-0", [RESTART])])
+async def test_a_router_of_another_node_waits_for_its_turn(node, turn, told):
+    units = {"prefill-1": "RUNNING", "router-0": "RUNNING"}
+    async with node("node1", peers=[("node0", {"turn": turn})], **units) as it:
+        it.rollout.react()
+        assert it.told().get("prefill-1") == [RESTART]
+        assert it.told().get("router-0", []) == told
 
 
 async def test_a_router_that_would_have_to_wait_runs_on(node):
-    it = node(gate="waits for decode-7", **RUNNING)
-    it.rollout.react()
-    assert it.told() == {"prefill-0": [RESTART]}
+    async with node(decode=False, **RUNNING) as it:
+        it.rollout.react()
+        assert it.told() == {"prefill-0": [RESTART]}
 
 
 async def test_what_gave_up_is_tried_at_once_and_what_rests_or_waits_is_left(node):
-    it = node(**{"prefill-0": "STOPPED", "etcd": "WAITING", "router-0": "FATAL"})
-    it.rollout.react()
-    assert it.told() == {"router-0": [RESTART]}
+    async with node(**{"prefill-0": "STOPPED", "etcd": "WAITING", "router-0": "FATAL"}) as it:
+        it.rollout.react()
+        assert it.told() == {"router-0": [RESTART]}
