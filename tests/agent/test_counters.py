@@ -5,6 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from pdsup.agent.counters import Counters
+from pdsup.plan.model import Restart
+from pdsup.units import events, lifecycle
+from pdsup.units.facts import Transition
 from pdsup.units.public_state import PublicState
 from pdsup.units.states import Backoff, Fatal, Running, Starting, Stopped, Waiting
 
@@ -17,8 +20,10 @@ def counter():
     made = Counters({"a": Stopped(), "b": Stopped()}, 10.0)
 
     def step(state, now, unit="a"):
-        context = SimpleNamespace(now=now)
-        made.take(SimpleNamespace(unit=unit, after=state, context=context))
+        context = lifecycle.Context(
+            now=now, next_run=1, gate=None, restart=Restart(), ready_within=1.0, stop_within=1.0
+        )
+        made.take(Transition(unit, events.Tick(), Stopped(), state, context))
 
     return SimpleNamespace(step=step, counts=made.counts, has_been=made.has_been)
 

@@ -1,17 +1,18 @@
 """What an agent tells of its GPUs: real agents, and a stand-in for the driver."""
 
+import asyncio
+import dataclasses
 import json
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 
 from pdsup.agent import gpu_watch
-from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process import nvml as gpus_module
 from pdsup.units.process.gpu import Gpu
-from pdsup.units.process.nvml import GpuReadings
+from pdsup.units.runner import Runner
+from tests.bed.fake_host import assigned, fake_host
 
 
 @pytest.fixture
@@ -70,16 +71,22 @@ def test_an_agent_that_takes_over_tells_when_what_the_last_one_told_is_over(
     assert told(agents) == [("a", "GpusThrottled", [0]), ("a", "GpusUnthrottled", [])]
 
 
-async def test_nobody_looks_where_no_unit_has_gpus_or_there_is_no_driver(monkeypatch, tmp_path):
+async def test_nobody_looks_where_no_unit_has_gpus_or_there_is_no_driver(
+    plan, monkeypatch, tmp_path
+):
     asked = []
     monkeypatch.setattr(gpus_module, "gpus", lambda: asked.append(1) or ())
 
-    def watcher(*gpus):
-        runner = SimpleNamespace(unit=SimpleNamespace(plan=SimpleNamespace(gpus=gpus)))
-        books = LedgerFile(str(tmp_path), "digest", Ledger())
-        return gpu_watch.GpuWatch({"a": runner}, GpuReadings(), books, asked.append, {})
+    async with asyncio.TaskGroup() as tasks:
+        host = fake_host(tasks, tmp_path)
 
-    await watcher().run()
-    assert asked == []
-    await watcher(0, 1).run()
-    assert asked == [1]
+        def watch(*gpus):
+            units = tuple(dataclasses.replace(unit, gpus=gpus) for unit in plan.units)
+            here = assigned(dataclasses.replace(plan, units=units), "node0", tmp_path)
+            runners = {unit.name: Runner(unit, host) for unit in here.units}
+            return gpu_watch.GpuWatch(runners, host.gpus, host.ledger, asked.append, {})
+
+        await watch().run()
+        assert asked == []
+        await watch(0, 1).run()
+        assert asked == [1]

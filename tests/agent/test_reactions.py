@@ -7,8 +7,12 @@ import pytest
 
 from pdsup.agent.reactions import PeerNews, Reactions, WaitingUnits
 from pdsup.bell import Bell
-from pdsup.cluster.report import Peer
-from pdsup.units import events, states
+from pdsup.cluster.gate import Gates
+from pdsup.cluster.own_report import OwnReport
+from pdsup.cluster.peers import Peers
+from pdsup.units import events
+from tests.bed.fake_host import FakeNode, settle
+from tests.bed.network import TOKEN, FakeNetwork
 
 
 @pytest.fixture
@@ -44,36 +48,62 @@ async def test_all_that_happens_in_one_turn_of_the_loop_is_one_reaction(reacting
     assert reacting.order == ["first", "second"] * 2
 
 
-async def test_the_front_has_reacted_before_anybody_can_read_news_of_a_peer(plan):
+@pytest.fixture
+async def tasks():
+    async with asyncio.TaskGroup() as made:
+        yield made
+
+
+@pytest.fixture
+async def knows(plan, digest, assignment, tasks):
+    """What node0 knows of others: real peers and gates."""
+    own, network = assignment("node0"), FakeNetwork(plan)
+    peers = Peers(plan, digest, (), TOKEN, network, tasks)
+    gates = Gates(own, OwnReport(own, Bell()), peers, tasks, lambda: None)
+    yield SimpleNamespace(network=network, peers=peers, gates=gates)
+    await gates.close()
+    await peers.close()
+
+
+async def test_the_front_has_reacted_before_anybody_can_read_news_of_a_peer(
+    plan, report, knows, monkeypatch
+):
     """Else nginx would be shown as ready with a list that lacks a router that is shown as ready."""
     order, bell, due = [], Bell(), asyncio.Event()
-    gates = SimpleNamespace(forget=lambda units: order.append(sorted(units)))
-    peers = SimpleNamespace(peers={"node2": Peer("node2")})
+    monkeypatch.setattr(knows.gates, "forget", lambda units: order.append(sorted(units)))
     news = PeerNews(
-        plan, peers, gates, [lambda: order.append("front")],
+        plan, knows.peers, knows.gates, [lambda: order.append("front")],
         [lambda peer: order.append(peer.node)], bell, due,
     )  # fmt: skip
+    knows.peers.listen(news.changed)
     woken = asyncio.create_task(bell.wait_until(lambda: news.count > 0, 10))
-    await a_turn()
-    news.changed("node2")
+    knows.peers.follow(["node2"])
+    await knows.network.publish(report("node2", units=("decode-0",)))
+    await settle()
     assert order == [["decode-0"], "front", "node2"]
     assert (await woken, news.count, due.is_set()) == (True, 1, True)
 
 
-async def test_only_units_that_wait_look_at_their_gates_again():
-    def runner(state, run):
-        told = []
-        return SimpleNamespace(
-            facts=SimpleNamespace(state=state, run=run), told=told, tell=told.append
-        )
+@pytest.fixture
+async def bed(assignment, tasks, tmp_path):
+    """The units of node0, none of them started."""
+    made = FakeNode(assignment("node0").units, tasks, tmp_path)
+    made.serve()
+    yield made
+    await made.close()
 
+
+async def test_only_units_that_wait_look_at_their_gates_again(knows, bed, monkeypatch):
     asked = []
-    runners = {
-        "new": runner(states.Waiting((), "waits"), 0),
-        "again": runner(states.Waiting((), "waits"), 3),
-        "up": runner(states.Running(1, 0.0, ()), 1),
-    }
-    WaitingUnits(runners, SimpleNamespace(inquire=asked.extend)).react()
-    assert asked == [("new", True), ("again", False)]
-    told = {name: one.told for name, one in runners.items()}
-    assert told == {"new": [events.GateChanged()], "again": [events.GateChanged()], "up": []}
+    monkeypatch.setattr(knows.gates, "inquire", asked.extend)
+    names = ("etcd", "router-0", "prefill-0")
+    await bed.up("etcd", "prefill-0")
+    bed.around.gates["router-0"] = "waits"
+    await bed.up("router-0")
+    await bed.reach("etcd", "WAITING")
+    for told in bed.told.values():
+        told.clear()
+    WaitingUnits({name: bed.runners[name] for name in names}, knows.gates).react()
+    assert asked == [("etcd", False), ("router-0", True)]
+    looks = [events.GateChanged()]
+    assert [bed.told[name] for name in names] == [looks, looks, []]

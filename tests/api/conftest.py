@@ -18,6 +18,7 @@ from pdsup.node import tokens
 from pdsup.units.ledger import Ledger
 from pdsup.units.process.guardian_link import GuardianLink
 from tests.bed.agents import _wait_for, agents, assignment, shared_agents
+from tests.bed.log import quiet
 from tests.bed.reports import digest, plan, report, unit_report, until
 
 TOKEN = "t" * 64
@@ -49,9 +50,6 @@ class Asking:
             return Answer(response.status, response.headers, await response.read())
 
 
-SILENT = SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)
-
-
 @pytest.fixture
 def serving(plan, assignment, tmp_path):
     """The API of a node: ``local`` asks on the control socket, ``remote`` on the network."""
@@ -71,7 +69,7 @@ def serving(plan, assignment, tmp_path):
                 tasks,
                 GuardianLink(None),
                 Ledger(),
-                SILENT,
+                quiet()[0],
             )
             agent = Agent(built)
             remote = f"http://{plan.address[node]}:{plan.control_port}"

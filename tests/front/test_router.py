@@ -14,6 +14,7 @@ from pdsup.front import router as repair_module
 from pdsup.front import router_rules
 from pdsup.front.router import RouterRepair
 from pdsup.units.public_state import PublicState
+from tests.bed.log import quiet
 
 LIMIT_S = 60.0
 ALL = ("prefill-0", "prefill-1", "decode-0", "decode-1")
@@ -97,9 +98,8 @@ def front(plan, assignment, unit_report, monkeypatch):
         ports = {"http": port, "prometheus": port}
         unit = dataclasses.replace(unit, plan=dataclasses.replace(unit.plan, ports=ports))
         said = {name: unit_report(name) for name in (*ALL, "router-0")}
-        silent = SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)
         async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
-            repair = RouterRepair(plan, unit, said.get, session, silent)
+            repair = RouterRepair(plan, unit, said.get, session, quiet()[0])
             task = asyncio.create_task(repair.run())
 
             def see(name, **changes):
