@@ -12,7 +12,7 @@ from pdsup.agent import gpu_watch
 from pdsup.units.process import nvml as gpus_module
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.runner import Runner
-from tests.bed.fake_host import assigned, fake_host
+from tests.bed.hosts import assigned, fake_host
 
 
 @pytest.fixture

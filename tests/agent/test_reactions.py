@@ -11,7 +11,7 @@ from pdsup.cluster.gate import Gates
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
 from pdsup.units import events
-from tests.bed.fake_host import FakeNode, settle
+from tests.bed.hosts import FakeNode, settle
 from tests.bed.network import TOKEN, FakeNetwork
 
 

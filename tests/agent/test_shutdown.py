@@ -13,7 +13,7 @@ from pdsup.cluster.report import Peer
 from pdsup.errors import SupervisorError
 from pdsup.units.ledger import Ledger, LedgerFile, read
 from pdsup.units.process.guardian_link import REPLACE, GuardianLink
-from tests.bed.fake_host import FakeSpawner
+from tests.bed.hosts import FakeSpawner
 from tests.bed.log import quiet
 
 

@@ -17,7 +17,7 @@ from pdsup.units import events, lifecycle, states
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import Ledger
 from pdsup.units.process.guardian_link import GuardianLink
-from tests.bed.fake_host import FakeUnitHost
+from tests.bed.hosts import FakeUnitHost
 from tests.bed.log import quiet
 from tests.bed.network import TOKEN
 

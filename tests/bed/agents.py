@@ -18,7 +18,7 @@ from pdsup import launch
 from pdsup.cli import client
 from pdsup.errors import NothingThere
 from tests.bed.addresses import fresh_address
-from tests.bed.fake_host import assigned
+from tests.bed.hosts import assigned
 
 LIMIT_S = 60.0
 NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"

@@ -19,7 +19,7 @@ from pdsup.cluster.ending import Ending
 from pdsup.cluster.own_report import OwnReport, unit_report
 from pdsup.cluster.peers import Peers
 from pdsup.units import events
-from tests.bed.fake_host import FakeNode, may_rest, settle
+from tests.bed.hosts import FakeNode, may_rest, settle
 from tests.bed.network import TOKEN, FakeNetwork
 
 LIMIT_S = 60.0
@@ -41,7 +41,7 @@ def node(plan, digest, assignment, tmp_path, monkeypatch):
         own_report = OwnReport(own, bell)
         order = []
 
-        def changed(unit):
+        def changed(unit, _):
             own_report.publish(unit_report(plan.by_name[unit], units.runners[unit].facts))
             step = f"{unit} {units.state(unit)}"
             if step.endswith(("STOPPING", "STOPPED")) and step not in order:

@@ -12,7 +12,7 @@ from pdsup.cluster.report import Order, Standing
 from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import events, states
 from pdsup.units.ledger import read
-from tests.bed.fake_host import FakeNode, assigned, settle
+from tests.bed.hosts import FakeNode, assigned, settle
 from tests.cluster.gang_world import report
 
 PLAN = Plan(
@@ -32,7 +32,7 @@ class Rank:
     def __init__(self, rank, tasks, directory, note=None):
         self.unit, self.rank = f"w.{rank}", rank
         units = assigned(PLAN, f"n{rank}", directory).units
-        self.bed = FakeNode(units, tasks, directory, lambda _: self.look())
+        self.bed = FakeNode(units, tasks, directory, lambda *_: self.look())
         self.runner, self.told = self.bed.runners[self.unit], self.bed.told[self.unit]
         if note is not None:
             self.runner.restore(note)
@@ -201,7 +201,7 @@ async def test_a_rank_that_lives_in_an_epoch_nobody_knows_begins_anew(node, tmp_
 
 async def test_a_report_that_is_made_changes_nothing(node):
     n = await started(node, 1)
-    n.bed.around.on_change = lambda _: None
+    n.bed.around.on_change = lambda *_: None
     n.hear(READY, Order(epoch=2, go=False, reason="w.0 is BACKOFF"))
     await settle()
     assert n.bed.state("w.1") == "WAITING"

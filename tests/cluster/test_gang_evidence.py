@@ -16,7 +16,7 @@ from pdsup.cluster.own_report import unit_report
 from pdsup.cluster.report import Examination, UnitReport
 from pdsup.plan.model import Node, Plan, PlanUnit
 from pdsup.units import events, evidence
-from tests.bed.fake_host import FakeNode, assigned, settle
+from tests.bed.hosts import FakeNode, assigned, settle
 
 LIMIT = 60.0
 REASON = "no answer; no progress for 300 s"

@@ -13,7 +13,7 @@ from pdsup.cluster import gate
 from pdsup.cluster.gate import Gates
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
-from tests.bed.fake_host import settle
+from tests.bed.hosts import settle
 from tests.bed.network import TOKEN, FakeNetwork
 
 

@@ -20,7 +20,7 @@ from pdsup.plan import difference
 from pdsup.plan.model import Need, Needs
 from pdsup.units import states
 from pdsup.units.ledger import Note
-from tests.bed.fake_host import FIRST_PID, FakeNode, settle
+from tests.bed.hosts import FIRST_PID, FakeNode, settle
 from tests.bed.network import TOKEN, FakeNetwork
 
 OLD = "e" * 64

@@ -63,7 +63,8 @@ class Supervising:
         self.survivors: list[int] | None = None
         self._errors = (directory / "stderr").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "supervise.py"), str(directory)],
+            [sys.executable, "-m", "tests.host.supervise", str(directory)],
+            cwd=HERE.parent.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

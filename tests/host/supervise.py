@@ -13,53 +13,33 @@ import os
 import pickle
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from pdsup.errors import SupervisorError
 from pdsup.node.assignment import AssignedUnit
 from pdsup.units import events, lifecycle, states
-from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
 from pdsup.units.host import Host
-from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process import exit
-from pdsup.units.process.guardian_link import GuardianLink
-from pdsup.units.process.nvml import GpuReadings
-from pdsup.units.process.reap import Reaper, become_subreaper
-from pdsup.units.process.spawn import Spawner, close_inherited
+from pdsup.units.process.reap import become_subreaper
+from pdsup.units.process.spawn import close_inherited
 from pdsup.units.runner import Runner
+from tests.bed.hosts import FakeUnitHost, real_host
 
 
 class Agent:
-    """The hooks of its runners, and the commands of a test."""
+    """The units of a test, and its commands."""
 
     def __init__(self, host: Host, tasks: asyncio.TaskGroup) -> None:
         self._host = host
         self._tasks = tasks
+        self._around = FakeUnitHost(self._changed)
         self._serving: list[asyncio.Task[None]] = []
         self._runners: dict[str, Runner] = {}
-        self._gates: dict[str, str | None] = {}
-        self._refusals: dict[str, str | None] = {}
 
-    def gate(self, unit: str, *, first: bool) -> str | None:
-        return self._gates.get(unit)
-
-    def epoch(self, unit: str) -> int | None:
-        return None
-
-    def drain_within(self, unit: str) -> float:
-        return 0.0
-
-    async def drain(self, unit: str) -> None:
-        pass
-
-    def before_spawn(self, unit: str) -> None:
-        if self._refusals.get(unit):
-            raise SupervisorError(self._refusals[unit])
-
-    def changed(self, unit: str, transition: Transition | None) -> None:
+    def _changed(self, unit: str, transition: Transition | None) -> None:
         facts = self._runners[unit].facts
         last = facts.last_exit
         tell(
@@ -74,13 +54,10 @@ class Agent:
             event=type(transition.event).__name__ if transition else None,
         )
 
-    async def examine(self, unit: str, reason: str) -> str:
-        return f"examined {unit}"
-
     def add(self, text: str) -> None:
         unit: AssignedUnit = pickle.loads(base64.b64decode(text))  # noqa: S301 (our own test)
         self._runners[unit.name] = Runner(unit, self._host)
-        self._serving.append(self._tasks.create_task(self._runners[unit.name].serve(self)))
+        self._serving.append(self._tasks.create_task(self._runners[unit.name].serve(self._around)))
 
     def cease(self) -> None:
         """As an agent does before it ends everything."""
@@ -110,11 +87,11 @@ class Agent:
             os.kill(self._runners[unit].facts.pid or 0, signal.SIGKILL)
 
     def set_gate(self, unit: str, reason: str | None) -> None:
-        self._gates[unit] = reason
+        self._around.gates[unit] = reason
         self._runners[unit].tell(events.GateChanged())
 
     def refuse(self, unit: str, reason: str | None) -> None:
-        self._refusals[unit] = reason
+        self._around.refusals[unit] = reason
 
     def late(self, unit: str, run: int) -> None:
         """What an earlier run may still have to say."""
@@ -147,23 +124,10 @@ async def main() -> None:
     close_inherited()
     become_subreaper()
     loop = asyncio.get_running_loop()
-    spawner = Spawner()
-    guardian = GuardianLink(None)
-    reaper = Reaper(spawner, guardian)
-    ledger = LedgerFile(sys.argv[1], "", Ledger())
-    ledger.open()
-    signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(reaper.sweep))
     async with asyncio.TaskGroup() as tasks:
-        host = Host(
-            spawner,
-            reaper,
-            GpuReadings(),
-            CauseSearch(),
-            ledger,
-            guardian,
-            tasks,
-            "test",
-        )
+        host = real_host(tasks, Path(sys.argv[1]))
+        host.ledger.open()
+        signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(host.reaper.sweep))
         agent = Agent(host, tasks)
         try:
             reader = await commands()
@@ -173,7 +137,7 @@ async def main() -> None:
                 getattr(agent, name)(*words)
         finally:
             agent.cease()
-            tell(survivors=await reaper.end_everything())
+            tell(survivors=await host.reaper.end_everything())
             raise SystemExit(0)
 
 

@@ -15,32 +15,18 @@ import pytest
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan.model import PlanUnit, Restart
 from pdsup.units import events, states
-from pdsup.units.cause import CauseSearch
 from pdsup.units.host import Host
-from pdsup.units.ledger import Ledger, LedgerFile, read
+from pdsup.units.ledger import read
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
-from pdsup.units.process.guardian_link import GuardianLink
-from pdsup.units.process.nvml import GpuReadings
-from pdsup.units.process.reap import Reaper
-from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Trace
 from pdsup.units.runner import Runner
-from tests.bed.fake_host import FakeUnitHost, fake_host
+from tests.bed.hosts import FakeUnitHost, fake_host, real_host
 
 LIMIT_S = 60.0
 SLEEP = ("sleep", "1000")
 ENV = {"PATH": os.environ["PATH"]}
 Hosts = Callable[[], AbstractAsyncContextManager[Host]]
-
-
-def real_host(tasks: asyncio.TaskGroup, directory: Path) -> Host:
-    spawner, guardian = Spawner(), GuardianLink(None)
-    ledger = LedgerFile(str(directory), "", Ledger())
-    return Host(
-        spawner, Reaper(spawner, guardian), GpuReadings(), CauseSearch(), ledger, guardian,
-        tasks, "test",
-    )  # fmt: skip
 
 
 async def a_turn() -> None:
@@ -204,7 +190,7 @@ class Life:
         self.serving = host.tasks.create_task(self.runner.serve(self.around))
         self._news = asyncio.Event()
 
-    def _changed(self, unit: str) -> None:
+    def _changed(self, *_: object) -> None:
         self._news.set()
 
     async def reaches(self, state: str) -> None:

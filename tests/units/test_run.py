@@ -11,18 +11,13 @@ import pytest
 
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan.model import PlanUnit
-from pdsup.units.cause import CauseSearch
-from pdsup.units.host import Host
-from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.logs.output import Output
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import UNSEEN, GuardianLink
-from pdsup.units.process.nvml import GpuReadings
-from pdsup.units.process.reap import Reaper
-from pdsup.units.process.spawn import Spawner
 from pdsup.units.process.tree import Identity
 from pdsup.units.run import Gone, MainEnded, News, Run
+from tests.bed.hosts import real_host
 
 LIMIT = 10.0
 
@@ -63,8 +58,7 @@ async def test_what_was_taken_over_is_not_signalled_between_its_end_and_the_word
 ) -> None:
     """Its descriptor is closed by then, and the next one that is opened may have its number."""
     news: list[News] = []
-    guardian, spawner = SlowGuardian(), Spawner()
-    ledger = LedgerFile(str(tmp_path), "", Ledger())
+    guardian = SlowGuardian()
     gone = asyncio.Event()
 
     def hear(run: Run, said: News) -> None:
@@ -73,10 +67,7 @@ async def test_what_was_taken_over_is_not_signalled_between_its_end_and_the_word
             gone.set()
 
     async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as tasks:
-        host = Host(
-            spawner, Reaper(spawner, guardian), GpuReadings(), CauseSearch(), ledger, guardian,
-            tasks, "test",
-        )  # fmt: skip
+        host = real_host(tasks, tmp_path, guardian)
         run = Run(1, None, unit, host, Output(unit, lambda problem: None), hear)
         main = process.pid, proc.started(process.pid) or 0
         run.restore(main, ended=False)

@@ -1,6 +1,6 @@
-"""A node on which nothing runs: its runners are real, the processes that they start are not.
+"""What runners need around them: a host that starts processes, and one that starts none.
 
-What is no fake here is real: runners, ledger, outputs, probes. ``units/test_host_contract.py`` and
+On the fake host runners, ledger, outputs and probes are real. ``units/test_host_contract.py`` and
 ``agent/test_unit_host_contract.py`` hold the fakes to what the real parts do.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pdsup.errors import SupervisorError
 from pdsup.node.assignment import AssignedUnit, Assignment, Place, assign
 from pdsup.plan.model import Plan, Restart
 from pdsup.units import events, states
@@ -26,6 +27,8 @@ from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.nvml import GpuReadings
+from pdsup.units.process.reap import Reaper
+from pdsup.units.process.spawn import Spawner
 from pdsup.units.runner import Runner
 
 # More turns of the loop than anything takes that waits for no time to pass.
@@ -119,6 +122,17 @@ class FakeReaper:
                 process.send(signal.SIGKILL)
 
 
+def real_host(
+    tasks: asyncio.TaskGroup, directory: Path, guardian: GuardianLink | None = None
+) -> Host:
+    """A host that starts processes; its ledger is in ``directory``."""
+    spawner, guardian = Spawner(), guardian or GuardianLink(None)
+    return Host(
+        spawner, Reaper(spawner, guardian), GpuReadings(), CauseSearch(),
+        LedgerFile(str(directory), "", Ledger()), guardian, tasks, "test",
+    )  # fmt: skip
+
+
 def fake_host(tasks: asyncio.TaskGroup, directory: Path) -> Host:
     """A host that starts nothing; its ledger is in ``directory``."""
     spawner = FakeSpawner()
@@ -128,15 +142,20 @@ def fake_host(tasks: asyncio.TaskGroup, directory: Path) -> Host:
     )  # fmt: skip
 
 
+OnChange = Callable[[str, Transition | None], None]
+
+
 class FakeUnitHost:
     """The agent around runners: gates and epochs as the test sets them, open without that.
 
-    ``steps``: what it was told. ``on_change`` is called with the unit each time.
+    ``refusals``: why units must not be spawned. ``steps``: what it was told. ``on_change`` is
+    called each time.
     """
 
-    def __init__(self, on_change: Callable[[str], None] = lambda unit: None) -> None:
+    def __init__(self, on_change: OnChange = lambda unit, transition: None) -> None:
         self.gates: dict[str, str | None] = {}
         self.epochs: dict[str, int | None] = {}
+        self.refusals: dict[str, str | None] = {}
         self.steps: list[Transition] = []
         self.on_change = on_change
 
@@ -147,7 +166,8 @@ class FakeUnitHost:
         return self.epochs.get(unit)
 
     def before_spawn(self, unit: str) -> None:
-        pass
+        if (refusal := self.refusals.get(unit)) is not None:
+            raise SupervisorError(refusal)
 
     def drain_within(self, unit: str) -> float:
         return 0.0
@@ -158,7 +178,7 @@ class FakeUnitHost:
     def changed(self, unit: str, transition: Transition | None) -> None:
         if transition is not None:
             self.steps.append(transition)
-        self.on_change(unit)
+        self.on_change(unit, transition)
 
     async def examine(self, unit: str, reason: str) -> str:
         return f"examined {unit}"
@@ -172,7 +192,7 @@ class FakeNode:
         units: Iterable[AssignedUnit],
         tasks: asyncio.TaskGroup,
         directory: Path,
-        on_change: Callable[[str], None] = lambda unit: None,
+        on_change: OnChange = lambda unit, transition: None,
     ) -> None:
         self.host = fake_host(tasks, directory)
         self.around = FakeUnitHost(on_change)
