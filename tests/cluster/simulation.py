@@ -7,13 +7,14 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
+from dataclasses import replace
 
 from pdsup.cluster import gang_rules, gate_rules, peers
 from pdsup.cluster.gang import Gangs
 from pdsup.cluster.report import UnitReport
 from pdsup.plan.model import Need, Needs, Node, Plan, PlanUnit
 from pdsup.units import events, states
+from pdsup.units.facts import Facts
 
 LATENCY_S = (0.0005, 0.005)
 UNKNOWN_AFTER_S = 3.0  # as the connections between agents are watched
@@ -65,13 +66,13 @@ class Unit:
 
     def __init__(self, agent: Agent, planned: PlanUnit) -> None:
         self.planned = planned
-        self.facts = SimpleNamespace(state=states.Stopped())
+        self.facts = Facts(states.Stopped(), None, 0, 0.0, None, "", None)
         self.run = 0
         self.epoch: int | None = None
         self._agent = agent
 
     def become(self, state: states.State) -> None:
-        self.facts.state = state
+        self.facts = replace(self.facts, state=state, run=self.run)
         self._agent.changed(self)
 
     @property

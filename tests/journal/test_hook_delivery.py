@@ -6,20 +6,9 @@ import contextlib
 import pytest
 
 from pdsup.journal.hooks import MOST_WAITING, Delivery
+from tests.bed.log import quiet
 
 LIMIT = 60.0
-
-
-class Log:
-    """What was told, in order."""
-
-    def __init__(self):
-        self.lines = []
-
-    def info(self, event, **facts):
-        self.lines.append((event, facts))
-
-    warning = info
 
 
 class Far:
@@ -28,8 +17,17 @@ class Far:
     def __init__(self):
         self.got, self.problems, self.at_once = [], [], 0
         self.open = asyncio.Event()
-        self.log = Log()
-        self.courier = Delivery("far", self.take, self.log)
+        log, self._logged = quiet()
+        self.courier = Delivery("far", self.take, log)
+
+    @property
+    def logged(self):
+        """What was told in the log, in order."""
+        lines = [dict(line) for line in self._logged]
+        return [
+            (line.pop("event"), {key: line[key] for key in line if key != "log_level"})
+            for line in lines
+        ]
 
     async def take(self, event):
         self.at_once += 1
@@ -62,7 +60,7 @@ async def test_events_are_brought_one_after_the_other_and_in_order(far):
         far.courier.take(b"%d" % number)
     await finished(far)
     assert far.got == [b"%d" % number for number in range(50)]
-    assert far.log.lines == []
+    assert far.logged == []
 
 
 async def test_of_ten_thousand_at_once_those_that_have_no_place_are_counted_once(far):
@@ -73,7 +71,7 @@ async def test_of_ten_thousand_at_once_those_that_have_no_place_are_counted_once
     far.open.set()
     await finished(far)
     assert far.got == [b"first", *(b"%d" % number for number in range(MOST_WAITING))]
-    assert far.log.lines == [
+    assert far.logged == [
         ("hook is too slow and misses events", {"hook": "far"}),
         ("hook missed events", {"hook": "far", "missed": 10_000 - MOST_WAITING}),
     ]
@@ -85,7 +83,7 @@ async def test_a_hook_that_fails_again_and_again_is_told_of_once_for_each_reason
     for _ in range(6):
         far.courier.take(b"x")
     await finished(far)
-    assert [(event, facts.get("cause", facts.get("failed"))) for event, facts in far.log.lines] == [
+    assert [(event, facts.get("cause", facts.get("failed"))) for event, facts in far.logged] == [
         ("hook failed", "HTTP 500"), ("hook failed", "HTTP 404"), ("hook failed", "HTTP 500"),
         ("hook works again", 4), ("hook failed", "HTTP 500"),
     ]  # fmt: skip
@@ -97,4 +95,4 @@ async def test_what_was_not_brought_at_the_end_is_told_as_missed(far):
     await asyncio.sleep(0)
     far.task.cancel()
     await asyncio.wait({far.task})
-    assert far.log.lines == [("hook missed events", {"hook": "far", "missed": 2})]
+    assert far.logged == [("hook missed events", {"hook": "far", "missed": 2})]
