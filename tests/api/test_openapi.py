@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -79,13 +78,13 @@ def routes(app) -> set[tuple[str, str]]:
     return {(method, path) for method, path in found if method != "HEAD"}
 
 
-def test_it_has_the_routes_of_both_listeners_and_no_others() -> None:
-    bell = SimpleNamespace(closed=False)
-    server = Server(SimpleNamespace(bell=bell), "t" * 64)
+async def test_it_has_the_routes_of_both_listeners_and_no_others(serving) -> None:
     described = {(method, path) for method, path, _ in OPERATIONS.values()}
     network = {p for p, item in DOCUMENT["paths"].items() if "servers" not in item}
-    assert described == routes(server.local())
-    assert {(m, p) for m, p in described if p in network} == routes(server.remote())
+    async with serving() as s:
+        server = Server(s.agent, "t" * 64)
+        assert described == routes(server.local())
+        assert {(m, p) for m, p in described if p in network} == routes(server.remote())
 
 
 def test_its_schemas_are_json_schema_and_each_that_is_named_is_there() -> None:

@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +14,7 @@ from pdsup.answers.status import Status
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node import paths
+from pdsup.units.ledger import Ledger
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_only_agents_of_the_run_that_is_meant_are_waited_for(agent, monkeypatch)
 
     def read(directory):
         looked_at.append(directory.resolve())
-        return SimpleNamespace(guardian=None)
+        return Ledger()
 
     monkeypatch.setattr("pdsup.units.ledger.read", read)
     with pytest.raises(NothingThere, match="no agent answers for one"):
