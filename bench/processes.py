@@ -30,7 +30,9 @@ def _all() -> list[int]:
 
 def _parent(pid: int) -> int | None:
     try:
-        return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+        return int(
+            (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+        )
     except OSError:
         return None
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pdsup.plan.kinds import Kind, Role
 from pdsup.units.public_state import PublicState
 
+# Nothing changes these values, yet their classes are neither frozen nor have slots: a status holds
+# hundreds of them, made for each answer, and every query of a user waits until the classes are
+# made. Frozen classes with slots would double the first and add a third to the second.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(kw_only=True)
 class LastExit:
     """How the last run ended: its exit code or the signal that killed it; ``at``: seconds since
     the epoch.
@@ -24,7 +28,7 @@ class LastExit:
     at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class GpuUse:
     """The use of several GPUs together, by whatever process.
 
@@ -36,8 +40,6 @@ class GpuUse:
     utilization: float | None
 
 
-# Neither frozen nor with slots, though nothing changes one: a status holds hundreds, made for each
-# answer, and either would double what that costs.
 @dataclass(kw_only=True)
 class UnitStatus:
     """The status of a unit, as `pdsup status` shows it.
@@ -89,7 +91,7 @@ class UnitStatus:
         return self.state.ended_by_itself and not self.ended_well
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AgentStatus:
     """The agent of a node; a null field is not known.
 
@@ -105,7 +107,7 @@ class AgentStatus:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class NodeStatus:
     """A node with its agent and its units."""
 
@@ -115,7 +117,7 @@ class NodeStatus:
     units: tuple[UnitStatus, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Status:
     """The status JSON. `plan` is the SHA-256 of the plan."""
 
