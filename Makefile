@@ -1,5 +1,5 @@
-# Two test processes, even on a machine with more processors: some tests bring up whole clusters.
-IN_PARALLEL = -n 2
+# Three test processes, on two processors too: most tests wait for processes that they started.
+IN_PARALLEL = -n 3
 
 .PHONY: help setup demo test quick check docs bench clean
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 MACHINE = ("system", "docs", "pages", "bench")
 # There is only one address of IPv6 on a machine.
 ONE_ADDRESS = ("test_ipv6.py",)
-# What takes long begins early, so that both workers end together.
+# What takes long begins early, so that all workers end together.
 FIRST = (*MACHINE, "agent", "host", "cli", "mock", "front", "journal", "cluster")
 STARTS = {
     "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "pty.spawn",

@@ -111,13 +111,18 @@ def test_events_outlive_the_agents(died_once, pdsup):
 
 def test_events_are_followed_until_it_is_enough(agents, pdsup_goes_on, wait_for):
     agents.start(agents.plan(agents.unit("a")))
-    pid = agents.reaches("RUNNING", "a")["pid"]
+    agents.reaches("RUNNING", "a")
     text, values = pdsup_goes_on("events", "-f"), pdsup_goes_on("events", "-f", "--json", "-n", "0")
     wait_for(lambda: "STARTING -> RUNNING" in text.said.read_text())
-    wait_for(lambda: agents.look("a")["state"] == "RUNNING")
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "RUNNING -> BACKOFF" in text.said.read_text())
-    wait_for(lambda: values.said.read_text().count("\n") > 0)
+
+    def followed():
+        """Something happens again and again: nothing tells when a command has begun to follow."""
+        unit = agents.look("a")
+        if unit["state"] == "RUNNING":
+            os.kill(unit["pid"], signal.SIGKILL)
+        return "RUNNING -> BACKOFF" in text.said.read_text() and values.said.read_text()
+
+    wait_for(followed)
     assert all(json.loads(line)["unit"] == "a" for line in values.said.read_text().splitlines())
     for process in (text, values):
         process.send_signal(signal.SIGINT)
