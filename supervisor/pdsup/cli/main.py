@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -11,11 +12,15 @@ from typing import Any, NoReturn
 
 from pdsup.cli.screens.catalogue import VERBS
 
+# A query makes fewer objects than that: collections among them find nothing, and would cost a
+# twentieth of its time.
+GARBAGE_THRESHOLD = 100_000
 ALIASES = {"tail": "logs", "--version": "version", "-h": "help", "--help": "help"}
 
 
 def entry() -> None:
     """The entry point of the ``pdsup`` command."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     from pdsup.cli.terminal import streams  # late: callers of ``main`` have their own streams
 
     streams.take_streams()
