@@ -23,18 +23,30 @@ class Problem:
     """One mistake in a document, and where it is.
 
     ``path`` is the dotted key path (``resources.prefill_nodes``, empty for the whole document),
-    ``line`` and ``column`` count from 1.
+    ``line`` and ``column`` count from 1. ``setting``: the argument of ``--set`` that is wrong, if
+    the mistake is not in the file; the place is then where the setting would be.
     """
 
     path: str
     message: str
     line: int = 1
     column: int = 1
+    setting: str | None = None
 
     def at(self, file: str) -> str:
-        """The problem as ``FILE:LINE:COL: path: message``, which editors turn into a link."""
+        """The problem as ``FILE:LINE:COL: path: message``, which editors turn into a link, or as
+        ``--set SETTING: path: message``.
+        """
         where = f"{self.path}: " if self.path else ""
+        if self.setting is not None:
+            return f"--set {_short(self.setting)}: {where}{self.message}"
         return f"{file}:{self.line}:{self.column}: {where}{self.message}"
+
+
+def _short(setting: str) -> str:
+    """The setting in one short, printable line, whatever was typed."""
+    shown = setting if len(setting) <= 80 else f"{setting[:77]}..."
+    return shown if shown.isprintable() else ascii(shown)
 
 
 class InvalidDocument(SupervisorError):

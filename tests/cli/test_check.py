@@ -47,7 +47,28 @@ def test_problems_as_json_have_path_message_line_and_column(capfd):
     (problem,) = json.loads(capfd.readouterr().out)
     assert problem["path"] == "resources.gpus_per_node"
     assert problem["line"] == 15
-    assert problem.keys() == {"path", "message", "line", "column"}
+    assert problem.keys() == {"path", "message", "line", "column", "setting"}
+    assert problem["setting"] == "resources.gpus_per_node=0"
+
+
+@pytest.mark.parametrize(
+    "verb", [["check"], ["plan", "--nodes=n[0-3]"], ["plan", "--explain"], ["sbatch"]]
+)
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("slurm={acount: foo}", "slurm.acount: is not a known setting; did you mean account?"),
+        ("slurm={time_limit: 4:00:00}", "slurm.time_limit: is 14400 to YAML; put it in quotes"),
+        ("sbatch_directives={nodes: 9}", "sbatch_directives.nodes: can't be set"),
+        ("srun_options={wait: 9}", "srun_options.wait: can't be set"),
+        ("frontend.type=dynamo", "frontend.type: dynamo is not supported yet; set frontend.type"),
+    ],
+)
+def test_what_a_job_can_not_use_is_a_problem_for_every_verb(verb, setting, told, capfd):
+    assert main([verb[0], str(DEMO), *verb[1:], "--set", setting]) == 1
+    out, err = capfd.readouterr()
+    line = (out if verb == ["check"] else err).splitlines()[0]
+    assert line.startswith(f"--set {setting}: {told}")
 
 
 @pytest.mark.parametrize("width", [80, 160])

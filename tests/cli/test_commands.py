@@ -134,7 +134,7 @@ def test_a_signal_reaches_the_main_process_by_name_or_number(agents, pdsup, wait
     ("words", "status", "told"),
     [
         (("stop", "nono"), 4, "cannot stop nono: no such unit"),
-        (("stop",), 2, "missing UNIT"),
+        (("stop",), 2, "UNIT is missing"),
         (("signal", "NOSUCH", "a"), 2, "cannot send NOSUCH: no such signal"),
         (("signal", "0", "a"), 2, "cannot send 0: no such signal"),
     ],

@@ -1,6 +1,7 @@
 """The command line around the verbs."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import pdsup.cli.verbs
 from pdsup import __version__
 from pdsup.cli.main import main, parser_of, reported
-from pdsup.cli.screens import help
+from pdsup.cli.screens import help, usage
 from pdsup.cli.screens.catalogue import VERBS
 from pdsup.errors import InvalidDocument, NothingThere, Problem, SupervisorError, WrongUsage
 
@@ -135,19 +136,74 @@ def test_an_unknown_verb_is_wrong_usage_with_a_hint(word, hint, capsys):
     assert hint in err
 
 
+def mistyped(verb):
+    """All texts that one dropped, doubled, swapped or foreign letter makes of a verb."""
+    for at, letter in enumerate(verb):
+        before, after = verb[:at], verb[at + 1 :]
+        yield before + after
+        yield before + letter + letter + after
+        yield before + "x" + after
+        yield before + after[:1] + letter + after[1:]
+
+
+def test_no_mistyped_verb_leads_to_one_that_stops_units():
+    for verb in VERBS:
+        for word in {*mistyped(verb), *(verb[:length] for length in range(1, len(verb)))} - {
+            *VERBS
+        }:
+            hint = usage.meant(word, VERBS)
+            assert not re.match(r"did you mean (stop|shutdown|restart|reload)", hint), (word, hint)
+
+
+def test_a_mistyped_verb_that_stops_nothing_is_guessed():
+    for verb in {*VERBS} - usage.STOPPING - {"up", "run"}:  # too short for a guess
+        for word in {*mistyped(verb)} - {*VERBS, *usage.MEANT}:
+            if len(word) > 3:
+                assert usage.meant(word, VERBS).startswith("did you mean ")
+
+
+@pytest.mark.parametrize(
+    ("word", "verb"),
+    [
+        ("ps", "status"),
+        ("ls", "status"),
+        ("top", "status --watch"),
+        ("get", "status"),
+        ("kill", "signal"),
+        ("describe", "explain"),
+        ("apply", "sbatch"),
+        ("dry-run", "plan --explain"),
+    ],
+)
+def test_a_verb_of_another_tool_is_guessed_by_meaning(word, verb):
+    assert usage.meant(word, VERBS) == f"did you mean {verb}?"
+
+
+def test_every_guess_by_meaning_is_a_verb_with_its_options():
+    for guess in usage.MEANT.values():
+        verb, *options = guess.split()
+        known = {one for action in parser_of(verb)._actions for one in action.option_strings}
+        assert {*options} <= known
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("status --jsno", "cannot run status: unknown option --jsno; did you mean --json?"),
-        ("status --xyzzy=1", "cannot run status: unknown option --xyzzy; see pdsup status"),
-        ("explain a b", "cannot run explain: unexpected argument 'b'; see pdsup explain --help"),
-        ("wait --for runing", "cannot run wait: --for cannot be 'runing'; did you mean running?"),
-        ("wait --for x", "cannot run wait: --for cannot be 'x'; choose from running, stopped"),
-        ("completion bsh", "cannot run completion: shell cannot be 'bsh'; did you mean bash?"),
-        ("wait --timeout x", "cannot run wait: --timeout: invalid float value: 'x'; see pdsup"),
-        ("wait --timeout", "cannot run wait: --timeout: expected one argument; see pdsup wait"),
-        ("stop", "cannot run stop: missing UNIT; see pdsup stop"),
-        ("help statsu", "cannot run help: VERB cannot be 'statsu'; did you mean status?"),
+        ("status --jsno", "status: unknown option --jsno; did you mean --json?"),
+        ("status --xyzzy=1", "status: unknown option --xyzzy; see pdsup status"),
+        ("explain a b", "explain: unexpected argument 'b'; see pdsup explain --help"),
+        ("wait --for runing", "wait: --for cannot be 'runing'; did you mean running?"),
+        ("wait --for x", "wait: --for cannot be 'x'; choose from running, stopped"),
+        ("completion bsh", "completion: shell cannot be 'bsh'; did you mean bash?"),
+        ("wait --timeout x", "wait: --timeout: must be a number, not 'x'; see pdsup"),
+        ("wait --timeout", "wait: --timeout: expected one argument; see pdsup wait"),
+        ("up", "up: FILE is missing; see pdsup up --help"),
+        ("signal", "signal: SIG and UNIT are missing; see pdsup signal --help"),
+        ("run true", "run: unexpected argument 'true'; put the command after --"),
+        ("up demo.yaml true", "up: unexpected argument 'true'; put the command after --"),
+        ("start --since 5m", "start: unknown option --since; see pdsup start --help"),
+        ("stop", "stop: UNIT is missing; see pdsup stop"),
+        ("help statsu", "help: VERB cannot be 'statsu'; did you mean status?"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_wrong_usage_and_told_in_one_line_with_what_to_do(words, told, capsys):

@@ -125,7 +125,7 @@ def test_it_prints_each_problem_of_a_broken_recipe_and_then_the_sentence(capfd):
     out, err = capfd.readouterr()
     assert out == ""
     first, second, sentence = err.splitlines()
-    assert first.startswith(f"{DEMO}:6:1: nam: is not a known setting; did you mean name?")
+    assert first.startswith("--set nam=x: nam: is not a known setting; did you mean name?")
     assert ": resources.prefill_workers: must be at least 1" in second
     assert sentence == f"pdsup: cannot use {DEMO}: 2 problems"
 

@@ -38,7 +38,7 @@ def _run(name: str, words: Sequence[str]) -> int:
         from pdsup.cli.screens import usage
         from pdsup.errors import WrongUsage
 
-        hint = usage.nearest(name, VERBS, "see pdsup help")
+        hint = usage.meant(name, VERBS)
         raise WrongUsage(f"cannot run {name}: no such command; {hint}")
     try:
         args = parsed(name, words)
@@ -62,7 +62,7 @@ def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
         from pdsup.cli.screens import usage
         from pdsup.errors import WrongUsage
 
-        raise WrongUsage(f"cannot run {name}: {usage.unexpected(unknown, parser)}")
+        raise WrongUsage(f"{name}: {usage.unexpected(unknown, parser)}")
     return args
 
 
@@ -109,7 +109,7 @@ class _Parser(argparse.ArgumentParser):
         from pdsup.errors import WrongUsage
 
         verb = self.prog.removeprefix("pdsup ")
-        raise WrongUsage(f"cannot run {verb}: {usage.explained(message, self)}")
+        raise WrongUsage(f"{verb}: {usage.explained(message, self)}")
 
 
 def reported(run: Callable[[], int]) -> int:

@@ -50,7 +50,8 @@ def test_an_override_that_can_not_be_is_a_problem_that_names_it(setting):
     root = parse("a: {b: 1}").root
     after, (problem,) = override(root, setting)
     assert after == root
-    assert f"--set {setting}" in problem.message
+    assert problem.setting == setting
+    assert problem.at("f.yaml").startswith(f"--set {setting}: ")
 
 
 def test_an_override_can_not_nest_without_end():
@@ -62,4 +63,12 @@ def test_an_override_can_not_nest_without_end():
 def test_a_problem_of_an_overridden_setting_names_the_override():
     root, _ = override(parse("a: {b: 1}\nc: 2").root, "c={d: 3}")
     found = locate(root, Problem("c.d", "wrong"))
-    assert found == Problem("c.d", "wrong (from --set c={d: 3})", 2, 1)
+    assert found == Problem("c.d", "wrong", 2, 1, "c={d: 3}")
+    assert found.at("f.yaml") == "--set c={d: 3}: c.d: wrong"
+
+
+def test_a_problem_of_any_override_is_one_short_printable_line():
+    for setting in ("a" * 200_000, "a=\x1b[2J\n", "a=\udcff"):
+        line = Problem("a", "wrong", setting=setting).at("f.yaml")
+        assert len(line) < 200
+        assert line.isprintable()

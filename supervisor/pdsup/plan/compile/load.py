@@ -16,7 +16,7 @@ from pdsup.plan.document.source import Source
 from pdsup.plan.document.syntax import Item
 from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.model import Bind, Node, Plan
-from pdsup.plan.recipe import schema
+from pdsup.plan.recipe import sbatch, schema
 from pdsup.plan.recipe.read import hopeless, normalise
 
 
@@ -143,7 +143,7 @@ def _compile(
         file.refuse((reason,))
     recipe, wrong = schema.recipe(values)
     deployment, problems = normalise(recipe, engine)
-    problems += addresses.problems(recipe.network)
+    problems += (*addresses.problems(recipe.network), *sbatch.problems(values))
     problems = wrong + tuple(problem for problem in problems if not _follows(problem, wrong))
     plan = None
     if not any(_prevents_placement(problem) for problem in (*file.problems, *problems)):

@@ -26,8 +26,8 @@ def plain(item: Item) -> Any:
 def locate(root: Item, problem: Problem) -> Problem:
     """The problem with the place of its path, or of the nearest existing table above it."""
     item = _nearest(root, problem.path)
-    origin = f" (from --set {item.setting})" if item.setting else ""
-    return replace(problem, message=problem.message + origin, line=item.line, column=item.column)
+    setting = problem.setting or item.setting
+    return replace(problem, line=item.line, column=item.column, setting=setting)
 
 
 def override(root: Item, setting: str) -> tuple[Item, tuple[Problem, ...]]:
@@ -35,18 +35,17 @@ def override(root: Item, setting: str) -> tuple[Item, tuple[Problem, ...]]:
     path, equals, text = setting.partition("=")
     parts = path.split(".")
     if not equals or not all(parts):
-        return root, (Problem("", f"cannot read --set {setting}: it must be a.b=value"),)
+        return root, (Problem("", "must be a.b=value", setting=setting),)
     value = parse(text) if text.strip() else Document(Item(None), ())
     if value.problems:
-        message = f"cannot read --set {setting}: {value.problems[0].message}"
-        return root, (Problem(path, message),)
+        return root, (Problem(path, value.problems[0].message, setting=setting),)
     if _depth(value.root) + len(parts) > MAX_DEPTH:
-        return root, (Problem(path, f"cannot use --set {setting}: it nests too deep"),)
+        return root, (Problem(path, "nests too deep", setting=setting),)
     try:
         return _put(root, parts, _marked(value.root, setting, _nearest(root, path))), ()
     except KeyError as error:
         key = error.args[0]
-        return root, (Problem(key, f"cannot use --set {setting}: {key} is not a table"),)
+        return root, (Problem(key, "is not a table of settings", setting=setting),)
 
 
 def _depth(item: Item) -> int:

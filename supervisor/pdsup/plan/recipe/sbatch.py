@@ -49,6 +49,17 @@ class Job:
     selection: tuple[str, ...] = ()
 
 
+def problems(values: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """The problems of a recipe's Slurm settings, which only a job script needs."""
+    found: list[Problem] = []
+    for _ in _slurm(values.get("slurm"), found):
+        pass
+    for section in FIXED:
+        for _ in _options(values, section, found):
+            pass
+    return tuple(found)
+
+
 def options(
     recipe: Item,
 ) -> tuple[dict[str, str | None], dict[str, str | None], tuple[Problem, ...]]:
@@ -57,19 +68,19 @@ def options(
     The recipe's options override those chosen here; false removes an option.
     """
     values = tree.plain(recipe)
-    problems: list[Problem] = []
+    found: list[Problem] = []
     directives = {
         **_allocation(values),
-        **dict(_slurm(values.get("slurm"), problems)),
-        **dict(_options(values, "sbatch_directives", problems)),
+        **dict(_slurm(values.get("slurm"), found)),
+        **dict(_options(values, "sbatch_directives", found)),
     }
     for name, value in _inside(values, "sbatch_directives").items():
         if value is False:
             directives.pop(name, None)
     if _inside(values, "resources").get("het_jobs"):
         message = "is not supported in job scripts yet: each component needs its own allocation"
-        problems.append(Problem("resources.het_jobs", message))
-    return directives, dict(_options(values, "srun_options", problems)), tuple(problems)
+        found.append(Problem("resources.het_jobs", message))
+    return directives, dict(_options(values, "srun_options", found)), tuple(found)
 
 
 def script(job: Job) -> str:

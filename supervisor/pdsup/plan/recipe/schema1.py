@@ -118,6 +118,7 @@ class Recipe(CommonRecipe):
 
 
 ROLES: Mapping[Role, str] = {"prefill": "prefill", "decode": "decode", "agg": "aggregated"}
+SET_TYPE = "set frontend.type: sglang, or try --set frontend.type=sglang"
 HINT = "prefill_nodes, prefill_workers, decode_nodes, decode_workers (or the agg_ ones)"
 
 
@@ -198,13 +199,13 @@ def _check_type(frontend: Schema1Frontend, backend: Backend, problems: list[Prob
         case None if use:
             return
         case None:
-            message = "defaults to dynamo, which is not supported yet; set frontend.type: sglang"
+            message = f"defaults to dynamo, which is not supported yet; {SET_TYPE}"
         case "dynamo" if use:
-            message = f"is dynamo, but {older}.use_sglang_router is true; set type: sglang"
+            message = f"is dynamo, but {older}.use_sglang_router is true; {SET_TYPE}"
         case "dynamo" | "trtllm_serve" | "vllm":
-            message = f"{frontend.type} is not supported yet; set frontend.type: sglang"
+            message = f"{frontend.type} is not supported yet; {SET_TYPE}"
         case other:
-            message = f"{show(other)} is unknown; set frontend.type: sglang"
+            message = f"{show(other)} is unknown; {SET_TYPE}"
     problems.append(Problem("frontend.type", message))
 
 

@@ -24,6 +24,7 @@ COLOCATE = "colocate"
 ROLES: tuple[Role, ...] = ("prefill", "decode", "agg")
 # One aggregated worker that clients talk to directly.
 ALONE = "sglang"
+SET_TYPE = "set frontend.type: sglang-router, or try --set frontend.type=sglang-router"
 HINT = "roles.prefill and roles.decode (or roles.agg), each with nodes and workers"
 
 
@@ -108,7 +109,7 @@ def _nodes(role: Role, given: Any, problems: list[Problem]) -> int | None:
 def _alone(wanted: Deployment, problems: list[Problem]) -> Deployment:
     """The deployment with its only worker in place of routers and nginx."""
     if [(pool.role, pool.workers) for pool in wanted.pools] != [("agg", 1)]:
-        message = "is one aggregated worker without a router; set frontend.type: sglang-router"
+        message = f"is one aggregated worker without a router; {SET_TYPE}"
         problems.append(Problem("frontend.type", message))
         return wanted
     return replace(wanted, front=None, pools=tuple(map(_in_front, wanted.pools)))
@@ -125,13 +126,11 @@ def _check_type(given: str | None, problems: list[Problem]) -> None:
         case "sglang-router" | "smg":
             return
         case None:
-            message = (
-                "defaults to dynamo, which is not supported yet; set frontend.type: sglang-router"
-            )
+            message = f"defaults to dynamo, which is not supported yet; {SET_TYPE}"
         case "dynamo" | "trtllm_serve" | "vllm":
-            message = f"{given} is not supported yet; set frontend.type: sglang-router"
+            message = f"{given} is not supported yet; {SET_TYPE}"
         case _:
-            message = f"{show(given)} is unknown; set frontend.type: sglang-router"
+            message = f"{show(given)} is unknown; {SET_TYPE}"
     problems.append(Problem("frontend.type", message))
 
 
