@@ -341,3 +341,19 @@ def test_an_agent_that_is_one_too_many_leaves_the_plan_of_the_run_alone(agents, 
     assert agents.processes["node0"].wait(60) != 0
     agents.processes["node0"] = first
     assert (agents.run_dir / "plan.yaml").read_bytes() == before
+
+
+def test_a_node_that_was_killed_during_a_reload_keeps_what_the_new_plan_did_not_change(agents, run):
+    u = agents.unit
+    run.begin(u("a"), u("b", node="node1"), u("c", node="node1"), u("d", node="node1"))
+    same, gone = run.pid("b", "node1"), run.pid("d", "node1")
+    for pid in (agents.processes["node1"].pid, run.report("node1")["agent"]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    agents.processes["node1"].wait(60)
+    changed = run.write(u("a"), u("b", node="node1"), u("c", node="node1", env={"A": "1"}))
+    run.spreads(run.tell()["plan"], "node0")
+    agents.start(changed, "node1", program=GUARDED)
+    assert "A=1" in environ(run.pid("c", "node1", run=2))
+    assert (run.pid("b", "node1"), run.unit("b", "node1")["run"]) == (same, 1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(gone, 0)

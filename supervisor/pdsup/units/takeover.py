@@ -24,8 +24,9 @@ from pathlib import Path
 from pdsup.errors import SupervisorError
 from pdsup.node import identity, kept_plans, paths
 from pdsup.node.origin import Origin
-from pdsup.node.run_dir import default_run_dir
+from pdsup.node.run_dir import default_run_dir, plan_digest
 from pdsup.node.state_dir import run_dir_of
+from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import slurm_nodes
@@ -38,13 +39,17 @@ from pdsup.units.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which node of which run an agent is for. ``origin`` is None if it resumes another agent."""
+    """Which node of which run an agent is for. ``origin`` is None if it resumes another agent.
+
+    ``next``: the plan that the run was changed to and that the earlier agent did not live to apply.
+    """
 
     loaded: Loaded
     node: str
     run_dir: Path
     state_dir: Path
     origin: Origin | None = None
+    next: Loaded | None = None
 
     @property
     def resumed(self) -> bool:
@@ -55,7 +60,9 @@ class Part:
 def named_part(
     file: str, node: str | None, run_dir: str | None, environ: Mapping[str, str], root: Path
 ) -> Part:
-    """The part that a command line names, with the later plan if units still run by one.
+    """The part that a command line names, but with the plan that units still run by, if the run
+    was changed from the one to the other: a later plan, or one that this node missed while it had
+    no agent.
 
     Raises SupervisorError if the file has no plan, or one without this node.
     """
@@ -64,10 +71,19 @@ def named_part(
     where = Path(run_dir or default_run_dir(loaded.plan.name, environ)).resolve()
     state_dir = Path(paths.node_dir(root, str(where), name))
     left = ledger.read(state_dir)
-    later = kept_plans.kept(state_dir, left.plan) if loaded.digest in left.former else None
-    if later is not None and lives(left):
-        return Part(later, name, where, state_dir)
+    theirs = kept_plans.kept(state_dir, left.plan) if left.plan != loaded.digest else None
+    if theirs is not None and lives(left):
+        if loaded.digest in left.former:
+            return Part(theirs, name, where, state_dir)
+        if _was_missed(loaded, theirs, where):
+            return Part(theirs, name, where, state_dir, next=loaded)
     return Part(loaded, name, where, state_dir, Origin(file=str(Path(file).absolute())))
+
+
+def _was_missed(loaded: Loaded, theirs: Loaded, run_dir: Path) -> bool:
+    """Whether a reload has made ``loaded`` the plan of the run whose units run by ``theirs``."""
+    possible = difference.refusal(theirs.plan, loaded.plan) is None
+    return possible and plan_digest(run_dir) == loaded.digest
 
 
 def resumed_part(root: Path, guardian: int) -> Part | None:
@@ -110,7 +126,11 @@ def take_over(part: Part) -> Ledger:
             f"cannot start an agent for {part.node}: processes of an earlier agent survive "
             f"SIGKILL: pid {', '.join(map(str, survivors))}"
         )
-    return replace(left, notes=notes) if same else Ledger()
+    if not same:
+        return Ledger()
+    if part.next is not None and kept_plans.keep(part.state_dir, part.next):
+        left = replace(left, next=part.next.digest)
+    return replace(left, notes=notes)
 
 
 def last_step(left: Ledger, plan: Plan) -> Transition | None:
