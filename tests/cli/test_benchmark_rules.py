@@ -33,7 +33,7 @@ def test_a_tainted_verdict_looks_as_it_was_looked_at(golden, width):
 
 
 def test_a_clean_verdict_is_one_line():
-    assert benchmark_rules.lines(benchmark()) == ["clean: nothing happened in 0:12:34"]
+    assert benchmark_rules.lines(benchmark()) == ["clean: nothing happened in 12 min 34 s"]
 
 
 def test_the_record_holds_all_that_was_judged():

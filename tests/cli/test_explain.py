@@ -24,7 +24,7 @@ def found(unit, node):
                   failed=True)  # fmt: skip
         failed = dataclasses.replace(
             run, number=1, began=NOW - 50_000, ready=None, ended=NOW - 48_200,
-            how="not ready within 1800 s",
+            how="not ready within 30 min",
         )  # fmt: skip
         colours = ["\x1b[31mRuntimeError:\x1b[0m\tno memory"]
         attempt = "the next attempt; it gives up after more than 10 failures in 12 h, so far 1"
@@ -113,10 +113,10 @@ def test_a_unit_that_runs_and_can_not_be_used_is_told_apart(found, unit):
 @pytest.mark.parametrize(
     ("age", "told"),
     [
-        (100, "Usually ready in about 0:05:00: similar units take 0:06:40."),
-        (395, "Usually ready in about 5.0 s: similar units take 0:06:40."),
-        (400, "Usually ready by now: similar units take 0:06:40."),
-        (481, "It is taking longer than usual: similar units take 0:06:40."),
+        (100, "Usually ready in about 5 min: similar units take 6 min 40 s."),
+        (395, "Usually ready in about 5 s: similar units take 6 min 40 s."),
+        (400, "Usually ready by now: similar units take 6 min 40 s."),
+        (481, "It is taking longer than usual: similar units take 6 min 40 s."),
     ],
 )
 def test_a_unit_that_loads_is_compared_with_those_like_it(found, unit, age, told):
@@ -148,7 +148,7 @@ def test_an_earlier_run_of_the_same_plan_tells_when_a_unit_is_ready(agents, earl
     agents.start(agents.plan(agents.listener("worker", delay=1000.0), agents.unit("other")))
     agents.reaches("STARTING", "worker")
     agents.reaches("RUNNING", "other")
-    assert "Usually ready in about 1:39:" in pdsup("explain", "worker").stdout
+    assert "Usually ready in about 1 h " in pdsup("explain", "worker").stdout
     assert json.loads(pdsup("explain", "worker", "--json").stdout)["usual_load_s"] == 6000
     assert json.loads(pdsup("explain", "other", "--json").stdout)["usual_load_s"] is None
 

@@ -35,7 +35,7 @@ def test_a_benchmark_that_nothing_disturbed_is_clean_and_recorded(cluster, pdsup
     script, begin = 'echo "$PDSUP_RUN_DIR"; exit 7', time.time()
     done = pdsup("run", "--require-clean", "--", "sh", "-c", script)
     assert (done.returncode, done.stdout) == (7, f"{cluster.run_dir}\n")
-    assert done.stderr.startswith("clean: nothing happened in 0:00:0")
+    assert done.stderr.startswith("clean: nothing happened in ")
     found = record(cluster)
     assert (found["verdict"], found["status"], found["incidents"]) == ("clean", 7, [])
     assert (found["cluster"], found["command"]) == ("small", ["sh", "-c", script])
@@ -46,7 +46,7 @@ def test_a_benchmark_that_nothing_disturbed_is_clean_and_recorded(cluster, pdsup
 def test_a_benchmark_during_which_a_unit_died_is_tainted(cluster, pdsup, words, expected):
     done = pdsup("run", *words, "--", *kills(cluster, "b", "node1"))
     assert done.returncode == expected
-    assert "tainted: 1 incident in 0:00:0" in done.stderr
+    assert "tainted: 1 incident in " in done.stderr
     (incident,) = record(cluster)["incidents"]
     assert (incident["kind"], incident["unit"], incident["node"]) == ("restart", "b", "node1")
     assert incident["what"] == "killed by SIGKILL"

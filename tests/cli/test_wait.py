@@ -32,7 +32,7 @@ def test_a_wait_names_what_is_missing_and_since_when_until_it_is_there(
     agents.start(plan, "node0", "node1")
     wait_for(lambda: "STARTING on node1" in agents.look("router")["reason"])
     waiting = pdsup_goes_on("wait")
-    missing = "ready: service 0/2\n  worker (node1) STARTING for 0:00:0"
+    missing = "ready: service 0/2\n  worker (node1) STARTING for "
     wait_for(lambda: waiting.said.read_text().startswith(missing))
     with socket.create_server((agents.addresses["node1"], 30000)):
         assert waiting.wait(60) == 0
@@ -45,7 +45,7 @@ def test_a_wait_estimates_by_an_earlier_run_of_the_same_plan(
     agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
     agents.reaches("STARTING", "worker")
     waiting = pdsup_goes_on("wait")
-    wait_for(lambda: ", about 1:39:" in waiting.said.read_text())
+    wait_for(lambda: ", about 1 h 39 min" in waiting.said.read_text())
 
 
 def test_a_wait_covers_the_whole_cluster_from_any_node(agents, pdsup_goes_on, wait_for):
@@ -85,7 +85,7 @@ def test_a_wait_that_takes_too_long_ends_with_124_and_names_what_is_missing(agen
     agents.start(agents.plan(agents.listener("worker", delay=1000.0)))
     done = pdsup("wait", "--timeout", seconds)
     assert (done.returncode, done.stdout) == (124, "")
-    assert "worker (node0) STARTING for 0:00:0" in done.stderr.splitlines()[-1]
+    assert "worker (node0) STARTING for " in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("width", [80, 160])

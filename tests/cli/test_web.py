@@ -13,7 +13,7 @@ def test_a_link_leads_to_the_live_page_once(agents, pdsup):
     (url,) = done.stdout.splitlines()
     assert done.returncode == 0
     assert url.startswith(f"http://{agents.addresses['node0']}:9440/?key=")
-    assert done.stderr.startswith("The link works once, within 10 minutes. ")
+    assert done.stderr.startswith("The link works once, within 10 min. ")
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with opener.open(url, timeout=60) as page:
         assert b"EventSource" in page.read()

@@ -50,16 +50,19 @@ def test_a_clock_that_is_minutes_off_is_forgiven(late):
     assert refusal(signed(now=NOW - late)) is None
 
 
-@pytest.mark.parametrize("late", [-601.0, 601.0, float("inf")])
-def test_an_old_or_future_request_is_refused_with_the_difference(late):
-    assert refusal(signed(now=NOW - late)).endswith(f"differs from this node's by {late:.0f} s")
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [(-601.0, "10 min 1 s ahead of"), (601.0, "10 min 1 s behind"), (float("inf"), "d behind")],
+)
+def test_an_old_or_future_request_is_refused_with_the_difference(late, words):
+    assert refusal(signed(now=NOW - late)).endswith(f"{words} this node's")
 
 
 @pytest.mark.parametrize("time", ["yesterday", "nan", "0x10", "\udcff"])
 def test_a_time_that_is_no_number_is_refused_although_it_is_signed(time):
     good = tokens.sign(TOKEN, "GET", PATH, time, "nonce")
     given = {tokens.TIME: time, tokens.NONCE: "nonce", tokens.SIGNATURE: good}
-    assert "time differs" in refusal(given)
+    assert refusal(given) == "the request's time is not a number"
 
 
 @pytest.mark.parametrize(

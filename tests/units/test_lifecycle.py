@@ -184,16 +184,16 @@ def test_answers_of_a_unit_that_is_stopping_change_nothing() -> None:
 def test_a_unit_that_is_not_ready_in_time_is_stopped_and_counted() -> None:
     state, effects = step(Starting(1, 900.0, ()), Tick(), at(900.0))
     assert effects == (Terminate(1),)
-    assert state == Stopping(1, 915.0, Then.RETRY, (), "not ready within 900 s")
+    assert state == Stopping(1, 915.0, Then.RETRY, (), "not ready within 15 min")
     assert after(state, (Exited(1, GOOD), at(901.0))) == Backoff(
-        902.0, (901.0,), "not ready within 900 s"
+        902.0, (901.0,), "not ready within 15 min"
     )
 
 
 def test_a_unit_that_is_to_run_only_once_and_is_not_ready_in_time_is_not_run_again() -> None:
-    state = Stopping(1, 915.0, Then.RETRY, (), "not ready within 900 s")
+    state = Stopping(1, 915.0, Then.RETRY, (), "not ready within 15 min")
     state = after(state, (Exited(1, KILLED), at(restart=NEVER)))
-    assert state == Fatal((0.0,), "not ready within 900 s")
+    assert state == Fatal((0.0,), "not ready within 15 min")
 
 
 # -- exits and restarts ------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_signs_of_progress_move_the_startup_deadline_but_not_the_hard_limit() ->
         assert not is_news(state, moved)
         state = moved
     over = after(state, (Tick(), at(100.0, ready_within=60.0, ready_at_most=100.0)))
-    assert reason_of(over) == "not ready within 100 s"
+    assert reason_of(over) == "not ready within 1 min 40 s"
 
 
 def test_progress_before_the_startup_deadline_does_not_shorten_it() -> None:
@@ -375,7 +375,7 @@ def test_a_unit_that_makes_no_progress_is_ended_before_the_hard_limit() -> None:
     state = Starting(1, 60.0, (), 100.0)
     limits = {"ready_within": 60.0, "ready_at_most": 100.0, "quiet_within": 5.0}
     over = after(state, (Tick(), at(60.0, **limits)))
-    assert reason_of(over) == "not ready within 60 s, and no sign of progress for 5 s"
+    assert reason_of(over) == "not ready within 1 min, and no sign of progress for 5 s"
     assert after(over, (Exited(1, KILLED), at(61.0))) == Backoff(62.0, (61.0,), over.reason)
 
 
@@ -470,7 +470,7 @@ def test_a_stop_after_a_restart_was_asked_for_wins() -> None:
 
 
 def test_a_stop_wins_over_the_retry_of_a_unit_that_was_not_ready_in_time() -> None:
-    state = Stopping(1, 915.0, Then.RETRY, (), "not ready within 900 s")
+    state = Stopping(1, 915.0, Then.RETRY, (), "not ready within 15 min")
     assert after(state, (Stop(), at(901.0)), (Exited(1, GOOD), at(902.0))) == Stopped()
 
 

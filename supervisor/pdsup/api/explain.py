@@ -9,6 +9,7 @@ from pdsup.address import endpoint
 from pdsup.answers.explanation import Gate, GateCondition, Outlook
 from pdsup.cluster.gate_rules import Condition, Decision
 from pdsup.plan.model import Plan, PlanUnit
+from pdsup.times import duration
 from pdsup.units import states
 from pdsup.units.facts import Facts
 from pdsup.units.public_state import PublicState
@@ -93,8 +94,7 @@ def _after_end(unit: PlanUnit) -> str:
 
 def _failures(unit: PlanUnit, facts: Facts | None) -> str:
     restart = unit.restart
-    hours, rest = divmod(restart.window_s, 3600)
-    window = f"{restart.window_s:g} s" if rest or not hours else f"{hours:g} h"
+    window = duration(restart.window_s)
     most = f"it gives up after more than {restart.max_failures} failures in {window}"
     match facts:
         case Facts(state=states.Backoff(failures=counted)):

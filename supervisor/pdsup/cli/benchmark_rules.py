@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pdsup.answers.status import NodeStatus, Status, UnitStatus
-from pdsup.cli.screens.explain import moment
-from pdsup.cli.screens.status import brief, duration
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
 from pdsup.plan import front as plan_front
 from pdsup.plan.front import Server
+from pdsup.times import duration, moment
 
 Verdict = Literal["clean", "tainted"]
 PHRASES: Mapping[Kind, str] = {
@@ -116,17 +115,17 @@ def record(benchmark: Benchmark) -> dict[str, Any]:
 
 def lines(benchmark: Benchmark) -> list[str]:
     """The verdict and its reasons, for people."""
-    age = duration(benchmark.ended - benchmark.began)
+    lasted = duration(benchmark.ended - benchmark.began)
     count = len(benchmark.incidents)
     number = f"{count} incident{'' if count == 1 else 's'}" if count else "nothing happened"
-    head = f"{benchmark.verdict}: {number} in {age}"
+    head = f"{benchmark.verdict}: {number} in {lasted}"
     return [head, *(f"  {_line(one, benchmark.ended)}" for one in benchmark.incidents)]
 
 
 def _line(incident: Incident, now: float) -> str:
     who = f"{incident.unit} ({incident.node})" if incident.unit else incident.node or "the cluster"
     end = now if incident.ended is None else incident.ended
-    lasted = f" {brief(max(0.0, end - incident.began))}" + " so far" * (incident.ended is None)
+    lasted = f" {duration(end - incident.began)}" + " so far" * (incident.ended is None)
     words = PHRASES[incident.kind] + ("" if incident.kind in incidents.MOMENTS else lasted)
     what = f": {incident.what}" if incident.what else ""
     return f"{moment(incident.began, now)} {who} {words}{what}"

@@ -10,6 +10,7 @@ import aiohttp
 
 from pdsup import clock
 from pdsup.errors import SupervisorError
+from pdsup.times import duration
 
 # All in seconds.
 VERIFY_S = 5.0  # from a start or a reload to the reply that proves it
@@ -41,7 +42,7 @@ class GenerationCheck:
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
             raise SupervisorError(
-                f"cannot reload nginx: no reply from {self._url} for {VERIFY_S:g} s"
+                f"cannot reload nginx: no reply from {self._url} for {duration(VERIFY_S)}"
             ) from None
         return None
 
@@ -63,7 +64,7 @@ class GenerationCheck:
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
             raise SupervisorError(
-                f"cannot reload nginx: {VERIFY_S:g} s after the signal {self._url} says "
+                f"cannot reload nginx: {duration(VERIFY_S)} after the signal {self._url} says "
                 f"{heard}, not {generation}; see the log of nginx"
             ) from None
         return False

@@ -30,6 +30,7 @@ from pdsup.front import nginx_program
 from pdsup.front.nginx_conf import Rendered, Settings, Upstream, render, status_url
 from pdsup.front.nginx_generation import GenerationCheck
 from pdsup.front.nginx_program import Program
+from pdsup.times import duration
 from pdsup.units.process.spawn import Spawner
 
 # All in seconds.
@@ -191,9 +192,8 @@ class NginxReload:
             try:
                 status = await self._spawner.run(command, os.environ, output.fileno(), TEST_S)
             except TimeoutError:
-                raise SupervisorError(
-                    f"cannot reload nginx: nginx -t took over {TEST_S:g} s; is the name service up?"
-                ) from None
+                late = f"nginx -t took over {duration(TEST_S)}; is the name service up?"
+                raise SupervisorError(f"cannot reload nginx: {late}") from None
             except OSError:
                 raise nginx_program.missing(self._binary) from None
             output.seek(0)

@@ -27,6 +27,7 @@ from pdsup.journal.news import Log
 from pdsup.node.assignment import RUN_VARIABLE, Assignment, filled
 from pdsup.plan import hooks
 from pdsup.plan.model import Hook, HookEvent
+from pdsup.times import duration
 from pdsup.units.probes import http
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.holders import cause
@@ -129,7 +130,7 @@ class Hooks:
         except OSError as error:  # it may also be that there are no descriptors left
             return hooks.masked(cause(error))
         if status is None:
-            return f"killed after {hook.timeout_s:g} s"
+            return f"killed after {duration(hook.timeout_s)}"
         if status.code == 0:
             return None
         return f"{status}: {words}" if words else str(status)

@@ -15,6 +15,8 @@ import hmac
 import math
 from collections.abc import Mapping
 
+from pdsup.times import duration
+
 TIME = "X-Pdsup-Time"
 NONCE = "X-Pdsup-Nonce"
 SIGNATURE = "X-Pdsup-Signature"
@@ -43,8 +45,11 @@ def refusal(token: str, method: str, path: str, given: Mapping[str, str], now: f
     if not hmac.compare_digest(_bytes(expected), _bytes(signature)):
         return "the signature is wrong: another run's token?"
     late = now - _seconds(time)
+    if math.isnan(late):
+        return "the request's time is not a number"
     if not abs(late) <= TOLERANCE_S:
-        return f"the request's time differs from this node's by {late:.0f} s"
+        way = "ahead of" if late < 0 else "behind"
+        return f"the sender's clock is {duration(abs(late))} {way} this node's"
     return None
 
 

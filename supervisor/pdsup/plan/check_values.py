@@ -16,6 +16,7 @@ from pdsup.errors import Problem
 from pdsup.plan import check_probes, hooks
 from pdsup.plan.check_numbers import positive
 from pdsup.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
+from pdsup.times import duration
 
 # Names are used in file names, commands and URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -115,7 +116,7 @@ def _restart(at: str, restart: Restart) -> Iterator[Problem]:
     if restart.max_failures < 0:
         yield Problem(f"{at}.max_failures", f"must be at least 0, not {restart.max_failures}")
     elif (least := restart.max_failures * restart.limit_s) > restart.window_s:
-        message = f"is shorter than max_failures waits of limit_s, {least:g} s"
+        message = f"is shorter than max_failures waits of limit_s, {duration(least)}"
         yield Problem(f"{at}.window_s", f"{message}: the limit could never be reached")
     for index, name in enumerate(restart.fatal_signals):
         if not re.fullmatch(r"SIG[A-Z0-9]+", name):

@@ -20,6 +20,7 @@ from typing import TypeVar, cast
 
 from pdsup import clock
 from pdsup.address import endpoint
+from pdsup.times import duration
 from pdsup.units.logs import read
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.watch import Asked
@@ -110,7 +111,7 @@ async def _problem(take: Awaitable[None]) -> str:
         async with asyncio.timeout(TAKEN_WITHIN_S):
             await take
     except TimeoutError:
-        return f"timed out after {TAKEN_WITHIN_S:g} s"
+        return f"timed out after {duration(TAKEN_WITHIN_S)}"
     except OSError as error:
         return str(error)
     return ""

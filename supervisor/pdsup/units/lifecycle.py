@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from pdsup.plan.model import Restart as Policy
+from pdsup.times import duration
 from pdsup.units.backoff import delay
 from pdsup.units.events import (
     BecameReady,
@@ -187,9 +188,9 @@ def _on_tick(state: State, ctx: Context) -> Step:
     match state:
         case Starting(run=run, failures=failures, hard_by=hard_by):
             late = ctx.ready_at_most if ctx.now >= hard_by else ctx.ready_within
-            why = f"not ready within {late:g} s"
+            why = f"not ready within {duration(late)}"
             if ctx.now < hard_by < FOREVER:
-                why += f", and no sign of progress for {ctx.quiet_within:g} s"
+                why += f", and no sign of progress for {duration(ctx.quiet_within)}"
             return _terminate(run, Then.RETRY, failures, why, ctx.now + ctx.stop_within)
         case Draining():
             return _on_drained(state, ctx)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from fnmatch import fnmatchcase
 
 from pdsup.cli.screens.status import painted
 from pdsup.cli.terminal.fold import INDENT, folded
 from pdsup.journal.entry import Entry
+from pdsup.times import stamp
 
 WIDEST_NAME = 24
 CHANGE = len("RUNNING -> UNHEALTHY")
@@ -45,11 +45,6 @@ def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list
         before = f"{names}{change.removesuffix(one.to)}"
         line = f"{before}{painted(one.to, one.to)}{line[len(before) + len(one.to) :]}"
     return [line, *rest]
-
-
-def stamp(at: float) -> str:
-    """The local time with the day, as runs last past midnight: ``11-24 09:05:03.250``."""
-    return datetime.fromtimestamp(at).strftime("%m-%d %H:%M:%S.%f")[:-3]
 
 
 def about(entries: Iterable[Entry], patterns: Iterable[str]) -> list[Entry]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pdsup.answers.explanation import Explanation, Gate, Outlook
 from pdsup.answers.status import GpuUse, UnitStatus
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.status import brief, cut
+from pdsup.cli.screens.status import cut
 from pdsup.cli.terminal.fold import COLOURS, INDENT, folded
 from pdsup.journal import runs
 from pdsup.journal.runs import Run
+from pdsup.times import duration, moment
 from pdsup.units.public_state import PublicState
 
 MOST_HELD = 3
@@ -79,11 +79,11 @@ def _folded(sentence: str, width: int | None) -> list[str]:
 def _state(told: Explanation, now: float) -> Iterator[str]:
     unit, since = told.unit, told.unit.since
     kind = f"{unit.role} {unit.kind}" if unit.role else unit.kind
-    age = f" since {moment(since, now)}, for {brief(max(0.0, now - since))}" if since else ""
+    age = f" since {moment(since, now)}, for {duration(now - since)}" if since else ""
     reason = f": {unit.in_short}" if unit.reason else ""
     yield f"{unit.name} ({kind} on {unit.node}) is {unit.state}{age}{reason}."
     if unit.pid is not None:
-        up = "" if unit.uptime_s is None else f", up {brief(unit.uptime_s)}"
+        up = "" if unit.uptime_s is None else f", up {duration(unit.uptime_s)}"
         yield f"Its process is {unit.pid}, run {unit.run}{up}."
     if unit.gpu_use is not None:
         yield _gpus(unit.gpus, unit.gpu_use)
@@ -105,12 +105,12 @@ def _usual(unit: UnitStatus, load: float | None, now: float) -> Iterator[str]:
         return
     left = unit.since + load - now
     if left > 0:
-        when = f"Usually ready in about {brief(left)}"
+        when = f"Usually ready in about {duration(left)}"
     elif progress.is_late(unit.since, now, load):
         when = "It is taking longer than usual"
     else:
         when = "Usually ready by now"
-    yield f"{when}: similar units take {brief(load)}."
+    yield f"{when}: similar units take {duration(load)}."
 
 
 def _gate(gate: Gate, state: PublicState) -> Iterator[str]:
@@ -148,13 +148,13 @@ def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
 def _run(run: Run, now: float) -> str:
     parts = [f"started {moment(run.began, now)}"]
     if run.ready is not None:
-        parts.append(f"ready after {brief(run.ready - run.began)}")
+        parts.append(f"ready after {duration(run.ready - run.began)}")
     elif run.ended is not None:
         parts.append("never ready")
     if run.ended is None:
         parts.append("still running")
     else:
-        age = brief(run.ended - run.began)
+        age = duration(run.ended - run.began)
         parts.append(f"ended {moment(run.ended, now)} after {age}: {run.how}")
     number = "" if run.number is None else f" {run.number}"
     return f"run{number}: {', '.join(parts)}"
@@ -164,19 +164,13 @@ def _next(outlook: Outlook, now: float) -> str:
     if outlook.at is None:
         return f"Next: {outlook.what}."
     left = outlook.at - now
-    when = f"in {brief(left)}" if left >= 0 else "now"
+    when = f"in {duration(left)}" if left >= 0 else "now"
     return f"Next, at {moment(outlook.at, now)} ({when}): {outlook.what}."
 
 
 def _evidence(directories: Sequence[str]) -> Iterator[str]:
     if directories:
         yield f"Evidence: {', '.join(directories)}"
-
-
-def moment(at: float, now: float) -> str:
-    """The local time of day, with the date if it is not today's: ``11-23 23:59:58``."""
-    then, today = datetime.fromtimestamp(at), datetime.fromtimestamp(now)
-    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%m-%d %H:%M:%S")
 
 
 def _harmless(line: str) -> str:

@@ -8,19 +8,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pdsup.cli.terminal.fold import folded
+from pdsup.cli.terminal.fold import GLUE, folded
 
 # Longer lines are hard to read on any terminal.
 MOST = 100
 WIDEST_NAME = 28
-# Keeps words that belong together on one line.
-_GLUE = "\N{NO-BREAK SPACE}"
 
 
 def page(parser: argparse.ArgumentParser, about: str, example: str, width: int) -> list[str]:
     """The help page in lines of ``width`` characters: usage, description, arguments, example."""
     width = min(width, MOST)
-    words = [word.replace(" ", _GLUE) for word in usage(parser)]
+    words = [word.replace(" ", GLUE) for word in usage(parser)]
     indent = " " * (len(f"usage: {parser.prog}") + 1)
     lines = folded([f"usage: {' '.join(words)}"], width, indent)
     for paragraph in about.split("\n\n"):
@@ -32,14 +30,14 @@ def page(parser: argparse.ArgumentParser, about: str, example: str, width: int) 
         for name, one in zip(names, given, strict=True):
             lines += _argument(name, one.help or "", column, width)
     lines += ["", *folded([f"example: {example}"], width)]
-    return [line.replace(_GLUE, " ") for line in lines]
+    return [line.replace(GLUE, " ") for line in lines]
 
 
 def _argument(name: str, meaning: str, column: int, width: int) -> list[str]:
     indent = " " * (column + 2)
     if len(name) > column:
         return [f"  {name}", *folded([f"  {indent}{meaning}"], width, "")]
-    return folded([f"  {name.replace(' ', _GLUE):{column}}  {meaning}"], width, indent)
+    return folded([f"  {name.replace(' ', GLUE):{column}}  {meaning}"], width, indent)
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:

@@ -19,6 +19,7 @@ from pdsup.plan.compile.explanation import (
 )
 from pdsup.plan.model import Check, Need, Plan, Probe, Probes, Restart
 from pdsup.plan.recipe.unused import Notes
+from pdsup.times import duration
 
 # WIDTH is for files. Lines longer than MOST are hard to read on any terminal.
 WIDTH, MOST = 100, 120
@@ -55,7 +56,7 @@ def _told(told: Explanation) -> Iterator[Line]:
     if told.hooks:
         yield from (EMPTY, ("Hooks:", ""))
     for hook in told.hooks:
-        yield f"  {', '.join(hook.events)}: {hook.way}, timeout {_span(hook.timeout_s)}", "    "
+        yield f"  {', '.join(hook.events)}: {hook.way}, timeout {duration(hook.timeout_s)}", "    "
     if told.unused:
         yield from (EMPTY, ("Ignored settings of the recipe:", ""))
         for line in told.unused:
@@ -174,7 +175,7 @@ def _care(care: Care) -> Iterator[Line]:
     if probes.liveness:
         yield from _row("dead", f"{_lost(probes.liveness)}{_moves(probes)}")
     yield from _row("restart", _restart(care.restart))
-    yield from _row("stop", f"{care.stop.signal}, then KILL after {_span(care.stop.timeout_s)}")
+    yield from _row("stop", f"{care.stop.signal}, then KILL after {duration(care.stop.timeout_s)}")
 
 
 def _lost(probe: Probe) -> str:
@@ -183,7 +184,7 @@ def _lost(probe: Probe) -> str:
         if probe.failures > 1
         else "at the first failure"
     )
-    quiet = f" and {_span(probe.quiet_s)} without progress" if probe.quiet_s else ""
+    quiet = f" and {duration(probe.quiet_s)} without progress" if probe.quiet_s else ""
     return f"{after}{quiet}: {describe_probe(probe)}"
 
 
@@ -198,15 +199,15 @@ def _moves(probes: Probes) -> str:
 def describe_probe(probe: Probe) -> str:
     """Describes a probe."""
     asked = " and ".join(map(describe_check, probe.checks))
-    given = [f"every {_span(probe.period_s)}", f"timeout {_span(probe.timeout_s)}"]
+    given = [f"every {duration(probe.period_s)}", f"timeout {duration(probe.timeout_s)}"]
     if probe.successes > 1:
         given.append(f"{probe.successes} in a row")
     if probe.stable_s:
-        given.append(f"for {_span(probe.stable_s)}")
+        given.append(f"for {duration(probe.stable_s)}")
     if probe.deadline_s is not None:
-        given.append(f"within {_span(probe.deadline_s)}")
+        given.append(f"within {duration(probe.deadline_s)}")
     if probe.quiet_s is not None and probe.limit_s is not None:
-        given.append(f"or {_span(probe.limit_s)} with progress every {_span(probe.quiet_s)}")
+        given.append(f"or {duration(probe.limit_s)} with progress every {duration(probe.quiet_s)}")
     return ", ".join([asked, *given])
 
 
@@ -236,19 +237,11 @@ def _restart(restart: Restart) -> str:
         return "never"
     growth = "doubling" if restart.factor == 2 else f"{restart.factor:g} times longer each time,"
     return (
-        f"{restart.policy}: after {_span(restart.first_delay_s)}, then {_span(restart.delay_s)},"
-        f" {growth} up to {_span(restart.limit_s)}; gives up after more than"
-        f" {restart.max_failures} failures in {_span(restart.window_s)};"
-        f" {_span(restart.forgive_after_s)} of RUNNING reset the count"
+        f"{restart.policy}: after {duration(restart.first_delay_s)}, then"
+        f" {duration(restart.delay_s)}, {growth} up to {duration(restart.limit_s)}; gives up"
+        f" after more than {restart.max_failures} failures in {duration(restart.window_s)};"
+        f" {duration(restart.forgive_after_s)} of RUNNING reset the count"
     )
-
-
-def _span(seconds: float) -> str:
-    """A time in its largest whole unit: ``12 h``, ``5 min``, ``90 s``."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"
 
 
 def _ranges(numbers: Iterable[int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from pdsup.answers.status import Status, UnitStatus
-from pdsup.cli.screens.status import duration
+from pdsup.times import age
 from pdsup.units.public_state import PublicState
 
 # How similar a name must be to be suggested for another.
@@ -88,10 +88,10 @@ def rank(unit: UnitStatus) -> int:
 
 
 def _missing(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
-    age = f" for {duration(max(0.0, now - unit.since))}" if unit.since else ""
+    lasted = f" for {age(now - unit.since)}" if unit.since else ""
     left = _left(unit, now, usual)
     reason = f": {unit.reason}" if unit.reason else ""
-    return f"{unit.name} ({unit.node}) {unit.state}{age}{left}{reason}"
+    return f"{unit.name} ({unit.node}) {unit.state}{lasted}{left}{reason}"
 
 
 def _left(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
@@ -101,7 +101,7 @@ def _left(unit: UnitStatus, now: float, usual: Mapping[str, float]) -> str:
         return ""
     left = unit.since + load - now
     if left >= 1:
-        return f", about {duration(left)} left"
+        return f", about {age(left)} left"
     return ", longer than usual" if is_late(unit.since, now, load) else ""
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from pdsup.cli.screens.status import brief, duration
 from pdsup.journal import incidents, timeline
 from pdsup.journal import runs as run_history
 from pdsup.journal.entry import Entry
@@ -16,6 +14,7 @@ from pdsup.journal.incidents import Incident
 from pdsup.journal.runs import Run
 from pdsup.journal.timeline import Span
 from pdsup.plan.model import Plan
+from pdsup.times import clock_time, day_and_time, duration
 from pdsup.units.public_state import PublicState
 
 # The name of each state in the chart.
@@ -77,8 +76,8 @@ def page(source: Source) -> dict[str, Any]:
         "name": source.name,
         "run_dir": source.run_dir,
         "going": source.going,
-        "began": _stamp(begin),
-        "ended": _stamp(end),
+        "began": day_and_time(begin),
+        "ended": day_and_time(end),
         "facts": _facts(source, units, runs, found, scale),
         "ticks": [_tick(at, scale) for at in timeline.ticks(begin, end, source.offset)],
         "benchmarks": [_benchmark(one, scale) for one in source.benchmarks],
@@ -153,13 +152,12 @@ def _all_ready(units: Mapping[str, Sequence[Entry]], begin: float) -> str:
     ]
     if not firsts or None in firsts:
         return "never"
-    return brief(max(at for at in firsts if at is not None) - begin)
+    return duration(max(at for at in firsts if at is not None) - begin)
 
 
 def _tick(at: float, scale: _Scale) -> dict[str, Any]:
-    then = datetime.fromtimestamp(at)
     whole = scale.end - scale.begin > 600
-    return {"x": scale.percent(at), "text": then.strftime("%H:%M" if whole else "%H:%M:%S")}
+    return {"x": scale.percent(at), "text": clock_time(at)[: 5 if whole else 8]}
 
 
 def _benchmark(one: RecordedBenchmark, scale: _Scale) -> dict[str, Any]:
@@ -169,7 +167,7 @@ def _benchmark(one: RecordedBenchmark, scale: _Scale) -> dict[str, Any]:
         "width": round(max(LEAST_PERCENT, end - x), 3),
         "command": " ".join(one.command),
         "verdict": one.verdict,
-        "began": _day(one.began),
+        "began": day_and_time(one.began),
         "lasted": duration(one.ended - one.began),
         "status": one.status,
         "incidents": len(one.incidents),
@@ -190,27 +188,27 @@ def _row(
 
 
 def _mark(one: Incident, scale: _Scale) -> dict[str, Any]:
-    title = f"{_clock(one.began)} {one.kind}: {one.what}"
+    title = f"{clock_time(one.began)} {one.kind}: {one.what}"
     return {"x": scale.percent(one.began), "kind": one.kind, "title": title}
 
 
 def _span(span: Span, scale: _Scale) -> dict[str, Any]:
-    x, end = scale.percent(span.begin), scale.percent(span.end)
+    x = scale.percent(span.begin)
     why = f": {span.reason}" if span.reason else ""
-    lasted = brief(span.end - span.begin)
+    begin, end, lasted = clock_time(span.begin), clock_time(span.end), span.end - span.begin
     return {
         "x": x,
-        "width": round(max(LEAST_PERCENT, end - x), 3),
+        "width": round(max(LEAST_PERCENT, scale.percent(span.end) - x), 3),
         "phase": PHASES.get(span.state, OFF),
-        "title": f"{span.state} from {_clock(span.begin)} to {_clock(span.end)} ({lasted}){why}",
+        "title": f"{span.state} from {begin} to {end} ({duration(lasted)}){why}",
     }
 
 
 def _incident(one: Incident, source: Source, end: float) -> dict[str, Any]:
     until = end if one.ended is None else one.ended
-    lasted = brief(until - one.began) + ("" if one.ended else " so far")
+    lasted = duration(until - one.began) + ("" if one.ended else " so far")
     return {
-        "began": _day(one.began),
+        "began": day_and_time(one.began),
         "unit": one.unit,
         "node": one.node,
         "kind": one.kind,
@@ -226,9 +224,9 @@ def _run(run: Run, source: Source, end: float) -> dict[str, Any]:
         "unit": run.unit,
         "node": run.node,
         "run": run.number,
-        "began": _day(run.began),
-        "load": "never ready" if run.ready is None else brief(run.ready - run.began),
-        "lasted": brief(until - run.began),
+        "began": day_and_time(run.began),
+        "load": "never ready" if run.ready is None else duration(run.ready - run.began),
+        "lasted": duration(until - run.began),
         "how": run.how if run.ended else "still running" if source.going else "",
         "failed": run.failed,
         "log": source.logs.get(run.unit, ""),
@@ -257,15 +255,3 @@ def _range(numbers: Sequence[int]) -> str:
     if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"
     return ", ".join(map(str, numbers))
-
-
-def _stamp(at: float) -> str:
-    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).strftime("%H:%M:%S")
-
-
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at).strftime("%m-%d %H:%M:%S")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pdsup.answers.status import NodeStatus, UnitStatus
+from pdsup.times import age
 from pdsup.units.public_state import PublicState
 
 LEAST_DETAILS = 12
@@ -55,26 +56,12 @@ def details(unit: UnitStatus) -> str:
     if unit.pid is not None:
         parts.append(f"pid {unit.pid}")
     if unit.uptime_s is not None:
-        parts.append(f"uptime {duration(unit.uptime_s)}")
+        parts.append(f"uptime {age(unit.uptime_s)}")
     if unit.restarts:
         parts.append(f"restarts {unit.restarts}")
     if unit.reason:
         parts.append(unit.reason)
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A duration in supervisorctl's format: ``0:01:07`` or ``2 days, 3:04:05``."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    prefix = f"{days} day{'s' if days > 1 else ''}, " if days else ""
-    return f"{prefix}{hour}:{minute:02}:{second:02}"
-
-
-def brief(seconds: float) -> str:
-    """A duration: ``0.7 s`` below a minute, else in the format of ``duration``."""
-    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def cut(text: str, width: int) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.status import cut, duration
+from pdsup.cli.screens.status import cut
 from pdsup.cli.terminal.lines import Line, Size, Span
+from pdsup.times import age
 from pdsup.units.public_state import PublicState
 
 HEAD = ("UNIT", "STATE", "FOR", "PID", "RESTARTS", "NODE", "WHY")
@@ -76,8 +77,8 @@ def _facts(units: Sequence[UnitStatus], now: float) -> list[Span]:
     troubled = [(unit.since, unit) for unit in units if unit.state.needs_attention and unit.since]
     if troubled:
         since, unit = min(troubled, key=lambda pair: pair[0])
-        age = duration(max(0.0, now - since))
-        parts.append((f"oldest problem {unit.name} {unit.state} {age}", unit.state))
+        lasted = age(now - since)
+        parts.append((f"oldest problem {unit.name} {unit.state} {lasted}", unit.state))
     return parts
 
 
@@ -112,7 +113,7 @@ def _row(unit: UnitStatus, now: float) -> tuple[str, ...]:
     return (
         unit.name,
         f"{unit.state}*" if unusable else unit.state,
-        duration(max(0.0, now - unit.since)) if unit.since else "",
+        age(now - unit.since) if unit.since else "",
         "" if unit.pid is None else str(unit.pid),
         str(unit.restarts or ""),
         unit.node,

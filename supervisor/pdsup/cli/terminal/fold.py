@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 INDENT = "    "
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# Keeps words that belong together on one line, as a number and its unit.
+GLUE = "\N{NO-BREAK SPACE}"
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|d|GiB|TiB)\b)")
 
 
 def folded(lines: Iterable[str], width: int | None, indent: str = INDENT) -> list[str]:
@@ -24,11 +27,12 @@ def _folded(line: str, width: int | None, indent: str) -> list[str]:
         return [line]
     body = line.lstrip()
     lead = line[: len(line) - len(body)]
-    return textwrap.wrap(
-        body,
+    wrapped = textwrap.wrap(
+        _UNIT.sub(GLUE, body),
         width,
         initial_indent=lead,
         subsequent_indent=f"{lead}{indent}",
         break_on_hyphens=False,
         break_long_words=False,
     )
+    return [part.replace(GLUE, " ") for part in wrapped]

@@ -16,6 +16,7 @@ from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.cli.verbs.start import TIMEOUT_S
 from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.plan.difference import Change
+from pdsup.times import duration
 
 EXAMPLE = "pdsup reload --dry-run"
 AGENT_S = 60.0
@@ -154,7 +155,7 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
         successor = _successor(path, replaced, until)
         if successor is None:
             raise SupervisorError(
-                f"cannot reload the agent of {node}: no new one answered within {timeout:g} s"
+                f"cannot reload the agent of {node}: no new one answered within {duration(timeout)}"
             )
         print(f"{node}: new agent running", file=sys.stderr)
         agents.append({"node": node, "replaced": replaced, "incarnation": successor})

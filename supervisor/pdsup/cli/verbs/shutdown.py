@@ -13,6 +13,7 @@ from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.node import state_dir
+from pdsup.times import duration
 
 EXAMPLE = "pdsup shutdown --all"
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"stopped": stopped, "left": left}, indent=2))
     if left:
         raise SupervisorError(
-            f"cannot shut down {', '.join(left)}: still running after {args.timeout:g} s"
+            f"cannot shut down {', '.join(left)}: still running after {duration(args.timeout)}"
         )
     if args.all:
         _clean_up_after(cluster)

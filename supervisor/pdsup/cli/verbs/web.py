@@ -9,6 +9,7 @@ from pdsup.address import endpoint
 from pdsup.answers.commands import PageLink
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
+from pdsup.times import duration
 
 EXAMPLE = "pdsup web"
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     agent = endpoint(link.address, link.port)
     print(link.url)
     say(
-        f"The link works once, within {link.seconds / 60:.0f} minutes. From a machine that "
+        f"The link works once, within {duration(link.seconds)}. From a machine that "
         f"cannot reach {link.address}: ssh -L {link.port}:{agent} HOST, then open the link "
         f"with localhost instead of {link.address}."
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pdsup.address import endpoint
 from pdsup.plan.model import Check, Gauges, Probes, Trial
+from pdsup.times import duration
 from pdsup.units.logs.read import Follower
 from pdsup.units.probes import gauges, health, http
 from pdsup.units.probes.health import Answer, No, Unasked, Yes
@@ -161,7 +162,7 @@ async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool
         async with asyncio.timeout(timeout_s):
             return await asked
     except TimeoutError:
-        return No(f"no answer within {timeout_s:g} s")
+        return No(f"no answer within {duration(timeout_s)}")
     except OSError as error:
         if error.errno in _OURS or not over_tcp:
             return Unasked(error.strerror or http.cause(error))

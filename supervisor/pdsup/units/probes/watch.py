@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from pdsup import clock
 from pdsup.plan.model import Check, Probe
+from pdsup.times import age
 from pdsup.units.probes import health
 from pdsup.units.probes.check import ProbeCheck, Subject
 from pdsup.units.probes.health import Answer, No, Tally, Unasked, Yes
@@ -211,7 +212,7 @@ class _Known:
 def _story(answer: No, moved: float, now: float) -> str:
     if answer.final:
         return answer.detail
-    return f"{answer.detail}; no progress for {now - moved:.0f} s"
+    return f"{answer.detail}; no progress for {age(now - moved)}"
 
 
 def _chance() -> float:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdsup.times import duration
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.proc import started
 from pdsup.units.process.tree import Identity
@@ -152,7 +153,7 @@ class Spawner:
             try:
                 status = await self.run(command, os.environ, output.fileno(), within)
             except TimeoutError:
-                return f"{command[0]} took over {within:g} s"
+                return f"{command[0]} took over {duration(within)}"
             except OSError as error:
                 return error.strerror or str(error)
             output.seek(0)
