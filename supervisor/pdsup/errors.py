@@ -5,8 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class SupervisorError(Exception):
@@ -18,8 +17,7 @@ class SupervisorError(Exception):
     exit_status: ClassVar[int] = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake in a document, and where it is.
 
     ``path`` is the dotted key path (``resources.prefill_nodes``, empty for the whole document),

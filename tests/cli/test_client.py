@@ -22,7 +22,8 @@ def home(tmp_path, monkeypatch):
     """Where the agents of this user would be; nothing is there yet."""
     monkeypatch.chdir(tmp_path)  # relative paths are short enough for a socket
     monkeypatch.setenv("XDG_RUNTIME_DIR", ".")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.delenv("PDSUP_RUN_DIR", raising=False)
     return tmp_path / "pdsup"
 

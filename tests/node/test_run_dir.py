@@ -163,12 +163,12 @@ CLAIM = (
 )
 
 
-def test_the_runtime_directory_is_used_only_where_it_exists(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_the_runtime_directory_is_used_only_where_it_exists(tmp_path):
     own = tmp_path / f"pdsup-{os.geteuid()}"
-    assert state_root({"XDG_RUNTIME_DIR": str(tmp_path / "no")}) == own
-    assert state_root({}) == own
-    assert state_root({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "pdsup"
+    environ = {"TMPDIR": str(tmp_path)}
+    assert state_root({**environ, "XDG_RUNTIME_DIR": str(tmp_path / "no")}) == own
+    assert state_root(environ) == own
+    assert state_root({**environ, "XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "pdsup"
 
 
 def test_a_claim_makes_private_directories_and_a_link_to_the_run(place):

@@ -10,17 +10,17 @@ import json
 import os
 import re
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
+from pdsup.node.temp_dir import temp_dir
 
 TIMEOUT_S = 10.0
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
@@ -33,16 +33,14 @@ TICK_S = 1.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer of an agent. ``value`` is None for 304, the long poll's "nothing new"."""
 
     value: Any
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """One look at a cluster: the last status that an agent reported (None: none yet) and whether it
     is ``new``. ``absent`` says why no agent answered this time.
     """
@@ -52,8 +50,7 @@ class Look:
     absent: NothingThere | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """The agents of one run on this machine: control sockets by node, in natural order.
 
     ``silent``: nodes whose agent was here and does not answer: it was killed, and its guardian may
@@ -82,7 +79,7 @@ def clusters() -> list[Cluster]:
 
 
 def _run_links() -> list[Path]:
-    roots = state_roots(os.environ, tempfile.gettempdir(), os.geteuid())
+    roots = state_roots(os.environ, temp_dir(os.environ), os.geteuid())
     return sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}"))
 
 

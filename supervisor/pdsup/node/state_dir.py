@@ -13,12 +13,12 @@ import fcntl
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
 from pdsup.node import paths
+from pdsup.node.temp_dir import temp_dir
 
 # Each retry means that yet another agent ended at the moment when this one started.
 CLAIM_ATTEMPTS = 20
@@ -26,7 +26,7 @@ CLAIM_ATTEMPTS = 20
 
 def state_root(environ: Mapping[str, str]) -> Path:
     """The root of this user's node-local directories: the first one whose parent exists."""
-    roots = paths.state_roots(environ, tempfile.gettempdir(), os.geteuid())
+    roots = paths.state_roots(environ, temp_dir(environ), os.geteuid())
     return next((Path(root) for root in roots if Path(root).parent.is_dir()), Path(roots[-1]))
 
 

@@ -6,7 +6,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pdsup.errors import Problem
 
@@ -32,5 +32,5 @@ class Causes:
             cause = self.paths.get(".".join(parts[:length]))
             if cause is not None:
                 rest = parts[length:] if self.inside else []
-                return replace(problem, path=".".join((cause, *rest)))
+                return problem._replace(path=".".join((cause, *rest)))
         return problem

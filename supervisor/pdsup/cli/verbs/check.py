@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(error: InvalidDocument, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([dataclasses.asdict(problem) for problem in error.problems], indent=2))
+        print(json.dumps([problem._asdict() for problem in error.problems], indent=2))
     else:
         print("\n".join(problem.at(error.file) for problem in error.problems))
 

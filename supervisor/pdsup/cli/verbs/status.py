@@ -89,7 +89,7 @@ class StatusWatch:
             if unnamed and not begun:  # later they may have left the plan
                 raise NothingThere(progress.no_such("show", unnamed, look.status))
             begun = True
-            yield replace(look, status=status)
+            yield look._replace(status=status)
             time.sleep(LEAST_S)
 
     def _agent(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pdsup.errors import InvalidDocument, Problem, WrongUsage
@@ -107,7 +107,7 @@ def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
     if of == 1:
         return problem
     where = "every variant" if len(names) == of else ", ".join(names)
-    return replace(problem, message=f"{problem.message} (in {where})")
+    return problem._replace(message=f"{problem.message} (in {where})")
 
 
 def node_count(path: Path, overrides: tuple[str, ...] = (), variant: str | None = None) -> int:

@@ -84,8 +84,7 @@ def place(deployment: Deployment) -> tuple[tuple[Placed, ...], tuple[Problem, ..
     """Places every worker on nodes 0 to N - 1, or says why that is impossible and what fits."""
     placed, refused = _attempt(deployment)
     return placed, tuple(
-        replace(
-            refusal.problem,
+        refusal.problem._replace(
             message=refusal.problem.message + _remedy(deployment, refusal.pool, len(refused)),
         )
         for refusal in refused

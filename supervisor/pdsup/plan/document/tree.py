@@ -27,7 +27,7 @@ def locate(root: Item, problem: Problem) -> Problem:
     """The problem with the place of its path, or of the nearest existing table above it."""
     item = _nearest(root, problem.path)
     setting = problem.setting or item.setting
-    return replace(problem, line=item.line, column=item.column, setting=setting)
+    return problem._replace(line=item.line, column=item.column, setting=setting)
 
 
 def override(root: Item, setting: str) -> tuple[Item, tuple[Problem, ...]]:
