@@ -109,7 +109,13 @@ async def _serve(
     connector = aiohttp.TCPConnector(limit=0, socket_factory=peers.watched)
     limits = aiohttp.ClientTimeout(total=None)  # each request sets its own
     async with (
-        aiohttp.ClientSession(connector=connector, timeout=limits) as session,
+        # No answer is unpacked: a small one could fill the memory.
+        aiohttp.ClientSession(
+            connector=connector,
+            timeout=limits,
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
+        ) as session,
         asyncio.TaskGroup() as tasks,
     ):
         log = _log(assignment.place.node)

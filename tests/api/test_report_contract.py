@@ -14,6 +14,7 @@ from pdsup.address import url
 from pdsup.api import server as server_module
 from pdsup.cluster.report import from_json
 from pdsup.node import tokens
+from pdsup.units.probes.http import MOST_ANSWER, read_at_most
 from tests.bed.network import TOKEN, FakeNetwork, FakePeer
 
 NODE = "node3"
@@ -40,7 +41,7 @@ class Asked:
         async with self.session.get(
             where, headers=signed, timeout=limit, allow_redirects=False
         ) as response:
-            body = await response.read()
+            body = await read_at_most(response.content, MOST_ANSWER)
             return response.status, from_json(body) if response.status == 200 else None
 
 

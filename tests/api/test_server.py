@@ -9,8 +9,10 @@ import stat
 
 import pytest
 
+from pdsup.api import beats as beats_module
 from pdsup.api import queries
 from pdsup.api import server as server_module
+from pdsup.cluster.peers import BEATS
 from pdsup.cluster.report import from_json
 from pdsup.errors import SupervisorError
 from pdsup.node import tokens
@@ -102,6 +104,34 @@ async def test_a_long_poll_is_answered_when_something_changes(serving, unit_repo
         async with asyncio.timeout(60):
             answer = await poll
         assert from_json(answer.body).unit("decode-1").state == "STARTING"
+
+
+async def test_who_waits_for_a_report_and_asks_for_beats_sees_that_the_agent_moves(
+    serving, unit_report, monkeypatch
+):
+    monkeypatch.setattr(beats_module, "BEAT_S", 0.001)
+    async with serving() as s:
+        first = await s.remote("/v1/report?beat=1")
+        assert first.headers[BEATS] == "1"
+        since = from_json(first.body).version
+        polls = [
+            asyncio.create_task(s.remote(f"/v1/report?since={since}&wait=60&beat=1"))
+            for _ in range(3)
+        ]
+        nothing = await s.remote(f"/v1/report?since={since}&wait=0.1&beat=1")
+        assert (nothing.status, nothing.body.strip(b"\n")) == (200, b"")
+        assert len(nothing.body) > 1
+        s.parts.own_report.publish(unit_report("decode-1", "BACKOFF"))
+        for answer in await asyncio.gather(*polls):
+            assert answer.body.startswith(b"\n\n")
+            assert from_json(answer.body).unit("decode-1").state == "BACKOFF"
+
+
+async def test_a_wait_that_is_no_number_is_refused_before_the_first_beat(serving):
+    async with serving() as s:
+        since = from_json((await s.remote("/v1/report")).body).version
+        answer = await s.remote(f"/v1/report?since={since}&wait=long&beat=1")
+        assert answer.status == 400
 
 
 async def test_a_long_poll_for_what_is_old_already_is_answered_at_once(serving):

@@ -50,13 +50,16 @@ class Reports:
 
 
 class FakePeer:
-    """The agent of a node, as others see it; ``answer`` replaces what it would answer."""
+    """The agent of a node, as others see it; ``answer`` replaces what it would answer, and
+    ``headers`` are on every report.
+    """
 
     def __init__(self, address, port, report):
         self.address, self.port = address, port
         self.asked = []
         self.refusals = []
         self.answer = None
+        self.headers = {}
         self._reports = Reports(report)
         self._runner = None
 
@@ -96,7 +99,9 @@ class FakePeer:
         body = await self._reports.answer(since, wait, lambda: self.answer is not None)
         if self.answer:
             return await self.answer(request)
-        return web.Response(status=304) if body is None else web.Response(body=body)
+        if body is None:
+            return web.Response(status=304, headers=self.headers)
+        return web.Response(body=body, headers=self.headers)
 
 
 class _Answer:
@@ -105,6 +110,8 @@ class _Answer:
     def __init__(self, ask):
         self._ask = ask
         self.status, self._body = 0, b""
+        self.headers = {}
+        self.content = self
 
     async def __aenter__(self):
         self.status, self._body = await self._ask
@@ -113,11 +120,9 @@ class _Answer:
     async def __aexit__(self, *_):
         return None
 
-    async def read(self) -> bytes:
-        return self._body
-
-    async def text(self) -> str:
-        return self._body.decode()
+    async def read(self, most: int) -> bytes:
+        part, self._body = self._body[:most], self._body[most:]
+        return part
 
 
 class FakeNetwork:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import socket
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from pdsup import clock
 from pdsup.cluster import peers as poller_module
 from pdsup.cluster.peers import Peers
+from pdsup.cluster.report import to_json
 from tests.bed.network import TOKEN, FakePeer
 
 # Nobody is slow here unless a test says so.
@@ -29,14 +31,17 @@ def cluster(plan, digest, report):
     """A poller and the peer it may follow, node1; ``news`` counts what the poller told."""
 
     @contextlib.asynccontextmanager
-    async def made(start=True):
+    async def made(start=True, **more):
         peer = FakePeer(plan.address["node1"], plan.control_port, report())
         news = []
         if start:
             await peer.start()
         try:
-            async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-                poller = Peers(plan, digest, (), TOKEN, session, tasks)
+            async with (
+                aiohttp.ClientSession(auto_decompress=False) as session,
+                asyncio.TaskGroup() as tasks,
+            ):
+                poller = Peers(plan, digest, (), TOKEN, session, tasks, **more)
                 poller.listen(news.append)
                 try:
                     yield SimpleNamespace(
@@ -164,7 +169,40 @@ async def deep(request):
     return web.Response(body=b"[" * 200_000)
 
 
-@pytest.mark.parametrize("answer", [garbage, broken, elsewhere, nothing_new, no_http, half, deep])
+def refusing(charset, text=b"a" * 300_000):
+    async def answer(request):
+        kind = f"text/plain; charset={charset}"
+        return web.Response(status=500, body=text, headers={"Content-Type": kind})
+
+    answer.__name__ = charset
+    return answer
+
+
+async def packed(request):
+    body = gzip.compress(b" " * (1 << 24))
+    return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+
+def endless(status):
+    async def answer(request):
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * (1 << 16))
+        return response
+
+    answer.__name__ = f"endless{status}"
+    return answer
+
+
+ANSWERS = [garbage, broken, elsewhere, nothing_new, no_http, half, deep, packed]
+# Python has codecs that are none of text, and one that takes quadratic time.
+ANSWERS += map(refusing, ("hex", "base64", "rot13", "uu", "zlib", "punycode", "idna", "nothing"))
+ANSWERS += map(endless, (200, 500))
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.__name__)
 async def test_an_answer_that_is_no_report_is_a_problem_until_a_report_comes(
     cluster, until, report, answer
 ):
@@ -184,6 +222,120 @@ async def test_a_refusal_shows_its_status_and_cause(cluster, until):
         c.poller.follow(["node1"])
         await until(lambda: c.look().asked)
         assert c.look().problem == "cannot reach its agent: HTTP 500 out of order"
+
+
+async def test_the_text_of_a_refusal_is_short(cluster, until):
+    async with cluster() as c:
+        c.peer.answer = refusing("utf-8")
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().asked)
+        assert c.look().problem == f"cannot reach its agent: HTTP 500 {'a' * 200}"
+
+
+@pytest.mark.parametrize("status", [200, 304])
+async def test_a_node_that_answers_at_once_for_ever_is_not_asked_without_a_pause(
+    cluster, until, status, report, monkeypatch
+):
+    paused, sleep = [], asyncio.sleep
+
+    async def pause(seconds):
+        paused.append(seconds)
+        await sleep(0)
+
+    async def busy(request):
+        body = to_json(report(sequence=len(c.peer.asked)))
+        return web.Response(status=304) if status == 304 else web.Response(body=body)
+
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        monkeypatch.setattr(poller_module.asyncio, "sleep", pause)
+        monkeypatch.setattr(poller_module, "PAUSE_S", 60.0)
+        await c.peer.publish(answer=busy)
+        while len(paused) < 3:
+            await sleep(0)
+        assert set(paused) == {60.0}
+        assert len(c.peer.asked) <= poller_module.BURST + 6
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """An agent that says that it sends beats, and sends ``beats`` of them while one waits."""
+    monkeypatch.setattr(poller_module, "STILL_S", 0.05)
+    monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
+
+    def made(peer, beats):
+        peer.headers = {poller_module.BEATS: "1"}
+        over = asyncio.Event()
+
+        async def answer(request):
+            response = web.StreamResponse(headers=peer.headers)
+            await response.prepare(request)
+            for _ in range(beats):
+                await response.write(b"\n")
+            await over.wait()
+            return response
+
+        return answer, over
+
+    return made
+
+
+async def test_an_agent_that_stands_still_while_its_kernel_answers_is_doubted_as_a_lost_node_is(
+    cluster, until, still
+):
+    async with cluster() as c:
+        answer, over = still(c.peer, beats=0)
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        await c.peer.publish(answer=answer)
+        await until(lambda: c.look().problem)
+        assert c.look().problem == poller_module.STANDS_STILL
+        c.peer.answer = None
+        over.set()
+        await until(lambda: c.look().usable)
+
+
+async def test_an_agent_that_beats_is_not_doubted_however_long_it_has_no_news(
+    cluster, until, still, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "STILL_S", 30.0)
+    async with cluster() as c:
+        answer, over = still(c.peer, beats=3)
+        over.set()
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        await c.peer.publish(answer=answer)
+        asked = len(c.peer.asked)
+        await until(lambda: len(c.peer.asked) > asked + 2)
+        assert c.look().usable
+        assert c.news == ["node1"]
+
+
+async def test_an_agent_that_stood_still_itself_blames_no_other(cluster, until, still):
+    stood_still = [True]
+    async with cluster(stood_still=lambda: stood_still[0]) as c:
+        answer, over = still(c.peer, beats=0)
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) == 2)
+        await c.peer.publish(answer=answer)
+        asked = len(c.peer.asked)
+        await until(lambda: len(c.peer.asked) > asked + 1)
+        assert c.look().usable
+        stood_still[0] = False
+        await until(lambda: c.look().problem == poller_module.STANDS_STILL)
+        over.set()
+
+
+async def test_an_agent_of_before_sends_no_beats_and_is_waited_for(
+    cluster, until, still, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "WAIT_S", 4 * poller_module.STILL_S)
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: len(c.peer.asked) > 3)
+        assert c.look().usable
+        assert c.news == ["node1"]
 
 
 async def test_a_node_whose_agent_comes_late_is_found(cluster, until):

@@ -105,6 +105,7 @@ class Agent:
         return [
             its.tasks.create_task(work)
             for work in (
+                its.pulse.run(),
                 its.reactions.run(),
                 *(runner.serve(its.host) for runner in runners),
                 output.watch([runner.output for runner in runners]),

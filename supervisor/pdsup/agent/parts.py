@@ -31,6 +31,7 @@ from pdsup import clock
 from pdsup.agent.commands import Commands
 from pdsup.agent.counters import Counters
 from pdsup.agent.gpu_watch import GpuWatch
+from pdsup.agent.pulse import Pulse
 from pdsup.agent.reactions import PeerNews, Reactions, WaitingUnits
 from pdsup.agent.reload import Reload
 from pdsup.agent.shutdown import HandOver, Shutdown
@@ -80,6 +81,7 @@ class Parts:
     reaper: Reaper
     gpus: GpuReadings
     own_report: OwnReport
+    pulse: Pulse
     peers: Peers
     peer_news: PeerNews
     gates: Gates
@@ -121,7 +123,10 @@ def build(
     # What is known: this node's report, those of others, and the gates that depend on them.
     ledger = LedgerFile(place.state_dir, assignment.digest, inherited, guardian.pid)
     own_report = OwnReport(assignment, bell, guardian.pid)
-    peers = Peers(plan, assignment.digest, assignment.former, token, session, tasks)
+    pulse = Pulse(lambda: None)
+    peers = Peers(
+        plan, assignment.digest, assignment.former, token, session, tasks, pulse.stood_still
+    )
     gates = Gates(assignment, own_report, peers, tasks, due.set)
     shutdown = Shutdown(plan, own_report, ledger, gates.look, log)
 
@@ -237,6 +242,7 @@ def build(
         reaper=reaper,
         gpus=gpus,
         own_report=own_report,
+        pulse=pulse,
         peers=peers,
         peer_news=peer_news,
         gates=gates,

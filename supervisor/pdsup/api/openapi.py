@@ -85,6 +85,9 @@ def _looking() -> _Values:
         ),
     )
     every = _query("all", {"enum": ["1"]}, "1 for all nodes, not only this one.")
+    beat = _query(
+        "beat", {"enum": ["1"]}, "1 for a line feed each second while it waits, before the report."
+    )
     count = _query("n", INTEGER, "How many; default 50.", 1, MOST_EVENTS)
     only = _query("unit", TEXT, "Only the events of this unit.")
     lines = {"400": _plain("`n` is not valid."), "503": _plain("The journals can't be read.")}
@@ -98,7 +101,7 @@ def _looking() -> _Values:
             "report",
             "The report of this node, as other agents read it.",
             schemas.schema(Report),
-            newer,
+            (*newer, beat),
             poll,
         ),
         "/v1/status": _get(

@@ -23,10 +23,12 @@ from pdsup.answers.commands import LogFile, PageLink, UnitBefore
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
+from pdsup.api.beats import Beats
 from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
 from pdsup.bell import Bell
+from pdsup.cluster.peers import BEATS
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node.assignment import log_path
@@ -52,6 +54,7 @@ class Server:
         # For each follower's connection, the report version that its last request says it has.
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
+        self._beats = Beats()
 
     @asynccontextmanager
     async def serve(self, socket_path: Path) -> AsyncIterator[None]:
@@ -61,6 +64,7 @@ class Server:
         """
         local = web.AppRunner(self.local(), access_log=None, shutdown_timeout=CLOSE_S)
         remote = web.AppRunner(self.remote(), access_log=None, shutdown_timeout=CLOSE_S)
+        beating = asyncio.create_task(self._beats.run())
         try:
             await remote.setup()
             await self._listen_to_nodes(remote)
@@ -71,6 +75,7 @@ class Server:
         finally:
             await self._tell_last_report()
             self._agent.stop_waiting()
+            beating.cancel()
             await asyncio.gather(local.cleanup(), remote.cleanup())
             socket_path.unlink(missing_ok=True)
 
@@ -139,12 +144,29 @@ class Server:
         self._followers[to] = request.query.get("since", "")
         self._asked.ring()
 
-    async def _report(self, request: web.Request) -> web.Response:
+    async def _report(self, request: web.Request) -> web.StreamResponse:
         self._follows(request)
         agent = self._agent
+        beats = request.query.get("beat") == "1"
+        headers = {BEATS: "1"} if beats else {}
+        if beats and _wait(request) and request.query.get("since") == agent.report_version:
+            return await self._beaten(request, headers)
         if not await _newer(request, agent.wait_for_report, lambda: agent.report_version):
-            return web.Response(status=304)
-        return web.Response(body=to_json(agent.report()), content_type="application/json")
+            return web.Response(status=304, headers=headers)
+        body = to_json(agent.report())
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _beaten(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+        """Waits for a newer report, with beats that show that this agent moves: line feeds before
+        the report, or alone when there is none.
+        """
+        agent = self._agent
+        response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+        await response.prepare(request)
+        with self._beats.to(request, response):
+            newer = await _newer(request, agent.wait_for_report, lambda: agent.report_version)
+        await response.write_eof(to_json(agent.report()) if newer else b"")
+        return response
 
     async def _status(self, request: web.Request) -> web.Response:
         agent = self._agent
@@ -240,13 +262,17 @@ async def _newer(
 ) -> bool:
     """Long poll: waits until the version is no longer ``since``, for at most ``wait`` seconds."""
     since = request.query.get("since")
+    return await wait_until(lambda: version() != since, _wait(request))
+
+
+def _wait(request: web.Request) -> float:
     try:
         wait = float(request.query.get("wait", "0"))
     except ValueError:
         wait = math.nan
     if not 0 <= wait <= LONGEST_WAIT_S:
         raise web.HTTPBadRequest(text=f"wait must be 0 to {LONGEST_WAIT_S:g} seconds")
-    return await wait_until(lambda: version() != since, wait)
+    return wait
 
 
 def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:

@@ -3,9 +3,10 @@
 The other end may restart its agent, lose its network for a second, lose power, or belong to another
 run. Two errors must not happen: to close gates and reload nginx over a hiccup, and to keep sending
 requests to a node that is gone. So the last report of a node that fails to answer stays valid for
-``HOLD_S``, unless the node said that it is ending; and keepalives on the sockets reveal within
-seconds a node that vanished without closing its connections. A report of another cluster, node or
-plan is never used.
+``HOLD_S``, unless the node said that it is ending; keepalives on the sockets reveal within seconds
+a node that vanished without closing its connections; and an agent sends a beat every second while a
+request waits, which reveals one whose loop stands still. A report of another cluster, node or plan
+is never used, and nothing that an answer holds can end this agent, fill its memory or keep it busy.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Peer, Report, akin, from_json
 from pdsup.node import tokens
 from pdsup.plan.model import Plan
-from pdsup.units.probes.http import cause
+from pdsup.units.probes.http import MOST_ANSWER, cause, read_at_most
 from pdsup.units.states import FOREVER
 
 
@@ -59,6 +60,17 @@ WAIT_S = 20.0
 # Beyond the wait: the time that a loaded node may take to answer.
 GRACE_S = 5.0
 CONNECT_S = 2.0
+# A request that waits with ``beat=1`` gets a line feed this often from an agent that can send them;
+# it says so in the header ``BEATS`` of every answer.
+BEAT_S = 1.0
+BEATS = "X-Pdsup-Beats"
+# Without a beat for this long an agent stands still: it was stopped, or its file system hangs.
+STILL_S = 2.5
+STANDS_STILL = f"its agent has not moved for {STILL_S:g} s"
+MOST_TEXT = 200
+# So many answers in a row may come at once, as in a burst of changes; then there are pauses.
+BURST = 10
+PAUSE_S = 0.05
 RETRY_FIRST_S = 0.1
 RETRY_LIMIT_S = 1.0
 # A restarted agent, or the network after a hiccup, is back before this. Until then gates stay open
@@ -84,7 +96,11 @@ class Peers:
         token: str,
         session: aiohttp.ClientSession,
         tasks: asyncio.TaskGroup,
+        stood_still: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``stood_still``: whether this agent itself did not run for a moment, and so could not
+        hear the others.
+        """
         self._plan = plan
         self._digest = digest
         self._former = former
@@ -94,6 +110,8 @@ class Peers:
         self._listeners: list[Callable[[str], None]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._until: dict[str, float] = {}
+        self._stood_still = stood_still
+        self._beating: set[str] = set()
         self._closed = False
         self.peers: dict[str, Peer] = {}
 
@@ -125,15 +143,25 @@ class Peers:
                 self._tasks[node] = self._group.create_task(self._follow(node))
 
     async def _follow(self, node: str) -> None:
-        retry = RETRY_FIRST_S
-        while clock.monotonic() < self._until[node]:
+        retry, quick = RETRY_FIRST_S, 0
+        while (began := clock.monotonic()) < self._until[node]:
             try:
                 self._learn(node, await self._ask(self.peers[node]))
-                retry = RETRY_FIRST_S
-            except (OSError, aiohttp.ClientError, ValueError) as error:
-                self._doubt(node, f"cannot reach its agent: {cause(error)}", _is_silence(error))
+            except Exception as error:  # whatever another program answers must not end this agent
+                if isinstance(error, TimeoutError) and self._stood_still():
+                    continue
+                quick = 0
+                self._beating.discard(node)
+                still = isinstance(error, aiohttp.SocketTimeoutError)
+                why = STANDS_STILL if still else f"cannot reach its agent: {cause(error)}"
+                self._doubt(node, why, still or _is_silence(error))
                 await asyncio.sleep(retry * (0.5 + random.random()))  # noqa: S311 (jitter)
                 retry = min(RETRY_LIMIT_S, retry * 1.5)
+            else:
+                retry = RETRY_FIRST_S
+                quick = quick + 1 if clock.monotonic() - began < PAUSE_S else 0
+                if quick > BURST:
+                    await asyncio.sleep(PAUSE_S)
         del self._tasks[node], self._until[node], self.peers[node]
 
     async def _ask(self, peer: Peer) -> Report | None:
@@ -143,18 +171,27 @@ class Peers:
         """
         known = peer.report
         wait = WAIT_S if known and peer.failing is None else 0.0
-        path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}"
+        path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}&beat=1"
         signed = tokens.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
         where = url(self._plan.address[peer.node], self._plan.control_port, path)
-        limit = aiohttp.ClientTimeout(total=wait + GRACE_S, sock_connect=CONNECT_S)
+        limit = aiohttp.ClientTimeout(
+            total=wait + GRACE_S,
+            sock_connect=CONNECT_S,
+            sock_read=STILL_S if peer.node in self._beating else None,
+        )
         async with self._session.get(
             where, headers=signed, timeout=limit, allow_redirects=False
         ) as response:
+            self._beating.discard(peer.node)
+            if BEATS in response.headers:
+                self._beating.add(peer.node)
             if response.status == 304 and known:
                 return None
             if response.status != 200:
-                raise ValueError(f"HTTP {response.status} {(await response.text())[:200]}".strip())
-            return from_json(await response.read())
+                text = (await response.content.read(MOST_TEXT)).decode(errors="replace")
+                raise ValueError(f"HTTP {response.status} {text}".strip())
+            body = await read_at_most(response.content, MOST_ANSWER)
+            return None if known and not body.strip() else from_json(body)
 
     def _learn(self, node: str, report: Report | None) -> None:
         now, peer = clock.monotonic(), self.peers[node]
@@ -166,7 +203,8 @@ class Peers:
     def _doubt(self, node: str, failure: str, silence: bool) -> None:
         """Takes in a failed request; the last report stays valid for ``HOLD_S``.
 
-        It does not if the kernel gave up a silent connection: that took longer already.
+        It does not if the kernel gave up a silent connection, or the agent stands still: that took
+        longer already.
         """
         now, peer = clock.monotonic(), self.peers[node]
         since = now if peer.failing is None else peer.failing

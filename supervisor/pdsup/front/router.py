@@ -11,6 +11,7 @@ the last worker of a role stays listed.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, Protocol
 
 import aiohttp
@@ -22,7 +23,7 @@ from pdsup.front import router_rules
 from pdsup.front.router_rules import Target
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan.model import Plan
-from pdsup.units.probes.http import cause, connect
+from pdsup.units.probes.http import MOST_ANSWER, cause, connect, read_at_most
 from pdsup.units.public_state import PublicState
 
 TIMEOUT_S = 5.0
@@ -118,7 +119,7 @@ class RouterRepair:
         lost, self._lost = self._lost, set()
         try:
             return await self._repair(frozenset(returned), frozenset(lost))
-        except (OSError, aiohttp.ClientError, ValueError) as error:
+        except Exception as error:  # whatever a router answers must not end this agent
             self._returned |= returned & self._stays.keys()
             self._lost |= lost & self._gone
             if (why := cause(error)) != self._trouble:
@@ -167,8 +168,11 @@ class RouterRepair:
             return None
         try:
             async with self._session.get(self._url(port, "/metrics"), timeout=LIMIT) as answer:
-                return router_rules.open_breakers(await answer.text()) if answer.ok else None
-        except (OSError, aiohttp.ClientError):
+                if not answer.ok:
+                    return None
+                body = await read_at_most(answer.content, MOST_ANSWER)
+                return router_rules.open_breakers(body.decode(errors="replace"))
+        except (OSError, aiohttp.ClientError, ValueError):
             return None
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
@@ -176,7 +180,12 @@ class RouterRepair:
         async with self._session.request(method, where, json=body, timeout=LIMIT) as answer:
             if not answer.ok:
                 raise ValueError(f"HTTP {answer.status} to {method} {path}")
-            return await answer.json(content_type=None)
+            try:
+                return json.loads(
+                    (await read_at_most(answer.content, MOST_ANSWER)).strip() or b"null"
+                )
+            except RecursionError:
+                raise ValueError("the reply is not JSON") from None
 
     def _url(self, port: int, path: str) -> str:
         return url(self._router.local_address, port, path)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pdsup.address import endpoint
 from pdsup.plan.model import Check
@@ -18,6 +18,8 @@ from pdsup.units.probes.health import Answer, No, Yes
 
 MOST_HEAD = 1 << 15  # bytes
 MOST_BODY = 1 << 20
+# Of answers that hold a report (1000 units: 700 KB), or the metrics of a router.
+MOST_ANSWER = 8 << 20
 
 
 async def get(address: str, port: int, path: str, *, most: int = 0) -> Reply:
@@ -42,6 +44,23 @@ async def connect(address: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, address, port)
     transport.close()
+
+
+class Content(Protocol):
+    """The body of an answer, as aiohttp gives it."""
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """At most ``n`` bytes that have arrived; none at the end."""
+
+
+async def read_at_most(content: Content, most: int) -> bytes:
+    """The whole body of an answer. Raises ValueError if it is longer than ``most`` bytes."""
+    got = bytearray()
+    while chunk := await content.read(most + 1 - len(got)):
+        got += chunk
+        if len(got) > most:
+            raise ValueError(f"its answer is longer than {most} bytes")
+    return bytes(got)
 
 
 def cause(error: Exception) -> str:

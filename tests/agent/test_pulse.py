@@ -1,0 +1,56 @@
+"""Whether an agent knows that it did not run for a while."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pdsup import clock
+from pdsup.agent import pulse as pulse_module
+from pdsup.agent.pulse import EXCUSED_S, LATE_S, PERIOD_S, Pulse
+
+
+@pytest.fixture
+def beating(monkeypatch):
+    """A pulse whose clock and sleep the test moves; ``tick`` is the end of a sleep."""
+    it = SimpleNamespace(now=100.0, ticks=0)
+    monkeypatch.setattr(clock, "monotonic", lambda: it.now)
+
+    def tell():
+        it.ticks += 1
+
+    it.pulse = Pulse(tell)
+    turns = it.pulse.run()
+
+    async def sleep(seconds):
+        assert seconds == PERIOD_S
+        await Turn()
+
+    class Turn:
+        def __await__(self):
+            yield
+
+    monkeypatch.setattr(pulse_module.asyncio, "sleep", sleep)
+    it.tick = lambda: turns.send(None)
+    it.tick()
+    yield it
+    turns.close()
+
+
+def test_a_loop_that_moves_is_excused_for_nothing(beating):
+    for _ in range(5):
+        beating.now += PERIOD_S + LATE_S / 2
+        assert not beating.pulse.stood_still()
+        beating.tick()
+        assert not beating.pulse.stood_still()
+    assert beating.ticks == 6
+
+
+def test_a_loop_that_stood_still_knows_it_before_its_tick_comes_and_for_a_moment_after(beating):
+    beating.now += 75
+    assert beating.pulse.stood_still()
+    beating.tick()
+    assert beating.pulse.stood_still()
+    beating.now += EXCUSED_S / 2
+    assert beating.pulse.stood_still()
+    beating.now += EXCUSED_S / 2
+    assert not beating.pulse.stood_still()
