@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
+# How much of a key path or a setting a message shows.
+LONGEST = 200
+
 
 class SupervisorError(Exception):
     """An error that a user can act on. Its text is a whole sentence without the program's name.
@@ -35,15 +38,15 @@ class Problem(NamedTuple):
         """The problem as ``FILE:LINE:COL: path: message``, which editors turn into a link, or as
         ``--set SETTING: path: message``.
         """
-        where = f"{self.path}: " if self.path else ""
+        where = f"{_short(self.path)}: " if self.path else ""
         if self.setting is not None:
             return f"--set {_short(self.setting)}: {where}{self.message}"
         return f"{file}:{self.line}:{self.column}: {where}{self.message}"
 
 
-def _short(setting: str) -> str:
-    """The setting in one short, printable line, whatever was typed."""
-    shown = setting if len(setting) <= 80 else f"{setting[:77]}..."
+def _short(text: str) -> str:
+    """A key path or a setting, short and printable, whatever it holds."""
+    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
     return shown if shown.isprintable() else ascii(shown)
 
 
@@ -67,6 +70,10 @@ class WrongUsage(SupervisorError):
     """The command line is ambiguous, or asks for something impossible."""
 
     exit_status = 2
+
+
+class Unstartable(SupervisorError):
+    """A program can't be started, and another attempt would fail the same way."""
 
 
 class NothingThere(SupervisorError):

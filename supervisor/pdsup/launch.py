@@ -37,7 +37,7 @@ from pdsup.node.run_dir import plan_digest, prepare
 from pdsup.node.state_dir import claim, release, state_root
 from pdsup.units import takeover
 from pdsup.units.ledger import Ledger
-from pdsup.units.process import guardian_link
+from pdsup.units.process import guardian_link, refusal
 from pdsup.units.process.guardian_link import GuardianLink
 
 MOST_DESCRIPTORS = 1 << 20
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if (why := refusal.of_pidfds()) is not None:
+        raise SupervisorError(f"cannot run an agent on this machine: {why}")
     signals.hold()
     _raise_descriptor_limit()
     guardian = os.environ.pop(guardian_link.VARIABLE, None)  # units must not inherit it

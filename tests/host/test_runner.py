@@ -301,13 +301,29 @@ def test_a_child_gets_a_session_of_its_own_nothing_inherited_and_a_mark(make, un
     ("program", "why"),
     [
         ("/no/such/engine", "No such file or directory"),
-        ("/etc/passwd", "Permission denied"),
+        ("/etc/passwd", "Permission denied: it is not executable (chmod +x)"),
     ],
 )
-def test_a_program_that_can_not_be_started_is_fatal_in_the_end_and_named(make, program, why):
-    news = make(program, restart=AT_ONCE).start().until("FATAL")
-    assert news.reason == f"gave up after 4 failures, the last: cannot start: {program}: {why}"
+def test_a_program_that_can_not_be_started_is_fatal_at_once_and_named(make, program, why):
+    unit = make(program).start()
+    news = unit.until("FATAL")
+    told = f"cannot start: {program}: {why}; not restarted: it would fail the same way again"
+    assert news.reason == told
     assert (news.run, news.pid, news.last) == (0, None, None)
+    assert "BACKOFF" not in {one.state for one in unit.news}
+
+
+def test_a_program_that_has_worked_before_is_tried_again(make, tmp_path):
+    program = tmp_path / "engine"
+    program.symlink_to("/bin/sleep")
+    unit = make(str(program), "1000", restart=Restart(first_delay_s=0.0, delay_s=0.05, jitter=0.0))
+    unit.start().until("RUNNING")
+    program.unlink()
+    unit.supervising.do("crowd", [unit.name])
+    said = unit.ever(lambda news: news.state == "BACKOFF" and "cannot start" in news.reason)
+    assert said.reason == f"cannot start: {program}: No such file or directory"
+    program.symlink_to("/bin/sleep")
+    unit.until("RUNNING", lambda news: news.run > 1)
 
 
 def test_preparations_that_fail_are_a_reason_not_to_start(make, until):

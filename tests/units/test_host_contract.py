@@ -251,7 +251,7 @@ async def test_a_unit_that_is_killed_starts_again(life):
 
 
 async def test_a_unit_whose_program_is_missing_is_refused(life):
-    async with life("/nowhere/engine", restart=Restart(max_failures=0)) as it:
+    async with life("/nowhere/engine") as it:
         it.runner.tell(events.Start())
         await it.reaches("FATAL")
         assert it.seen == [("Start", "STARTING"), ("SpawnFailed", "FATAL")]

@@ -132,8 +132,14 @@ def test_a_unit_that_is_stopped_while_it_waits_is_stopped_at_once() -> None:
 
 
 def test_a_refused_spawn_is_a_failure_like_any_other() -> None:
-    state = after(Starting(9, 900.0, ()), (SpawnFailed(9, "no such program"), at(5.0)))
-    assert state == Backoff(6.0, (5.0,), "cannot start: no such program")
+    state = after(Starting(9, 900.0, ()), (SpawnFailed(9, "busy"), at(5.0)))
+    assert state == Backoff(6.0, (5.0,), "cannot start: busy")
+
+
+def test_a_spawn_that_would_be_refused_again_is_fatal_at_once() -> None:
+    state = after(Starting(9, 900.0, ()), (SpawnFailed(9, "no such program", True), at(5.0)))
+    why = "cannot start: no such program; not restarted: it would fail the same way again"
+    assert state == Fatal((5.0,), why)
 
 
 def test_a_refused_respawn_backs_off_again_instead_of_getting_stuck() -> None:

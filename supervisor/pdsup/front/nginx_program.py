@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from pdsup.errors import SupervisorError
+from pdsup.errors import SupervisorError, Unstartable
 
 Version = tuple[int, int, int]
 
@@ -46,19 +46,19 @@ def find(binary: str) -> Program:
         raise missing(binary)
     version = _version(path)
     if version < OLDEST:
-        raise SupervisorError(
+        raise Unstartable(
             f"cannot run nginx: {path} is version {_dotted(version)}, but {_dotted(OLDEST)} or "
             "newer is needed; install that, or name one in frontend.nginx_binary"
         )
     return Program(path, version)
 
 
-def missing(binary: str) -> SupervisorError:
+def missing(binary: str) -> Unstartable:
     """The error for a program that is missing."""
     other = next((path for path in ELSEWHERE if os.access(path, os.X_OK)), None)
     hint = f"there is {other}: name it" if other else "install it (Debian: nginx-light), or name it"
     where = "" if "/" in binary else " on the PATH of the agent"
-    return SupervisorError(
+    return Unstartable(
         f"cannot run nginx: no program {binary}{where}; {hint} in frontend.nginx_binary"
     )
 

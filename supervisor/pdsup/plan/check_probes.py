@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pdsup.errors import Problem
-from pdsup.plan.check_numbers import positive
+from pdsup.plan import check_sizes
+from pdsup.plan.check_sizes import positive
 from pdsup.plan.model import Check, Gauges, PlanUnit, Probe, Progress
 
 _PATH = re.compile(r"/[!-~]*")
@@ -83,6 +84,7 @@ def _check(at: str, check: Check, unit: PlanUnit) -> Iterator[Problem]:
             yield Problem(f"{at}.{key}", "must be HTTP statuses, 100 to 599")
     if any("\0" in word for word in check.command) or check.command[:1] == ("",):
         yield Problem(f"{at}.command", "can't be a command")
+    yield from check_sizes.command(f"{at}.command", check.command)
     if check.gauges is not None:
         yield from _gauges(f"{at}.gauges", check.gauges, unit)
     yield from _patterns(at, body=(check.body,), log=(check.log,))

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 
 from pdsup.address import is_ipv6
 from pdsup.errors import Problem
-from pdsup.plan import check_probes, hooks
-from pdsup.plan.check_numbers import positive
+from pdsup.plan import check_probes, check_sizes, hooks
+from pdsup.plan.check_sizes import positive
 from pdsup.plan.model import Log, Nginx, Plan, PlanUnit, Restart, Stop
 from pdsup.times import duration
+from pdsup.typed import show
 
 # Names are used in file names, commands and URLs.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+LONGEST_NAME = 200
 # YAML limits the length: a longer key can't be written on one line.
 VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
 # Commands that take unit names give these words another meaning.
@@ -38,11 +40,11 @@ _PREFIX = re.compile(r'/[^"\\$\0-\x1f\x7f]*')
 def check(plan: Plan) -> Iterator[Problem]:
     """A problem for every value that can't be used."""
     if not NAME.fullmatch(plan.name):
-        yield Problem("name", _bad_name(plan.name))
+        yield Problem("name", bad_name(plan.name))
     yield from _port("control_port", plan.control_port)
     for index, node in enumerate(plan.nodes):
         if not NAME.fullmatch(node.name):
-            yield Problem(f"nodes.{index}.name", _bad_name(node.name))
+            yield Problem(f"nodes.{index}.name", bad_name(node.name))
         if not is_address(node.address):
             message = f"{node.address!r} is neither a host name nor an IP address"
             yield Problem(f"nodes.{index}.address", message)
@@ -61,18 +63,26 @@ def is_address(text: str) -> bool:
         return False
 
 
-def _bad_name(name: str) -> str:
-    return f"{name[:40]!r} may contain only letters, digits, '.', '_' and '-'"
+def bad_name(name: str) -> str:
+    """What is wrong with a name that does not match ``NAME``."""
+    if not name:
+        return "is empty; give a name"
+    if len(name) > LONGEST_NAME:
+        return (
+            f"{show(name[:40])}... has {len(name)} characters; at most {LONGEST_NAME} are allowed"
+        )
+    begin = ", and not begin with '.' or '-'" if name[0] in ".-" else ""
+    return f"{show(name)} may contain only letters, digits, '.', '_' and '-'{begin}"
 
 
 def _unit(at: str, unit: PlanUnit) -> Iterator[Problem]:
     if not NAME.fullmatch(unit.name) or unit.name in RESERVED:
         reserved = f"{unit.name!r} means every unit; choose another name"
-        yield Problem(f"{at}.name", reserved if unit.name in RESERVED else _bad_name(unit.name))
+        yield Problem(f"{at}.name", reserved if unit.name in RESERVED else bad_name(unit.name))
     yield from _command(at, unit)
     for purpose, port in unit.ports.items():
         if not NAME.fullmatch(purpose):
-            yield Problem(f"{at}.ports.{purpose}", _bad_name(purpose))
+            yield Problem(f"{at}.ports.{purpose}", bad_name(purpose))
         yield from _port(f"{at}.ports.{purpose}", port)
     if len(set(unit.gpus)) < len(unit.gpus) or min(unit.gpus, default=0) < 0:
         yield Problem(f"{at}.gpus", "must be distinct numbers, 0 or more")
@@ -93,6 +103,9 @@ def _command(at: str, unit: PlanUnit) -> Iterator[Problem]:
     for name, value in unit.env.items():
         if not VARIABLE.fullmatch(name) or "\0" in value:
             yield Problem(f"{at}.env.{name}", "can't be an environment variable")
+        if why := check_sizes.too_long(name, value):
+            yield Problem(f"{at}.env.{name}", why)
+    yield from check_sizes.command(f"{at}.command", unit.command, unit.env)
 
 
 def _port(at: str, port: int) -> Iterator[Problem]:
@@ -131,11 +144,15 @@ def _stop(at: str, stop: Stop) -> Iterator[Problem]:
     yield from positive(
         at, zero=True, timeout_s=stop.timeout_s, drain_timeout_s=stop.drain_timeout_s
     )
+    yield from check_sizes.command(f"{at}.drain", stop.drain)
 
 
 def _log(at: str, log: Log) -> Iterator[Problem]:
-    if log.file is not None and not all(NAME.fullmatch(part) for part in log.file.split("/")):
+    parts = () if log.file is None else log.file.split("/")
+    if log.file is not None and not all(map(NAME.fullmatch, parts)):
         message = f"{log.file[:60]!r} is not a plain path inside the log directory"
+        if len(long := max(parts, key=len)) > LONGEST_NAME:
+            message = bad_name(long)
         yield Problem(f"{at}.file", message)
     if log.max_bytes is not None and log.max_bytes < LEAST_LOG:
         yield Problem(f"{at}.max_bytes", f"must be at least {LEAST_LOG}, not {log.max_bytes}")

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pdsup.errors import Problem
+from pdsup.plan.check_sizes import too_long
 from pdsup.plan.document.syntax import join
+from pdsup.typed import show
 
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -21,9 +23,11 @@ def spelled(flags: Mapping[str, Any], at: str) -> tuple[dict[str, Any], list[Pro
     for name, value in flags.items():
         flag = name.replace("_", "-")
         if not _FLAG.fullmatch(name):
-            problems.append(Problem(join(at, name), f"{name!r} can't be the name of a flag"))
+            problems.append(Problem(join(at, name), f"{show(name)} can't be the name of a flag"))
         elif flag in flags_by_name:
             problems.append(Problem(join(at, name), f"the flag --{flag} is given twice"))
+        elif why := next(filter(None, map(too_long, words([(flag, value)]))), None):
+            problems.append(Problem(join(at, name), why))
         else:
             flags_by_name[flag] = value
     return flags_by_name, problems

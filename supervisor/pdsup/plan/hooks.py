@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pdsup.errors import Problem
-from pdsup.plan.check_numbers import positive
+from pdsup.plan import check_sizes
+from pdsup.plan.check_sizes import positive
 from pdsup.plan.model import Hook
 
 # A hook that hangs must not delay later events for long.
@@ -37,6 +38,7 @@ def _hook(at: str, hook: Hook) -> Iterator[Problem]:
         yield Problem(f"{at}.command", "names no program")
     if any("\0" in word for word in hook.command):
         yield Problem(f"{at}.command", "contains a NUL character")
+    yield from check_sizes.command(f"{at}.command", hook.command)
     if hook.url is not None and not usable(hook.url):
         yield Problem(f"{at}.url", "must be a URL such as https://host/path")
     if hook.url_env is not None and not VARIABLE.fullmatch(hook.url_env):

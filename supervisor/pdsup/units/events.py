@@ -46,10 +46,14 @@ class GateChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """The process could not be started: the operating system refused."""
+    """The process could not be started: the operating system refused.
+
+    ``hopeless``: it would refuse another start too.
+    """
 
     run: int
     detail: str
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

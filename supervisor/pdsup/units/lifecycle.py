@@ -74,6 +74,7 @@ RECHECK_S = 1.0
 KILL_AGAIN_S = 5.0
 # How long a hung unit, or a rank that has lost its gang, may take to stop: it has no work to save.
 DEAD_S = 5.0
+HOPELESS = "not restarted: it would fail the same way again"
 Step = tuple[State, tuple[Effect, ...]]
 
 
@@ -112,8 +113,8 @@ def step(state: State, event: Event, ctx: Context) -> Step:
             return _on_tick(state, ctx)
         case GateChanged():
             return _on_gate(state, ctx)
-        case SpawnFailed(detail=detail):
-            return _on_refusal(state, detail, ctx)
+        case SpawnFailed():
+            return _on_refusal(state, event, ctx)
         case Lingering(detail=detail):
             return _on_lingering(state, detail, ctx)
         case Exited():
@@ -305,7 +306,7 @@ def _on_exit(state: State, event: Exited, ctx: Context) -> Step:
 def _fatal(event: Exited, policy: Policy) -> str | None:
     """Why the unit is given up at once; None if it may be restarted."""
     if event.hopeless:
-        return f"{event}; not restarted: it would fail the same way again"
+        return f"{event}; {HOPELESS}"
     if event.status.code in policy.fatal_codes:
         return f"{event}; not restarted: the plan has it in restart.fatal_codes"
     if event.status.signal in policy.fatal_signals:
@@ -313,14 +314,17 @@ def _fatal(event: Exited, policy: Policy) -> str | None:
     return None
 
 
-def _on_refusal(state: State, detail: str, ctx: Context) -> Step:
+def _on_refusal(state: State, event: SpawnFailed, ctx: Context) -> Step:
+    why = f"cannot start: {event.detail}"
     match state:
+        case Starting(failures=failures) if event.hopeless:
+            return Fatal((*failures, ctx.now), f"{why}; {HOPELESS}"), ()
         case Starting(failures=failures):
-            return _after_failure((*failures, ctx.now), f"cannot start: {detail}", ctx)
+            return _after_failure((*failures, ctx.now), why, ctx)
         case Stopping():
             return _gone(state, ctx)
         case _:
-            raise AssertionError(f"{state!r} spawned nothing, but a spawn failed: {detail}")
+            raise AssertionError(f"{state!r} spawned nothing, but a spawn failed: {event.detail}")
 
 
 def _gone(state: Draining | Stopping, ctx: Context) -> Step:

@@ -13,13 +13,14 @@ import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import RUN_VARIABLE, AssignedUnit
 from pdsup.units.cause import Diagnosis
 from pdsup.units.host import Host
 from pdsup.units.logs.output import Output
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.watch import Finding, Watch
-from pdsup.units.process import proc, reap
+from pdsup.units.process import proc, reap, refusal
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.spawn import Process
 from pdsup.units.process.tree import Identity, Trace
@@ -89,7 +90,7 @@ class Run:
 
     def spawn(self, previous: str) -> Identity:
         """Starts the process. ``previous``: how the run before it ended, for the log. Raises
-        OSError.
+        OSError for the log, SupervisorError for the process.
         """
         output = self._output.begin(self.number, previous)
         self._oom_kills = self._host.causes.oom_kills()
@@ -102,9 +103,12 @@ class Run:
                 self.tag,
                 spared=self._unit.spared,
             )
-        except OSError:
+        except OSError as error:
             self._output.end()
-            raise
+            why = refusal.why(error, self._unit.command, self._env)
+            if refusal.lasts(error):
+                raise Unstartable(why) from error
+            raise SupervisorError(why) from error
         finally:
             os.close(output)
         self.main = process.pid, proc.started(process.pid) or 0

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from pdsup import clock
-from pdsup.errors import SupervisorError
+from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan import difference
 from pdsup.units import codec, events, lifecycle, states
@@ -253,7 +253,9 @@ class Runner:
             pid, _ = run.spawn(str(last.status) if last else "")
         except (OSError, SupervisorError) as error:
             why = cause(error) if isinstance(error, OSError) else str(error)
-            self.tell(events.SpawnFailed(run.number, why))
+            # A program that ran before is not wrong: what it lacks may come back.
+            hopeless = isinstance(error, Unstartable) and not self._was_ready
+            self.tell(events.SpawnFailed(run.number, why, hopeless))
             return
         self.facts = replace(self.facts, pid=pid, run=run.number, started=clock.monotonic())
         self._write()

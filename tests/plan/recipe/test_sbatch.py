@@ -188,7 +188,7 @@ def test_a_time_may_have_each_of_slurms_forms(time):
         ({"slurm": {"partition": ["a"]}}, "slurm.partition: must be text or a whole number, not a"),
         ({"slurm": {"partition": ""}}, "slurm.partition: must be one line"),
         ({"sbatch_directives": {"nodes": 9}}, "sbatch_directives.nodes: can't be set"),
-        ({"sbatch_directives": {"a b": 9}}, "sbatch_directives.a b: 'a b' can't be the name"),
+        ({"sbatch_directives": {"a b": 9}}, "sbatch_directives.a b: \"a b\" can't be the name"),
         ({"srun_options": {"wait": 9}}, "srun_options.wait: can't be set"),
         ({"resources": {"het_jobs": True}}, "resources.het_jobs: is not supported in job scripts"),
     ],

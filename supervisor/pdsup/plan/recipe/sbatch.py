@@ -191,7 +191,7 @@ def _options(
     for name, value in _table(values.get(section), section, problems):
         path = join(section, name)
         if not _OPTION.fullmatch(name):
-            problems.append(Problem(path, f"{name!r} can't be the name of an option"))
+            problems.append(Problem(path, f"{show(name)} can't be the name of an option"))
         elif name in FIXED[section]:
             problems.append(Problem(path, "can't be set: the agents depend on it; leave it out"))
         elif value is True or value == "":

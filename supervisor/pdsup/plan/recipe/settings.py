@@ -14,7 +14,8 @@ from typing import Any
 
 from pdsup.errors import Problem
 from pdsup.plan import defaults
-from pdsup.plan.check_values import NAME, VARIABLE
+from pdsup.plan.check_sizes import too_long
+from pdsup.plan.check_values import NAME, VARIABLE, bad_name
 from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, Given
 from pdsup.plan.frontends.known import FRONTENDS
@@ -91,9 +92,7 @@ def name(given: str | None, problems: list[Problem]) -> str:
     if not given:
         problems.append(Problem("name", "is missing: the run directory is named after it"))
     elif not NAME.fullmatch(given):
-        problems.append(
-            Problem("name", f"{show(given)} may contain only letters, digits, '.', '_' and '-'")
-        )
+        problems.append(Problem("name", bad_name(given)))
     return given or "unnamed"
 
 
@@ -119,6 +118,9 @@ def model_path(model: Model, problems: list[Problem]) -> str:
     """The model's directory or name."""
     if not model.path:
         problems.append(Problem("model.path", "is missing: the model's directory or name"))
+    elif why := too_long(model.path):
+        problems.append(Problem("model.path", why))
+        return ""
     return model.path or ""
 
 
@@ -251,8 +253,12 @@ def variables(
     """The environment variables in a table, numbers as text."""
     variables = {}
     for name, value in (given or {}).items():
-        if not VARIABLE.fullmatch(name):
-            problems.append(Problem(join(path, name), f"{name!r} can't be the name of a variable"))
+        if isinstance(value, str) and (why := too_long(name, value)):
+            problems.append(Problem(join(path, name), why))
+        elif not VARIABLE.fullmatch(name):
+            problems.append(
+                Problem(join(path, name), f"{show(name)} can't be the name of a variable")
+            )
         elif isinstance(value, str) and "\0" not in value:
             variables[name] = value
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -300,6 +306,13 @@ def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
 
 def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
     """The words of a command line, from a list or from text that is split like a shell does."""
+    split = _split(given, at, problems)
+    long = [Problem(at, why) for word in split if (why := too_long(word))]
+    problems += long
+    return () if long else split
+
+
+def _split(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
     match given:
         case None:
             return ()
