@@ -57,6 +57,12 @@ def test_the_reason_of_the_state_goes_before_details_and_these_before_what_is_un
     assert unit_report(unit, facts(RUNNING, detail="d"), "u").reason == "d"
 
 
+@pytest.mark.parametrize("state", [states.Stopped(), states.Fatal((0.0,), "")])
+def test_a_unit_that_does_not_run_gives_no_answers_that_clients_would_get(plan, state):
+    found = unit_report(plan.by_name["nginx"], facts(state), "no router is ready")
+    assert (found.ready, found.reason) == (False, "")
+
+
 def test_a_short_reason_lacks_the_last_words_of_the_output_and_nothing_else(plan):
     dead = states.Backoff(9.0, (0.0,), "killed by SIGKILL", "one | two")
     found = unit_report(

@@ -128,7 +128,7 @@ def unit_report(
     settled = facts.run == 0 or state.is_at_rest
     waits = "" if not outdated or settled else OUTDATED
     also = (waits, facts.log_problem)
-    why = facts.detail or unusable
+    why = facts.detail or (unusable if state is PublicState.RUNNING else None)
     reason = _joined(states.reason_of(facts.state) or why, *also)
     short = _joined(states.short_reason_of(facts.state) or why, *also)
     return UnitReport(

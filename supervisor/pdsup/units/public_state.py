@@ -62,11 +62,6 @@ class PublicState(StrEnum):
         down = self.is_settled or self is PublicState.BACKOFF
         return down or self is PublicState.STOPPING
 
-    @property
-    def has_come_up(self) -> bool:
-        """It is ready, or has ended as it may, like a benchmark: RUNNING EXITED."""
-        return self in (PublicState.RUNNING, PublicState.EXITED)
-
     def ended_well(self, code: int | None) -> bool:
         """Whether a unit in this state, whose last run had this exit code, has completed: EXITED
         with 0, which is as good as ready.

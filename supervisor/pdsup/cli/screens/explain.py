@@ -88,7 +88,7 @@ def _state(told: Explanation, now: float) -> Iterator[str]:
     if unit.gpu_use is not None:
         yield _gpus(unit.gpus, unit.gpu_use)
     if unit.state is PublicState.RUNNING and not unit.ready:
-        yield "It is running but cannot serve requests yet, so it does not count as ready."
+        yield "It is running but cannot serve requests, so it is not ready."
     if not told.agent.reachable:
         yield f"This is the last known state: {told.agent.problem}."
 

@@ -17,9 +17,10 @@ from pdsup.plan.model import Plan
 from pdsup.times import clock_time, day_and_time, duration
 from pdsup.units.public_state import PublicState
 
-# The name of each state in the chart.
+# The name of each state in the chart; a unit that is RUNNING may be not ready.
+READY, NOT_READY = "ready", "waiting"
 PHASES: Mapping[PublicState, str] = {
-    PublicState.RUNNING: "ready",
+    PublicState.RUNNING: READY,
     PublicState.STARTING: "loading",
     PublicState.WAITING: "waiting",
     PublicState.UNHEALTHY: "unhealthy",
@@ -71,6 +72,7 @@ def page(source: Source) -> dict[str, Any]:
     ]
     units = _by_unit(source.entries)
     runs = [run for own in units.values() for run in run_history.runs(own)]
+    lives = _lives(units, source.plan, end)
     scale = _Scale(begin, end)
     return {
         "name": source.name,
@@ -78,12 +80,18 @@ def page(source: Source) -> dict[str, Any]:
         "going": source.going,
         "began": day_and_time(begin),
         "ended": day_and_time(end),
-        "facts": _facts(source, units, runs, found, scale),
+        "facts": _facts(source, lives, runs, found, scale),
         "ticks": [_tick(at, scale) for at in timeline.ticks(begin, end, source.offset)],
         "benchmarks": [_benchmark(one, scale) for one in source.benchmarks],
-        "rows": [_row(name, own, found, scale) for name, own in units.items()],
+        "rows": [
+            _row(name, units[name][-1].node, own, found, scale) for name, own in lives.items()
+        ],
         "incidents": [_incident(one, source, end) for one in found],
-        "runs": [_run(run, source, end) for run in sorted(runs, key=lambda run: run.began)],
+        "was_ready": any(span.ready for own in lives.values() for span in own),
+        "runs": [
+            _run(run, lives[run.unit], source, end)
+            for run in sorted(runs, key=lambda run: run.began)
+        ],
         "nodes": _nodes(source.plan),
     }
 
@@ -116,6 +124,18 @@ def _by_unit(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     return {name: found[name] for name in sorted(found, key=_place)}
 
 
+def _lives(
+    units: Mapping[str, Sequence[Entry]], plan: Plan | None, end: float
+) -> dict[str, list[Span]]:
+    """The spans of each unit; nginx is ready only while one of its routers is."""
+    found = {name: timeline.spans(own, end) for name, own in units.items()}
+    fronts = {unit.name: unit.upstreams for unit in plan.units if unit.upstreams} if plan else {}
+    for name in found.keys() & fronts.keys():
+        routers = [found.get(router, []) for router in fronts[name]]
+        found[name] = timeline.behind_routers(found[name], routers)
+    return found
+
+
 _ORDER = ("prefill", "decode", "agg", "router", "nginx")
 
 
@@ -129,7 +149,7 @@ def _place(name: str) -> tuple[int, list[tuple[int, str]]]:
 
 def _facts(
     source: Source,
-    units: Mapping[str, Sequence[Entry]],
+    lives: Mapping[str, Sequence[Span]],
     runs: Sequence[Run],
     found: Sequence[Incident],
     scale: _Scale,
@@ -137,18 +157,18 @@ def _facts(
     nodes = {one.node for one in source.entries}
     return [
         ("lasted", duration(scale.end - scale.begin) + (" so far" if source.going else "")),
-        ("all ready after", _all_ready(units, scale.begin)),
+        ("all ready after", _all_ready(lives, scale.begin)),
         ("nodes", str(len(source.plan.nodes) if source.plan else len(nodes))),
-        ("units", str(len(source.plan.units) if source.plan else len(units))),
+        ("units", str(len(source.plan.units) if source.plan else len(lives))),
         ("failed runs", str(sum(run.failed for run in runs))),
         ("incidents", str(len(found))),
     ]
 
 
-def _all_ready(units: Mapping[str, Sequence[Entry]], begin: float) -> str:
+def _all_ready(lives: Mapping[str, Sequence[Span]], begin: float) -> str:
     firsts = [
-        next((e.at for e in own if e.to is not None and e.to.has_come_up), None)
-        for own in units.values()
+        next((span.begin for span in own if span.ready or span.state is PublicState.EXITED), None)
+        for own in lives.values()
     ]
     if not firsts or None in firsts:
         return "never"
@@ -175,12 +195,11 @@ def _benchmark(one: RecordedBenchmark, scale: _Scale) -> dict[str, Any]:
 
 
 def _row(
-    name: str, own: Sequence[Entry], found: Iterable[Incident], scale: _Scale
+    name: str, node: str, spans: Sequence[Span], found: Iterable[Incident], scale: _Scale
 ) -> dict[str, Any]:
-    spans = timeline.spans(own, scale.end)
     return {
         "unit": name,
-        "node": own[-1].node,
+        "node": node,
         "state": spans[-1].state,
         "spans": [_span(span, scale) for span in spans],
         "marks": [_mark(one, scale) for one in found if one.unit == name],
@@ -195,11 +214,12 @@ def _mark(one: Incident, scale: _Scale) -> dict[str, Any]:
 def _span(span: Span, scale: _Scale) -> dict[str, Any]:
     x = scale.percent(span.begin)
     why = f": {span.reason}" if span.reason else ""
+    unready = span.state is PublicState.RUNNING and not span.ready
     begin, end, lasted = clock_time(span.begin), clock_time(span.end), span.end - span.begin
     return {
         "x": x,
         "width": round(max(LEAST_PERCENT, scale.percent(span.end) - x), 3),
-        "phase": PHASES.get(span.state, OFF),
+        "phase": NOT_READY if unready else PHASES.get(span.state, OFF),
         "title": f"{span.state} from {begin} to {end} ({duration(lasted)}){why}",
     }
 
@@ -218,14 +238,15 @@ def _incident(one: Incident, source: Source, end: float) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, source: Source, end: float) -> dict[str, Any]:
+def _run(run: Run, spans: Iterable[Span], source: Source, end: float) -> dict[str, Any]:
     until = end if run.ended is None else run.ended
+    ready = next((span.begin for span in spans if span.ready and span.begin >= run.began), until)
     return {
         "unit": run.unit,
         "node": run.node,
         "run": run.number,
         "began": day_and_time(run.began),
-        "load": "never ready" if run.ready is None else duration(run.ready - run.began),
+        "load": "never ready" if ready >= until else duration(ready - run.began),
         "lasted": duration(until - run.began),
         "how": run.how if run.ended else "still running" if source.going else "",
         "failed": run.failed,

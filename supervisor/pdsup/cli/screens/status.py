@@ -34,13 +34,16 @@ def table(
     With a ``width`` (in characters) the details are cut so that the node fits.
     """
     units = [(unit, node.node) for node in nodes for unit in node.units]
+    styles = [style(unit) for unit, _ in units]
     names, states = ([getattr(unit, key) for unit, _ in units] for key in ("name", "state"))
     widths = [max(map(len, column), default=0) for column in (names, states)]
     others = sum(widths) + max((len(node) for _, node in units), default=0) + 6
     most = None if width is None else max(LEAST_DETAILS, width - others)
     rows = [(unit.name, unit.state, _fitting(unit, most), node) for unit, node in units]
     widths.append(max((len(row[2]) for row in rows if len(row[2]) <= MOST_DETAILS), default=0))
-    return [_line(row, widths, colour) for row in rows]
+    return [
+        _line(row, widths, one if colour else None) for row, one in zip(rows, styles, strict=True)
+    ]
 
 
 def _fitting(unit: UnitStatus, most: int | None) -> str:
@@ -69,11 +72,19 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _line(row: tuple[str, PublicState, str, str], widths: list[int], colour: bool) -> str:
+def _line(
+    row: tuple[str, PublicState, str, str], widths: list[int], colour: PublicState | None
+) -> str:
     name, state, text, node = row
     shown = state.ljust(widths[1])
-    shown = painted(state, shown) if colour else shown
+    shown = painted(colour, shown) if colour else shown
     return f"{name:{widths[0]}}  {shown}  {text:{widths[2]}}  {node}".rstrip()
+
+
+def style(unit: UnitStatus) -> PublicState:
+    """The state whose colour a unit is shown in: one that is RUNNING is green once it is ready."""
+    unready = unit.state is PublicState.RUNNING and not unit.ready
+    return PublicState.STARTING if unready else unit.state
 
 
 def painted(state: PublicState, text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli.screens import progress
-from pdsup.cli.screens.status import cut
+from pdsup.cli.screens.status import cut, style
 from pdsup.cli.terminal.lines import Line, Size, Span
 from pdsup.times import age
 from pdsup.units.public_state import PublicState
@@ -89,7 +89,8 @@ def _front(units: Sequence[UnitStatus]) -> str:
     if not nginx or not routers:
         return ""
     running = sum(unit.state is PublicState.RUNNING for unit in routers)
-    listed = f"{running}/{len(routers)}" if any(unit.ready for unit in nginx) else "changing"
+    known = any(unit.ready for unit in nginx) or not running
+    listed = f"{running}/{len(routers)}" if known else "changing"
     return f"routers in nginx {listed}"
 
 
@@ -101,7 +102,7 @@ def _table(units: Sequence[UnitStatus], now: float, size: Size) -> list[Line]:
     widths[0] = max(len(HEAD[0]), min(widths[0], size.width - sum(widths[1:]) - LEAST_REASON))
     found: list[Line] = []
     for number, cells in enumerate(zip(*columns, strict=True)):
-        state = units[number - 1].state if number else "faint"
+        state = style(units[number - 1]) if number else "faint"
         styles = [state if i == 1 or not number else "" for i in kept]
         padded = [f"{cut(cell, w):{w}}  " for cell, w in zip(cells, widths, strict=False)]
         found.append(tuple(zip((*padded, cells[-1]), styles, strict=True)))
@@ -109,10 +110,9 @@ def _table(units: Sequence[UnitStatus], now: float, size: Size) -> list[Line]:
 
 
 def _row(unit: UnitStatus, now: float) -> tuple[str, ...]:
-    unusable = unit.state is PublicState.RUNNING and not unit.ready
     return (
         unit.name,
-        f"{unit.state}*" if unusable else unit.state,
+        unit.state,
         age(now - unit.since) if unit.since else "",
         "" if unit.pid is None else str(unit.pid),
         str(unit.restarts or ""),
@@ -134,8 +134,8 @@ def _cut(line: Line, width: int) -> Line:
         return line
     found: list[Span] = []
     left = width - 1
-    for text, style in line:
-        found.append((text[:left], style))
+    for text, look in line:
+        found.append((text[:left], look))
         left -= len(text[:left])
     return (*found, ("…", ""))
 
@@ -153,11 +153,11 @@ def bars(units: Sequence[UnitStatus], missing: Sequence[str], width: int) -> lis
     lines: list[Line] = []
     for kind, (ready, wanted) in counts.items():
         full = length * ready // wanted
-        style = PublicState.RUNNING if ready == wanted else PublicState.STARTING
+        colour = PublicState.RUNNING if ready == wanted else PublicState.STARTING
         lines.append(
             (
                 (f"{kind:{widest}}  ", ""),
-                ("█" * full, style),
+                ("█" * full, colour),
                 ("░" * (length - full), "faint"),
                 (f"  {ready}/{wanted}", ""),
             )

@@ -17,7 +17,6 @@ from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import table
 from pdsup.cli.terminal import fit
 from pdsup.errors import NothingThere
-from pdsup.units.public_state import PublicState
 
 # A change is shown at once, but at most this often.
 LEAST_S = 0.1
@@ -38,9 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status: 0 if every unit is RUNNING (or EXITED with status 0), else 3. ``--watch`` runs
-    until Ctrl-C; if stdout is not a terminal, it prints the table, or a line of JSON, after each
-    change.
+    """Exit status: 0 if every unit is ready, which is RUNNING and able to serve, or EXITED with
+    status 0; else 3. ``--watch`` runs until Ctrl-C; if stdout is not a terminal, it prints the
+    table, or a line of JSON, after each change.
     """
     if args.watch:
         return _watch(args)
@@ -53,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         colour, width = fit.is_coloured(sys.stdout), fit.width(sys.stdout)
         print("\n".join(table(shown.nodes, colour=colour, width=width)))
-    good = all(u.state is PublicState.RUNNING or u.ended_well for u in shown.units)
-    return 0 if good else 3
+    return 0 if all(unit.is_up for unit in shown.units) else 3
 
 
 def _watch(args: argparse.Namespace) -> int:
