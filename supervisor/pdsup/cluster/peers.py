@@ -28,6 +28,7 @@ from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Peer, Report, akin, from_json
 from pdsup.node import tokens
 from pdsup.plan.model import Plan
+from pdsup.times import duration
 from pdsup.units.probes.http import MOST_ANSWER, cause, read_at_most
 from pdsup.units.states import FOREVER
 
@@ -66,7 +67,7 @@ BEAT_S = 1.0
 BEATS = "X-Pdsup-Beats"
 # Without a beat for this long an agent stands still: it was stopped, or its file system hangs.
 STILL_S = 2.5
-STANDS_STILL = f"its agent has not moved for {STILL_S:g} s"
+STANDS_STILL = f"its agent has not moved for {duration(STILL_S)}"
 MOST_TEXT = 200
 # So many answers in a row may come at once, as in a burst of changes; then there are pauses.
 BURST = 10
