@@ -11,7 +11,7 @@ from pdsup.units import cause
 from pdsup.units.cause import CauseSearch
 from pdsup.units.process.exit import ExitStatus
 
-KILLED = ExitStatus(None, "SIGKILL")
+KILLED, CRASHED = ExitStatus(None, "SIGKILL"), ExitStatus(None, "SIGSEGV")
 
 
 @pytest.fixture
@@ -75,3 +75,21 @@ def test_a_log_without_end_is_read_from_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("CUDA out of memory\n" + "x" * cause.MOST + "\nNCCL error\n")
     assert CauseSearch().diagnose(ExitStatus(1), str(log), 0, 0).cause == "NCCL error: NCCL error"
+
+
+ACCESS = '[12:00:00] 127.0.0.1 "GET /model_info HTTP/1.1" 200\n'
+
+
+@pytest.mark.parametrize("count", [3, 5_000], ids=["a few", "more than is read at first"])
+def test_lines_about_probes_are_no_last_words(tmp_path: Path, count: int) -> None:
+    log = tmp_path / "log"
+    log.write_text("loading\nserving\n" + ACCESS * count)
+    found = CauseSearch().diagnose(CRASHED, str(log), 0, 0, ['"GET /model_info'])
+    assert found.last_words == "loading | serving"
+
+
+def test_a_run_that_wrote_about_probes_alone_has_those_for_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(ACCESS)
+    found = CauseSearch().diagnose(CRASHED, str(log), 0, 0, ['"GET '])
+    assert found.last_words == ACCESS.strip()

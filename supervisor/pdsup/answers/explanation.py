@@ -43,6 +43,7 @@ class Explanation:
     """Why a unit is in its state.
 
     ``address``: the node's address. ``told_by``: the node whose agent answered. ``log``: its file.
+    ``noise``: regular expressions; a line of the log that matches one is about a probe.
     """
 
     unit: UnitStatus
@@ -52,4 +53,5 @@ class Explanation:
     gate: Gate
     next: Outlook
     log: str
+    noise: tuple[str, ...] = ()
     run_dir: str

@@ -111,5 +111,6 @@ class Queries:
             gate=explain.gate(agent.plan, agent.gate(name, first=not shown.run)),
             next=explain.outlook(unit, shown.state, facts, moment),
             log=log_path(agent.assignment.place.run_dir, unit),
+            noise=unit.probes.progress.noise,
             run_dir=agent.assignment.place.run_dir,
         )

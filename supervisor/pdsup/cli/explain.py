@@ -13,14 +13,11 @@ from pdsup.cli.screens.explain import Findings, LoggedRun
 from pdsup.journal import load_times, runs
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
-from pdsup.units.logs import runs as logged_runs
-from pdsup.units.logs.read import last_lines
+from pdsup.units.logs import last, split
 from pdsup.units.public_state import PublicState
 
 MOST_RUNS = 3
 MOST_LINES = 8
-# Enough for the last lines of three runs; logs grow to gigabytes.
-MOST_BYTES = 1 << 20
 
 
 def investigate(cluster: client.Cluster, unit: str) -> Findings:
@@ -37,7 +34,7 @@ def investigate(cluster: client.Cluster, unit: str) -> Findings:
     return Findings(
         explanation=told,
         usual_load_s=_usual_load(cluster, told.unit, run_dir, entries),
-        runs=_runs(entries, unit, Path(told.log)),
+        runs=_runs(entries, told),
         evidence=_evidence(run_dir, unit),
     )
 
@@ -58,11 +55,12 @@ def _usual_load(
     return {**earlier, **load_times.median_load(entries, like)}.get(progress.alike(shown))
 
 
-def _runs(entries: list[Entry], unit: str, log: Path) -> list[LoggedRun]:
-    last = runs.runs(runs.steps(entries).get(unit, ()))[-MOST_RUNS:]
-    lines = last_lines(str(log), MOST_BYTES, MOST_BYTES)
-    tails = logged_runs.tails(lines, unit, [run.number for run in last], MOST_LINES)
-    return [LoggedRun(run, tail) for run, tail in zip(last, tails, strict=True)]
+def _runs(entries: list[Entry], told: Explanation) -> list[LoggedRun]:
+    unit = told.unit.name
+    found = runs.runs(runs.steps(entries).get(unit, ()))[-MOST_RUNS:]
+    wanted = last.Wanted(MOST_LINES, split.noise(told.noise))
+    output = last.of_runs(told.log, unit, [run.number for run in found], wanted)
+    return [LoggedRun(run, lines) for run, lines in zip(found, output, strict=True)]
 
 
 def _evidence(run_dir: Path, unit: str) -> list[str]:

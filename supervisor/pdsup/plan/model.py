@@ -133,7 +133,8 @@ class Progress:
 
     ``counters``: names of Prometheus metrics at ``GET path`` on ``port``; where they can be read,
     they alone decide. Otherwise the unit's output decides, without lines that match a regular
-    expression in ``noise``: those it writes about probes and about being stuck. While a unit
+    expression in ``noise``: those it writes about probes and about being stuck. They are not shown
+    as its last words either. While a unit
     starts, CPU time of its processes and, where NVML is available, memory they allocate on its
     GPUs count as progress too.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup import clock
-from pdsup.units.logs import read
+from pdsup.units.logs import last, split
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.states import FOREVER
 
@@ -112,10 +112,12 @@ def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagno
 
 
 def _shown(line: str) -> str:
-    """A line of output, safe to print on a terminal and at most ``SHOWN`` characters long."""
+    """A line of output, safe to print on a terminal and at most ``SHOWN`` characters long: of a
+    longer one its beginning, and its end, which was written last.
+    """
     printable = "".join(char if char.isprintable() else " " for char in line)
     text = " ".join(printable.split())
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2 - 5]} ... {text[-SHOWN // 2 :]}"
 
 
 MOST = 1 << 15  # bytes of output: some 300 lines
@@ -141,12 +143,16 @@ class CauseSearch:
             self._read_at = clock.monotonic()
         return self._kills
 
-    def diagnose(self, status: ExitStatus, path: str, start: int, oom_kills: int) -> Diagnosis:
+    def diagnose(
+        self, status: ExitStatus, path: str, start: int, oom_kills: int, noise: Sequence[str] = ()
+    ) -> Diagnosis:
         """Diagnoses a run whose output begins at byte ``start`` of the log at ``path``.
 
-        ``oom_kills``: the count of that name when the run began.
+        ``oom_kills``: the count of that name when the run began. ``noise``: the patterns of lines
+        that are no words, such as those of an access log about probes.
         """
-        lines = read.tail(path, start, MOST)[-MOST_LINES:]
+        wanted = last.Wanted(MOST_LINES, split.noise(noise), within=MOST)
+        lines = last.of_last_run(path, start, wanted)
         killed = status.signal == "SIGKILL"
         if killed:
             self._read_at = -FOREVER  # the kill may be newer than the last reading

@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 from pdsup import clock
 from pdsup.address import endpoint
 from pdsup.times import duration
-from pdsup.units.logs import read
+from pdsup.units.logs import last
 from pdsup.units.probes.check import Subject
 from pdsup.units.probes.watch import Asked
 from pdsup.units.process import proc
@@ -172,7 +172,7 @@ def _stamp(at: float) -> str:
 
 
 def _log(path: str, start: int) -> str:
-    lines = read.tail(path, start, LOG_BYTES)[-LOG_LINES:]
+    lines = last.of_last_run(path, start, last.Wanted(LOG_LINES, within=LOG_BYTES))
     return "".join(f"{line}\n" for line in lines)
 
 

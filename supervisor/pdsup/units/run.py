@@ -199,7 +199,8 @@ class Run:
     def diagnose(self, status: ExitStatus) -> Diagnosis:
         """Diagnoses why the run ended."""
         path, start = self._unit.log_path, self._output.start
-        return self._host.causes.diagnose(status, path, start, self._oom_kills)
+        noise = self._unit.plan.probes.progress.noise
+        return self._host.causes.diagnose(status, path, start, self._oom_kills, noise)
 
     def close(self) -> None:
         """Ends the reports to the runner; the processes stay as they are."""

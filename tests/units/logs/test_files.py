@@ -68,30 +68,6 @@ def test_parts_of_other_logs_and_times_are_no_parts():
     assert files.ages("a.out", names) == {0, 1, 12}
 
 
-# -- the last lines ----------------------------------------------------------------------------
-
-
-@given(
-    st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\n\n"]), max_size=30).map(b"".join),
-    st.integers(-1, 12),
-    st.integers(1, 7),
-)
-def test_the_last_lines_are_found_whatever_the_blocks(text, count, size):
-    blocks = [text[max(0, end - size) : end] for end in range(len(text), 0, -size)]
-    found = files.tail_size(blocks, count)
-    lines = text.splitlines(keepends=True)
-    assert text[len(text) - found :] == b"".join(lines[-count:] if count > 0 else [])
-
-
-def test_no_more_blocks_are_read_than_hold_the_lines_or_may_be_read():
-    def endless(block):
-        while True:
-            yield block
-
-    assert files.tail_size(endless(b"1\n2\n"), 5) == 10
-    assert files.tail_size(endless(b"no end"), 5, most=1000) == 1000
-
-
 # -- times -------------------------------------------------------------------------------------
 
 

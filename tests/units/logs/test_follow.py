@@ -1,9 +1,11 @@
 """What a run writes, as probes and the search for a cause see it."""
 
+from collections import deque
+
 import pytest
 
 from pdsup.units.logs import read
-from pdsup.units.logs.read import Follower, tail
+from pdsup.units.logs.read import Follower
 
 
 @pytest.fixture
@@ -77,17 +79,26 @@ def test_of_a_flood_only_the_end_is_read(log, monkeypatch):
     assert one.lines() == ["3"]
 
 
-def test_the_tail_of_a_run_is_its_own(log):
-    append(log, "=== now one run 1 begins\nnot this\n=== now one run 2 begins, after: x\n")
-    start = log.stat().st_size
-    append(log, "1\n\n10 %\r20 %\n")
-    assert tail(str(log), start, 1000) == ["1", "10 %", "20 %"]
-    assert tail(str(log), 0, 1000) == ["1", "10 %", "20 %"]
-    assert tail(str(log), start, 5) == ["20 %"]
-    rotate(log)
-    append(log, "3\n")
-    assert tail(str(log), 0, 1000) == ["1", "10 %", "20 %", "3"]
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"", b"\0\xff"], ids=repr)
+def test_a_look_costs_no_more_than_what_is_new_whatever_ends_the_lines(log, monkeypatch, end):
+    """However much the line holds that a unit has begun."""
+    one, text = Follower(str(log), 0), b"step 12345 |####    |" + end
+    log.write_bytes(b"")
+    joined = []
+    monkeypatch.setattr(
+        read, "deque", lambda begun: joined.append(sum(map(len, begun))) or deque(begun)
+    )
+    for _ in range(60):
+        with log.open("ab") as file:
+            file.write(text * 1000)
+        one.lines()
+    assert max(joined) <= read.MOST_BEGUN
 
 
-def test_a_log_that_is_not_there_has_no_tail(log):
-    assert tail(str(log), 0, 1000) == []
+def test_a_line_that_does_not_end_keeps_its_beginning(log):
+    one = Follower(str(log), 0)
+    append(log, "server ready" + "." * 2 * read.MOST_BEGUN)
+    assert one.lines() == []
+    append(log, "!\n")
+    (line,) = one.lines()
+    assert (line[:12], line[-1], len(line)) == ("server ready", "!", read.MOST_BEGUN + 1)

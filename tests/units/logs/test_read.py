@@ -11,7 +11,8 @@ import pytest
 
 from pdsup.units.logs import files
 from pdsup.units.logs import read as read_module
-from pdsup.units.logs.read import BLOCK, LogReader, last_lines
+from pdsup.units.logs.last import last_lines
+from pdsup.units.logs.read import BLOCK, LogReader
 
 
 @pytest.fixture
@@ -235,18 +236,6 @@ def test_descriptors_are_closed(log, read):
     before = set(map(str, Path("/proc/self/fd").iterdir()))
     assert last_lines(str(log), 1) == ["1234"]
     assert set(map(str, Path("/proc/self/fd").iterdir())) == before
-
-
-def test_an_excerpt_is_the_last_lines_and_no_more_than_it_may_be(log):
-    append(log, "one\ntwo\n\xff\n")
-    assert last_lines(str(log), 2) == ["two", "\xff"]
-    assert last_lines(str(log), 0) == []
-    append(log, "10 %\r20 %\n\n")
-    assert last_lines(str(log), 2) == ["10 %\r20 %", ""]
-    append(log, "x" * 1000)
-    assert last_lines(str(log), 3, most=10) == ["x" * 10]
-    log.write_bytes(b"\xff\xfe\n")
-    assert last_lines(str(log), 1) == ["\N{REPLACEMENT CHARACTER}" * 2]
 
 
 def test_times_are_those_of_the_part_that_is_read(log, read):

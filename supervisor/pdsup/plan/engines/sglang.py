@@ -52,9 +52,12 @@ WORKER_LIVENESS = Probe(
     failures=3,
     quiet_s=300.0,
 )
-# Lines that a hung engine still writes: about probes, and about health checks that fail.
+# Lines that a hung engine still writes: about questions of probes and routers, and about health
+# checks that fail.
 WORKER_NOISE = (
     r'"GET /(health|health_generate|metrics|get_server_info|server_info|get_load|v1/loads)\b',
+    r'"GET /(get_model_info|model_info|route\?prefill_dp_rank=-1)\b',
+    r"Invalid HTTP request received\.",  # uvicorn: somebody only connected
     r"[Hh]ealth check",
 )
 # With --enable-metrics. The first counter grows during a request, the others at its end.

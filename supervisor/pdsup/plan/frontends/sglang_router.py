@@ -13,7 +13,7 @@ from pdsup.address import bracketed
 from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
 from pdsup.plan.frontends.frontend import Frontend, Route
-from pdsup.plan.model import Check, Gauges, Probe, Probes, Stop, Trial
+from pdsup.plan.model import Check, Gauges, Probe, Probes, Progress, Stop, Trial
 
 # --- SGLang's router: port, probes and stop ---------------------------------------------------
 
@@ -34,6 +34,9 @@ ROUTER_TRIAL = Trial(
 )
 # Every 503 of /readiness is an ERROR line in the router's log, so not more often than this.
 ROUTER_READINESS = Probe(checks=(ROUTER_READY,), period_s=2.0, timeout_s=5.0, failures=2)
+# Two lines for each question of a probe at log level info, one at level warn while the answer is
+# 503. The router colours its words even in a file.
+ROUTER_NOISE = (r"uri(\x1b\[\d*m)*=(\x1b\[\d*m)*/(readiness|liveness|health|health_generate)\b",)
 # A live router answers even without workers. A restart takes a second, so there is no long wait.
 ROUTER_LIVENESS = Probe(checks=(ROUTER_ALIVE,), period_s=5.0, timeout_s=5.0, failures=4)
 # A router that is stopped alone is removed from nginx first, and its requests may run for two
@@ -150,6 +153,7 @@ def probes(routes: tuple[Route, ...]) -> Probes:
         startup=ROUTER_STARTUP,
         readiness=replace(ROUTER_READINESS, checks=(*ROUTER_READINESS.checks, check)),
         liveness=ROUTER_LIVENESS,
+        progress=Progress(noise=ROUTER_NOISE),
     )
 
 

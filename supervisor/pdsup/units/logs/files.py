@@ -80,25 +80,3 @@ def arrived(records: Sequence[tuple[int, int]], offset: int) -> float | None:
     """When the byte at ``offset`` arrived, in seconds since the epoch; None if not recorded."""
     index = bisect_right(records, offset, key=lambda record: record[0])
     return records[index - 1][1] / 1e9 if index else None
-
-
-def tail_size(blocks: Iterable[bytes], count: int, most: float = float("inf")) -> int:
-    """How many bytes at the end contain the last ``count`` lines, but at most ``most``.
-
-    ``blocks`` are non-empty and come in reverse order. Text after the last line feed is a line too.
-    """
-    size = 0
-    for block in blocks if count > 0 else ():
-        # A line feed at the very end separates no lines.
-        count += size == 0 and block.endswith(b"\n")
-        breaks = block.count(b"\n")
-        if breaks >= count:
-            at = len(block)
-            for _ in range(count):
-                at = block.rindex(b"\n", 0, at)
-            return int(min(size + len(block) - at - 1, most))
-        count -= breaks
-        size += len(block)
-        if size >= most:
-            return int(most)
-    return size

@@ -1,4 +1,4 @@
-"""Reads a unit's log: its last lines, across rotation and restarts, and what follows.
+"""Reads a unit's log forwards, from its last lines on, across rotation and restarts.
 
 A part of the log is identified by its inode number. A part that is renamed while it is being read
 is therefore read to its end before the next one, and nothing is read twice.
@@ -11,17 +11,15 @@ import errno
 import itertools
 import math
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pdsup.units.logs import files
+from pdsup.units.logs import files, split
 from pdsup.units.logs.files import TIME_RECORD
 
 BLOCK = 1 << 16
-# Bytes that are enough to see why a process ended.
-EXCERPT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +73,46 @@ class Times(Sequence[tuple[int, int]]):
         os.close(self._descriptor)
 
 
-def last_lines(path: str, count: int, most: int = EXCERPT) -> list[str]:
-    """The last ``count`` lines of a log, from its last ``most`` bytes; none if it is unreadable."""
-    with contextlib.suppress(OSError), contextlib.closing(LogReader(path)) as reader:
-        reader.begin(count, most)
-        text = b"".join(piece.data for piece in reader.more()).decode(errors="replace")
-        # Not splitlines: a progress bar is one line, however many carriage returns it contains.
-        lines = text.removesuffix("\n").split("\n") if text else []
-        return lines[max(0, len(lines) - count) :]
-    return []
+class Tail:
+    """A log as it is when this object is made, counted from its end, across its parts, which are
+    opened when they are needed. Raises OSError if there is no log.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._opened = contextlib.ExitStack()
+        self._more = _snapshots(path, self._opened)
+        # The descriptor and size of each opened part, the newest first.
+        self._parts = list(itertools.islice(self._more, 1))
+        if not self._parts:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    def blocks(self, after: int = 0, most: float = math.inf) -> Iterator[bytes]:
+        """Reads at most ``most`` bytes backwards, in blocks, from the place ``after`` on."""
+        for index in itertools.count():
+            if index == len(self._parts):
+                self._parts += itertools.islice(self._more, 1)
+            if index == len(self._parts) or most <= 0:
+                return
+            descriptor, size = self._parts[index]
+            end, after = max(0, size - after), max(0, after - size)
+            while end > 0 and most > 0:
+                start = max(0, end - int(min(BLOCK, most)))
+                if block := os.pread(descriptor, end - start, start):
+                    yield block
+                most -= end - start
+                end = start
+
+    def part(self, place: int) -> tuple[int, int]:
+        """The descriptor of the part that begins at or before ``place``, and the offset in it."""
+        for descriptor, size in self._parts:
+            if place <= size:
+                return descriptor, size - place
+            place -= size
+        return self._parts[-1][0], 0
+
+    def close(self) -> None:
+        """Closes the parts."""
+        self._opened.close()
 
 
 class LogReader:
@@ -103,16 +132,13 @@ class LogReader:
 
     def begin(self, count: int, most: float = math.inf) -> None:
         """Moves to the last ``count`` lines, or the last ``most`` bytes, without reading more."""
-        with contextlib.ExitStack() as opened:
-            snapshots = self._snapshots(opened)
-            parts = list(itertools.islice(snapshots, 1))
-            if not parts:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
-            left = files.tail_size(_backwards(parts, snapshots), count, most)
-            while left > parts[0][1]:
-                left -= parts.pop(0)[1]
-            descriptor, size = parts[0]
-            self._take(os.dup(descriptor), size - left)
+        self.begin_where(lambda tail: split.tail_size(tail.blocks(), count, most))
+
+    def begin_where(self, place: Callable[[Tail], int]) -> None:
+        """Moves to a place: to so many bytes before the end of the log."""
+        with contextlib.closing(Tail(self._path)) as tail:
+            descriptor, offset = tail.part(place(tail))
+            self._take(os.dup(descriptor), offset)
             self._look_for_older()
 
     def go_on(self, place: Place, most: int) -> bool:
@@ -141,7 +167,7 @@ class LogReader:
         """
         yield from self._rest()
         for part in reversed(self._newer()):
-            if (following := self._opened(part)) is not None:
+            if (following := _opened(self._path, part)) is not None:
                 # It may have grown after its end was reached and before it was renamed.
                 yield from self._rest()
                 self._take(following, 0)
@@ -166,7 +192,7 @@ class LogReader:
 
     def _look_for_older(self) -> None:
         """Records the parts older than the one being read, to tell them from newer ones later."""
-        parts = self._parts()
+        parts = _parts(self._path)
         mine = _index(parts, _inode(os.fstat(self._descriptor)))
         self._older = frozenset(replace(part, age=0) for part in parts[mine + 1 :])
 
@@ -175,7 +201,7 @@ class LogReader:
         newest = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         opened.callback(os.close, newest)
         if inode not in (None, _inode(os.fstat(newest))):
-            for descriptor, size in self._snapshots(opened):
+            for descriptor, size in _snapshots(self._path, opened):
                 if _inode(os.fstat(descriptor)) == inode:
                     return descriptor, size
         return newest, os.fstat(newest).st_size
@@ -202,7 +228,7 @@ class LogReader:
         except FileNotFoundError:  # between two renames
             pass
         try:
-            parts = self._parts()
+            parts = _parts(self._path)
         except FileNotFoundError:  # the directory is gone
             return []
         at = _index(parts, _inode(mine))
@@ -211,65 +237,59 @@ class LogReader:
         # The part was deleted: new are those that were not recorded as older.
         return [part for part in parts if replace(part, age=0) not in self._older]
 
-    def _snapshots(self, opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
-        """The descriptor and size of each part, the newest first; ``opened`` closes them."""
-        for part in self._parts():
-            if (descriptor := self._opened(part)) is not None:
-                opened.callback(os.close, descriptor)
-                yield descriptor, os.fstat(descriptor).st_size
 
-    def _parts(self) -> list[Part]:
-        """Lists the parts, the newest first.
+def _snapshots(path: str, opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
+    """The descriptor and size of each part, the newest first; ``opened`` closes them."""
+    for part in _parts(path):
+        if (descriptor := _opened(path, part)) is not None:
+            opened.callback(os.close, descriptor)
+            yield descriptor, os.fstat(descriptor).st_size
 
-        They are visited in the order of age, and a rotation meanwhile renames them in the same
-        direction: none is missed, but one may be visited twice. Its last visit counts.
-        """
-        parts: dict[tuple[int, int], Part] = {}
-        highest = self._highest_age()
-        for age in itertools.count():
-            try:
-                status = Path(files.aged(self._path, age)).stat()
-            except FileNotFoundError:
-                if age > highest:
-                    return list(parts.values())
-                continue
-            parts.pop(_inode(status), None)
-            content = (status.st_size, status.st_mtime_ns)
-            parts[_inode(status)] = Part(age, _inode(status), content)
-        raise AssertionError("itertools.count() does not end")
 
-    def _opened(self, part: Part) -> int | None:
-        """Opens a part; None if it was deleted since it was seen."""
+def _parts(log: str) -> list[Part]:
+    """Lists the parts, the newest first.
+
+    They are visited in the order of age, and a rotation meanwhile renames them in the same
+    direction: none is missed, but one may be visited twice. Its last visit counts.
+    """
+    parts: dict[tuple[int, int], Part] = {}
+    highest = _highest_age(log)
+    for age in itertools.count():
         try:
-            highest = self._highest_age()
-        except FileNotFoundError:  # the directory is gone
-            return None
-        for age in range(part.age, highest + 1):
-            with contextlib.suppress(FileNotFoundError):
-                path = files.aged(self._path, age)
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                if _inode(os.fstat(descriptor)) == part.inode:
-                    return descriptor
-                os.close(descriptor)
+            status = Path(files.aged(log, age)).stat()
+        except FileNotFoundError:
+            if age > highest:
+                return list(parts.values())
+            continue
+        parts.pop(_inode(status), None)
+        content = (status.st_size, status.st_mtime_ns)
+        parts[_inode(status)] = Part(age, _inode(status), content)
+    raise AssertionError("itertools.count() does not end")
+
+
+def _opened(log: str, part: Part) -> int | None:
+    """Opens a part; None if it was deleted since it was seen."""
+    try:
+        highest = _highest_age(log)
+    except FileNotFoundError:  # the directory is gone
         return None
+    for age in range(part.age, highest + 1):
+        with contextlib.suppress(FileNotFoundError):
+            path = files.aged(log, age)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if _inode(os.fstat(descriptor)) == part.inode:
+                return descriptor
+            os.close(descriptor)
+    return None
 
-    def _highest_age(self) -> int:
-        """An upper bound for the ages, as parts may be renamed while the directory is read."""
-        directory, _, name = self._path.rpartition("/")
-        # The directory may contain thousands of logs, few of which are parts of this one.
-        entries = os.listdir(directory or ".")  # noqa: PTH208 (five times as fast)
-        names = [entry for entry in entries if entry.startswith(name)]
-        return max(files.ages(name, names), default=0) + 2
 
-
-def _backwards(parts: list[tuple[int, int]], more: Iterator[tuple[int, int]]) -> Iterator[bytes]:
-    """Reads the parts in blocks, backwards; adds parts from ``more`` when they are needed."""
-    for descriptor, size in parts:
-        for end in range(size, 0, -BLOCK):
-            start = max(0, end - BLOCK)
-            if block := os.pread(descriptor, end - start, start):
-                yield block
-        parts += itertools.islice(more, 1)
+def _highest_age(log: str) -> int:
+    """An upper bound for the ages, as parts may be renamed while the directory is read."""
+    directory, _, name = log.rpartition("/")
+    # The directory may contain thousands of logs, few of which are parts of this one.
+    entries = os.listdir(directory or ".")  # noqa: PTH208 (five times as fast)
+    names = [entry for entry in entries if entry.startswith(name)]
+    return max(files.ages(name, names), default=0) + 2
 
 
 def inode(path: str) -> tuple[int, int] | None:
@@ -289,7 +309,8 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 
 # Read at most this many trailing bytes of what is new, so that a flood of output costs little.
 MOST = 1 << 20
-_MARKER = re.compile(r"=== \S+ \S+ run \d+ begins")
+# Of a line that does not end only so much is kept, so that a look costs no more than what is new.
+MOST_BEGUN = 1 << 16
 
 
 class Follower:
@@ -305,23 +326,15 @@ class Follower:
         with contextlib.closing(LogReader(self._path)) as reader:
             if not reader.go_on(self._place, MOST):
                 self._rest = b""
-            got = self._rest
+            pieces, held = deque([self._rest]), len(self._rest)
             for piece in reader.more():
-                got = (got + piece.data)[-MOST:]
+                pieces.append(piece.data)
+                held += len(piece.data)
+                while held - len(pieces[0]) >= MOST:
+                    held -= len(pieces.popleft())
             self._place = reader.place
         # A progress bar overwrites its line; here each version is a line of its own.
-        *whole, self._rest = got.replace(b"\r", b"\n").split(b"\n")
+        got = b"".join(pieces)[-MOST:].replace(b"\r", b"\n")
+        *whole, rest = got.split(b"\n")
+        self._rest = rest[:MOST_BEGUN]
         return [line.decode(errors="replace") for line in whole if line]
-
-
-def tail(path: str, start: int, most: int) -> list[str]:
-    """The last lines of a run's output, from at most ``most`` bytes; none if it is unreadable.
-
-    ``start``: where it begins in the newest part of the log, 0 if it may begin in an earlier one.
-    """
-    with contextlib.suppress(OSError):
-        size = Path(path).stat().st_size
-        most = min(most, size - start) if 0 < start <= size else most
-    lines = last_lines(path, most, most)
-    begin = max((at for at, line in enumerate(lines) if _MARKER.match(line)), default=-1)
-    return [text for line in lines[begin + 1 :] for text in line.split("\r") if text.strip()]

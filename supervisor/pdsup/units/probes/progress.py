@@ -7,11 +7,11 @@ time or fill its GPUs. These are only readings: ``health`` decides what counts a
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 
 from pdsup import clock
 from pdsup.plan.model import Progress
+from pdsup.units.logs import split
 from pdsup.units.logs.read import Follower
 from pdsup.units.probes import gauges, http
 from pdsup.units.probes.check import Subject
@@ -32,8 +32,7 @@ class ProgressSigns:
         self._subject = subject
         self._gpus = gpus
         self._progress = subject.probes.progress
-        noise = "|".join(f"(?:{pattern})" for pattern in self._progress.noise)
-        self._noise = re.compile(noise or "(?!)")
+        self._noise = split.noise(self._progress.noise)
         self._follower = Follower(subject.log_path, subject.log_start)
         self._lines = 0
         self._gpu_bytes: int | None = None
