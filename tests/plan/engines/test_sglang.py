@@ -1,10 +1,12 @@
 """Command lines, ports and environment of SGLang's workers."""
 
 import json
+import re
 
 import pytest
 
 from pdsup.plan.engines.known import derived_ports
+from pdsup.plan.engines.sglang import WORKER_NOISE
 from pdsup.plan.model import Node
 from tests.plan.recipes import ONE_EACH, config, flags, recipe
 
@@ -278,3 +280,38 @@ def test_events_are_not_configured_twice(desk):
     flag = config(prefill={"kv-events-config": "{}"})
     problem = desk.problem(recipe(ONE_EACH, backend={"kv_events_config": True} | flag))
     assert "keep one" in problem.message
+
+
+NOISE = re.compile("|".join(WORKER_NOISE))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "GET /health HTTP/1.1" 200 OK',
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "GET /model_info HTTP/1.1" 200 OK',
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "GET /get_model_info HTTP/1.1" 200 OK',
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "GET /server_info HTTP/1.1" 200 OK',
+        '127.0.0.1 [27/Nov/2026:20:54:48 +0000] "GET /route?prefill_dp_rank=-1&prefill_cp_rank=-1'
+        '&target_tp_rank=-1&target_pp_rank=-1 HTTP/1.1" 503 183 "-" "-"',
+        "[2026-11-27 20:54:48] WARNING:  Invalid HTTP request received.",
+        "[2026-11-27 20:54:48] Health check failed. Server couldn't get a response",
+    ],
+)
+def test_a_line_about_a_probe_is_noise(line):
+    assert NOISE.search(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "POST /generate HTTP/1.1" 200 OK',
+        '[2026-11-27 20:54:48] INFO:     127.0.0.1:41872 - "GET /v1/models HTTP/1.1" 200 OK',
+        '127.0.0.1 "GET /route?prefill_dp_rank=3&prefill_cp_rank=0 HTTP/1.1" 200 183 "-" "-"',
+        "[2026-11-27 20:54:48] Decode batch. #running-req: 5",
+        "[2026-11-27 20:54:48] The server is fired up and ready to roll!",
+        "torch.OutOfMemoryError: CUDA out of memory.",
+    ],
+)
+def test_a_line_about_work_or_an_error_is_not_noise(line):
+    assert not NOISE.search(line)

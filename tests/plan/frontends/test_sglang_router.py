@@ -1,9 +1,11 @@
 """Command lines and probes of SGLang's routers."""
 
+import re
 from itertools import pairwise
 
 import pytest
 
+from pdsup.plan.frontends.sglang_router import ROUTER_NOISE
 from tests.plan.recipes import GOOD, ONE_EACH, recipe
 
 
@@ -37,3 +39,22 @@ def test_a_prometheus_port_that_another_listener_has_is_refused(desk, args, path
 def test_a_list_of_a_router_flag_repeats_the_flag(desk):
     router = desk.plan(GOOD, "frontend.args.header=[a, b]").by_name["router-0"]
     assert router.command[-4:] == ("--header", "a", "--header", "b")
+
+
+STARTED = (
+    "\x1b[2m2026-11-28 02:32:14\x1b[0m \x1b[32m INFO\x1b[0m \x1b[1mhttp_request\x1b[0m\x1b[1m{"
+    "\x1b[0m\x1b[3mmethod\x1b[0m\x1b[2m=\x1b[0mGET \x1b[3muri\x1b[0m\x1b[2m=\x1b[0m/%s "
+    "\x1b[3mversion\x1b[0m\x1b[2m=\x1b[0mHTTP/1.1\x1b[1m}\x1b[0m\x1b[2m:\x1b[0m started processing"
+)
+
+
+@pytest.mark.parametrize("coloured", [True, False])
+@pytest.mark.parametrize(
+    ("path", "about_a_probe"),
+    [("readiness", True), ("liveness", True), ("health", True), ("v1/completions", False),
+     ("healthy", False)],
+)  # fmt: skip
+def test_a_line_about_a_probe_is_noise(coloured, path, about_a_probe):
+    line = STARTED % path
+    line = line if coloured else re.sub(r"\x1b\[[0-9;]*m", "", line)
+    assert any(re.search(pattern, line) for pattern in ROUTER_NOISE) is about_a_probe

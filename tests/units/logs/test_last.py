@@ -156,3 +156,8 @@ def test_a_log_that_is_not_there_has_no_last_words(log):
 def test_bytes_that_are_no_text_are_replaced(log):
     log.write_bytes(b"\xff\xfe\n")
     assert last_lines(str(log), 1) == ["\N{REPLACEMENT CHARACTER}" * 2]
+
+
+def test_words_are_without_colours(log):
+    append(log, b"\x1b[31mERROR\x1b[0m \x1b[3muri\x1b[0m=/x\n\x1b[0m\n")
+    assert of_last_run(str(log), 0, Wanted(9)) == ["ERROR uri=/x"]
