@@ -7,10 +7,36 @@ then renamed over it. No other module does that by hand.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def open_regular(path: Path | str, flags: int, mode: int = 0o666) -> int:
+    """Opens a regular file, close-on-exec. Raises OSError for anything else.
+
+    To open a named pipe waits for its other end, maybe for ever, and a device may never end.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+            said = os.strerror(number) if number == errno.EISDIR else "not a regular file"
+            raise OSError(number, said, str(path))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_regular(path: Path | str) -> bytes:
+    """The content of a regular file. Raises OSError, also for anything else."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        return file.read()
 
 
 def write_atomically(path: Path, text: bytes, mode: int) -> None:

@@ -187,10 +187,25 @@ class Agents:
         return wait_for(there, f"{unit} {state}")
 
     def journal(self, *nodes) -> list[dict]:
-        """The lines of nodes in the order of their (one) clock."""
-        files = [self.run_dir / "events" / f"{node}.jsonl" for node in nodes or ("node0",)]
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        """The lines of nodes in the order of their (one) clock, up to what agents show."""
+        names = nodes or ("node0",)
+        for node in names:
+            wait_for(lambda: self._has_written(node), f"the journal of {node}")  # noqa: B023
+        lines = [line for node in names for line in self._lines(node)]
         return sorted(lines, key=lambda line: line["monotonic"])
+
+    def _lines(self, node: str) -> list[dict]:
+        path = self.run_dir / "events" / f"{node}.jsonl"
+        text = path.read_text() if path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def _has_written(self, node: str) -> bool:
+        """Whether the journal has the states that an agent shows: it writes in a thread."""
+        if self.agent(node) is None:
+            return True
+        shown = {unit["name"]: unit["state"] for unit in self.status(node)[node]["units"]}
+        last = {line["unit"]: line["to"] for line in self._lines(node) if "to" in line}
+        return all(state == last.get(unit, "STOPPED") for unit, state in shown.items())
 
     def when(self, state, unit, node="node0") -> float:
         """When a unit first came to a state; monotonic seconds."""

@@ -66,6 +66,7 @@ def died_once(agents, wait_for):
     agents.reaches("RUNNING", "b", "node1")
     os.kill(agents.reaches("RUNNING", "a")["pid"], signal.SIGKILL)
     wait_for(lambda: agents.look("a")["run"] == 2 and agents.look("a")["state"] == "RUNNING")
+    agents.journal("node0", "node1")  # everything is written then
     return agents
 
 

@@ -1,17 +1,12 @@
-"""The journals of a run: reading them all, and what an agent appends to its own."""
+"""The journals of a run, which are read all together."""
 
 import json
+import os
 
 import pytest
 
 from pdsup.errors import SupervisorError
-from pdsup.journal import file
-from pdsup.journal.entry import Happening
-from pdsup.journal.file import Journal, Journals
-from pdsup.node.assignment import Place
-from pdsup.plan.model import Restart
-from pdsup.units import events, lifecycle, states
-from pdsup.units.facts import Transition
+from pdsup.journal.file import Journals
 
 
 @pytest.fixture
@@ -72,47 +67,8 @@ def test_a_journal_that_can_not_be_read_is_named(tmp_path):
         Journals(tmp_path).news()
 
 
-# -- the one of this node -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own(tmp_path):
+def test_a_named_pipe_among_the_journals_is_named_and_not_waited_for(tmp_path):
     (tmp_path / "events").mkdir()
-    place = Place(
-        node="n", run_dir=str(tmp_path), state_dir="", python="", environ={},
-        has_module=lambda name: False,
-    )  # fmt: skip
-    return Journal(place)
-
-
-def step(now, unit="a"):
-    context = lifecycle.Context(
-        now=now, next_run=1, gate="waits", restart=Restart(), ready_within=1.0, stop_within=1.0,
-        chance=0.5,
-    )  # fmt: skip
-    after, _ = lifecycle.step(states.Stopped(), events.Start(), context)
-    return Transition(unit, events.Start(), states.Stopped(), after, context)
-
-
-@pytest.mark.parametrize("later", [0, 1, 50])
-def test_a_step_is_found_whatever_was_told_after_it(own, monkeypatch, later):
-    monkeypatch.setattr(file, "END_BYTES", 300)
-    for told in (step(1.0), step(2.5)):
-        own.write(told, 1e9)
-    for number in range(later):
-        own.write(Happening(3.0 + number, "a", 1, "GpusLost", "lost", {"gpus": [0]}), 1e9)
-    assert (own.has(step(1.0)), own.has(step(2.5))) == (True, True)
-    missing = [step(2.0), step(2.5, "b"), step(100.0), step(0.5)]
-    assert [own.has(one) for one in missing] == [False] * 4
-
-
-def test_a_journal_that_is_not_there_tells_no_step(own):
-    assert not own.has(step(1.0))
-
-
-def test_a_line_that_was_cut_off_does_not_spoil_the_next_one(own):
-    own.path.write_text('{"at": 17')
-    own.write(step(2.0), 1e9)
-    own.write(step(3.0), 1e9)
-    assert (own.has(step(2.0)), own.has(step(3.0))) == (True, True)
-    assert len(own.path.read_text().splitlines()) == 3
+    os.mkfifo(tmp_path / "events" / "node0.jsonl")
+    with pytest.raises(SupervisorError, match=r"node0\.jsonl: not a regular file"):
+        Journals(tmp_path).news()

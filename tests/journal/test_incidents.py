@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pdsup.journal.entry import parse
+from pdsup.journal.entry import Loss, loss_line, parse
 from pdsup.journal.incidents import incidents
 
 KILLED = {"type": "Exited", "run": 1, "status": {"code": None, "signal": "SIGKILL"}}
@@ -152,6 +152,16 @@ def test_a_node_that_was_lost_is_an_incident_of_that_node_whoever_tells(facts):
                node(9, "NodeBack", "node2")]  # fmt: skip
     told = [(one.kind, one.node, one.ended, one.what) for one in incidents(entries, 5, 20)]
     assert told == [("node", "node2", 9.0, "why"), ("node", "node3", None, "why")]
+
+
+def test_a_gap_in_a_journal_is_an_incident_of_its_node_from_the_first_event_that_was_lost():
+    entries = [parse(loss_line(Loss(3, 7.0, "disk full"), "node1", 1.0, 12.0))]
+    (gap,) = incidents(entries, 5, 20)
+    assert (gap.kind, gap.unit, gap.node, gap.began, gap.ended) == (
+        "events-lost", "", "node1", 7.0, 12.0,
+    )  # fmt: skip
+    assert gap.what.endswith("are missing here: disk full")
+    assert incidents(entries, 13, 20) == []
 
 
 def test_outages_come_in_order_and_entries_of_nodes_are_left_out():

@@ -129,7 +129,9 @@ def test_nginx_does_not_send_to_a_router_that_is_gone(demo: Cluster) -> None:
 
 
 def test_every_change_of_state_is_a_line_of_the_journal(demo: Cluster) -> None:
-    lines = (demo.run_dir / "events" / "node0.jsonl").read_text().splitlines()
-    events = [json.loads(line) for line in lines]
-    first = [event["to"] for event in events if event["unit"] == "prefill-0"][:2]
-    assert first == ["STARTING", "RUNNING"]
+    def first() -> list[str]:
+        lines = (demo.run_dir / "events" / "node0.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [event["to"] for event in events if event["unit"] == "prefill-0"][:2]
+
+    until(lambda: first() == ["STARTING", "RUNNING"], "both steps are written")

@@ -118,17 +118,33 @@ def noted(unit: str, step: Transition | None) -> Note:
     )  # fmt: skip
 
 
-def test_the_step_that_a_ledger_ends_with_is_known_as_it_was(part: Part) -> None:
+def step(now: float) -> Transition:
     context = lifecycle.Context(
-        now=4.25, next_run=1, gate=None, restart=Restart(), ready_within=states.FOREVER,
+        now=now, next_run=1, gate=None, restart=Restart(), ready_within=states.FOREVER,
         stop_within=15.0, chance=0.5, ready_at_most=states.FOREVER, quiet_within=0.0,
         drain_within=0.0, unclean="port 1 is held",
     )  # fmt: skip
     after, _ = lifecycle.step(states.Stopped(), events.Start(), context)
-    step = Transition("a", events.Start(), states.Stopped(), after, context)
+    return Transition("a", events.Start(), states.Stopped(), after, context)
+
+
+def test_the_noted_steps_that_the_journal_may_lack_are_known_as_they_were(part: Part) -> None:
     books = LedgerFile(str(part.state_dir), part.loaded.digest, Ledger())
-    for notes, expected in ([("a", step)], step), ([("a", step), ("w.1", None)], None):
-        for unit, one in notes:
-            books.note(noted(unit, one))
-        assert takeover.last_step(read(part.state_dir), part.loaded.plan) == expected
-    assert takeover.last_step(Ledger(), part.loaded.plan) is None
+    taken = [step(4.25), step(5.5), step(6.0)]
+    for one in taken:
+        books.note(noted("a", one))
+        books.note(noted("w.1", None))
+    plan = part.loaded.plan
+    for moment, expected in ((-1.0, taken), (4.25, taken[1:]), (7.0, [])):
+        assert takeover.steps_after(read(part.state_dir), plan, moment) == expected
+    assert takeover.steps_after(Ledger(), plan, 0.0) == []
+
+
+def test_the_last_step_may_be_unreported_unless_something_was_noted_after_it(part: Part) -> None:
+    books = LedgerFile(str(part.state_dir), part.loaded.digest, Ledger())
+    for one, last in ((step(4.25), True), (None, False), (step(5.5), True)):
+        books.note(noted("a" if one else "w.1", one))
+        left = read(part.state_dir)
+        steps = takeover.steps_after(left, part.loaded.plan, 0.0)
+        assert takeover.unreported(left, steps) == (steps[-1] if last else None)
+    assert takeover.unreported(left, []) is None

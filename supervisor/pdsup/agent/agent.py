@@ -58,9 +58,11 @@ class Agent:
             its.ledger.open()
             its.guardian.listen(self._lose_guardian)
             its.peers.follow(peers.followed(self.plan, self.node))
-            serving = self._serve()
+            serving: list[asyncio.Task[None]] = []
             try:
-                self._begin()
+                journal_ended = await its.journal.ended_at() if its.inherited.steps else 0.0
+                serving = self._serve()
+                self._begin(journal_ended)
                 await its.shutdown.wait()
                 if self.leaves_units:
                     await its.hooks.finish()
@@ -77,6 +79,7 @@ class Agent:
                 await its.evidence.close()
                 await its.gates.close()
                 await its.peers.close()
+                await its.journal.close()
         fatal = its.counters.has_been(PublicState.FATAL)
         return ending_rules.status(its.own_report.units.values()) or (1 if fatal else 0)
 
@@ -115,13 +118,20 @@ class Agent:
             )
         ]
 
-    def _begin(self) -> None:
-        """Starts units that never ran. Runners take over running ones when they begin to serve."""
+    def _begin(self, journal_ended: float) -> None:
+        """Starts units that never ran. Runners take over running ones when they begin to serve.
+
+        ``journal_ended``: the moment of the last line that an earlier agent wrote.
+        """
         its = self._parts
         its.guardian.say(BEGAN)
-        last = takeover.last_step(its.inherited, self.plan)
-        if last is not None and its.journal.lacks(last):
-            its.host.record(last, late=True)
+        steps = takeover.steps_after(its.inherited, self.plan, journal_ended)
+        last = takeover.unreported(its.inherited, steps)
+        for step in steps:
+            if step is last:
+                its.host.record(step, late=True)
+            else:
+                its.journal.complete(step)
         for name, runner in its.runners.items():
             if name not in its.inherited.notes:
                 runner.tell(events.Start())

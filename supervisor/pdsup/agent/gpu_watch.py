@@ -51,14 +51,18 @@ class GpuWatch:
             await asyncio.sleep(LOOK_S)
 
     def _compare(self) -> None:
-        before = dict(self._troubles)
+        before, news = dict(self._troubles), []
         for name, runner in self._users.items():
             now = gpu_events.trouble(self._seen, runner.unit.plan.gpus)
             for event, reason, gpus in gpu_events.events(before.get(name, Trouble()), now):
                 happening = Happening(
                     clock.monotonic(), name, runner.facts.run, event, reason, {"gpus": list(gpus)}
                 )
-                self._tell(happening)
+                news.append(happening)
                 self._troubles[name] = now
+        # First the ledger: whoever reads the journal may kill this agent, and the next one must
+        # know what was reported.
         if self._troubles != before:
             self._ledger.note_gpus(self._troubles)
+        for happening in news:
+            self._tell(happening)

@@ -14,9 +14,10 @@ between two; and while a change is under way, another is refused.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from pdsup.agent.commands import Commands
 from pdsup.agent.shutdown import HandOver
@@ -33,6 +34,8 @@ from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
+from pdsup.threads import Turns
+from pdsup.times import duration
 from pdsup.units.ledger import LedgerFile
 
 # Longer than a unit takes to stop, if it can be stopped at all.
@@ -40,6 +43,10 @@ LEAVE_S = 300.0
 # How often to check the run directory: a shared file system may show a change later than a report
 # that mentions it.
 LOOK_S = 1.0
+# The largest recipes compile in a few seconds; the file system may hang.
+READ_S = 20.0
+
+T = TypeVar("T")
 
 
 class Reload:
@@ -71,6 +78,7 @@ class Reload:
         self._following: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
+        self._turns = Turns()
 
     async def preview(self, file: str | None) -> tuple[Loaded, Difference]:
         """The plan that the run's file, or ``file``, compiles to now, and its changes.
@@ -85,14 +93,16 @@ class Reload:
         if file is not None:
             origin = replace(origin, file=file, variant=None, overrides=())
         plan = self._assignment.plan
-        loaded = await asyncio.to_thread(
-            load.load,
-            Path(origin.file),
-            nodes=plan.nodes,
-            bind=plan.bind,
-            engine=origin.engine,
-            overrides=origin.overrides,
-            variant=origin.variant,
+        loaded = await self._files(
+            lambda: load.load(
+                Path(origin.file),
+                nodes=plan.nodes,
+                bind=plan.bind,
+                engine=origin.engine,
+                overrides=origin.overrides,
+                variant=origin.variant,
+            ),
+            origin.file,
         )
         if (reason := difference.refusal(plan, loaded.plan)) is not None:
             raise SupervisorError(f"cannot apply {origin.file}: {reason}")
@@ -122,6 +132,18 @@ class Reload:
         self._begin(self._change_over(loaded))
         return loaded, changes
 
+    async def _files(self, read: Callable[[], T], name: str) -> T:
+        """Reads files in a thread, as a file system may hang; raises SupervisorError if it does."""
+        try:
+            return await self._turns.run(read, READ_S)
+        except TimeoutError:
+            raise SupervisorError(
+                f"cannot read {name}: no answer within {duration(READ_S)}"
+            ) from None
+
+    async def _shared_digest(self) -> str:
+        return await self._files(lambda: run_dir.plan_digest(self._run_dir), run_dir.PLAN_FILE)
+
     def resume(self, plan: str) -> None:
         """Continues a change that an earlier agent began; ``plan`` is its digest, "" for none."""
         if plan:
@@ -129,9 +151,9 @@ class Reload:
 
     async def _resume(self, plan: str) -> None:
         """Continues the change, unless the run directory has yet another plan by now."""
-        shared = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        shared = await self._shared_digest()
         state_dir = Path(self._assignment.place.state_dir)
-        loaded = await asyncio.to_thread(kept_plans.kept, state_dir, plan)
+        loaded = kept_plans.kept(state_dir, plan)
         if loaded is None or shared not in (self._assignment.digest, plan):
             self._ledger.note_next("")
             return
@@ -216,13 +238,15 @@ class Reload:
     async def _catch_up(self, ahead: Collection[str]) -> None:
         # This agent may have been started late, with an older file, and overwritten the run's plan.
         displaced = self._assignment.displaced
-        shared = await asyncio.to_thread(run_dir.plan_digest, self._run_dir)
+        shared = await self._shared_digest()
         if displaced in ahead and shared == self._assignment.digest:
             run_dir.put_back(self._run_dir, displaced)
             shared = displaced
         loaded = None
         if shared in ahead:
-            loaded = await asyncio.to_thread(kept_plans.shared, self._run_dir, shared)
+            loaded = await self._files(
+                lambda: kept_plans.shared(self._run_dir, shared), run_dir.PLAN_FILE
+            )
         if loaded is not None:
             self._refused.add(shared)  # try a plan only once: what made it fail would do so again
             await self._keep(loaded)

@@ -16,6 +16,7 @@ from pdsup.api.queries import Queries
 from pdsup.errors import SupervisorError
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
+from pdsup.threads import Turns
 
 # A change is sent at once, the next one not before LEAST_S; without any, a comment every ALIVE_S
 # keeps the connection open. The journals are read at least every TICK_S.
@@ -24,6 +25,8 @@ TICK_S = 1.0
 ALIVE_S = 10.0
 MOST_STREAMS = 32
 PAST_EVENTS = 50
+# A page without events is better than one that stands still.
+READ_S = 1.0
 # The page loads nothing from other sites, and none of them may embed it.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -38,6 +41,7 @@ class LivePage:
         self._agent = agent
         self._answers = answers
         self._streams = 0
+        self._turns = Turns()
         self._page = importlib.resources.files("pdsup.api").joinpath("page.html").read_bytes()
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,7 +71,7 @@ class LivePage:
     async def _feed(self, response: web.StreamResponse) -> None:
         agent, sent, alive = self._agent, "", clock.monotonic()
         journals = Journals(Path(agent.assignment.place.run_dir))
-        events = await _news(journals)
+        events = await self._news(journals)
         await self._answers.visit_all()
         while not agent.waits_for_nothing:
             if agent.version != sent or events:
@@ -81,20 +85,19 @@ class LivePage:
                 alive = clock.monotonic()
             await asyncio.sleep(LEAST_S)
             await agent.wait_for_news(lambda: agent.version != sent, TICK_S)  # noqa: B023
-            events = await _news(journals)
+            events = await self._news(journals)
             self._answers.prolong_visit()
 
+    async def _news(self, journals: Journals) -> list[Entry]:
+        """The new journal entries, without those that only change a reason.
 
-async def _news(journals: Journals) -> list[Entry]:
-    """The new journal entries, without those that only change a reason.
-
-    Reads in a thread: a network file system that hangs must not block the loop.
-    """
-    try:
-        entries = await asyncio.to_thread(journals.news)
-        return [entry for entry in entries if entry.changes or entry.to is None]
-    except SupervisorError:
-        return []
+        Reads in a thread: a network file system that hangs must not block the loop.
+        """
+        try:
+            entries = await self._turns.run(journals.news, READ_S)
+            return [entry for entry in entries if entry.changes or entry.to is None]
+        except (SupervisorError, TimeoutError):
+            return []
 
 
 def _message(status: Status, events: list[Entry]) -> bytes:

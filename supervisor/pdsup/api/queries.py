@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +18,16 @@ from pdsup.api.scrape import Scrapes
 from pdsup.errors import SupervisorError
 from pdsup.journal import file
 from pdsup.node.assignment import log_path
+from pdsup.threads import Turns
+from pdsup.times import duration
 from pdsup.units.process.gpu import Gpu
 
 # How long a first request about all nodes waits for those that were not followed before.
 FIRST_ANSWERS_S = 2.5
 # Reading the GPUs takes a tenth of a second, so clients share a reading for this long.
 GPUS_KEPT_S = 2.0
+# For the journals of all nodes, from a file system that may hang.
+READ_S = 5.0
 
 
 class Queries:
@@ -33,6 +36,7 @@ class Queries:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._scraper = Scrapes(agent)
+        self._turns = Turns()
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; all are GET."""
@@ -76,9 +80,13 @@ class Queries:
             raise web.HTTPBadRequest(text=f"n must be 1 to {MOST_EVENTS}")
         unit, run_dir = request.query.get("unit"), Path(self._agent.assignment.place.run_dir)
         try:
-            entries = await asyncio.to_thread(file.Journals(run_dir).news)
+            entries = await self._turns.run(file.Journals(run_dir).news, READ_S)
         except SupervisorError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from None
+        except TimeoutError:
+            raise web.HTTPServiceUnavailable(
+                text=f"cannot read the journals: no answer from {run_dir} in {duration(READ_S)}"
+            ) from None
         events = [dict(entry.raw) for entry in entries if unit in (None, entry.unit)]
         return web.json_response({"events": events[-count:]})
 

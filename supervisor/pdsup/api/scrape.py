@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pdsup import clock
 from pdsup.agent.agent import Agent
 from pdsup.api import metrics
 from pdsup.api.metrics import Scrape, text
+from pdsup.threads import Turns
 from pdsup.units.process import proc
 from pdsup.units.process.tree import Usage
+
+# Prometheus waits for 10 s by default.
+READ_S = 3.0
+
+T = TypeVar("T")
 
 
 class Scrapes:
@@ -19,18 +26,20 @@ class Scrapes:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._files, self._processes = Turns(), Turns()
 
     async def scrape(self) -> str:
         """The metrics as of now, in Prometheus's text format.
 
-        Processes and files are read in a thread: there may be many, and file systems may be slow.
+        Processes and files are read in threads: there may be many. What hangs is left out.
         """
         agent, gpus = self._agent, await self._agent.read_gpus()
         report = agent.report()
         names = [unit.name for unit in report.units]
         roots = {unit.name: unit.pid for unit in report.units if unit.pid is not None}
         logs = {unit.name: unit.log_path for unit in agent.assignment.units}
-        usage, log_bytes = await asyncio.to_thread(_look, roots, logs)
+        usage = await _within(self._processes, lambda: _usage(roots)) or {}
+        log_bytes = await _within(self._files, lambda: _sizes(logs)) or {}
         seen = Scrape(
             report=report,
             wall=clock.wall() - (clock.monotonic() - report.at),
@@ -45,13 +54,19 @@ class Scrapes:
         return text(metrics.families(seen))
 
 
-def _look(
-    roots: Mapping[str, int], logs: Mapping[str, str]
-) -> tuple[dict[str, Usage], dict[str, int]]:
-    used = proc.usage(roots)
+async def _within(turns: Turns, look: Callable[[], T]) -> T | None:
+    with contextlib.suppress(TimeoutError):
+        return await turns.run(look, READ_S)
+    return None
+
+
+def _usage(roots: Mapping[str, int]) -> dict[str, Usage]:
     own = proc.usage_of(os.getpid())
-    sizes = {name: size for name, path in logs.items() if (size := _size(path)) is not None}
-    return used | ({metrics.AGENT: own} if own else {}), sizes
+    return proc.usage(roots) | ({metrics.AGENT: own} if own else {})
+
+
+def _sizes(logs: Mapping[str, str]) -> dict[str, int]:
+    return {name: size for name, path in logs.items() if (size := _size(path)) is not None}
 
 
 def _size(path: str) -> int | None:

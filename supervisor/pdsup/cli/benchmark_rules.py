@@ -24,6 +24,7 @@ PHRASES: Mapping[Kind, str] = {
     "reload-failed": "could not be reloaded",
     "gpu-throttled": "had throttled GPUs for",
     "gpu-lost": "was without GPUs for",
+    "events-lost": "has a gap in its journal of",
 }
 
 

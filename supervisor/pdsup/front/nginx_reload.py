@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
@@ -30,13 +31,17 @@ from pdsup.front import nginx_program
 from pdsup.front.nginx_conf import Rendered, Settings, Upstream, render, status_url
 from pdsup.front.nginx_generation import GenerationCheck
 from pdsup.front.nginx_program import Program
+from pdsup.threads import Turns
 from pdsup.times import duration
 from pdsup.units.process.spawn import Spawner
 
 # All in seconds.
 TEST_S = 10.0  # nginx -t, which looks up host names
 RETRY_S = 5.0
+FILES_S = 10.0
 SPARED_S = 0.2  # how long old workers may serve one more request (keepalive_min_timeout)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class NginxReload:
         self._life = 0  # counts starts and exits of nginx; each voids what was learned before
         self._live = self._published = Live()
         self._changed = asyncio.Event()
+        self._turns = Turns()
 
     def prepare(self) -> None:
         """Writes nginx's directories and current configuration; call it before each start.
@@ -143,7 +149,7 @@ class NginxReload:
     async def _converge(self) -> Live:
         wanted, life = self._wanted, self._life
         if self._program is None:  # an earlier agent started nginx, so ``prepare`` was not called
-            self._know(await asyncio.to_thread(nginx_program.find, self._binary))
+            self._know(await self._apart(lambda: nginx_program.find(self._binary)))
         rendered = render(self._settings, wanted)
         if not self._runs():
             return Live()  # ``prepare`` writes the wanted configuration before the next start
@@ -155,6 +161,14 @@ class NginxReload:
             return Live()
         return Live(frozenset(upstream.name for upstream in wanted), rendered.generation)
 
+    async def _apart(self, work: Callable[[], T]) -> T:
+        try:
+            return await self._turns.run(work, FILES_S)
+        except TimeoutError:
+            raise SupervisorError(
+                f"cannot reload nginx: a file system does not answer within {duration(FILES_S)}"
+            ) from None
+
     def _know(self, program: Program) -> None:
         self._program = program
         self._settings = replace(self._settings, spares_idle=program.spares_idle)
@@ -163,7 +177,7 @@ class NginxReload:
         """Installs a configuration and reloads nginx; returns False if nginx exits meanwhile."""
         await self._test(rendered)
         self._live = replace(self._live, generation=None)
-        await asyncio.to_thread(_rename, self._aside("new"), self._conf)
+        await self._apart(lambda: _rename(self._aside("new"), self._conf))
         self._forget_rejected()
         # A HUP kills a master that has not installed its handlers: only signal one that replied.
         if life != self._life or not self._signal_master(signal.SIGHUP):
@@ -177,7 +191,7 @@ class NginxReload:
         Writes and renames in a thread: network file systems are slow, and ext4 flushes the data
         before a rename replaces a file (0.6 s seen).
         """
-        await asyncio.to_thread(_write, self._aside("new"), rendered.text)
+        await self._apart(lambda: _write(self._aside("new"), rendered.text))
         complaint = await self._complaint()
         if complaint is not None:
             self._rejected = rendered.text

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, assert_never
 
 from pdsup.units import codec, states
 from pdsup.units.facts import Transition
+from pdsup.units.logs.files import stamp
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
@@ -76,6 +77,35 @@ def _happening(happening: Happening, node: str, wall: float) -> dict[str, Any]:
         "event": {"type": happening.event, **happening.facts},
         "reason": happening.reason,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Events that a journal lacks, because they could not be written. ``since``: seconds since the
+    epoch.
+    """
+
+    count: int
+    since: float
+    cause: str
+
+
+LOSS = "EventsLost"
+
+
+def loss_line(loss: Loss, node: str, monotonic: float, wall: float) -> str:
+    """Encodes a line in place of lost events; the times are those of the line after it."""
+    events = "1 event" if loss.count == 1 else f"{loss.count} events"
+    values = {
+        "at": round(wall, 6),
+        "monotonic": monotonic,
+        "node": node,
+        "unit": None,
+        "run": None,
+        "event": {"type": LOSS, **asdict(loss)},
+        "reason": f"{events} since {stamp(loss.since)} are missing here: {loss.cause}",
+    }
+    return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

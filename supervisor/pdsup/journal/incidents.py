@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pdsup.journal.entry import Entry
+from pdsup.journal.entry import LOSS, Entry
 from pdsup.journal.runs import LOST, steps
 from pdsup.units.events import Stop
 from pdsup.units.public_state import PublicState
@@ -29,6 +29,7 @@ Kind = Literal[
     "reload-failed",
     "gpu-throttled",
     "gpu-lost",
+    "events-lost",
 ]
 # Kinds of outages of a unit, from the mildest to the worst.
 OUTAGES: tuple[Kind, ...] = ("unhealthy", "down", "restart", "fatal")
@@ -55,7 +56,8 @@ class Incident:
     ``unhealthy``: it was not ready, but its process lived; ``down``: it ended; ``fatal``: it was
     given up; ``node``: its agent could not be reached; ``reload``, ``reload-failed``: nginx got
     another list of routers, or refused it; ``gpu-throttled``, ``gpu-lost``: GPUs of a unit were
-    slowed down or missing. ``unit`` is empty for a node. ``asked``: it began with a requested stop.
+    slowed down or missing; ``events-lost``: a journal lacks what happened. ``unit`` is empty for
+    a node. ``asked``: it began with a requested stop.
     """
 
     kind: Kind
@@ -114,6 +116,10 @@ def _happenings(entries: Iterable[Entry]) -> Iterator[Incident]:
         if entry.event in _AT_ONCE:
             kind = _AT_ONCE[entry.event]
             yield Incident(kind, entry.unit, entry.node, entry.at, entry.at, entry.reason)
+        elif entry.event == LOSS:
+            yield Incident(
+                "events-lost", "", entry.node, _since(entry), entry.at, entry.short_reason
+            )
         elif entry.event in _BEGINS:
             kind, node = _BEGINS[entry.event], _concerned(entry)
             begun = Incident(kind, entry.unit, node, entry.at, None, entry.short_reason)
@@ -129,6 +135,13 @@ def _concerned(entry: Entry) -> str:
     """The node that an entry is about, which need not be the one that wrote it."""
     event = entry.raw.get("event")
     return str(event.get("node", entry.node)) if isinstance(event, dict) else entry.node
+
+
+def _since(entry: Entry) -> float:
+    """When the first of the events was lost."""
+    event = entry.raw.get("event")
+    since = event.get("since") if isinstance(event, dict) else None
+    return float(since) if isinstance(since, int | float) else entry.at
 
 
 def _well(entry: Entry) -> bool:

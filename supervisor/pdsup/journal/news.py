@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from pdsup import clock
 from pdsup.journal import entry, hook_events
 from pdsup.journal.entry import Happening
-from pdsup.journal.file import Journal
+from pdsup.journal.own_journal import OwnJournal
 from pdsup.node.assignment import Place
 from pdsup.plan.model import HookEvent
 from pdsup.units import states
 from pdsup.units.facts import Transition
 
+# How long to wait for a file system that hangs: at the start, and at the end, of an agent.
+ANSWER_S, CLOSE_S = 2.0, 2.0
 ALARMING = ("ReloadFailed", "GpusThrottled", "GpusLost", "NodeLost")
 
 Notify = Callable[[HookEvent, Mapping[str, Any]], None]
@@ -37,14 +39,23 @@ class News:
         self._node = place.node
         self._log = log
         self._notify = notify
-        self._file = Journal(place)
+        self._journal = OwnJournal(place, self._tell_of_journal)
         self._log_problems: dict[str, str] = {}
 
-    def lacks(self, step: Transition) -> bool:
-        """Whether a step, the last that an earlier agent noted, is missing in the journal because
-        the agent was killed before it could write it.
+    async def ended_at(self) -> float:
+        """The moment of the last line that an earlier agent wrote, in monotonic seconds; minus
+        infinity if there is none, or if the file system does not answer.
         """
-        return not self._file.has(step)
+        moment = await self._journal.ended_at(ANSWER_S)
+        return float("-inf") if moment is None else moment
+
+    def complete(self, step: Transition) -> None:
+        """Adds a step that an earlier agent reported and could not write before it was killed."""
+        self._write(step, late=True)
+
+    async def close(self) -> None:
+        """Returns when the journal is complete, or after ``CLOSE_S`` seconds."""
+        await self._journal.close(CLOSE_S)
 
     def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
         """Writes news to the journal, and to the log unless it is a step that does not change the
@@ -59,14 +70,24 @@ class News:
                 if state != states.public(before):
                     say = self._log.warning if state.needs_attention else self._log.info
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
+        wall = self._write(news, late=late)
+        if (event := hook_events.event(news)) is not None:
+            self._notify(event, entry.as_json(news, self._node, wall))
+
+    def _write(self, news: Transition | Happening, *, late: bool) -> float:
+        """Writes news to the journal; returns when they happened, in seconds since the epoch."""
         wall = clock.wall()
         if late and isinstance(news, Transition):
             wall -= clock.monotonic() - news.context.now
-        if (problem := self._file.write(news, wall)) is not None:
-            path = str(self._file.path)
+        self._journal.write(news, wall, late=late)
+        return wall
+
+    def _tell_of_journal(self, problem: str) -> None:
+        path = str(self._journal.path)
+        if problem:
             self._log.warning("cannot write the journal", path=path, cause=problem)
-        if (event := hook_events.event(news)) is not None:
-            self._notify(event, entry.as_json(news, self._node, wall))
+        else:
+            self._log.info("the journal is written again", path=path)
 
     def tell_of_log(self, unit: str, problem: str) -> None:
         """Logs once what is wrong with the log of a unit; ``problem`` is "" if nothing is."""

@@ -11,15 +11,14 @@ import contextlib
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
 
 from pdsup import clock
 from pdsup.address import endpoint
+from pdsup.threads import apart
 from pdsup.times import duration
 from pdsup.units.logs import last
 from pdsup.units.probes.check import Subject
@@ -32,8 +31,6 @@ from pdsup.units.process.tree import Process
 MOST_STACKS, STACKS_AT_ONCE = 64, 4
 STACK_S = 6.0
 LOG_BYTES = 1 << 18
-
-T = TypeVar("T")
 
 
 class Evidence:
@@ -51,11 +48,11 @@ class Evidence:
         """
         name = directory(unit, run)
         path = self._run_dir / name
-        await _apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
+        await apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
         parts = await self._take(path, subject, list(asked))
         at = _stamp(clock.wall())
         page = why(unit, run, at, reason, parts)
-        await _apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
+        await apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
         return name
 
     async def _take(self, path: Path, subject: Subject, asked: list[Asked]) -> list[Part]:
@@ -77,7 +74,7 @@ class Evidence:
         program = str(beside) if beside.exists() else shutil.which("py-spy")
         if program is None:
             raise FileNotFoundError("py-spy is not installed")
-        tree = await _apart(lambda: proc.tree(pid), STACK_S)
+        tree = await apart(lambda: proc.tree(pid), STACK_S)
         limit = asyncio.Semaphore(STACKS_AT_ONCE)
 
         async def dump(each: int) -> str:
@@ -85,10 +82,10 @@ class Evidence:
             async with limit:
                 with contextlib.suppress(TimeoutError):
                     await self._run((program, "dump", "--nonblocking", "--pid", str(each)), aside)
-            return await _apart(lambda: _moved(aside), STACK_S)
+            return await apart(lambda: _moved(aside), STACK_S)
 
         dumps = await asyncio.gather(*(dump(each) for each, _ in tree[:MOST_STACKS]))
-        await _apart(lambda: _write(path, "\n\n".join(dumps)), STACK_S)
+        await apart(lambda: _write(path, "\n\n".join(dumps)), STACK_S)
 
     async def _gpus(self, path: Path) -> None:
         program = shutil.which("nvidia-smi")
@@ -98,7 +95,7 @@ class Evidence:
 
     async def _run(self, command: tuple[str, ...], path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        output = await _apart(lambda: os.open(path, flags, 0o644), STACK_S)
+        output = await apart(lambda: os.open(path, flags, 0o644), STACK_S)
         try:
             await self._spawner.run(command, dict(os.environ), output, STACK_S)
         finally:
@@ -117,38 +114,8 @@ async def _problem(take: Awaitable[None]) -> str:
     return ""
 
 
-async def _apart(work: Callable[[], T], within: float) -> T:
-    """Runs ``work`` in a daemon thread and returns its result.
-
-    Reading the command line of a process that hangs in the kernel may hang too, and so may a shared
-    file system; an executor's thread would then keep the agent from exiting.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def finish(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(T, result))
-
-    def run() -> None:
-        try:
-            outcome: tuple[T | None, BaseException | None] = work(), None
-        except Exception as error:
-            outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(finish, *outcome)
-
-    threading.Thread(target=run, daemon=True, name="evidence").start()
-    async with asyncio.timeout(within):
-        return await done
-
-
 async def _write_apart(path: Path, text: Callable[[], str]) -> None:
-    await _apart(lambda: _write(path, text()), TAKEN_WITHIN_S)
+    await apart(lambda: _write(path, text()), TAKEN_WITHIN_S)
 
 
 def _write(path: Path, text: str) -> None:

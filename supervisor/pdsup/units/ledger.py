@@ -21,6 +21,7 @@ import contextlib
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ FORMER_FILES = ("epochs.json", "gpus.json", "lost.json")
 LARGEST_BYTES = 16 << 20
 # A node that has missed more changes of the plan than this must be restarted.
 MOST_FORMER = 16
+# As many as can wait to be written to the journal.
+MOST_STEPS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Ledger:
     ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
     stopped, why, and whether on every node. ``next``: the digest of the plan that a reload asked
     for and that was not adopted yet. ``gpus``: the last reported GPU troubles by unit. ``lost``:
-    the nodes last reported as lost.
+    the nodes last reported as lost. ``steps``: the last notes that are about a step, in order.
     """
 
     plan: str = ""
@@ -67,6 +70,7 @@ class Ledger:
     next: str = ""
     gpus: Mapping[str, Trouble] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
+    steps: tuple[Note, ...] = ()
 
 
 class LedgerFile:
@@ -183,6 +187,7 @@ def left_under(root: Path, guardian: int) -> Path | None:
 
 def _parsed(lines: Iterable[bytes]) -> Ledger:
     known, notes = Ledger(), dict[str, Note]()
+    steps = deque[Note](maxlen=MOST_STEPS)
     for line in lines:
         # The last line may be cut short: its writer was killed, and did nothing after it.
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
@@ -209,7 +214,9 @@ def _parsed(lines: Iterable[bytes]) -> Ledger:
                     note = read_note(values)
                     notes.pop(unit, None)
                     notes[unit] = note
-    return replace(known, notes=notes)
+                    if note.step is not None:
+                        steps.append(note)
+    return replace(known, notes=notes, steps=tuple(steps))
 
 
 def _lines(known: Ledger) -> Iterator[str]:

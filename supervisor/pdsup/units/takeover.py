@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,17 +133,27 @@ def take_over(part: Part) -> Ledger:
     return replace(left, notes=notes)
 
 
-def last_step(left: Ledger, plan: Plan) -> Transition | None:
-    """The step with which the ledger ends, if any. It is the only one that may be missing in the
-    journal, because every other step was written there before the next note.
+def steps_after(left: Ledger, plan: Plan, moment: float) -> list[Transition]:
+    """The noted steps later than ``moment``, in order: the journal may lack them."""
+    steps = []
+    for note in left.steps:
+        restart = plan.by_name[note.unit].restart if note.unit in plan.by_name else None
+        if restart is not None and note.step is not None:
+            with contextlib.suppress(ValueError):
+                steps.append(codec.read_step(note.step, note.unit, note.state, restart))
+    return [step for step in steps if step.context.now > moment]
+
+
+def unreported(left: Ledger, steps: Sequence[Transition]) -> Transition | None:
+    """The last of ``steps`` if nothing was noted after it: then the agent may have been killed
+    before it reported it to anyone. Every other step was reported before the next note.
     """
     note = next(reversed(list(left.notes.values())), None)
-    if note is None or note.step is None or note.unit not in plan.by_name:
+    last = steps[-1] if steps else None
+    if note is None or note.step is None or last is None:
         return None
-    with contextlib.suppress(ValueError):
-        restart = plan.by_name[note.unit].restart
-        return codec.read_step(note.step, note.unit, note.state, restart)
-    return None
+    same = (note.unit, note.step.get("now")) == (last.unit, last.context.now)
+    return last if same else None
 
 
 def lives(left: Ledger) -> bool:

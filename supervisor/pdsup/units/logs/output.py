@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pdsup import clock
 from pdsup.node.assignment import AssignedUnit
+from pdsup.threads import Turns
 from pdsup.units.logs import files
 from pdsup.units.logs.files import Place
 from pdsup.units.logs.pipe import LogPipe
@@ -126,10 +127,12 @@ async def watch(outputs: Sequence[Output]) -> None:
 
     The checks run in a thread: a shared file system that hangs must not stop supervision too.
     """
+    turns = Turns()
     while True:
         await asyncio.sleep(LOOK_S)
-        for tell in await asyncio.to_thread(lambda: [output.look() for output in outputs]):
-            tell()
+        with contextlib.suppress(TimeoutError):
+            for tell in await turns.run(lambda: [output.look() for output in outputs], LOOK_S):
+                tell()
 
 
 def _problem(path: str, written: os.stat_result) -> str:

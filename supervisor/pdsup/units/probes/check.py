@@ -6,11 +6,12 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pdsup.address import endpoint
 from pdsup.plan.model import Check, Gauges, Probes, Trial
+from pdsup.threads import Turns
 from pdsup.times import duration
 from pdsup.units.logs.read import Follower
 from pdsup.units.probes import gauges, health, http
@@ -50,11 +51,18 @@ class ProbeCheck:
         self._heard: set[str] = set()
         self._members: dict[str, dict[int, Seen]] = {}
         self._looks = 0
+        self._log, self._tree = Turns(), Turns()
 
     async def ask(self, check: Check, timeout_s: float) -> Answer:
         """Performs a check within ``timeout_s`` seconds; a trial request has its own time limit."""
         if check.gauges is not None:
             answer = await self._ask_gauges(check, check.gauges, timeout_s)
+        elif check.log is not None:
+            pattern = check.log
+            answer = await _read(self._log, lambda: self._search_log(pattern), timeout_s)
+        elif check.port is None and not check.command:
+            prefix = check.tree or ""
+            answer = await _read(self._tree, lambda: self._look_at_tree(prefix), timeout_s)
         else:
             answer = await _bounded(self._ask(check), timeout_s, over_tcp=check.port is not None)
         where = self._where(check)
@@ -74,11 +82,7 @@ class ProbeCheck:
     async def _ask(self, check: Check) -> Answer:
         if check.port is not None:
             return await self._connect(check, self._subject.ports[check.port])
-        if check.command:
-            return await self._run(check.command)
-        if check.log is not None:
-            return await asyncio.to_thread(self._search_log, check.log)
-        return await asyncio.to_thread(self._look_at_tree, check.tree or "")
+        return await self._run(check.command)
 
     async def _connect(self, check: Check, port: int) -> Answer:
         if check.path is None:
@@ -154,6 +158,16 @@ class ProbeCheck:
                     members[pid] = process
         self._looks += 1
         return health.check_processes(members, seen)
+
+
+async def _read(turns: Turns, look: Callable[[], Answer], timeout_s: float) -> Answer:
+    """Looks at files in a thread. A file system that hangs says nothing about the unit."""
+    try:
+        return await turns.run(look, timeout_s)
+    except TimeoutError:
+        return Unasked(f"cannot look within {duration(timeout_s)}: a file system hangs")
+    except OSError as error:
+        return Unasked(error.strerror or http.cause(error))
 
 
 async def _bounded(asked: Awaitable[Answer], timeout_s: float, *, over_tcp: bool) -> Answer:

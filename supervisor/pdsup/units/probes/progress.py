@@ -7,10 +7,11 @@ time or fill its GPUs. These are only readings: ``health`` decides what counts a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import contextlib
 
 from pdsup import clock
 from pdsup.plan.model import Progress
+from pdsup.threads import Turns
 from pdsup.units.logs import split
 from pdsup.units.logs.read import Follower
 from pdsup.units.probes import gauges, http
@@ -21,6 +22,8 @@ from pdsup.units.process.nvml import GpuReadings
 
 # If the engine's HTTP server hangs too, its counters cannot be read: then its output decides.
 METRICS_S = 5.0
+# A file system that hangs shows no progress, and must not hold up the verdict either.
+READ_S = 5.0
 # Units that start together share one reading of the GPUs.
 HOLDERS_KEPT_S = 1.0
 
@@ -35,22 +38,31 @@ class ProgressSigns:
         self._noise = split.noise(self._progress.noise)
         self._follower = Follower(subject.log_path, subject.log_start)
         self._lines = 0
+        self._cpu_s = 0.0
+        self._log, self._proc = Turns(), Turns()
         self._gpu_bytes: int | None = None
 
     async def at_work(self) -> Signs:
         """Reads the signs of a unit that serves."""
-        lines = await asyncio.to_thread(self._read)
+        lines = await self._count_lines()
         return Signs(clock.monotonic(), lines, await self._counters(self._progress))
 
     async def at_load(self) -> Signs:
         """Reads the signs of a unit that loads."""
-        tree, signs = await asyncio.to_thread(self._look)
-        return replace(signs, gpu_bytes=await self._most_memory(tree))
+        lines = await self._count_lines()
+        tree = await self._look_at_tree()
+        memory = await self._most_memory(tree)
+        return Signs(clock.monotonic(), lines, cpu_s=self._cpu_s, gpu_bytes=memory)
 
-    def _look(self) -> tuple[frozenset[int], Signs]:
-        tree = frozenset(pid for pid, _ in proc.tree(self._subject.pid))
-        signs = Signs(clock.monotonic(), self._read(), cpu_s=proc.cpu_seconds(tree))
-        return tree, signs
+    async def _look_at_tree(self) -> frozenset[int]:
+        def look() -> tuple[frozenset[int], float]:
+            tree = frozenset(pid for pid, _ in proc.tree(self._subject.pid))
+            return tree, proc.cpu_seconds(tree)
+
+        with contextlib.suppress(TimeoutError):
+            tree, self._cpu_s = await self._proc.run(look, READ_S)
+            return tree
+        return frozenset()
 
     async def _most_memory(self, tree: frozenset[int]) -> int | None:
         """The most GPU memory so far, so that a process that the driver omits for a moment does not
@@ -63,13 +75,14 @@ class ProgressSigns:
             self._gpu_bytes = max(now, self._gpu_bytes or 0)
         return self._gpu_bytes
 
-    def _read(self) -> int:
-        try:
-            lines = self._follower.lines()
-        except OSError:  # a shared file system may fail for a moment
-            lines = []
-        self._lines += sum(1 for line in lines if not self._noise.search(line))
+    async def _count_lines(self) -> int:
+        with contextlib.suppress(OSError):  # a shared file system may fail or hang for a while
+            await self._log.run(self._read, READ_S)
         return self._lines
+
+    def _read(self) -> None:
+        lines = self._follower.lines()
+        self._lines += sum(1 for line in lines if not self._noise.search(line))
 
     async def _counters(self, progress: Progress) -> float | None:
         if progress.port is None:

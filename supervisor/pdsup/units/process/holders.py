@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import socket
@@ -12,10 +11,13 @@ from itertools import pairwise
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
 from pdsup.plan.model import Bind
+from pdsup.threads import Turns
 from pdsup.units.process.nvml import BoundedCall, holders
 
 # Finding out who holds a port is expensive, so the answer is kept for a while.
 HOLDER_S = 10.0
+# /proc may hang at a process that hangs in the kernel.
+SEARCH_S = 5.0
 # A monitor may have some memory on a GPU without being in the way.
 GPU_BYTES = 512 * 1024**2
 # A driver that hangs does not keep a unit from starting: the unit will notice itself.
@@ -35,6 +37,7 @@ class CleanSlate:
         self._ports = ports
         self._gpus = BoundedCall(lambda: gpu_holder(gpus)) if gpus else None
         self._holder = ""
+        self._search = Turns()
         self._held: tuple[int | None, float] = (None, 0.0)  # a port, and until when that is kept
 
     async def look(self) -> str | None:
@@ -48,7 +51,12 @@ class CleanSlate:
         if port is None:
             return await self._gpus.ask(DRIVER_S) if self._gpus else None
         if self._held[0] != port or clock.monotonic() > self._held[1]:
-            self._holder = await asyncio.to_thread(holder, self._address, self._bind, port)
+            try:
+                self._holder = await self._search.run(
+                    lambda: holder(self._address, self._bind, port), SEARCH_S
+                )
+            except TimeoutError:
+                self._holder = "a process that could not be found in time"
             self._held = (port, clock.monotonic() + HOLDER_S)
         return held(port, self._holder)
 

@@ -1,0 +1,206 @@
+"""This node's journal, to which its agent appends from a thread of its own.
+
+The run directory is on a file system that may be full, vanish, or hang for minutes, and none of
+that may stop supervision. So the loop only puts news into a queue, and a daemon thread writes them;
+where it blocks for ever, it keeps nothing else from going on, not even the agent's end. Lines that
+can't be written wait in order. Above ``MOST_WAITING`` the oldest are lost, and once there is room
+again a line says how many, since when, and why.
+
+An agent that is killed loses what is in its queue. The steps among it are in the ledger, where each
+was noted before it came here, and its successor adds those that are later than the last line of the
+journal: moments never go back from one line to the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from pdsup.files import open_regular
+from pdsup.journal import entry
+from pdsup.journal.entry import Entry, Happening, Loss
+from pdsup.node.assignment import Place
+from pdsup.threads import apart
+from pdsup.units.facts import Transition
+
+# Two restarts of everything on a large node; a few megabytes.
+MOST_WAITING = 2000
+MOST_AT_ONCE = 200
+# How often to try while the journal can't be written: there is no event when a disk has room again.
+RETRY_S = 1.0
+# How much of a journal's end to read at first: more than a hundred lines.
+END_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """News that wait to be written. ``late``: an earlier agent may have written them already."""
+
+    news: Transition | Happening
+    wall: float
+    late: bool
+
+    @property
+    def moment(self) -> float:
+        match self.news:
+            case Transition(context=context):
+                return context.now
+            case Happening(at=at):
+                return at
+
+
+class OwnJournal:
+    """Appends to ``events/NODE.jsonl`` of the run directory."""
+
+    def __init__(self, place: Place, tell: Callable[[str], None]) -> None:
+        """``tell`` is called from the thread with why the journal can't be written, once for each
+        cause, and with "" when it can again.
+        """
+        self._node = place.node
+        self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._waiting: deque[_Line] = deque()
+        self._lost, self._lost_since = 0, 0.0
+        self._problem = ""
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        # Only of the thread:
+        self._whole = False  # whether the last line is known to be complete
+        self._earlier: float | None = None  # when an earlier agent wrote its last line
+
+    async def ended_at(self, within: float) -> float | None:
+        """The moment of the last line that an earlier agent wrote, in monotonic seconds; minus
+        infinity if there is none, None if that is not known within ``within`` seconds.
+        """
+        with contextlib.suppress(OSError):  # a TimeoutError too
+            return await apart(self._last_moment, within)
+        return None
+
+    def write(self, news: Transition | Happening, wall: float, *, late: bool = False) -> None:
+        """Queues news. ``wall``: seconds since the epoch. ``late``: unless it was written already,
+        by an earlier agent.
+        """
+        with self._changed:
+            self._waiting.append(_Line(news, wall, late))
+            self._lose_surplus()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
+                self._thread.start()
+            self._changed.notify_all()
+
+    async def close(self, within: float) -> None:
+        """Returns when everything is written, or can't be, or after ``within`` seconds."""
+        with self._changed:
+            thread, self._closing = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            with contextlib.suppress(TimeoutError):
+                await apart(thread.join, within)
+
+    # -- in the thread --------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while lines := self._next():
+            problem = self._append(lines)
+            if problem:
+                self._put_back(lines)
+            if problem != self._problem:
+                self._problem = problem
+                self._tell(problem)
+            with self._changed:
+                if problem and not self._closing:
+                    self._changed.wait_for(lambda: self._closing, RETRY_S)
+                elif problem:
+                    return
+
+    def _next(self) -> list[_Line]:
+        """Waits for lines and takes some; none if the journal is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            # There may be room for one line where there is none for many.
+            count = min(len(self._waiting), 1 if self._problem else MOST_AT_ONCE)
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def _put_back(self, lines: Sequence[_Line]) -> None:
+        with self._changed:
+            self._waiting.extendleft(reversed(lines))
+            self._lose_surplus()
+
+    def _lose_surplus(self) -> None:
+        while len(self._waiting) > MOST_WAITING:
+            lost = self._waiting.popleft()
+            self._lost_since = self._lost_since if self._lost else lost.wall
+            self._lost += 1
+
+    def _append(self, lines: Sequence[_Line]) -> str:
+        """Appends all of the lines or none; returns why that failed, "" if it did not."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                return self._append_to_file(lines)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._append_to_file(lines)
+        except OSError as error:
+            return error.strerror or str(error)
+
+    def _append_to_file(self, lines: Sequence[_Line]) -> str:
+        if self._earlier is None and any(line.late for line in lines):
+            self._earlier = self._last_moment()
+        earlier = self._earlier or 0.0
+        due = [line for line in lines if not (line.late and line.moment <= earlier)]
+        file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            size = os.fstat(file).st_size
+            text = "".join(entry.line(one.news, self._node, one.wall) for one in due)
+            # A line that an agent which was killed has cut short must not spoil the next one.
+            start = "" if self._whole or _ends_whole(file, size) else "\n"
+            lost = self._lost if due else 0
+            data = f"{start}{self._loss(lost, due)}{text}".encode()
+            if os.write(file, data) < len(data):
+                self._whole = False
+                os.ftruncate(file, size)
+                return os.strerror(errno.ENOSPC)
+            self._whole = True
+        finally:
+            os.close(file)
+        with self._changed:
+            self._lost -= lost
+        return ""
+
+    def _loss(self, count: int, due: Sequence[_Line]) -> str:
+        if not count:
+            return ""
+        loss = Loss(count, round(self._lost_since, 6), self._problem or "no room for them")
+        return entry.loss_line(loss, self._node, due[0].moment, due[0].wall)
+
+    def _last_moment(self) -> float:
+        """The monotonic seconds of the last line; minus infinity if there is none."""
+        most = END_BYTES
+        while True:
+            try:
+                file = open_regular(self.path, os.O_RDONLY)
+            except FileNotFoundError:
+                return float("-inf")
+            with os.fdopen(file, "rb") as opened:
+                opened.seek(max(0, opened.seek(0, os.SEEK_END) - most))
+                end = opened.read()
+            entries = map(entry.parse, reversed(end.splitlines()))
+            moment = next((each.raw["monotonic"] for each in entries if _has_moment(each)), None)
+            if moment is not None or len(end) < most:
+                return float("-inf") if moment is None else float(moment)
+            most *= 8
+
+
+def _ends_whole(file: int, size: int) -> bool:
+    return not size or os.pread(file, 1, size - 1) == b"\n"
+
+
+def _has_moment(line: Entry | None) -> TypeGuard[Entry]:
+    return line is not None and isinstance(line.raw.get("monotonic"), int | float)
