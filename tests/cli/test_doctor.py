@@ -1,11 +1,15 @@
 """``pdsup doctor``: what it looks at, and what it makes of it."""
 
+import errno
 import json
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from pdsup.cli import doctor_rules
+from pdsup.cli import doctor, doctor_rules
 from pdsup.cli.doctor_rules import Finding
 from pdsup.plan.model import Node, Plan, PlanUnit
 
@@ -50,6 +54,36 @@ def test_limits_and_space_are_told_in_words():
     )
     assert doctor_rules.space("/x", 5 * GIB, GIB, "why") == Finding("/x", "ok", "5 GiB free")
     assert doctor_rules.space("/x", GIB // 2, GIB, "why").detail == "only 512 MiB free; why"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "present", "verdict"),
+    [(1, 64, "note"), (1, 1, "ok"), (2, 64, "ok"), (64, 64, "ok")],
+)
+def test_one_cpu_of_many_is_worth_a_note(allowed, present, verdict):
+    assert doctor_rules.cpus(allowed, present).verdict == verdict
+
+
+USUAL = "32768\t60999\n"
+PORTS = {"agent control": 9440, "a http": 30000, "b http": 30032}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reserved", "told"),
+    [
+        (USUAL, "", None),
+        ("", "", None),
+        ("15000 60999", "\n", "30000, 30032: an outgoing connection may take a port from 15000 to"),
+        ("15000 60999", "8080,30000-30100\n", None),
+        ("15000 60999", "30000\n", "30032: an outgoing"),
+        ("30000 30000", "", "30000: an outgoing"),
+    ],
+)
+def test_ports_that_the_kernel_may_give_away_are_worth_a_note(kernel, reserved, told):
+    found = doctor_rules.outgoing(PORTS, kernel, reserved)
+    assert (found is None) == (told is None)
+    if found is not None:
+        assert (found.verdict, found.detail.startswith(told)) == ("note", True)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +136,38 @@ def test_a_machine_that_is_no_node_of_the_plan_gets_a_note(agents, pdsup):
     done = pdsup("doctor", str(agents.plan(agents.unit("a"))))
     assert done.returncode == 0
     assert "not a node of small" in done.stdout
+
+
+def test_a_socket_path_that_the_agent_would_refuse_is_bad(agents, tmp_path):
+    """The agent makes it below XDG_RUNTIME_DIR, or below TMPDIR."""
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    path = agents.plan(agents.unit("a"))
+    for variable, other in (("XDG_RUNTIME_DIR", "TMPDIR"), ("TMPDIR", "XDG_RUNTIME_DIR")):
+        env = {**agents.environ, variable: str(long)}
+        env.pop(other, None)
+
+        def pdsup(*words, env=env):
+            command = [sys.executable, "-m", "pdsup", *words]
+            return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+        done = pdsup("doctor", str(path), "--node", "node0", "--json")
+        found = {one["what"]: one for one in json.loads(done.stdout)}
+        assert (done.returncode, found["control socket"]["verdict"]) == (1, "bad")
+        said = pdsup("agent", str(path), "--node", "node0")
+        assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+        reason = found["control socket"]["detail"].partition(": ")[2]
+        assert said.stderr.endswith(f": {reason}\n")
+
+
+def test_a_kernel_that_refuses_pidfds_is_bad(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    found = {one.what: one for one in doctor.examine(None, None)}
+    assert found["pidfd_open"].verdict == "bad"
+    assert "pidfd_open is refused (Function not implemented)" in found["pidfd_open"].detail
 
 
 def test_a_node_that_the_plan_lacks_is_named(agents, pdsup):

@@ -310,7 +310,7 @@ def test_a_path_too_long_for_a_socket_is_refused_with_what_to_do(tmp_path):
         room = 107 - len(os.fsencode(root / "a" / SOCKET)) - 1
         name = letter * (room // len(letter.encode()))
         release(root / "a" / name, claim(root, root / "a" / name, tmp_path))
-        with pytest.raises(SupervisorError, match="set XDG_RUNTIME_DIR to a shorter one"):
+        with pytest.raises(SupervisorError, match="set XDG_RUNTIME_DIR or TMPDIR to a shorter"):
             claim(root, root / "a" / (name + letter), tmp_path)
 
 

@@ -14,13 +14,16 @@ from pathlib import Path
 from pdsup.cli import client, doctor_rules
 from pdsup.cli.doctor_rules import Finding
 from pdsup.errors import SupervisorError
-from pdsup.node import identity, state_dir
+from pdsup.node import identity, paths, state_dir
 from pdsup.plan.compile import load
 from pdsup.plan.compile.nodes import invented_nodes, slurm_nodes
+from pdsup.plan.engines.known import derived_ports
 from pdsup.plan.model import Node, Plan
-from pdsup.units.process import holders
+from pdsup.units.process import holders, refusal
 
 GPUS_S = 20.0
+# Which ports the kernel gives to outgoing connections, and which of them it does not.
+RANGE, RESERVED = "ip_local_port_range", "ip_local_reserved_ports"
 # Needed by every cluster, so checked without a plan too.
 USUAL: Mapping[str, list[str]] = {"nginx": [], "module sglang_router": []}
 
@@ -36,13 +39,18 @@ def examine(file: Path | None, node: str | None) -> list[Finding]:
     plan, own = _plan(file, node)
     units = [unit for unit in plan.units if own in (None, unit.node)]
     found += [_program(name, users) for name, users in doctor_rules.programs(units).items()]
+    found += _sockets([node.name for node in plan.nodes if own in (None, node.name)])
     if own is None:
         names = [node.name for node in plan.nodes]
         nodes = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         detail = f"this host is not a node of {plan.name} ({nodes}): ports, addresses not checked"
         return [*found, Finding("node", "note", detail)]
     gpus = doctor_rules.gpus(plan, own, _gpus())
-    return [*found, *_ports(plan, own), *_addresses(plan, own), *([gpus] if gpus else [])]
+    outgoing = doctor_rules.outgoing(_listeners(plan, own), _setting(RANGE), _setting(RESERVED))
+    return [
+        *(*found, *_ports(plan, own), *_addresses(plan, own)),
+        *(finding for finding in (gpus, outgoing) if finding),
+    ]
 
 
 def _plan(file: Path, node: str | None) -> tuple[Plan, str | None]:
@@ -62,6 +70,9 @@ def _limits() -> Iterator[Finding]:
     soft, hard = (_limit(one) for one in resource.getrlimit(resource.RLIMIT_NOFILE))
     yield doctor_rules.files(soft, hard)
     yield doctor_rules.locked(_limit(resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]))
+    yield doctor_rules.cpus(len(os.sched_getaffinity(0)), os.cpu_count() or 1)
+    if (why := refusal.of_pidfds()) is not None:
+        yield Finding("pidfd_open", "bad", f"no agent can run here: {why}")
 
 
 def _limit(number: int) -> float:
@@ -86,6 +97,15 @@ def _places() -> Iterator[Finding]:
         yield Finding("agents", "note", f"you already have a run on this machine: {one.run_dir}")
 
 
+def _sockets(nodes: list[str]) -> Iterator[Finding]:
+    """What is wrong with the path of a control socket, whose length does not depend on the run."""
+    root = state_dir.state_root(os.environ)
+    for node in nodes:
+        directory = paths.node_dir(root, "", node)
+        if (why := state_dir.unfit_for_socket(directory)) is not None:
+            yield Finding("control socket", "bad", f"there can be none in {directory}: {why}")
+
+
 def _program(name: str, users: list[str]) -> Finding:
     kind, _, module = name.partition(" ")
     if kind == "module" and module:
@@ -106,11 +126,26 @@ def _elsewhere(module: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _ports(plan: Plan, own: str) -> Iterator[Finding]:
+def _listeners(plan: Plan, own: str) -> dict[str, int]:
+    """The ports of a node, by what opens them."""
     listeners = {"agent control": plan.control_port}
     for unit in plan.units:
         if unit.node == own:
-            listeners |= {f"{unit.name} {what}": port for what, port in unit.ports.items()}
+            ports = {**dict(derived_ports(unit.command)), **unit.ports}
+            listeners |= {f"{unit.name} {what}": port for what, port in ports.items()}
+    return listeners
+
+
+def _setting(name: str) -> str:
+    """A setting of the kernel; empty where it can't be read."""
+    try:
+        return Path("/proc/sys/net/ipv4", name).read_text()
+    except OSError:
+        return ""
+
+
+def _ports(plan: Plan, own: str) -> Iterator[Finding]:
+    listeners = _listeners(plan, own)
     busy = []
     for what, port in listeners.items():
         try:

@@ -65,6 +65,43 @@ def locked(hard: float) -> Finding:
     return Finding("locked memory", "note", f"limited to {_bytes(hard)}; RDMA needs unlimited")
 
 
+def cpus(allowed: int, present: int) -> Finding:
+    """The check of the CPUs that the agent, and so all its units, may use."""
+    if allowed == 1 < present:
+        why = "everything that is started here would share it; under Slurm: srun --cpu-bind=none"
+        return Finding("CPUs", "note", f"only 1 of {present} may be used; {why}")
+    return Finding("CPUs", "ok", f"{allowed} of {present}")
+
+
+def outgoing(listeners: Mapping[str, int], kernel: str, reserved: str) -> Finding | None:
+    """A note if the kernel may give ports of the plan to outgoing connections.
+
+    ``kernel`` and ``reserved`` are the contents of ip_local_port_range, two numbers, and of
+    ip_local_reserved_ports, such as ``8080,30000-30100``.
+    """
+    low, high = ([int(word) for word in kernel.split() if word.isdecimal()] + [1, 0])[:2]
+    spared = [_range(part) for part in reserved.strip().split(",") if part]
+    taken = {
+        port
+        for port in listeners.values()
+        if low <= port <= high and not any(port in ports for ports in spared)
+    }
+    if not taken:
+        return None
+    shown = ", ".join(map(str, sorted(taken)[:6])) + (", ..." if len(taken) > 6 else "")
+    return Finding(
+        "outgoing ports",
+        "note",
+        f"{shown}: an outgoing connection may take a port from {low} to {high} before its unit "
+        f"starts; sysctl net.ipv4.ip_local_reserved_ports={min(taken)}-{max(taken)} spares them",
+    )
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
 def space(what: str, free: int, least: int, why: str) -> Finding:
     """The check of the free bytes of a file system."""
     if free >= least:

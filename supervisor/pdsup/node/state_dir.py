@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pdsup.errors import SupervisorError
 from pdsup.node import paths
@@ -36,11 +36,8 @@ def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
     Raises SupervisorError if another agent holds the lock (with its pid), or if the path can't be
     used.
     """
-    if len(os.fsencode(state_dir / paths.SOCKET)) > paths.SOCKET_PATH_LIMIT:
-        raise SupervisorError(
-            f"cannot make a control socket in {state_dir}: the path is too long for the kernel; "
-            "set XDG_RUNTIME_DIR to a shorter one"
-        )
+    if (why := unfit_for_socket(state_dir)) is not None:
+        raise SupervisorError(f"cannot make a control socket in {state_dir}: {why}")
     try:
         for _ in range(CLAIM_ATTEMPTS):
             lock = _claim(root, state_dir, run_dir)
@@ -49,6 +46,17 @@ def claim(root: Path, state_dir: Path, run_dir: Path) -> int:
     except OSError as error:
         raise SupervisorError(f"cannot use {state_dir}: {error.strerror}") from None
     raise SupervisorError(f"cannot use {state_dir}: it keeps disappearing")
+
+
+def unfit_for_socket(state_dir: PurePath) -> str | None:
+    """Why there can be no control socket in a node-local directory, or None."""
+    length = len(os.fsencode(state_dir / paths.SOCKET))
+    if length <= paths.SOCKET_PATH_LIMIT:
+        return None
+    return (
+        f"its path would have {length} bytes and the kernel allows {paths.SOCKET_PATH_LIMIT}; "
+        "set XDG_RUNTIME_DIR or TMPDIR to a shorter path, or shorten the node's name"
+    )
 
 
 def run_dir_of(state_dir: Path) -> Path:

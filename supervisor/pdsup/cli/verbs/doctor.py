@@ -32,8 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks programs and modules, ports, addresses, limits, disk and memory space, and GPUs. Exit
-    status: 0 if nothing is bad; 1 if a finding is bad: a run would fail.
+    """Checks programs and modules, ports, addresses, limits, CPUs, paths of sockets, disk and
+    memory space, and GPUs. Exit status: 0 if nothing is bad; 1 if a finding is bad: a run would
+    fail.
     """
     from pdsup.cli import doctor, doctor_rules
     from pdsup.cli.terminal import fit  # late: not needed for help
