@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import socket
 from types import SimpleNamespace
@@ -508,3 +509,56 @@ async def test_close_gives_up_requests_and_nothing_is_followed_afterwards(
             await c.poller.close()
         c.poller.visit(["node1", "node2"])
         assert "node2" not in c.poller.peers
+
+
+async def test_the_report_of_an_agent_that_hands_over_stays_valid_until_the_new_one_answers(
+    cluster, until, report, monkeypatch
+):
+    monkeypatch.setattr(poller_module, "HOLD_S", 0.0)
+    async with cluster() as c:
+        c.peer.report = report(hands_over=True)
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        await c.peer.stop()
+        await until(lambda: c.look().failing is not None)
+        assert c.look().problem is None
+        c.peer.report = report(incarnation="ffff")
+        await c.peer.start()
+        await until(lambda: c.look().usable == report(incarnation="ffff"))
+        assert c.news == ["node1", "node1"]
+
+
+@pytest.mark.parametrize(("error", "good"), [("ECONNREFUSED", 3), ("EHOSTUNREACH", 0)])
+async def test_an_announced_handover_that_does_not_end_is_a_problem(
+    cluster, until, report, monkeypatch, error, good
+):
+    """And so is a machine that vanishes meanwhile, at once."""
+    failure, problems, now = OSError(getattr(errno, error), "cut"), [], clock.monotonic()
+    async with cluster() as c:
+        c.peer.report = report(hands_over=True)
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        for passed in (0.0, 2.5, 14.9, 15.0):
+            monkeypatch.setattr(clock, "monotonic", lambda passed=passed: now + passed)
+            c.poller._doubt("node1", failure)
+            problems.append(c.look().problem)
+        assert problems.count(None) == good
+
+
+async def test_a_new_agent_does_not_judge_nodes_that_may_be_handing_over_as_well(
+    cluster, until, report, monkeypatch
+):
+    async with cluster(start=False, known=("node1",)) as c:
+        c.poller.follow(["node1", "node2"])
+        await until(lambda: c.poller.peers["node2"].asked)
+        c.poller._doubt("node1", ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
+        assert not c.look().asked
+        await c.peer.start()
+        await until(lambda: c.look().usable)
+
+
+async def test_a_node_that_refuses_a_new_agent_for_longer_is_a_problem(cluster, until, monkeypatch):
+    monkeypatch.setattr(poller_module, "HANDOVER_S", 0.05)
+    async with cluster(start=False, known=("node1",)) as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().problem == "cannot reach its agent: connection refused")

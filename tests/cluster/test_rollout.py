@@ -122,6 +122,7 @@ async def test_before_that_only_what_is_not_as_planned_is_held(node):
         assert it.told() == {}
         assert it.rollout.reason("router-0") == "waits for node1 to load the changed plan"
         assert it.rollout.reason("prefill-0") is None
+        assert it.rollout.holds("router-0") == "waits for node1 to load the changed plan"
         assert published(it) == (False, None)
 
 
@@ -148,12 +149,15 @@ async def test_a_router_of_another_node_waits_for_its_turn(node, turn, told):
         it.rollout.react()
         assert it.told().get("prefill-1") == [RESTART]
         assert it.told().get("router-0", []) == told
+        hold = "" if told else "waits for router-1 to restart first"
+        assert it.rollout.holds("router-0") == hold
 
 
 async def test_a_router_that_would_have_to_wait_runs_on(node):
     async with node(decode=False, **RUNNING) as it:
         it.rollout.react()
         assert it.told() == {"prefill-0": [RESTART]}
+        assert it.rollout.holds("router-0") == "waits for any decode"
 
 
 async def test_what_gave_up_is_tried_at_once_and_what_rests_or_waits_is_left(node):

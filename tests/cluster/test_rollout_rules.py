@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pdsup.cluster.report import Peer, akin
-from pdsup.cluster.rollout_rules import WAITS, behind, router_turn
+from pdsup.cluster.rollout_rules import WAITS, behind, router_hold, router_turn
 
 OLD = "e" * 64
 
@@ -62,15 +62,19 @@ def test_the_others_go_by_the_first_node(plan, digest, peers):
 
 @pytest.fixture
 def routers(unit_report):
-    """The turn among three routers, which are given as changes of their reports, or None."""
+    """The turn among three routers, which are given as changes of their reports, or None; with
+    ``hold``, why the last one waits.
+    """
     names = [f"router-{index}" for index in range(3)]
 
-    def make(*known):
+    def make(*known, hold=False):
         reports = {
             name: what and dataclasses.replace(unit_report("router-0", **what), name=name)
             for name, what in zip(names, known, strict=True)
         }
-        return router_turn(dict.fromkeys(names, "now"), lambda name: reports[name])
+        planned = dict.fromkeys(names, "now")
+        turn = router_turn(planned, reports.__getitem__)
+        return router_hold(planned, turn, reports.__getitem__) if hold else turn
 
     return make
 
@@ -103,6 +107,15 @@ def test_one_at_rest_is_not_waited_for_and_has_no_turn(routers, state):
 
 def test_one_of_which_it_is_not_known_what_it_was_started_as_is_left_alone(routers):
     assert routers({"made": ""}, AS_IT_WAS, ANEW) == "router-1"
+
+
+def test_one_whose_turn_has_not_come_names_the_one_that_it_waits_for(routers):
+    assert routers(AS_IT_WAS, AS_IT_WAS, AS_IT_WAS, hold=True) == (
+        "waits for router-0 to restart first"
+    )
+    for state in ("STARTING", "FATAL"):
+        found = routers(ANEW, {**ANEW, "state": state, "ready": False}, AS_IT_WAS, hold=True)
+        assert found == "waits for router-1 to become ready"
 
 
 def test_one_of_which_nothing_is_known_is_left_out(routers):

@@ -65,12 +65,11 @@ def test_a_unit_that_does_not_run_gives_no_answers_that_clients_would_get(plan, 
 
 def test_a_short_reason_lacks_the_last_words_of_the_output_and_nothing_else(plan):
     dead = states.Backoff(9.0, (0.0,), "killed by SIGKILL", "one | two")
-    found = unit_report(
-        plan.by_name["nginx"], facts(dead, log_problem="its log is lost"), outdated=True
-    )
+    lost = facts(dead, log_problem="its log is lost")
+    found = unit_report(plan.by_name["nginx"], lost, outdated="waits for node1")
     words = "; cause unknown, last output: one | two"
-    assert found.reason == f"killed by SIGKILL{words}; {OUTDATED}; its log is lost"
-    assert found.short_reason == f"killed by SIGKILL; {OUTDATED}; its log is lost"
+    assert found.reason == f"killed by SIGKILL{words}; {OUTDATED}; waits for node1; its log is lost"
+    assert found.short_reason == f"killed by SIGKILL; {OUTDATED}; waits for node1; its log is lost"
 
 
 def test_a_reason_that_holds_other_bytes_than_text_can_be_reported(plan, report):

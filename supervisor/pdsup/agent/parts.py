@@ -124,8 +124,16 @@ def build(
     ledger = LedgerFile(place.state_dir, assignment.digest, inherited, guardian.pid)
     own_report = OwnReport(assignment, bell, guardian.pid)
     pulse = Pulse(lambda: None)
+    known = {node.name for node in plan.nodes if took_over} - inherited.lost
     peers = Peers(
-        plan, assignment.digest, assignment.former, token, session, tasks, pulse.stood_still
+        plan,
+        assignment.digest,
+        assignment.former,
+        token,
+        session,
+        tasks,
+        pulse.stood_still,
+        known,
     )
     gates = Gates(assignment, own_report, peers, tasks, due.set)
     shutdown = Shutdown(plan, own_report, ledger, gates.look, log)
@@ -166,14 +174,14 @@ def build(
         runners,
         gates.look,
         beside_its_gang,
-        lambda unit: described(runners[unit], front),
+        lambda unit: described(runners[unit], front, rollout),
     )
     evidence = GangEvidence(
         plan, runners, Evidence(place.run_dir, spawner), tasks, gates.look, due.set
     )
     bounce = DecodeBounce(plan, runners, gates.look)
     lost_nodes = LostNodes(assignment, journal.tell, ledger, inherited.lost)
-    reports = UnitReports(own_report, runners, front, gangs, evidence)
+    reports = UnitReports(own_report, runners, front, rollout, gangs, evidence)
     hand_over = HandOver(place.node, guardian, spawner, shutdown, log)
     reload = Reload(
         assignment, own_report, peers, gates.look, commands, ledger, hand_over, tasks, log
@@ -187,6 +195,7 @@ def build(
             reports.publish_front,
             # Hold back an outdated unit before its gang finds it ready to start.
             rollout.react,
+            reports.publish_outdated,
             # Ranks take in what happened before their standings are published.
             gangs.react,
             evidence.react,

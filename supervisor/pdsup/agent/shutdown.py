@@ -50,6 +50,7 @@ class Shutdown:
         if self._due.is_set():
             return False
         self.leaves_units = True
+        self._own_report.publish_hand_over()
         self._due.set()
         return True
 

@@ -9,11 +9,12 @@ from pdsup.cluster.gang import Gangs
 from pdsup.cluster.gang_evidence import GangEvidence
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import UnitReport
+from pdsup.cluster.rollout import Rollout
 from pdsup.front.front import Front
 from pdsup.units.runner import Runner
 
 
-def described(runner: Runner, front: Front) -> UnitReport:
+def described(runner: Runner, front: Front, rollout: Rollout) -> UnitReport:
     """The current report of a unit, before its gang and its evidence are added."""
     name = runner.unit.name
     return own_report.unit_report(
@@ -22,7 +23,7 @@ def described(runner: Runner, front: Front) -> UnitReport:
         front.unusable(name),
         front.upstreams(name),
         runner.fingerprint,
-        outdated=runner.outdated,
+        rollout.holds(name) if runner.outdated else None,
     )
 
 
@@ -34,24 +35,31 @@ class UnitReports:
         own_report: OwnReport,
         runners: Mapping[str, Runner],
         front: Front,
+        rollout: Rollout,
         gangs: Gangs,
         evidence: GangEvidence,
     ) -> None:
         self._own_report = own_report
         self._runners = runners
         self._front = front
+        self._rollout = rollout
         self._gangs = gangs
         self._evidence = evidence
 
     def publish(self, units: Iterable[str]) -> None:
         """Publishes the current reports of these units."""
         for name in units:
-            report = self._gangs.stamped(described(self._runners[name], self._front))
+            report = described(self._runners[name], self._front, self._rollout)
+            report = self._gangs.stamped(report)
             self._own_report.publish(self._evidence.stamped(report))
 
     def publish_front(self) -> None:
         """Publishes nginx and the routers together, as the report of each depends on the others."""
         self.publish(self._front.units)
+
+    def publish_outdated(self) -> None:
+        """Publishes the units that wait for their turn to restart, as others decide about that."""
+        self.publish(name for name, runner in self._runners.items() if runner.outdated)
 
     def publish_gangs(self) -> None:
         """Publishes all ranks, and all units that have been examined."""

@@ -133,7 +133,7 @@ def _class(kind: Any) -> Schema:
     """
     about = (kind.__doc__ or "").partition("\n\n")[0].replace("``", "`")
     schema = table(" ".join(about.split()), **_fields(kind))
-    optional = NEW if kind is UnitReport else frozenset[str]()
+    optional = NEW if kind in (UnitReport, Report) else frozenset[str]()
     return schema | {"required": [name for name in schema["required"] if name not in optional]}
 
 

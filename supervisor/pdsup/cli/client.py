@@ -97,17 +97,24 @@ def _has_guardian(state_dir: Path) -> bool:
     return guardian is not None and ledger.is_living(guardian)
 
 
-def cluster(run_dir: str | None, purpose: str = "ask", *, returns_in: float = RETURN_S) -> Cluster:
+def cluster(
+    run_dir: str | None,
+    purpose: str = "ask",
+    *,
+    returns_in: float = RETURN_S,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Cluster:
     """The cluster of a run directory, else the only one on this machine.
 
     ``purpose``: ``VERB THING``, for messages. ``returns_in``: how many seconds to wait for an agent
-    that its guardian is restarting. Raises NothingThere if no agent answers, WrongUsage if several
-    runs are active and none was chosen.
+    that its guardian is restarting; ``meanwhile`` is called often during that. Raises NothingThere
+    if no agent answers, WrongUsage if several runs are active and none was chosen.
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     found = _meant(given)
     until = clock.monotonic() + returns_in
     while not found and _is_returning(given) and clock.monotonic() < until:
+        meanwhile()
         time.sleep(LOOK_S)
         found = _meant(given)
     if not found:

@@ -36,6 +36,7 @@ class OwnReport:
         self.ends_cluster = False
         self._all_have_plan = True
         self._router_turn: str | None = None
+        self._hands_over: bool | None = None
         self._agent = AgentReport(
             pid=os.getpid(),
             guardian_pid=guardian_pid,
@@ -75,6 +76,11 @@ class OwnReport:
         self.ends_cluster |= of_cluster
         self._changed()
 
+    def publish_hand_over(self) -> None:
+        """Publishes that a new agent takes over from this one."""
+        self._hands_over = True
+        self._changed()
+
     def publish_rollout(self, *, all_have_plan: bool, router_turn: str | None) -> None:
         """Publishes whether every node has the changed plan, and which router may restart."""
         if (all_have_plan, router_turn) != (self._all_have_plan, self._router_turn):
@@ -97,6 +103,7 @@ class OwnReport:
             former=self._assignment.former,
             level=self._all_have_plan,
             turn=self._router_turn,
+            hands_over=self._hands_over,
         )
 
     def _changed(self) -> None:
@@ -105,7 +112,7 @@ class OwnReport:
         self._news.ring()
 
 
-OUTDATED = "its plan has changed; it restarts when its turn comes"
+OUTDATED = "its plan has changed"
 
 
 def unit_report(
@@ -114,19 +121,19 @@ def unit_report(
     unusable: str | None = None,
     upstreams: tuple[str, ...] | None = None,
     made: str = "",
-    *,
-    outdated: bool = False,
+    outdated: str | None = None,
 ) -> UnitReport:
     """The report of one unit, before its gang and its evidence are added.
 
     ``unusable``: why it can't be used although it is RUNNING, or None. ``upstreams``: the routers
     that an nginx passes requests to, if known. ``made``: the fingerprint of the definition that
-    its last run was started from; ``outdated``: the plan's definition differs from that.
+    its last run was started from; ``outdated``: if the plan's definition differs from that, why it
+    has not restarted yet.
     """
     state = states.public(facts.state)
     last = facts.last_exit
     settled = facts.run == 0 or state.is_at_rest
-    waits = "" if not outdated or settled else OUTDATED
+    waits = "" if outdated is None or settled else _joined(OUTDATED, outdated)
     also = (waits, facts.log_problem)
     why = facts.detail or (unusable if state is PublicState.RUNNING else None)
     reason = _joined(states.reason_of(facts.state) or why, *also)

@@ -5,8 +5,11 @@ run. Two errors must not happen: to close gates and reload nginx over a hiccup, 
 requests to a node that is gone. So the last report of a node that fails to answer stays valid for
 ``HOLD_S``, unless the node said that it is ending; keepalives on the sockets reveal within seconds
 a node that vanished without closing its connections; and an agent sends a beat every second while a
-request waits, which reveals one whose loop stands still. A report of another cluster, node or plan
-is never used, and nothing that an answer holds can end this agent, fill its memory or keep it busy.
+request waits, which reveals one whose loop stands still. While an agent hands over to a new one,
+its machine refuses connections: if it has announced that, its report stays valid for
+``HANDOVER_S``, but only as long as the machine does refuse. A report of another cluster, node or
+plan is never used, and nothing that an answer holds can end this agent, fill its memory or keep it
+busy.
 """
 
 from __future__ import annotations
@@ -77,6 +80,9 @@ RETRY_LIMIT_S = 1.0
 # A restarted agent, or the network after a hiccup, is back before this. Until then gates stay open
 # and routers stay in nginx. An agent that said that it is ending is believed at once.
 HOLD_S = 2.0
+# A new agent that was announced answers before this, even on a machine where many start at once.
+HANDOVER_S = 15.0
+REFUSALS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE})
 SILENCE = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 # Longer than the longest wait that the API grants, so that a node is not dropped while a client
 # that wants the whole cluster's status waits for it.
@@ -87,6 +93,8 @@ class Peers:
     """The other nodes that this one follows.
 
     ``digest`` is the plan's digest, ``former`` those of the plans that the run had before.
+    ``known``: the nodes that answered the agent before this one. They may be handing over as well,
+    so one that refuses connections counts as not asked yet during the first ``HANDOVER_S``.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class Peers:
         session: aiohttp.ClientSession,
         tasks: asyncio.TaskGroup,
         stood_still: Callable[[], bool] = lambda: False,
+        known: Collection[str] = (),
     ) -> None:
         """``stood_still``: whether this agent itself did not run for a moment, and so could not
         hear the others.
@@ -114,6 +123,8 @@ class Peers:
         self._stood_still = stood_still
         self._beating: set[str] = set()
         self._closed = False
+        self._known = frozenset(known)
+        self._began = clock.monotonic()
         self.peers: dict[str, Peer] = {}
 
     def listen(self, changed: Callable[[str], None]) -> None:
@@ -153,9 +164,7 @@ class Peers:
                     continue
                 quick = 0
                 self._beating.discard(node)
-                still = isinstance(error, aiohttp.SocketTimeoutError)
-                why = STANDS_STILL if still else f"cannot reach its agent: {cause(error)}"
-                self._doubt(node, why, still or _is_silence(error))
+                self._doubt(node, error)
                 await asyncio.sleep(retry * (0.5 + random.random()))  # noqa: S311 (jitter)
                 retry = min(RETRY_LIMIT_S, retry * 1.5)
             else:
@@ -201,16 +210,22 @@ class Peers:
         problem = self._mismatch(node, peer.report) if peer.report else peer.problem
         self._set(replace(peer, heard=now, failing=None, problem=problem))
 
-    def _doubt(self, node: str, failure: str, silence: bool) -> None:
-        """Takes in a failed request; the last report stays valid for ``HOLD_S``.
+    def _doubt(self, node: str, error: Exception) -> None:
+        """Takes in a failed request; the last report stays valid for ``HOLD_S``, or ``HANDOVER_S``.
 
         It does not if the kernel gave up a silent connection, or the agent stands still: that took
         longer already.
         """
         now, peer = clock.monotonic(), self.peers[node]
+        still = isinstance(error, aiohttp.SocketTimeoutError)
+        refused, known = _is_refusal(error), peer.usable
+        if refused and not peer.asked and node in self._known and now - self._began < HANDOVER_S:
+            return
         since = now if peer.failing is None else peer.failing
-        known = peer.usable
-        held = not silence and known and not known.ending and now - since < HOLD_S
+        limit = HANDOVER_S if refused and known and known.hands_over else HOLD_S
+        silent = still or _is_silence(error)
+        held = not silent and known and not known.ending and now - since < limit
+        failure = STANDS_STILL if still else f"cannot reach its agent: {cause(error)}"
         self._set(replace(peer, failing=since, problem=None if held else failure))
 
     def _mismatch(self, node: str, report: Report) -> str | None:
@@ -228,6 +243,12 @@ class Peers:
         if peer.report is not before.report or peer.problem != before.problem:
             for changed in self._listeners:
                 changed(peer.node)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the kernel at the other end answered that no agent is there."""
+    closed = isinstance(error, aiohttp.ServerDisconnectedError)
+    return closed or getattr(error, "errno", None) in REFUSALS
 
 
 def _is_silence(error: Exception) -> bool:

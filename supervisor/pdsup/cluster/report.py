@@ -128,7 +128,8 @@ class Report:
     ``ending``: why the node is stopping its units, None if it is not; ``ends_cluster``: all nodes
     should stop theirs. ``former``: digests of the plans that the run had before, latest first.
     During a rollout the first node says whether every node has the changed plan (``level``), and
-    which router may restart (``turn``); see ``cluster/rollout_rules.py``.
+    which router may restart (``turn``); see ``cluster/rollout_rules.py``. ``hands_over``: the agent
+    leaves its running units to a new one, which answers soon.
     """
 
     cluster: str
@@ -144,6 +145,7 @@ class Report:
     former: tuple[str, ...] = ()
     level: bool = True
     turn: str | None = None
+    hands_over: bool | None = None
 
     @property
     def version(self) -> str:
@@ -222,4 +224,4 @@ def from_json(text: str | bytes) -> Report:
 
 
 FOREIGN = "not a report of this version"
-NEW = frozenset({"short_reason"})
+NEW = frozenset({"short_reason", "hands_over"})

@@ -50,6 +50,7 @@ class Rollout:
         routers = [unit for unit in self._plan.units if self._changed and unit.kind == "router"]
         self._routers = {unit.name: difference.fingerprint(unit) for unit in routers}
         self._behind = rollout_rules.WAITS if self._changed else None
+        self._turn: str | None = None
         self._until = clock.monotonic() + PATIENCE_S
         if self._changed:  # before other agents can read this one's first report
             own_report.publish_rollout(all_have_plan=False, router_turn=None)
@@ -58,6 +59,14 @@ class Rollout:
     def reason(self, unit: str) -> str | None:
         """Why a unit that is new or changed in the plan may not start yet, or None."""
         return self._behind if self._behind and not self._runners[unit].is_as_planned else None
+
+    def holds(self, unit: str) -> str:
+        """Why an outdated unit has not restarted yet; "" if it is about to, or is not to."""
+        if self._behind is not None or self._runners[unit].unit.plan.kind != "router":
+            return self._behind or ""
+        if self._turn == unit:
+            return self._gates.reason(unit, first=False) or ""
+        return rollout_rules.router_hold(self._routers, self._turn, self._gates.look)
 
     def react(self) -> None:
         """Takes in what the nodes report, and restarts the outdated units that may restart now."""
@@ -70,33 +79,33 @@ class Rollout:
             )
         first = self._plan.nodes[0].name
         if self._node == first:
-            all_have_plan, router = self._behind is None, None
+            all_have_plan, self._turn = self._behind is None, None
             if all_have_plan:
-                router = rollout_rules.router_turn(self._routers, self._gates.look)
-            self._own_report.publish_rollout(all_have_plan=all_have_plan, router_turn=router)
+                self._turn = rollout_rules.router_turn(self._routers, self._gates.look)
+            self._own_report.publish_rollout(all_have_plan=all_have_plan, router_turn=self._turn)
         else:
             leader = self._peers.peers.get(first)
-            router = leader.usable.turn if leader and leader.usable else None
+            self._turn = leader.usable.turn if leader and leader.usable else None
         if self._behind is None:
             for name, runner in self._runners.items():
                 if runner.outdated:
-                    self._restart(name, runner, router)
+                    self._restart(name, runner)
 
-    def _restart(self, name: str, runner: Runner, router_turn: str | None) -> None:
+    def _restart(self, name: str, runner: Runner) -> None:
         state = runner.facts.state
         if isinstance(state, states.Stopped | states.Ended | states.Waiting):
             return
         if self._restarted.get(name) == runner.facts.run:
             return
         serves = runner.unit.plan.kind == "router" and states.run_of(state) is not None
-        if serves and not self._is_its_turn(name, router_turn):
+        if serves and not self._is_its_turn(name):
             return
         self._restarted[name] = runner.facts.run
         runner.tell(RESTART)
 
-    def _is_its_turn(self, router: str, router_turn: str | None) -> bool:
+    def _is_its_turn(self, router: str) -> bool:
         """Whether this router may restart now, and no restarting worker would keep it waiting."""
-        if router != router_turn:
+        if router != self._turn:
             return False
         self._gates.inquire([(router, False)])
         return self._gates.reason(router, first=False) is None

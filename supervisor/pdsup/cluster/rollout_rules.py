@@ -53,3 +53,13 @@ def router_turn(routers: Mapping[str, str], look: Look) -> str | None:
     if any(not report.ready for report in up if report not in outdated):
         return None
     return next((report.name for report in sorted(outdated, key=lambda router: router.ready)), None)
+
+
+def router_hold(routers: Mapping[str, str], turn: str | None, look: Look) -> str:
+    """Why a router whose turn has not come does not restart yet: whom it waits for."""
+    if turn is not None:
+        return f"waits for {turn} to restart first"
+    up = [report for name in routers if (report := look(name)) and not report.state.is_at_rest]
+    restarted = [report for report in up if report.made in ("", routers[report.name])]
+    missing = [report.name for report in restarted if not report.ready]
+    return f"waits for {missing[0]} to become ready" if missing else "waits for its turn to restart"

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from pdsup.cli.screens import waiting
+from pdsup.cli.screens.waiting import Silence
 from pdsup.cli.terminal import say
 
 
@@ -17,3 +19,21 @@ def test_a_line_that_nobody_reads_stops_nothing(monkeypatch):
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), writes)  # for what is still buffered
     os.close(writes)
+
+
+def test_a_silent_command_says_what_it_waits_for_less_and_less_often(monkeypatch):
+    said, now = [], [0.0]
+    monkeypatch.setattr(waiting.clock, "monotonic", lambda: now[0])
+    silence = Silence(said.append)
+    for second in range(100):
+        now[0] = float(second)
+        silence.explain([f"a, for {second} s"])
+    times = [text.removeprefix("waiting for\n  a, for ") for text in said]
+    assert times == ["8 s", "24 s", "54 s", "84 s"]
+    silence.end()
+    silence.explain(["a"])
+    assert len(said) == 4
+    now[0] += waiting.SILENCE_S
+    silence.explain([])  # it is about to end
+    silence.explain(["b"])
+    assert said[4:] == ["waiting for\n  b"]

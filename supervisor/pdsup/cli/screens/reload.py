@@ -8,7 +8,8 @@ from enum import Enum, auto
 from typing import assert_never
 
 from pdsup.answers.reload import Reloading
-from pdsup.answers.status import Status, UnitStatus
+from pdsup.answers.status import AgentStatus, Status, UnitStatus
+from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import cut
 from pdsup.plan.difference import Change, What
 from pdsup.units.public_state import PublicState
@@ -21,6 +22,7 @@ _WORDS: Mapping[What, str] = {
     "removed": "remove",
 }
 MOST_FIELDS = 40
+MOST_LINES = 8
 
 
 class Outcome(Enum):
@@ -57,6 +59,28 @@ def late_nodes(before: Status, now: Status) -> list[str]:
         if then[node.node].reachable
         and not (node.agent.reachable and node.agent.incarnation != then[node.node].incarnation)
     ]
+
+
+def waits_for(
+    before: Status, now: Status, answer: Reloading, done: Iterable[str], time: float
+) -> list[str]:
+    """Lines about what a reload waits for: agents, then units. ``time``: seconds since the epoch.
+
+    While an agent is missing, the units wait for it, so only agents are listed.
+    """
+    agents = {node.node: node.agent for node in now.nodes}
+    if late := late_nodes(before, now):
+        return [_agent(name, agents[name]) for name in late]
+    if now.plan != answer.plan:
+        return ["the agents to load the changed plan"]
+    waiting = {change.unit for change in left(answer.units, done)}
+    units = [unit for unit in now.units if unit.name in waiting]
+    return progress.missing(units, lambda _: False, time, MOST_LINES)
+
+
+def _agent(node: str, agent: AgentStatus) -> str:
+    problem = f" ({agent.problem})" if agent.problem else ""
+    return f"a new agent on {node}{problem}"
 
 
 def outcome(change: Change, before: UnitStatus | None, now: UnitStatus | None) -> Outcome | None:

@@ -17,6 +17,29 @@ from pdsup.cli.terminal.say import say
 REMIND_S = 30.0
 
 
+# How long a command may be silent before it says what it waits for; each time twice as long.
+SILENCE_S = 8.0
+
+
+class Silence:
+    """Says what a command waits for whenever it has printed nothing for a while."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.end()
+
+    def end(self) -> None:
+        """Takes in that the command has just printed something."""
+        self._since, self._within = clock.monotonic(), SILENCE_S
+
+    def explain(self, lines: Sequence[str]) -> None:
+        """Called often while the command waits; ``lines``: what for."""
+        now = clock.monotonic()
+        if lines and now - self._since >= self._within:
+            self._say("\n".join(("waiting for", *(f"  {line}" for line in lines))))
+            self._since, self._within = now, min(REMIND_S, self._within * 2)
+
+
 class WaitView(Protocol):
     """Shows the progress of a wait."""
 

@@ -13,6 +13,8 @@ from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.screens import reload
 from pdsup.cli.screens.reload import Outcome, Result
+from pdsup.cli.screens.waiting import Silence
+from pdsup.cli.terminal.say import say
 from pdsup.cli.verbs.start import TIMEOUT_S
 from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.plan.difference import Change
@@ -20,6 +22,7 @@ from pdsup.times import duration
 
 EXAMPLE = "pdsup reload --dry-run"
 AGENT_S = 60.0
+NEW_AGENT = "a new agent"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +93,7 @@ class _Wait:
         self._before = before
         self._answer = answer
         self._quiet = quiet
+        self._silence = Silence(say)
         self._units = reload.by_name(before)
         self._done: dict[str, Result] = {}
 
@@ -103,15 +107,22 @@ class _Wait:
             if look.absent is not None:  # it hands over to a new agent, or has stopped
                 left = max(client.RETURN_S, when - clock.monotonic())
                 self._cluster = client.cluster(
-                    self._cluster.run_dir, "watch the plan change", returns_in=left
+                    self._cluster.run_dir,
+                    "watch the plan change",
+                    returns_in=left,
+                    meanwhile=lambda: self._silence.explain([NEW_AGENT]),
                 )
                 continue
             status = look.status or status
             changed = status.plan == self._answer.plan
             if changed and not reload.late_nodes(self._before, status) and not self._look(status):
                 return True
+            self._silence.explain(self._waits_for(status))
         self._give_up(status)
         return False
+
+    def _waits_for(self, status: Status) -> list[str]:
+        return reload.waits_for(self._before, status, self._answer, self._done, clock.wall())
 
     def _agent(self) -> Path:
         return client.first_agent(self._cluster)
@@ -131,8 +142,8 @@ class _Wait:
         return reload.left(self._answer.units, self._done)
 
     def _give_up(self, status: Status) -> None:
-        if late := reload.late_nodes(self._before, status):
-            print(f"pdsup: no new agent answered in time on {', '.join(late)}", file=sys.stderr)
+        lines = "".join(f"\n  {line}" for line in self._waits_for(status))
+        say(f"pdsup: cannot finish the reload in time; it continues, and waits for{lines}")
         now = reload.by_name(status)
         for change in reload.left(self._answer.units, self._done):
             name = change.unit
@@ -140,6 +151,7 @@ class _Wait:
 
     def _tell(self, result: Result) -> None:
         self._done[result.change.unit] = result
+        self._silence.end()
         if not self._quiet:
             print(result.line(), flush=True)
 
@@ -166,9 +178,11 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
 
 def _successor(path: Path, replaced: str, until: float) -> str | None:
     """The incarnation of the agent that replaced another; None if none answered in time."""
+    silence = Silence(say)
     for look in client.follow(lambda: path, every=False, until=until):
         if look.status is not None and look.absent is None:
             (node,) = look.status.nodes
             if node.agent.incarnation != replaced:
                 return node.agent.incarnation
+        silence.explain([f"{NEW_AGENT} on {path.parent.name}"])
     return None
