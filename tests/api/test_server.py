@@ -426,6 +426,7 @@ async def test_a_signal_answers_whether_there_was_a_process(serving):
         ({"command": "stop", "units": [["decode-1"]]}, 400),
         ({"command": "stop"}, 400),
         ({"command": "signal", "signal": 0, "units": ["decode-1"]}, 400),
+        ({"command": "stop", "units": ["\ud800"]}, 400),
         ({"command": "signal", "signal": True, "units": ["decode-1"]}, 400),
         ({"command": "signal", "signal": "HUP", "units": ["decode-1"]}, 400),
         ([], 400),

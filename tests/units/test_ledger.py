@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from pdsup.errors import SupervisorError
+from pdsup.plan.model import Node, Plan, PlanUnit, Restart
+from pdsup.units import codec, events, lifecycle, states, takeover
 from pdsup.units import ledger as ledger_module
-from pdsup.units import states
-from pdsup.units.facts import LastExit
-from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, Note, left_under, read
+from pdsup.units.facts import LastExit, Transition
+from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, Note, guardian_of, left_under, read
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.gpu import Trouble
@@ -235,3 +237,104 @@ def test_a_plan_that_was_asked_for_is_known_until_it_is_adopted(tmp_path: Path) 
     books.note_next("other")
     books.note_next("")
     assert read(tmp_path).next == ""
+
+
+# -- damaged ledgers ------------------------------------------------------------------------------
+
+JUNK = (
+    None, True, 5, -1, 0, 1e300, float("nan"), float("inf"), 10**400, "", "x", "\ud800", [], [1],
+    [[]], ["x", "y"], [1, 2, 3, 4], [-1, 5], {}, {"type": "Running"}, {"a": []},
+)  # fmt: skip
+
+
+def whole_ledger(directory: Path) -> list[dict]:
+    """Every kind of line that a ledger may have."""
+    context = lifecycle.Context(
+        now=4.25, next_run=1, gate="waits", restart=Restart(), ready_within=states.FOREVER,
+        stop_within=15.0, chance=0.5,
+    )  # fmt: skip
+    after, _ = lifecycle.step(states.Stopped(), events.Start(), context)
+    step = Transition("worker", events.Start(), states.Stopped(), after, context)
+    books = LedgerFile(str(directory), "digest", Ledger(former=("old",)), os.getpid())
+    books.open()
+    books.note(note(unit="other"))
+    books.note(note((1, 2), tag=7, epoch=3, state=after, step=codec.step(step)))
+    books.note_end("SIGTERM", of_cluster=True)
+    books.note_next("digest2")
+    books.note_gpus({"worker": Trouble(throttled=(1,), lost=(2,))})
+    books.note_lost({"node2"})
+    return [json.loads(line) for line in (directory / LEDGER).read_text().splitlines()]
+
+
+def damaged(value: object) -> Iterator[object]:
+    """The value with each part of it replaced by junk, and with each missing."""
+    yield from JUNK
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {name: one for name, one in value.items() if name != key}
+            yield from ({**value, key: junk} for junk in damaged(part))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from ([*value[:index], junk, *value[index + 1 :]] for junk in damaged(part))
+
+
+def write(directory: Path, lines: list[dict]) -> None:
+    (directory / LEDGER).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+# What a line other than the damaged one says.
+OTHERS = (
+    lambda left: (left.ending, left.gpus),
+    lambda left: left.notes["worker"],
+    lambda left: left.notes["other"],
+    lambda left: (left.plan, left.lost),
+    lambda left: (left.agent, left.ending),
+    lambda left: left.next,
+    lambda left: left.gpus,
+)
+
+
+@pytest.mark.parametrize("damage", range(len(OTHERS)))
+def test_a_damaged_line_is_passed_over_and_the_others_count(damage: int, tmp_path: Path) -> None:
+    unit = PlanUnit(name="worker", kind="service", node="node0", command=("sleep", "9"))
+    plan = Plan(plan=1, name="x", nodes=(Node(name="node0", address="127.0.0.1"),), units=(unit,))
+    lines, others = whole_ledger(tmp_path), OTHERS[damage]
+    assert len(lines) == len(OTHERS)
+    usual = others(read(tmp_path))
+    for bad in damaged(lines[damage]):
+        write(tmp_path, [*lines[:damage], bad, *lines[damage + 1 :]])
+        left = read(tmp_path)
+        takeover.unreported(left, takeover.steps_after(left, plan, 0.0))
+        assert others(left) == usual or left == Ledger()  # of another boot
+        opened(tmp_path, left)  # it can be written again
+        assert read(tmp_path).notes.keys() == left.notes.keys()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"[" * 100_000, b"\xff" * 100, b"9" * 10_000, b'{"unit": 5}', b'{"gpus": 5}', b"{}"]
+)
+def test_a_line_that_is_no_json_is_passed_over(junk: bytes, tmp_path: Path) -> None:
+    whole_ledger(tmp_path)
+    path, usual = tmp_path / LEDGER, read(tmp_path)
+    first, *rest = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([first, junk, *rest, junk, b""]))
+    assert read(tmp_path) == usual
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a named pipe", "a link to a device", "nothing"])
+def test_what_stands_in_the_place_of_a_ledger_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / LEDGER
+    match kind:
+        case "a directory":
+            path.mkdir()
+        case "a named pipe":
+            os.mkfifo(path)
+        case "a link to a device":
+            path.symlink_to("/dev/zero")
+    assert read(tmp_path) == Ledger()
+    assert guardian_of(tmp_path) is None
+
+
+def test_only_the_guardian_may_be_asked_for(tmp_path: Path) -> None:
+    whole_ledger(tmp_path)
+    assert guardian_of(tmp_path) == (os.getpid(), proc.started(os.getpid()))

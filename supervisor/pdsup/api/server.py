@@ -295,7 +295,12 @@ def _texts(values: list[Any]) -> bool:
 
 
 def _json(body: bytes) -> Any:
+    """The value of a body; None if it is not JSON, or holds half a character, which no unit or file
+    has in its name.
+    """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # a UnicodeError is a ValueError
         return None
+    return value

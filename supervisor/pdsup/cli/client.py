@@ -92,9 +92,10 @@ def _is_returning(given: str | None) -> bool:
 def _has_guardian(state_dir: Path) -> bool:
     """Whether the guardian of an agent is running, which will restart it if it was killed."""
     from pdsup.units import ledger  # late: only needed if an agent does not answer
+    from pdsup.units.process import proc
 
-    guardian = ledger.read(state_dir).guardian
-    return guardian is not None and ledger.is_living(guardian)
+    guardian = ledger.guardian_of(state_dir)
+    return guardian is not None and proc.is_living(guardian)
 
 
 def cluster(

@@ -11,14 +11,17 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.plan.model import Restart
 from pdsup.units.events import Event
-from pdsup.units.facts import Transition
+from pdsup.units.facts import LastExit, Transition
 from pdsup.units.lifecycle import Context
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.tree import Identity
 from pdsup.units.states import FOREVER, Failures, State, Then
 
 T = TypeVar("T")
 
 _SAME = (str, int, bool)
+_LARGEST = 1 << 63
+_MOST_PIDS = 1 << 31
 _STATES: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(State)}
 _EVENTS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
@@ -71,9 +74,9 @@ def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restar
             event=event(value["event"]),
             before=state(value["before"]),
             after=after,
-            context=read_context(value["context"], value["now"], restart),
+            context=read_context(value["context"], number(value["now"]), restart),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a step of this version: {value!r}") from error
 
 
@@ -99,8 +102,8 @@ def _json(value: Any) -> Any:
 
 
 def _read(kinds: Mapping[str, Any], value: Mapping[str, Any]) -> Any:
-    rest = dict(value)
     try:
+        rest = dict(value)
         return _filled(kinds[rest.pop("type")], rest)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a state or event of this version: {value!r}") from error
@@ -112,10 +115,55 @@ def _filled(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _typed(hint: Any, value: Any) -> Any:
+    """The value if it has the type of a field; raises TypeError or ValueError otherwise."""
     if hint is float:
-        return FOREVER if value is None else float(value)
+        return FOREVER if value is None else number(value)
     if hint is Then:
         return Then(value)
     if hint is ExitStatus:
-        return ExitStatus(**value)
-    return tuple(value) if hint == Failures else value
+        return exit_status(value["code"], value["signal"])
+    if hint == Failures:
+        return tuple(map(number, value))
+    if hint is not Restart and type(value) not in (get_args(hint) or (hint,)):
+        raise TypeError(f"{value!r} is not {hint}")
+    return value
+
+
+def number(value: Any) -> float:
+    """A plain number as a float; raises TypeError or ValueError for anything else."""
+    if type(value) not in (int, float) or not abs(value) < _LARGEST:
+        raise TypeError(f"not a usable number: {value!r}")
+    return float(value)
+
+
+def whole(value: Any) -> int:
+    """A whole number from 0 on; raises TypeError for anything else."""
+    if type(value) is not int or not 0 <= value < _LARGEST:
+        raise TypeError(f"not a usable whole number: {value!r}")
+    return value
+
+
+def exit_status(code: Any, signal: Any) -> ExitStatus:
+    """How a process ended; raises TypeError if these are not an exit code and a signal's name."""
+    if code is not None and type(code) is not int:
+        raise TypeError(f"not an exit code: {code!r}")
+    if signal is not None and type(signal) is not str:
+        raise TypeError(f"not a signal: {signal!r}")
+    return ExitStatus(code, signal)
+
+
+def last_exit(value: Any) -> LastExit:
+    """A list of exit code, signal and time; raises TypeError or ValueError for anything else."""
+    code, signal, at = value
+    return LastExit(exit_status(code, signal), number(at))
+
+
+def identity(value: Any) -> Identity | None:
+    """A list of pid and start time, or None; raises TypeError or ValueError for anything else."""
+    if value is None:
+        return None
+    pid, started = map(whole, value)
+    # Some other numbers mean a group of processes to the kernel, or all of them.
+    if not 0 < pid < _MOST_PIDS:
+        raise ValueError(f"not a process: {value!r}")
+    return pid, started

@@ -22,18 +22,17 @@ import errno
 import json
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pdsup.errors import SupervisorError
-from pdsup.files import write_atomically
+from pdsup.files import open_regular, read_regular, write_atomically
 from pdsup.units import codec
 from pdsup.units.facts import Facts, LastExit
 from pdsup.units.logs.files import Place
 from pdsup.units.process import proc
-from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.gpu import Trouble
 from pdsup.units.process.tree import Identity
 from pdsup.units.states import State
@@ -58,7 +57,8 @@ class Ledger:
     ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
     stopped, why, and whether on every node. ``next``: the digest of the plan that a reload asked
     for and that was not adopted yet. ``gpus``: the last reported GPU troubles by unit. ``lost``:
-    the nodes last reported as lost. ``steps``: the last notes that are about a step, in order.
+    the nodes last reported as lost. ``steps``: the last notes that are about a step, as they
+    were written, in order.
     """
 
     plan: str = ""
@@ -70,7 +70,7 @@ class Ledger:
     next: str = ""
     gpus: Mapping[str, Trouble] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    steps: tuple[Note, ...] = ()
+    steps: tuple[Mapping[str, Any], ...] = ()
 
 
 class LedgerFile:
@@ -85,8 +85,8 @@ class LedgerFile:
         self._known = replace(
             inherited,
             plan=plan,
-            agent=_identity(os.getpid()),
-            guardian=_identity(guardian),
+            agent=proc.identity(os.getpid()),
+            guardian=proc.identity(guardian),
             notes=self._notes,
         )
         self._file = -1
@@ -167,56 +167,79 @@ class LedgerFile:
             self._torn = True
 
 
+# What a damaged line may raise. One that was cut short is the last: its writer was killed, and did
+# nothing after it.
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
 def read(state_dir: Path) -> Ledger:
-    """Reads what the last agent left; an empty ledger if there was none since the last boot."""
+    """Reads what the last agent left; an empty ledger if there was none since the last boot.
+    Damaged lines are skipped.
+    """
     try:
-        return _parsed((state_dir / LEDGER).read_bytes().splitlines())
+        return _parsed(read_regular(state_dir / LEDGER).splitlines())
     except OSError:
         return Ledger()
+
+
+def guardian_of(state_dir: Path) -> Identity | None:
+    """The guardian of the last agent; None if there was none, or none since the last boot."""
+    try:
+        with os.fdopen(open_regular(state_dir / LEDGER, os.O_RDONLY), "rb") as file:
+            return _parsed([file.readline()]).guardian  # the first line has it
+    except OSError:
+        return None
 
 
 def left_under(root: Path, guardian: int) -> Path | None:
     """Finds the directory of the agent that the guardian with this pid started before, if any."""
     process = (guardian, proc.started(guardian))
-    for path in root.glob(f"*/*/{LEDGER}"):
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            if _parsed([file.readline()]).guardian == process:  # the first line has it
-                return path.parent
-    return None
+    found = (path.parent for path in root.glob(f"*/*/{LEDGER}"))
+    return next((each for each in found if guardian_of(each) == process), None)
 
 
-def _parsed(lines: Iterable[bytes]) -> Ledger:
-    known, notes = Ledger(), dict[str, Note]()
-    steps = deque[Note](maxlen=MOST_STEPS)
-    for line in lines:
-        # The last line may be cut short: its writer was killed, and did nothing after it.
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-            match json.loads(line):
-                case {"boot": boot, "plan": str(plan), "agent": below, "guardian": above} as head:
+def _parsed(lines: Sequence[bytes]) -> Ledger:
+    """Reads from the end, since only the last line about a thing counts."""
+    sections: dict[str, Any] = {}
+    notes: dict[str, Note] = {}
+    steps = deque[Mapping[str, Any]](maxlen=MOST_STEPS)
+    for line in reversed(lines):
+        with contextlib.suppress(*DAMAGE):
+            match json.loads(line, parse_constant=_refused):
+                case {"boot": boot, "plan": str(plan)} as head:
                     if boot != _boot():
                         return Ledger()
-                    known = replace(
-                        known,
-                        plan=plan,
-                        former=tuple(head.get("former", ())),
-                        agent=_read_identity(below),
-                        guardian=_read_identity(above),
-                    )
+                    sections = _head(head, plan) | sections
                 case {"ending": str(reason), "of_cluster": bool(everywhere)}:
-                    known = replace(known, ending=(reason, everywhere))
+                    sections.setdefault("ending", (reason, everywhere))
                 case {"next": str(later)}:
-                    known = replace(known, next=later)
-                case {"gpus": values}:
-                    known = replace(known, gpus=read_troubles(values))
+                    sections.setdefault("next", later)
+                case {"gpus": values} if "gpus" not in sections:
+                    sections["gpus"] = read_troubles(values)
                 case {"lost": list(nodes)}:
-                    known = replace(known, lost=frozenset(map(str, nodes)))
+                    sections.setdefault("lost", frozenset(map(str, nodes)))
                 case {"unit": str(unit)} as values:
-                    note = read_note(values)
-                    notes.pop(unit, None)
-                    notes[unit] = note
-                    if note.step is not None:
-                        steps.append(note)
-    return replace(known, notes=notes, steps=tuple(steps))
+                    if len(steps) < MOST_STEPS and isinstance(values.get("step"), dict):
+                        steps.appendleft(values)
+                    if unit not in notes:
+                        notes[unit] = read_note(values)
+    in_order = dict(reversed(notes.items()))
+    return Ledger(**sections, notes=in_order, steps=tuple(steps))
+
+
+def _refused(constant: str) -> Any:
+    """No ledger that was written has NaN or Infinity, and no other can be written with them."""
+    raise ValueError(constant)
+
+
+def _head(head: Mapping[str, Any], plan: str) -> dict[str, Any]:
+    former = head.get("former", ())
+    return {
+        "plan": plan,
+        "former": tuple(former) if all(isinstance(one, str) for one in former) else (),
+        "agent": codec.identity(head["agent"]),
+        "guardian": codec.identity(head["guardian"]),
+    }
 
 
 def _lines(known: Ledger) -> Iterator[str]:
@@ -241,20 +264,6 @@ def _lines(known: Ledger) -> Iterator[str]:
     yield from map(note_line, known.notes.values())
 
 
-def is_living(process: Identity) -> bool:
-    """Whether a process still runs, and its pid has not been reused."""
-    pid, started = process
-    return proc.started(pid) == started and not proc.is_zombie(pid)
-
-
-def _identity(pid: int | None) -> Identity | None:
-    return (pid, proc.started(pid) or 0) if pid else None
-
-
-def _read_identity(value: list[int] | None) -> Identity | None:
-    return (value[0], value[1]) if value else None
-
-
 def _end_line(reason: str, of_cluster: bool) -> str:
     return json.dumps({"ending": reason, "of_cluster": of_cluster})
 
@@ -270,7 +279,9 @@ def _gpus_line(troubles: Mapping[str, Trouble]) -> str:
 def read_troubles(values: Mapping[str, Any]) -> dict[str, Trouble]:
     """Decodes GPU troubles by unit; raises KeyError or TypeError if they are malformed."""
     return {
-        str(unit): Trouble(tuple(trouble["throttled"]), tuple(trouble["lost"]))
+        str(unit): Trouble(
+            tuple(map(codec.whole, trouble["throttled"])), tuple(map(codec.whole, trouble["lost"]))
+        )
         for unit, trouble in values.items()
     }
 
@@ -360,24 +371,30 @@ def note_line(note: Note) -> str:
 
 
 def read_note(values: Mapping[str, Any]) -> Note:
-    """Decodes a note from ``note_line``; raises ValueError if it is from another version."""
+    """Decodes a note from ``note_line``; raises ValueError if it is damaged, or from another
+    version.
+    """
     try:
-        main, last, log = values["main"], values["last"], values["log"]
+        tag, last, log, step = values["tag"], values["last"], values["log"], values.get("step")
+        spawned, epoch, made = values["spawned"], values.get("epoch"), values.get("made", "")
+        if not (isinstance(made, str) and isinstance(step, dict | None)):
+            raise TypeError("not a fingerprint, or not a step")
+        device, inode, offset = map(codec.whole, log) if log else (0, 0, 0)
         return Note(
             unit=values["unit"],
             state=codec.state(values["state"]),
-            run=values["run"],
-            since=values["since"],
-            spawned=values["spawned"],
-            main=(main[0], main[1]) if main else None,
-            tag=values["tag"],
-            log=(log[0], log[1], log[2]) if log else None,
-            ended=values["ended"],
-            was_ready=values["was_ready"],
-            last_exit=LastExit(ExitStatus(last[0], last[1]), last[2]) if last else None,
-            fingerprint=values.get("made", ""),
-            epoch=values.get("epoch"),
-            step=values.get("step"),
+            run=codec.whole(values["run"]),
+            since=codec.number(values["since"]),
+            spawned=None if spawned is None else codec.number(spawned),
+            main=codec.identity(values["main"]),
+            tag=None if tag is None else codec.whole(tag),
+            log=(device, inode, offset) if log else None,
+            ended=values["ended"] is True,
+            was_ready=values["was_ready"] is True,
+            last_exit=codec.last_exit(last) if last else None,
+            fingerprint=made,
+            epoch=None if epoch is None else codec.whole(epoch),
+            step=step,
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a note of this version: {values!r}") from error

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
+from pdsup.files import read_regular
 from pdsup.node import identity, kept_plans, paths
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import default_run_dir, plan_digest
@@ -112,7 +113,7 @@ def take_over(part: Part) -> Ledger:
     """
     left = _read(part.state_dir)
     above = left.guardian
-    if above and above[0] != os.getppid() and ledger.is_living(above):
+    if above and above[0] != os.getppid() and proc.is_living(above):
         raise SupervisorError(
             f"cannot start an agent for {part.node}: another one has just ended, and its guardian "
             f"(pid {above[0]}) is restarting it"
@@ -136,12 +137,12 @@ def take_over(part: Part) -> Ledger:
 def steps_after(left: Ledger, plan: Plan, moment: float) -> list[Transition]:
     """The noted steps later than ``moment``, in order: the journal may lack them."""
     steps = []
-    for note in left.steps:
-        restart = plan.by_name[note.unit].restart if note.unit in plan.by_name else None
-        if restart is not None and note.step is not None:
-            with contextlib.suppress(ValueError):
-                steps.append(codec.read_step(note.step, note.unit, note.state, restart))
-    return [step for step in steps if step.context.now > moment]
+    for values in left.steps:
+        with contextlib.suppress(*ledger.DAMAGE):
+            if values["step"]["now"] > moment:
+                note, unit = ledger.read_note(values), plan.by_name[values["unit"]]
+                steps.append(codec.read_step(values["step"], unit.name, note.state, unit.restart))
+    return steps
 
 
 def unreported(left: Ledger, steps: Sequence[Transition]) -> Transition | None:
@@ -189,7 +190,7 @@ def clean_up(state_dir: Path) -> list[int]:
 
 def _living(notes: list[Note]) -> list[int]:
     """The main processes that still run; if none does, what carries the tag of a noted run."""
-    mains = [note.main[0] for note in notes if note.main and ledger.is_living(note.main)]
+    mains = [note.main[0] for note in notes if note.main and proc.is_living(note.main)]
     tags = {note.tag for note in notes if note.tag is not None}
     return mains or [pid for pid in proc.tagged(tags) if not proc.is_zombie(pid)]
 
@@ -207,7 +208,7 @@ def _read(state_dir: Path) -> Ledger:
         notes = {name: _with_epoch(note, epochs.get(name)) for name, note in left.notes.items()}
         left = replace(left, notes=notes)
     if isinstance(gpus, dict):
-        with contextlib.suppress(KeyError, TypeError):
+        with contextlib.suppress(*ledger.DAMAGE):
             left = replace(left, gpus=ledger.read_troubles(gpus))
     if isinstance(lost, list):
         left = replace(left, lost=frozenset(map(str, lost)))
@@ -215,8 +216,8 @@ def _read(state_dir: Path) -> Ledger:
 
 
 def _value(path: Path) -> object:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
+    with contextlib.suppress(OSError, *ledger.DAMAGE):
+        return json.loads(read_regular(path))
     return None
 
 

@@ -73,6 +73,17 @@ def started(pid: int) -> int | None:
     return stat.started if stat else None
 
 
+def identity(pid: int | None) -> Identity | None:
+    """A process with its start time; None for None."""
+    return (pid, started(pid) or 0) if pid else None
+
+
+def is_living(process: Identity) -> bool:
+    """Whether a process still runs, and its pid has not been reused."""
+    pid, start = process
+    return started(pid) == start and not is_zombie(pid)
+
+
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended and is waiting to be reaped."""
     stat = _stat(pid)
