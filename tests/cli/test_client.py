@@ -14,7 +14,6 @@ from pdsup.answers.status import Status
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node import paths
-from pdsup.units.ledger import Ledger
 
 
 @pytest.fixture
@@ -194,11 +193,10 @@ def test_only_agents_of_the_run_that_is_meant_are_waited_for(agent, monkeypatch)
     meant, other = (agent(run=run, listens=False).parent for run in ("one", "two"))
     looked_at = []
 
-    def read(directory):
+    def guardian_of(directory):
         looked_at.append(directory.resolve())
-        return Ledger()
 
-    monkeypatch.setattr("pdsup.units.ledger.read", read)
+    monkeypatch.setattr("pdsup.units.ledger.guardian_of", guardian_of)
     with pytest.raises(NothingThere, match="no agent answers for one"):
         client.cluster("one")
     assert meant.resolve() in looked_at
