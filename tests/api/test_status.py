@@ -12,7 +12,7 @@ from pdsup.units.process.gpu import Gpu
 
 NOW = 1000.0
 # The contract, and what we say beyond it.
-TOP = {"cluster", "plan", "nodes"}
+TOP = {"cluster", "plan", "nodes"} | {"url"}
 NODE = {"node", "address", "agent", "units"}
 AGENT = {"pid", "guardian_pid", "incarnation", "version", "reachable", "age_s"} | {"problem"}
 UNIT = {

@@ -188,8 +188,8 @@ def node():
 def status():
     """The status of a cluster that has these nodes."""
 
-    def make(*nodes, plan="d" * 64):
-        return Status(cluster="demo", plan=plan, nodes=nodes)
+    def make(*nodes, plan="d" * 64, url=None):
+        return Status(cluster="demo", plan=plan, url=url, nodes=nodes)
 
     return make
 

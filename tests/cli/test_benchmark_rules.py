@@ -85,11 +85,3 @@ def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):
     assert benchmark_rules.unrecorded(before, after, [KILLED], 10.0) == []
     reload = Incident("reload", "decode-0", "node2", 8.0, 8.0, "")
     assert benchmark_rules.unrecorded(before, after, [reload], 10.0) == [found]
-
-
-def test_where_clients_of_a_running_cluster_talk_to_follows_from_its_status(unit, node, status):
-    router = unit("router-0", kind="router", role=None, ports={"http": 30080})
-    worker = node("n0", [unit()])
-    found = benchmark_rules.front(status(worker, node("n1", [router], address="10.0.0.2")))
-    assert found == "http://10.0.0.2:30080"
-    assert benchmark_rules.front(status(worker)) is None

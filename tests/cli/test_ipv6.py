@@ -35,6 +35,8 @@ def test_agents_read_each_other_and_nginx_gets_its_routers(front, pdsup):
 def test_commands_tell_urls_with_the_address_in_brackets(front, pdsup):
     ask = "import os; print(os.environ['PDSUP_URL'])"
     assert pdsup("run", "--", sys.executable, "-c", ask).stdout.startswith("http://[::1]:8000\n")
+    assert pdsup("url").stdout == "http://[::1]:8000\n"
+    assert pdsup("url", "--json").stdout == '{"url": "http://[::1]:8000"}\n'
     done = pdsup("web")
     assert "ssh -L 9440:[::1]:9440 " in done.stderr
     (link,) = done.stdout.splitlines()

@@ -77,7 +77,7 @@ def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> N
 def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:
     node = Node(name="node0", address="127.0.10.1")
     plan = Plan(plan=1, name="demo", nodes=(node,), units=())
-    real = status.status(plan, report(), (), 10.0, all_nodes=False)
+    real = status.status(plan, report(), (), 10.0, all_nodes=False, url="http://node0:8000")
     assert shape(json.loads(block(HTTP, "status"))) == shape(json.loads(typed.dumps(real)))
 
 

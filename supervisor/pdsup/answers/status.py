@@ -119,10 +119,13 @@ class NodeStatus:
 
 @dataclass(kw_only=True)
 class Status:
-    """The status JSON. `plan` is the SHA-256 of the plan."""
+    """The status JSON. `plan` is the SHA-256 of the plan, ``url`` where clients talk to, if the
+    plan has such a unit; agents of 0.1.0 do not send it.
+    """
 
     cluster: str
     plan: str
+    url: str | None = None
     nodes: tuple[NodeStatus, ...]
 
     @property

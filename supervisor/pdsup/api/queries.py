@@ -18,6 +18,7 @@ from pdsup.api.scrape import Scrapes
 from pdsup.errors import SupervisorError
 from pdsup.journal import file
 from pdsup.node.assignment import log_path
+from pdsup.plan.front import front_of
 from pdsup.threads import Turns
 from pdsup.times import duration
 from pdsup.units.process.gpu import Gpu
@@ -37,6 +38,7 @@ class Queries:
         self._agent = agent
         self._scraper = Scrapes(agent)
         self._turns = Turns()
+        self._url = front_of(agent.plan)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes; all are GET."""
@@ -68,7 +70,9 @@ class Queries:
         """The status JSON as of now; ``gpus``: this node's, from ``gpus()``."""
         agent = self._agent
         own, peers, now = agent.report(), agent.peers(), clock.monotonic()
-        return cluster_status.status(agent.plan, own, peers, now, gpus, all_nodes=all_nodes)
+        return cluster_status.status(
+            agent.plan, own, peers, now, gpus, all_nodes=all_nodes, url=self._url
+        )
 
     async def _events(self, request: web.Request) -> web.Response:
         """Reads in a thread: a network file system that hangs must not block the loop."""

@@ -20,13 +20,14 @@ def status(
     gpus: Sequence[Gpu] = (),
     *,
     all_nodes: bool,
+    url: str | None = None,
 ) -> Status:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
-    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``gpus``: this node's; reports do not
-    carry GPU use. For a node that can't be reached, it shows the last known units as UNKNOWN,
-    unless its agent had stopped them for good. For a node never heard from, or with another plan,
-    it shows the units that this plan places there.
+    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``url``: where clients talk to.
+    ``gpus``: this node's; reports do not carry GPU use. For a node that can't be reached, it shows
+    the last known units as UNKNOWN, unless its agent had stopped them for good. For a node never
+    heard from, or with another plan, it shows the units that this plan places there.
     """
     known = {peer.node: peer for peer in peers}
     nodes = [
@@ -36,7 +37,7 @@ def status(
         for node in plan.nodes
         if all_nodes or node.name == own.node
     ]
-    return Status(cluster=own.cluster, plan=own.plan, nodes=tuple(nodes))
+    return Status(cluster=own.cluster, plan=own.plan, url=url, nodes=tuple(nodes))
 
 
 def _own(report: Report, gpus: Sequence[Gpu]) -> NodeStatus:

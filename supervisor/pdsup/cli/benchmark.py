@@ -68,7 +68,7 @@ class BenchmarkRun:
         self, command: Sequence[str], status: Status, stdout: int | None
     ) -> subprocess.Popen[bytes]:
         facts = {
-            "PDSUP_URL": benchmark_rules.front(status) or "",
+            "PDSUP_URL": status.url or "",
             "PDSUP_RUN_DIR": str(self._run_dir),
         }
         try:

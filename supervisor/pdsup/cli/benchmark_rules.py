@@ -9,8 +9,6 @@ from typing import Any, Literal
 from pdsup.answers.status import NodeStatus, Status, UnitStatus
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
-from pdsup.plan import front as plan_front
-from pdsup.plan.front import Server
 from pdsup.times import duration, moment
 
 Verdict = Literal["clean", "tainted"]
@@ -130,12 +128,3 @@ def _line(incident: Incident, now: float) -> str:
     words = PHRASES[incident.kind] + ("" if incident.kind in incidents.MOMENTS else lasted)
     what = f": {incident.what}" if incident.what else ""
     return f"{moment(incident.began, now)} {who} {words}{what}"
-
-
-def front(status: Status) -> str | None:
-    """The URL for clients of a running cluster; None if it has no front."""
-    return plan_front.front(
-        Server(unit.kind, unit.role, unit.rank, node.address, unit.ports.get("http"))
-        for node in status.nodes
-        for unit in node.units
-    )

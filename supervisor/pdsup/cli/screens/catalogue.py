@@ -16,6 +16,7 @@ VERBS: Mapping[str, str] = {
     "up": "bring up the whole cluster on this machine",
     "agent": "run this node's part of a plan or recipe until told to stop",
     "status": "show the state of the units",
+    "url": "print the URL that clients talk to",
     "wait": "wait until units are ready, or stopped",
     "explain": "explain why a unit is in its state, and what happens next",
     "events": "show what happened to the units, on all nodes",

@@ -13,6 +13,7 @@ from pdsup.journal.entry import Entry
 from pdsup.journal.incidents import Incident
 from pdsup.journal.runs import Run
 from pdsup.journal.timeline import Span
+from pdsup.plan.front import front_of
 from pdsup.plan.model import Plan
 from pdsup.times import clock_time, day_and_time, duration
 from pdsup.units.public_state import PublicState
@@ -77,6 +78,7 @@ def page(source: Source) -> dict[str, Any]:
     return {
         "name": source.name,
         "run_dir": source.run_dir,
+        "url": front_of(source.plan) if source.plan else None,
         "going": source.going,
         "began": day_and_time(begin),
         "ended": day_and_time(end),

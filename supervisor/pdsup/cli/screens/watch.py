@@ -67,7 +67,8 @@ def _title(status: Status, note: str) -> list[Span]:
     lost = [node.node for node in nodes if not node.agent.reachable]
     missing = f", no answer from {', '.join(lost)}" if lost else ""
     count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}{missing}"
-    return [(status.cluster, "strong"), (count, ""), *([(note, "faint")] if note else [])]
+    told = [(status.url or "", ""), (count, ""), (note, "faint")]
+    return [(status.cluster, "strong"), *(part for part in told if part[0])]
 
 
 def _facts(units: Sequence[UnitStatus], now: float) -> list[Span]:

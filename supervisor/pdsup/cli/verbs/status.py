@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         print(typed.dumps(shown, indent=2))
     else:
         colour, width = fit.is_coloured(sys.stdout), fit.width(sys.stdout)
-        print("\n".join(table(shown.nodes, colour=colour, width=width)))
+        clients = [f"clients talk to {found.url}"] if width and found.url and not args.units else []
+        print("\n".join([*table(shown.nodes, colour=colour, width=width), *clients]))
     return 0 if all(unit.is_up for unit in shown.units) else 3
 
 
