@@ -95,12 +95,24 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pdsup", *words],
             env=environ, stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True, cwd=cwd,
-            # Ignored here when these tests run in the background of a shell.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=True, cwd=cwd, preexec_fn=self._prepare,
         )  # fmt: skip
-        os.close(theirs)
+        self.theirs = theirs
         self.seen = b""
+
+    @staticmethod
+    def _prepare():
+        # Ignored here when these tests run in the background of a shell.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the terminal's foreground, as in a shell
+
+    def press(self, keys):
+        """Types on the terminal."""
+        os.write(self.ours, keys)
+
+    def modes(self):
+        """How the terminal treats what is typed."""
+        return termios.tcgetattr(self.theirs)
 
     def shows(self, text):
         """Reads what is there; whether ``text`` has been shown."""
@@ -121,6 +133,7 @@ class Terminal:
     def end(self):
         self.process.kill()
         self.process.wait(60)
+        os.close(self.theirs)
         os.close(self.ours)
 
 

@@ -107,7 +107,7 @@ def test_a_unit_that_runs_and_can_not_be_used_is_told_apart(found, unit):
     nginx = unit("nginx", ready=False, pid=7, uptime_s=3.25, reason="no router is ready")
     lines = story(found(nginx), NOW)
     assert "Its process is 7, run 1, up 3.2 s." in lines
-    assert "It is running but cannot serve requests yet, so it does not count as ready." in lines
+    assert "It is running but cannot serve requests, so it is not ready." in lines
 
 
 @pytest.mark.parametrize(

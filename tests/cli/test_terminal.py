@@ -27,6 +27,37 @@ def test_the_live_view_follows_what_happens_and_leaves_the_terminal_as_it_was(
     assert b"Traceback" not in view.seen
 
 
+def test_keys_explain_a_unit_show_its_log_go_back_and_quit(agents, terminal, wait_for):
+    agents.start(agents.plan(agents.unit("a", "sh", "-c", "echo words; exec sleep 1000")))
+    agents.reaches("RUNNING", "a")
+    view = terminal("status", "--watch")
+    before = view.modes()
+    wait_for(lambda: view.shows("enter explains"))
+    assert view.modes() != before
+    for keys, text in ((b"\r", "a: explanation"), (b"l", "a: log"), (b"", "words")):
+        view.press(keys)
+        wait_for(lambda: view.shows(text))  # noqa: B023
+    view.seen = b""
+    view.press(b"\x1b")
+    wait_for(lambda: view.shows("enter explains"))
+    view.press(b"q")
+    assert view.process.wait(60) == 0
+    wait_for(lambda: view.shows(LEAVES_SCREEN.decode()))
+    assert view.modes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_restored_whatever_ends_the_live_view(agents, terminal, wait_for, number):
+    agents.start(agents.plan(agents.unit("a")))
+    view = terminal("status", "--watch")
+    before = view.modes()
+    wait_for(lambda: view.shows("enter explains"))
+    view.process.send_signal(number)
+    view.process.wait(60)
+    wait_for(lambda: view.shows(LEAVES_SCREEN.decode()))
+    assert view.modes() == before
+
+
 def test_the_live_view_outlives_the_agent_and_says_so(agents, terminal, wait_for):
     agents.start(agents.plan(agents.unit("a")))
     agents.reaches("RUNNING", "a")

@@ -10,7 +10,8 @@ from pdsup.answers.explanation import Explanation, Gate, Outlook
 from pdsup.answers.status import GpuUse, UnitStatus
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import cut
-from pdsup.cli.terminal.fold import COLOURS, INDENT, folded
+from pdsup.cli.terminal.fold import INDENT, folded
+from pdsup.cli.terminal.printable import printable
 from pdsup.journal import runs
 from pdsup.journal.runs import Run
 from pdsup.times import duration, moment
@@ -142,7 +143,7 @@ def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
     for logged in reversed(logged_runs):
         yield f"{INDENT}{_run(logged.run, now)}"
         for line in logged.output:
-            yield f"{INDENT}{INDENT}| {_harmless(line)}"
+            yield f"{INDENT}{INDENT}| {printable(line)}"
 
 
 def _run(run: Run, now: float) -> str:
@@ -171,9 +172,3 @@ def _next(outlook: Outlook, now: float) -> str:
 def _evidence(directories: Sequence[str]) -> Iterator[str]:
     if directories:
         yield f"Evidence: {', '.join(directories)}"
-
-
-def _harmless(line: str) -> str:
-    """The line without control sequences, which could garble the reader's terminal."""
-    plain = COLOURS.sub("", line)
-    return "".join(char if char.isprintable() else " " for char in plain).rstrip()

@@ -20,16 +20,28 @@ LOW = 16
 LEAST_ROWS = 4
 
 
-def screen(status: Status, now: float, size: Size, note: str = "") -> list[Line]:
-    """The view in at most ``size.height`` lines. ``now``: seconds since the epoch."""
-    units = sorted(status.units, key=progress.rank)
+def screen(
+    status: Status, now: float, size: Size, note: str = "", selected: str | None = None
+) -> list[Line]:
+    """The view in at most ``size.height`` lines. ``now``: seconds since the epoch; ``selected``:
+    the unit that is marked, which is always among the lines.
+    """
+    units = in_order(status.units)
     above = _above(status, units, now, size, note)
     room = max(1, size.height - len(above) - 1)
-    shown = units if len(units) <= room else units[: room - 1]
-    lines = [*above, *_table(shown, now, size)]
-    if rest := units[len(shown) :]:
+    room = room if len(units) <= room else max(1, room - 1)
+    at = next((i for i, unit in enumerate(units) if unit.name == selected), 0)
+    first = max(0, at - room + 1)
+    shown = units[first : first + room]
+    lines = [*above, *_table(shown, now, size, selected)]
+    if rest := [*units[:first], *units[first + room :]]:
         lines.append(((_rest(rest), "faint"),))
-    return [_cut(line, size.width) for line in lines[: size.height]]
+    return [cropped(line, size.width) for line in lines[: size.height]]
+
+
+def in_order(units: Iterable[UnitStatus]) -> list[UnitStatus]:
+    """The units from top to bottom: what needs attention first."""
+    return sorted(units, key=progress.rank)
 
 
 def _above(
@@ -95,7 +107,7 @@ def _front(units: Sequence[UnitStatus]) -> str:
     return f"routers in nginx {listed}"
 
 
-def _table(units: Sequence[UnitStatus], now: float, size: Size) -> list[Line]:
+def _table(units: Sequence[UnitStatus], now: float, size: Size, selected: str | None) -> list[Line]:
     kept = [i for i, name in enumerate(HEAD) if size.width >= NEEDS_WIDTH.get(name, 0)]
     rows = [_row(unit, now) for unit in units]
     columns = [[row[i] for row in (HEAD, *rows)] for i in kept]
@@ -104,7 +116,8 @@ def _table(units: Sequence[UnitStatus], now: float, size: Size) -> list[Line]:
     found: list[Line] = []
     for number, cells in enumerate(zip(*columns, strict=True)):
         state = style(units[number - 1]) if number else "faint"
-        styles = [state if i == 1 or not number else "" for i in kept]
+        name = "selected" if number and units[number - 1].name == selected else ""
+        styles = [state if i == 1 or not number else name * (i == 0) for i in kept]
         padded = [f"{cut(cell, w):{w}}  " for cell, w in zip(cells, widths, strict=False)]
         found.append(tuple(zip((*padded, cells[-1]), styles, strict=True)))
     return found
@@ -129,7 +142,7 @@ def _rest(units: Iterable[UnitStatus]) -> str:
     return "and " + ", ".join(f"{count} more {state}" for state, count in counts.items())
 
 
-def _cut(line: Line, width: int) -> Line:
+def cropped(line: Line, width: int) -> Line:
     """The line cut to ``width`` characters."""
     if sum(len(text) for text, _ in line) <= width:
         return line
@@ -163,7 +176,7 @@ def bars(units: Sequence[UnitStatus], missing: Sequence[str], width: int) -> lis
                 (f"  {ready}/{wanted}", ""),
             )
         )
-    return [_cut(line, width) for line in [*lines, *(((f"  {one}", ""),) for one in missing)]]
+    return [cropped(line, width) for line in [*lines, *(((f"  {one}", ""),) for one in missing)]]
 
 
 def text(line: Line) -> str:

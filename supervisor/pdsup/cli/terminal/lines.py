@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A piece of a line and its style: the name of a state, "strong", "faint", or "" for none.
+# A piece of a line and its style: the name of a state, "strong", "faint", "selected", or "" for
+# none.
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 

@@ -26,6 +26,7 @@ STYLES: Mapping[str, str] = {
     PublicState.STOPPING: "yellow",
     "strong": "bold",
     "faint": "dim",
+    "selected": "reverse",
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pdsup import clock, typed
+from pdsup import typed
 from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.client import Look
@@ -38,8 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 if every unit is ready, which is RUNNING and able to serve, or EXITED with
-    status 0; else 3. ``--watch`` runs until Ctrl-C; if stdout is not a terminal, it prints the
-    table, or a line of JSON, after each change.
+    status 0; else 3. ``--watch`` runs until q or Ctrl-C; arrows select a unit, enter
+    explains it, l shows its log, esc goes back. If stdout is not a terminal, it prints the table,
+    or a line of JSON, after each change.
     """
     if args.watch:
         return _watch(args)
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     watched = StatusWatch(args.run_dir, args.units, every=args.all)
     if fit.can_paint(sys.stdout) and not args.json:
-        _paint(watched)
+        from pdsup.cli.live import live  # late: a single look paints nothing
+
+        live.show(watched.looks(), args.run_dir)
     else:
         _list_changes(watched, as_json=args.json)
     return 0
@@ -99,20 +102,6 @@ class StatusWatch:
     def _chosen(self, status: Status) -> tuple[Status, list[str]]:
         nodes = tuple(n for n in status.nodes if self._every or n.node in self._here)
         return progress.chosen(replace(status, nodes=nodes), self._patterns)
-
-
-def _paint(watched: StatusWatch) -> None:
-    """The live view on the terminal that stdout is, until Ctrl-C."""
-    from pdsup.cli.screens import watch  # late: a single look paints nothing
-    from pdsup.cli.terminal.paint import Screen
-
-    with Screen(sys.stdout, whole=True) as painter:
-        for look in watched.looks():
-            note = (
-                "no agent answers; this is the last known state" if look.absent else "Ctrl-C ends"
-            )
-            if look.status is not None:
-                painter.paint(watch.screen(look.status, clock.wall(), painter.size, note))
 
 
 def _list_changes(watched: StatusWatch, *, as_json: bool) -> None:
