@@ -95,6 +95,12 @@ def test_it_shows_this_node_alone_unless_all_are_asked_for(status, peer):
     assert (found["cluster"], found["plan"]) == ("demo", "d" * 64)
 
 
+def test_a_unit_that_its_agent_does_not_report_is_not_left_out(status, peer):
+    (unit,) = on("node2", status(peer(units=())))["units"]
+    assert (unit["name"], unit["state"], unit["ready"]) == ("decode-0", "UNKNOWN", False)
+    assert unit["reason"] == status_module.MISSING
+
+
 def test_it_shows_all_nodes_in_the_order_of_the_plan(status, peer):
     found = status(peer())
     assert [node["node"] for node in found["nodes"]] == ["node0", "node1", "node2", "node3"]

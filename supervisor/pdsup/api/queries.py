@@ -113,7 +113,10 @@ class Queries:
         unit, facts = agent.plan.by_name[name], agent.facts(name)
         nodes = self.status(gpus, all_nodes=True).nodes
         node = next(status for status in nodes if status.node == unit.node)
-        shown = next(status for status in node.units if status.name == name)
+        shown = next((status for status in node.units if status.name == name), None)
+        if shown is None:
+            text = f"cannot explain {name}: the agent of {unit.node} does not have this plan yet"
+            raise web.HTTPNotFound(text=text)
         moment = explain.Now(clock.wall(), clock.monotonic())
         return Explanation(
             unit=shown,

@@ -30,10 +30,15 @@ def status(
     heard from, or with another plan, it shows the units that this plan places there.
     """
     known = {peer.node: peer for peer in peers}
+    placed: dict[str, list[PlanUnit]] = {node.name: [] for node in plan.nodes}
+    for unit in plan.units if all_nodes else ():
+        placed[unit.node].append(unit)
     nodes = [
         _own(own, gpus)
         if node.name == own.node
-        else _other(plan, own, known.get(node.name, Peer(node.name)), now)
+        else _other(
+            node.address, placed[node.name], own, known.get(node.name, Peer(node.name)), now
+        )
         for node in plan.nodes
         if all_nodes or node.name == own.node
     ]
@@ -60,18 +65,24 @@ def _agent(report: AgentReport) -> AgentStatus:
     return AgentStatus(**asdict(report), reachable=True, age_s=0.0, problem=None)
 
 
-def _other(plan: Plan, own: Report, peer: Peer, now: float) -> NodeStatus:
+def _other(
+    address: str, placed: Sequence[PlanUnit], own: Report, peer: Peer, now: float
+) -> NodeStatus:
+    """The status of another node. ``placed``: its units by this node's plan."""
     report = peer.report
     related = report is not None and akin(report, own.plan, own.former)
     if report is None or not related or report.node != peer.node:
         agent = _UNKNOWN
-        units = [_planned(unit, peer) for unit in plan.units if unit.node == peer.node]
+        units = [_planned(unit, peer.problem or "") for unit in placed]
     else:
         agent = _agent(report.agent)
         units = [_last_known(unit, report, peer, now) for unit in report.units]
+        if report.plan == own.plan and len(units) < len(placed):
+            reported = {unit.name for unit in report.units}
+            units += [_planned(unit, MISSING) for unit in placed if unit.name not in reported]
     return NodeStatus(
         node=peer.node,
-        address=plan.address[peer.node],
+        address=address,
         agent=replace(
             agent,
             reachable=peer.problem is None,
@@ -137,7 +148,10 @@ def gpu_use(gpus: Iterable[Gpu], indexes: Collection[int]) -> GpuUse | None:
     )
 
 
-def _planned(unit: PlanUnit, peer: Peer) -> UnitStatus:
+MISSING = "its agent does not report it"
+
+
+def _planned(unit: PlanUnit, reason: str) -> UnitStatus:
     return UnitStatus(
         name=unit.name,
         kind=unit.kind,
@@ -153,8 +167,8 @@ def _planned(unit: PlanUnit, peer: Peer) -> UnitStatus:
         since=None,
         ports=unit.ports,
         gpus=unit.gpus,
-        reason=peer.problem or "",
-        short_reason=peer.problem or "",
+        reason=reason,
+        short_reason=reason,
         last_exit=None,
         uptime_s=None,
     )

@@ -26,6 +26,18 @@ LOOK_S = 1.0
 RECORD = "run.json"
 
 
+def recorded(path: Path) -> list[Any]:
+    """The benchmarks in a ``run.json``, oldest first; empty if there is none or it is damaged."""
+    try:
+        last = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    if not isinstance(last, dict):
+        return []
+    earlier = last.pop("earlier", [])
+    return [*(earlier if isinstance(earlier, list) else []), last]
+
+
 class BenchmarkRun:
     """A benchmark on the cluster of a run directory."""
 
@@ -100,13 +112,8 @@ class BenchmarkRun:
     def _record(self, benchmark: Benchmark) -> None:
         """Writes the benchmark to ``run.json``, which keeps earlier ones of the run below it."""
         path = self._run_dir / RECORD
-        earlier: list[Any] = []
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            last = json.loads(path.read_text())
-            earlier = [*last.pop("earlier", []), last]
-        text = (
-            json.dumps({**benchmark_rules.record(benchmark), "earlier": earlier}, indent=2) + "\n"
-        )
+        record = {**benchmark_rules.record(benchmark), "earlier": recorded(path)}
+        text = json.dumps(record, indent=2) + "\n"
         try:
             write_atomically(path, text.encode(), 0o644)
         except OSError as error:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.resources
-import json
 import os
 import time
 from pathlib import Path
 
 from pdsup import clock, files, typed
 from pdsup.cli import client
-from pdsup.cli.benchmark import RECORD
+from pdsup.cli.benchmark import RECORD, recorded
 from pdsup.cli.screens import report
 from pdsup.cli.screens.report import RecordedBenchmark, Source
 from pdsup.errors import SupervisorError
+from pdsup.journal.entry import LATEST
 from pdsup.journal.file import JOURNALS, Journals
 from pdsup.node.assignment import log_path
 from pdsup.plan.model import Plan
@@ -58,20 +58,17 @@ def write(source: Source, out: Path) -> None:
     text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
     html = environment.from_string(text).render(report.page(source))
     try:
-        files.write_output(out, html.encode())
+        files.write_output(out, html.encode(errors="backslashreplace"))
     except OSError as error:
         raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
 
 
 def _benchmarks(path: Path) -> list[RecordedBenchmark]:
-    """The benchmarks in ``run.json``, oldest first; empty if there is no such file."""
-    try:
-        last = json.loads(path.read_text())
-        records = [*last.pop("earlier", []), last]
-    except (OSError, ValueError, AttributeError):
-        return []
-    read = (typed.read(RecordedBenchmark, record, lenient=True)[0] for record in records)
-    return [benchmark for benchmark in read if benchmark is not None]
+    """The benchmarks in ``run.json`` that can be shown, oldest first."""
+    read = (
+        typed.read(RecordedBenchmark, one, finite=True, lenient=True)[0] for one in recorded(path)
+    )
+    return [one for one in read if one and 0 <= one.began <= LATEST and 0 <= one.ended <= LATEST]
 
 
 def _plan(path: Path) -> Plan | None:

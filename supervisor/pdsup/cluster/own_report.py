@@ -12,6 +12,7 @@ from pdsup.bell import Bell
 from pdsup.cluster.report import AgentReport, ExitReport, Report, UnitReport
 from pdsup.node.assignment import Assignment
 from pdsup.plan.model import PlanUnit
+from pdsup.printable import printable
 from pdsup.units import states
 from pdsup.units.facts import Facts
 from pdsup.units.public_state import PublicState
@@ -166,4 +167,5 @@ def unit_report(
 
 def _joined(*reasons: str | None) -> str:
     """Joins the reasons, and escapes bytes of command lines or file names that are not text."""
-    return "; ".join(filter(None, reasons)).encode(errors="backslashreplace").decode()
+    text = "; ".join(filter(None, reasons)).encode(errors="backslashreplace").decode()
+    return printable(text)

@@ -31,6 +31,7 @@ from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Peer, Report, akin, from_json
 from pdsup.node import tokens
 from pdsup.plan.model import Plan
+from pdsup.printable import printable
 from pdsup.times import duration
 from pdsup.units.probes.http import MOST_ANSWER, cause, read_at_most
 from pdsup.units.states import FOREVER
@@ -199,7 +200,7 @@ class Peers:
                 return None
             if response.status != 200:
                 text = (await response.content.read(MOST_TEXT)).decode(errors="replace")
-                raise ValueError(f"HTTP {response.status} {text}".strip())
+                raise ValueError(printable(f"HTTP {response.status} {text}"))
             body = await read_at_most(response.content, MOST_ANSWER)
             return None if known and not body.strip() else from_json(body)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pdsup import typed
 from pdsup.plan.model import Kind, Role
+from pdsup.printable import all_printable
 from pdsup.units.public_state import PublicState
 
 
@@ -208,16 +209,19 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def from_json(text: str | bytes) -> Report:
-    """The report that ``text`` holds.
+    """The report that ``text`` holds, with texts that are safe to print on a terminal.
 
     Raises ValueError for anything else: the port of a peer may be held by an agent of another
     version, or by another program.
     """
     try:
-        values = json.loads(text if isinstance(text, str) else text.decode())
+        text = text if isinstance(text, str) else text.decode()
+        values = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f"{FOREIGN}: it is not JSON") from None
     report, faults = typed.read(Report, values, finite=True)
+    if report is not None and ("\\" in text or not text.isprintable()):
+        report, faults = typed.read(Report, all_printable(values), finite=True)
     if report is None:
         raise ValueError(f"{FOREIGN}: {typed.in_one_line(faults[0])}")
     return report

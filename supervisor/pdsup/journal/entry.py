@@ -13,11 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, assert_never
 
+from pdsup.printable import printable
 from pdsup.units import codec, states
 from pdsup.units.facts import Transition
 from pdsup.units.logs.files import stamp
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
+
+# The end of the year 9999: a calendar has no later time.
+LATEST = 253402300799.0
 
 Event = Literal["GpusThrottled", "GpusUnthrottled", "GpusLost", "GpusBack"]
 
@@ -141,20 +145,26 @@ def parse(line: str | bytes) -> Entry | None:
     try:
         raw = json.loads(line)
         return Entry(
-            at=float(raw["at"]),
-            node=str(raw["node"]),
-            unit=str(raw.get("unit") or ""),
+            at=_time(raw["at"]),
+            node=printable(str(raw["node"])),
+            unit=printable(str(raw.get("unit") or "")),
             run=raw["run"] if isinstance(raw.get("run"), int) else None,
-            event=_type(raw.get("event")),
+            event=printable(_type(raw.get("event"))),
             before=_state(raw.get("from")),
             to=_state(raw.get("to")),
-            reason=str(raw.get("reason") or ""),
-            short_reason=_short_reason(raw),
+            reason=printable(str(raw.get("reason") or "")),
+            short_reason=printable(_short_reason(raw)),
             exit=_exit(raw.get("event")),
             raw=raw,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def _time(at: Any) -> float:
+    if not 0 <= float(at) <= LATEST:  # not NaN either
+        raise ValueError(f"no time: {at}")
+    return float(at)
 
 
 def _type(event: Any) -> str:

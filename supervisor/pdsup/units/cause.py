@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.printable import printable
 from pdsup.units.logs import last, split
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.states import FOREVER
@@ -115,8 +116,7 @@ def _shown(line: str) -> str:
     """A line of output, safe to print on a terminal and at most ``SHOWN`` characters long: of a
     longer one its beginning, and its end, which was written last.
     """
-    printable = "".join(char if char.isprintable() else " " for char in line)
-    text = " ".join(printable.split())
+    text = " ".join(printable(line).split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2 - 5]} ... {text[-SHOWN // 2 :]}"
 
 

@@ -23,8 +23,8 @@ from pdsup.cli.terminal.keyboard import Keyboard
 from pdsup.cli.terminal.keys import Key
 from pdsup.cli.terminal.lines import Line, Size
 from pdsup.cli.terminal.paint import Screen
-from pdsup.cli.terminal.printable import printable
 from pdsup.errors import SupervisorError
+from pdsup.printable import printable
 from pdsup.units.logs import last
 
 

@@ -11,9 +11,9 @@ from pdsup.answers.status import GpuUse, UnitStatus
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import cut
 from pdsup.cli.terminal.fold import INDENT, folded
-from pdsup.cli.terminal.printable import printable
 from pdsup.journal import runs
 from pdsup.journal.runs import Run
+from pdsup.printable import printable
 from pdsup.times import duration, moment
 from pdsup.units.public_state import PublicState
 

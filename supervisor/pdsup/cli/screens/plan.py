@@ -19,6 +19,7 @@ from pdsup.plan.compile.explanation import (
 )
 from pdsup.plan.model import Check, Need, Plan, Probe, Probes, Restart
 from pdsup.plan.recipe.unused import Notes
+from pdsup.printable import printable
 from pdsup.times import duration
 
 # WIDTH is for files. Lines longer than MOST are hard to read on any terminal.
@@ -258,7 +259,7 @@ def _count(number: int, word: str) -> str:
 
 def _wrapped(text: str, indent: str, width: int) -> list[str]:
     wrapped = textwrap.wrap(
-        text.replace("\n", "\\n"),
+        printable(text.replace("\n", "\\n")),
         width,
         subsequent_indent=indent,
         break_long_words=False,

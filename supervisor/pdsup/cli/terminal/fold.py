@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 
 INDENT = "    "
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 # Keeps words that belong together on one line, as a number and its unit.
 GLUE = "\N{NO-BREAK SPACE}"
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|d|GiB|TiB)\b)")

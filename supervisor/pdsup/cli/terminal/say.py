@@ -6,7 +6,8 @@ import contextlib
 import sys
 
 from pdsup.cli.terminal import fit
-from pdsup.cli.terminal.fold import folded
+from pdsup.cli.terminal.fold import COLOURS, folded
+from pdsup.printable import printable
 
 
 def say(text: str) -> None:
@@ -15,5 +16,13 @@ def say(text: str) -> None:
     A failing stderr (closed pipe, full disk) is ignored: the command must finish its work.
     """
     with contextlib.suppress(OSError):
-        shown = folded(text.split("\n"), fit.width(sys.stderr))
+        shown = folded(map(_harmless, text.split("\n")), fit.width(sys.stderr))
         print("\n".join(shown), file=sys.stderr, flush=True)
+
+
+def _harmless(line: str) -> str:
+    """The line, which may quote others, with no control sequences but its own colours."""
+    if line.isprintable():
+        return line
+    parts = COLOURS.split(line)  # text and colours in turn
+    return "".join(part if i % 2 else printable(part) for i, part in enumerate(parts))

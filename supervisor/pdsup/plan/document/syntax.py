@@ -62,13 +62,14 @@ def parse(text: str) -> Document:
     """The one document in ``text``; never raises for any text."""
     reader = _Reader(text)
     try:
+        text.encode()  # the parser takes no half characters, as of bytes that are not UTF-8
         root = reader.document()
     except _Stop as stop:
         return Document(Item(None), (stop.problem,))
     except yaml.MarkedYAMLError as error:
         return Document(Item(None), (_syntax_problem(error, text),))
-    except yaml.reader.ReaderError as error:
-        return Document(Item(None), (_character_problem(error, text),))
+    except (yaml.reader.ReaderError, UnicodeEncodeError):
+        return Document(Item(None), (_character_problem(text),))
     return Document(root, tuple(reader.problems))
 
 
@@ -84,7 +85,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     return Problem("", f"not YAML: {cause}{context}{hint}", line, column)
 
 
-def _character_problem(error: yaml.reader.ReaderError, text: str) -> Problem:
+def _character_problem(text: str) -> Problem:
     bad = next((i for i, char in enumerate(text) if not _allowed(char)), 0)
     line, column = text.count("\n", 0, bad) + 1, bad - text.rfind("\n", 0, bad)
     return Problem(
@@ -96,7 +97,7 @@ def _allowed(char: str) -> bool:
     return (
         char in "\t\n\r\x85"
         or " " <= char <= "~"
-        or (char >= "\xa0" and char not in "\ufffe\uffff")
+        or (char >= "\xa0" and char not in "\ufffe\uffff" and not "\ud800" <= char <= "\udfff")
     )
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
 from pdsup.plan.model import Bind
+from pdsup.printable import printable
 from pdsup.threads import Turns
 from pdsup.units.process.nvml import BoundedCall, holders
 
@@ -159,5 +160,4 @@ def _whose(commands: Iterable[list[str]]) -> str:
 
 def _shown(command: str) -> str:
     """The beginning of a command line, on one line and safe to print on a terminal."""
-    printable = "".join(char if char.isprintable() else " " for char in command)
-    return " ".join(printable.split())[:120]
+    return " ".join(printable(command).split())[:120]

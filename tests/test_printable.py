@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdsup.cli.terminal.printable import printable
+from pdsup.printable import printable
 
 
 @pytest.mark.parametrize(
