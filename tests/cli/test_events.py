@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -128,3 +130,26 @@ def test_events_are_followed_until_it_is_enough(agents, pdsup_goes_on, wait_for)
     for process in (text, values):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("events", "-f"), ("events", "-f", "--json"), ("logs", "a", "-f"), ("status", "--watch"),
+     ("status", "--watch", "--json")],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_follows_ends_when_its_reader_has_gone(shared_agents, words):
+    """As in `pdsup events -f | head -1`, although nothing happens any more that it could write."""
+    if not shared_agents.processes:
+        shared_agents.start(shared_agents.plan(shared_agents.unit("a")))
+    shared_agents.reaches("RUNNING", "a")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pdsup", *words],
+        env=shared_agents.environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()

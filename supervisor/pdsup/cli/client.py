@@ -27,6 +27,8 @@ TIMEOUT_S = 10.0
 RETURN_S = 10.0
 # How often to look for an agent while none answers.
 LOOK_S = 0.05
+# No unit of a plan has a longer name.
+LONGEST_NAME = 200
 # How long one long poll lasts; times on a live view are at most this old.
 TICK_S = 1.0
 
@@ -325,11 +327,18 @@ def first_agent(found: Cluster) -> Path:
     return next(iter(found.sockets.values()))
 
 
+def about(query: str, unit: str, purpose: str) -> str:
+    """The query about one unit. Raises NothingThere if no plan can have a unit of this name."""
+    from urllib.parse import quote  # late: most commands need no such query
+
+    if len(unit) > LONGEST_NAME:
+        raise NothingThere(f"cannot {purpose} {unit[:40]}...: no such unit")
+    return f"{query}/{quote(unit, safe='', errors='backslashreplace')}"
+
+
 def log_file(found: Cluster, unit: str) -> Path:
     """The log file of a unit of any node. Raises NothingThere if the plan has no such unit."""
-    from urllib.parse import quote  # late: most commands need neither
+    from pdsup.answers.commands import LogFile  # late: most commands do not need it
 
-    from pdsup.answers.commands import LogFile
-
-    answer = ask(first_agent(found), f"/v1/logs/{quote(unit, safe='')}")
+    answer = ask(first_agent(found), about("/v1/logs", unit, "show logs of"))
     return Path(read(LogFile, answer).path)

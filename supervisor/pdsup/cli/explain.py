@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from pdsup.answers.explanation import Explanation
 from pdsup.answers.status import UnitStatus
@@ -40,7 +39,7 @@ def investigate(cluster: client.Cluster, unit: str) -> Findings:
 
 
 def _explanation(agent: Path, unit: str) -> Explanation:
-    return client.read(Explanation, client.ask(agent, f"/v1/explain/{quote(unit, safe='')}"))
+    return client.read(Explanation, client.ask(agent, client.about("/v1/explain", unit, "explain")))
 
 
 def _usual_load(

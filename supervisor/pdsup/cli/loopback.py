@@ -14,10 +14,12 @@ from pathlib import Path
 
 from pdsup import clock
 from pdsup.cli import client
+from pdsup.cli.screens import agent_log
 from pdsup.errors import SupervisorError
 from pdsup.node import paths, state_dir
 from pdsup.plan.model import Node, Plan
 from pdsup.units import takeover
+from pdsup.units.logs import last
 from pdsup.units.process import guardian, holders
 
 # 127.0.BLOCK.NODE; operating systems use addresses of lower blocks (127.0.0.53, 127.0.1.1).
@@ -28,6 +30,8 @@ LOCK = "\0pdsup up"
 ALONE_S = 60.0
 # Longer than any agent takes: the stop deadlines of its units stay below Slurm's KillWait.
 KILLED_S = 40.0
+# Of an agent's log: its last line may be blank.
+LINES = 5
 # A socket that does not exist yet can't be waited for, only polled.
 LOOK_S = 0.02
 
@@ -133,8 +137,10 @@ class Agents:
         if not self._ended:
             return None
         node, status = next(iter(self._ended.items()))
-        said = self.log(node).read_text(errors="replace").strip().splitlines()
-        return f"the agent of {node} exited with status {status}: {said[-1] if said else ''}"
+        said = agent_log.last_words(last.last_lines(str(self.log(node)), LINES))
+        killed = f"was killed by {signal.Signals(status - 128).name}" if status > 128 else ""
+        how = killed or f"exited with status {status}"
+        return f"the agent of {node} {how}{f': {said}' if said else ''}; its log: {self.log(node)}"
 
     def wait(self) -> int:
         """Waits until every agent has ended; returns the highest exit status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -131,6 +132,9 @@ def _report(error: Exception) -> int:
     from pdsup.cli.terminal.say import say  # late: rarely needed
     from pdsup.errors import InvalidDocument, SupervisorError
 
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        say(f"pdsup: cannot use the path {str(error.filename)[:80]}...: {error.strerror}")
+        return SupervisorError.exit_status
     if not isinstance(error, SupervisorError):
         raise error
     if isinstance(error, InvalidDocument):

@@ -104,7 +104,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory():
     assert "values" in problem.message
 
 
-@given(st.text())
+@given(st.text(st.characters(exclude_categories=())))
 def test_any_text_gives_values_or_problems(text):
     assert isinstance(parse(text), Document)
 

@@ -28,6 +28,26 @@ def take_streams() -> None:
     )
 
 
+def end_with_the_reader() -> None:
+    """Ends this process, with status 0, when what reads its stdout has closed the pipe or terminal.
+
+    A command that follows something may have nothing to write for hours, and only a write would
+    tell. Call it once; nothing needs to be cleaned up after a command that only reads.
+    """
+    import threading  # late: most commands do not follow
+
+    threading.Thread(target=_end_with_the_reader, daemon=True, name="reader").start()
+
+
+def _end_with_the_reader() -> None:
+    import select  # late too
+
+    poll = select.poll()
+    poll.register(STDOUT, 0)  # POLLERR and POLLHUP are reported without being asked for
+    poll.poll()
+    os._exit(0)
+
+
 def _lead_nowhere(number: int) -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, number)

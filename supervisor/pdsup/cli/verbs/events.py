@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pdsup.cli import client, options
 from pdsup.cli.screens import events
-from pdsup.cli.terminal import fit
+from pdsup.cli.terminal import fit, streams
 from pdsup.errors import NothingThere
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         raise NothingThere(f"cannot show events of {', '.join(args.units)}: there are none")
     columns = events.widths(found)
     _print(found[-args.n :] if args.n > 0 else [], columns, args)
+    if args.f:
+        streams.end_with_the_reader()
     while args.f:
         sys.stdout.flush()
         time.sleep(LOOK_S)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdsup.cli import client, options
+from pdsup.cli.terminal import streams
 from pdsup.errors import SupervisorError
 from pdsup.units.logs import files
 from pdsup.units.logs.read import LogReader, Piece
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _pieces(reader: LogReader, *, follow: bool) -> Iterator[Piece]:
     """Yields the output so far; with ``follow``, also new output, forever."""
+    if follow:
+        streams.end_with_the_reader()
     while True:
         yield from reader.more()
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from pdsup.cli import client, options
 from pdsup.cli.client import Look
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import table
-from pdsup.cli.terminal import fit
+from pdsup.cli.terminal import fit, streams
 from pdsup.errors import NothingThere
 
 # A change is shown at once, but at most this often.
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace) -> int:
+    streams.end_with_the_reader()
     watched = StatusWatch(args.run_dir, args.units, every=args.all)
     if fit.can_paint(sys.stdout) and not args.json:
         from pdsup.cli.live import live  # late: a single look paints nothing

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdsup.printable import printable
 from pdsup.units.logs import split
 from pdsup.units.logs.read import Tail
 from pdsup.units.logs.split import Line
@@ -26,8 +27,6 @@ SEARCHED = 1 << 30
 # Fewer lines than this are too few to stop, if others were noise.
 FEW = 3
 NO_NOISE = split.noise(())
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_BLANK = re.compile(r"[\s\0-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,8 @@ def _section(
     for line in split.backwards(blocks, wanted.within, after):
         if (mark := split.marker(line)) and unit in (mark.unit, None):
             break
-        for text in reversed(versions(_text(line))):
-            if not _BLANK.fullmatch(text):
+        for text in map(printable, reversed(versions(_text(line)))):
+            if text.strip():
                 (noise if wanted.noise.search(text) else found).append(text)
         enough = FEW if noise else 1
         full = len(found) >= enough and line.place - after >= wanted.within
@@ -119,9 +118,9 @@ def _section(
 
 
 def _text(line: Line) -> str:
-    return _COLOURS.sub("", line.data.decode(errors="replace"))
+    return line.data.decode(errors="replace")
 
 
 def _last_version(text: str) -> tuple[str]:
-    shown = [version for version in text.split("\r") if not _BLANK.fullmatch(version)]
+    shown = [version for version in text.split("\r") if printable(version).strip()]
     return (shown[-1] if shown else "",)
