@@ -45,6 +45,26 @@ def test_the_journal_looks_as_it_was_looked_at(golden, width):
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.usefixtures("utc")
+def test_what_is_told_at_once_is_trouble_and_its_end():
+    entries = [
+        entry(0, "router-0", "STOPPED", "WAITING", reason="waits for decode-0"),
+        entry(1, "decode-0", "RUNNING", "BACKOFF", 1, "killed by SIGKILL", node="node2"),
+        entry(2, "decode-0", "BACKOFF", "STARTING", 2, node="node2"),
+        entry(3, "decode-0", "STARTING", "RUNNING", 2, node="node2"),
+        entry(4, "decode-0", "RUNNING", "RUNNING", 2, node="node2"),
+        entry(5, "", "", "", event="NodeLost", reason="node3: connection refused"),
+        entry(6, "", "", "", event="AgentStarted"),
+        entry(7, "decode-1", "BACKOFF", "FATAL", 3, "gave up after 3 failures", node="node3"),
+    ]
+    assert events.told(entries) == [
+        "12:00:01 decode-0 (node2) BACKOFF: killed by SIGKILL",
+        "12:00:03 decode-0 (node2) RUNNING, run 2",
+        "12:00:05 NodeLost: node3: connection refused",
+        "12:00:07 decode-1 (node3) FATAL: gave up after 3 failures",
+    ]
+
+
 def test_columns_never_get_narrower_while_one_follows():
     wide = events.widths([entry(0, "a-long-name", "A", "B")])
     assert events.widths([entry(0, "x", "A", "B", node="n")], wide) == wide

@@ -6,6 +6,8 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,8 +29,11 @@ from pdsup.plan.compile.nodes import invented_nodes
 from pdsup.plan.front import front_of
 from pdsup.plan.model import Node, Plan
 
+# Says inside ``with`` what happens to the run of a directory.
+Told = Callable[[Path, Callable[[str], None]], AbstractContextManager[None]]
 
-def run(args: argparse.Namespace) -> int:
+
+def run(args: argparse.Namespace, told: Told) -> int:
     """Brings up a cluster and stops it at the end; returns the exit status of ``pdsup up``."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -44,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         detached = args.detach
         if detached:
             say("next: pdsup status, pdsup explain UNIT, pdsup shutdown --all")
-        return 0 if detached else _stay(agents)
+        return 0 if detached else _stay(agents, run_dir, told)
     except _NotUp as error:
         say(f"pdsup: cannot bring up {args.file}: {error}")
         return int(error.outcome.value)
@@ -126,10 +131,11 @@ def _print(value: Any) -> None:
     print(typed.dumps(value, indent=2), flush=True)
 
 
-def _stay(agents: Agents) -> int:
+def _stay(agents: Agents, run_dir: Path, told: Told) -> int:
     say("Ctrl-C stops everything")
     try:
-        return agents.wait()
+        with told(run_dir, say):
+            return agents.wait()
     except KeyboardInterrupt:
         agents.stop(say)
         return agents.wait()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pdsup.cli.screens import waiting
+from pdsup.cli.screens.progress import is_up
 from pdsup.cli.screens.waiting import Silence
 from pdsup.cli.terminal import say
 
@@ -19,6 +20,18 @@ def test_a_line_that_nobody_reads_stops_nothing(monkeypatch):
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), writes)  # for what is still buffered
     os.close(writes)
+
+
+def test_a_wait_in_which_nothing_changes_says_again_what_is_missing(monkeypatch, unit):
+    said, now = [], [0.0]
+    monkeypatch.setattr(waiting.clock, "monotonic", lambda: now[0])
+    view = waiting.WaitLines(said.append, is_up)
+    for second in range(20):
+        now[0] = float(second)
+        view.show([unit(state="STARTING")], ["decode-0 STARTING"])
+    assert said == [
+        "ready: decode 0/1\n  decode-0 STARTING", "waiting for\n  decode-0 STARTING"
+    ]  # fmt: skip
 
 
 def test_a_silent_command_says_what_it_waits_for_less_and_less_often(monkeypatch):

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from pdsup.cli.screens.status import painted
 from pdsup.cli.terminal.fold import INDENT, folded
 from pdsup.journal.entry import Entry
-from pdsup.times import stamp
+from pdsup.times import clock_time, stamp
+from pdsup.units.public_state import PublicState
 
 WIDEST_NAME = 24
 CHANGE = len("RUNNING -> UNHEALTHY")
@@ -45,6 +46,28 @@ def _lines(one: Entry, columns: Widths, colour: bool, width: int | None) -> list
         before = f"{names}{change.removesuffix(one.to)}"
         line = f"{before}{painted(one.to, one.to)}{line[len(before) + len(one.to) :]}"
     return [line, *rest]
+
+
+# What people want to know at once of a cluster that was ready: not that units wait or start.
+_TOLD = frozenset(PublicState) - {PublicState.WAITING, PublicState.STARTING, PublicState.STOPPING}
+_HAPPENINGS = ("NodeLost", "NodeBack", "ReloadFailed", "GpusThrottled", "GpusLost", "GpusBack")
+
+
+def told(entries: Iterable[Entry]) -> list[str]:
+    """What has happened that people want to know at once, one line each."""
+    return [text for one in entries if (text := _told(one))]
+
+
+def _told(one: Entry) -> str:
+    if one.to is None:
+        known = one.event in _HAPPENINGS
+        what = " ".join(filter(None, (one.unit, one.event))) + f": {one.reason}"
+        return f"{clock_time(one.at)} {what}" if known else ""
+    if not one.changes or one.to not in _TOLD:
+        return ""
+    run = f", run {one.run}" if one.to is PublicState.RUNNING and one.run is not None else ""
+    why = f": {one.short_reason}" if one.short_reason else ""
+    return f"{clock_time(one.at)} {one.unit} ({one.node}) {one.to}{run}{why}"
 
 
 def about(entries: Iterable[Entry], patterns: Iterable[str]) -> list[Entry]:

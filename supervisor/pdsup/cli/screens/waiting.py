@@ -13,12 +13,9 @@ from pdsup.cli.screens import progress
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.say import say
 
-# How often a wait repeats itself when nothing changes.
-REMIND_S = 30.0
-
-
-# How long a command may be silent before it says what it waits for; each time twice as long.
-SILENCE_S = 8.0
+# How long a command may be silent before it says what it waits for; each time twice as long, up to
+# REMIND_S.
+SILENCE_S, REMIND_S = 8.0, 30.0
 
 
 class Silence:
@@ -55,16 +52,20 @@ class WaitLines:
     def __init__(self, say: Callable[[str], None], reached: Callable[[UnitStatus], bool]) -> None:
         self._say = say
         self._reached = reached
-        self._said: tuple[str, float] = ("", 0.0)
+        self._said = ""
+        self._silence = Silence(say)
 
     def show(self, units: Sequence[UnitStatus], missing: Sequence[str]) -> None:
-        """Prints the summary if it changed, with indented lines about what is missing."""
-        now = clock.monotonic()
-        text, at = self._said
+        """Prints the summary if it changed, with indented lines about what is missing; after a
+        silence only these.
+        """
         news = self._news(units)
-        if news != text or now - at >= REMIND_S:
-            self._said = (news, now)
-            self._say("\n".join((news, *(f"  {line}" for line in missing))))
+        if news == self._said:
+            self._silence.explain(missing)
+            return
+        self._said = news
+        self._say("\n".join((news, *(f"  {line}" for line in missing))))
+        self._silence.end()
 
     def _news(self, units: Sequence[UnitStatus]) -> str:
         if not units:

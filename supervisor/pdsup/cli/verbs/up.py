@@ -39,11 +39,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stays in the foreground until Ctrl-C, which stops everything. With COMMAND, runs it when
-    everything is ready, then stops everything. Exit status: COMMAND's if it was run; else 0 if the
-    cluster came up and stopped well; 1 if it could not come up or a unit was FATAL; 124 if it was
-    not ready at the timeout; 130 if interrupted before it was ready.
+    """Stays in the foreground and says what happens, until Ctrl-C, which stops everything. With
+    COMMAND, runs it when everything is ready, then stops everything. Exit status: COMMAND's if it
+    was run; else 0 if the cluster came up and stopped well; 1 if it could not come up or a unit was
+    FATAL; 124 if it was not ready at the timeout; 130 if interrupted before it was ready.
     """
     from pdsup.cli import up  # late: not needed for help and completion
+    from pdsup.cli.live.follow import told
 
-    return up.run(args)
+    return up.run(args, told)
