@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 # How much of a key path or a setting a message shows.
 LONGEST = 200
@@ -25,7 +25,8 @@ class Problem(NamedTuple):
 
     ``path`` is the dotted key path (``resources.prefill_nodes``, empty for the whole document),
     ``line`` and ``column`` count from 1. ``setting``: the argument of ``--set`` that is wrong, if
-    the mistake is not in the file; the place is then where the setting would be.
+    the mistake is not in the file; the place is then where the setting would be. A ``warning`` is
+    about something that may be right, and refuses nothing.
     """
 
     path: str
@@ -33,12 +34,14 @@ class Problem(NamedTuple):
     line: int = 1
     column: int = 1
     setting: str | None = None
+    severity: Literal["error", "warning"] = "error"
 
     def at(self, file: str) -> str:
         """The problem as ``FILE:LINE:COL: path: message``, which editors turn into a link, or as
         ``--set SETTING: path: message``.
         """
-        where = f"{_short(self.path)}: " if self.path else ""
+        where = "warning: " if self.severity == "warning" else ""
+        where += f"{_short(self.path)}: " if self.path else ""
         if self.setting is not None:
             return f"--set {_short(self.setting)}: {where}{self.message}"
         return f"{file}:{self.line}:{self.column}: {where}{self.message}"
@@ -54,7 +57,8 @@ class InvalidDocument(SupervisorError):
     """A recipe or plan was read and is wrong; carries every problem at once."""
 
     def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        errors = sum(problem.severity == "error" for problem in problems)
+        count = f"{errors} problem{'' if errors == 1 else 's'}"
         super().__init__(f"cannot use {file}: {count}")
         self.file = file
         self.problems = problems

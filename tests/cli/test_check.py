@@ -31,7 +31,7 @@ def test_a_good_recipe_has_an_empty_list_of_problems(capfd):
 
 def test_problems_go_to_stdout_one_a_line(capfd, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("name: a b\nmodel: {path: x}\nresources:\n  agg_nodes: 1\n")
+    recipe.write_text("name: a b\nmodel: {path: org/x}\nresources:\n  agg_nodes: 1\n")
     assert main(["check", str(recipe)]) == 1
     out, err = capfd.readouterr()
     assert err == ""
@@ -47,7 +47,7 @@ def test_problems_as_json_have_path_message_line_and_column(capfd):
     (problem,) = json.loads(capfd.readouterr().out)
     assert problem["path"] == "resources.gpus_per_node"
     assert problem["line"] == 15
-    assert problem.keys() == {"path", "message", "line", "column", "setting"}
+    assert problem.keys() == {"path", "message", "line", "column", "setting", "severity"}
     assert problem["setting"] == "resources.gpus_per_node=0"
 
 
@@ -69,6 +69,48 @@ def test_what_a_job_can_not_use_is_a_problem_for_every_verb(verb, setting, told,
     out, err = capfd.readouterr()
     line = (out if verb == ["check"] else err).splitlines()[0]
     assert line.startswith(f"--set {setting}: {told}")
+
+
+WRONG = ("--set", "backend.sglang_config.prefill={tensor-paralel-size: 2}")
+WARNING = (
+    "warning: backend.sglang_config.prefill.tensor-paralel-size: SGLang 0.5.6 to 0.5.23 has no "
+    "flag --tensor-paralel-size; did you mean tensor-parallel-size?"
+)
+
+
+def test_a_warning_is_a_line_before_the_praise_and_changes_no_status(capfd):
+    assert main(["check", str(DEMO), *WRONG]) == 0
+    first, second = capfd.readouterr().out.splitlines()
+    assert first.endswith(f": {WARNING}")
+    assert second.endswith("good: 4 nodes, 9 units")
+
+
+def test_a_warning_as_json_has_its_severity(capfd):
+    assert main(["check", str(DEMO), *WRONG, "--json"]) == 0
+    (problem,) = json.loads(capfd.readouterr().out)
+    assert problem["severity"] == "warning"
+
+
+@pytest.mark.parametrize("verb", [["plan", "--nodes=n[0-3]"], ["plan", "--explain"], ["sbatch"]])
+def test_other_verbs_print_the_warning_on_stderr(verb, capfd):
+    assert main([verb[0], str(DEMO), *verb[1:], *WRONG]) == 0
+    out, err = capfd.readouterr()
+    assert out
+    assert err.count("\n") == 1
+    assert err.endswith(f": {WARNING}\n")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("verb", [["check"], ["plan", "--nodes=n[0-3]"], ["sbatch"], ["up"]])
+def test_what_the_installed_router_refuses_is_a_problem_for_every_verb(verb, capfd, tmp_path):
+    setting = "frontend.args={polcy: cache_aware, policy: cacheaware}"
+    words = [verb[0], str(DEMO), *verb[1:], "--set", setting]
+    assert main([*words, *(["--run-dir", str(tmp_path / "run")] if verb == ["up"] else [])]) == 1
+    out, err = capfd.readouterr()
+    found = [line for line in (out + err).splitlines() if line.startswith("--set ")]
+    assert [line.partition("frontend.args.")[2].partition(": the")[0] for line in found] == [
+        "polcy", "policy",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -113,7 +155,7 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 SEVERAL = """\
 base:
   name: many
-  model: {path: /m}
+  model: {path: org/m}
   frontend: {type: sglang}
   resources: {agg_nodes: 1, agg_workers: 1}
 override_two:

@@ -19,8 +19,9 @@ from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.screens.status import table
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal import fit
-from pdsup.cli.terminal.say import say
+from pdsup.cli.terminal.say import say, warn
 from pdsup.cli.wait import Outcome, Wait, reaches
+from pdsup.node.installed import Installed
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import prepare
 from pdsup.plan.compile import load
@@ -67,7 +68,8 @@ class _NotUp(Exception):
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
-        draft = _load(args, invented_nodes(count))
+        draft = _load(args, invented_nodes(count), Installed())
+        warn(str(args.file), draft.warnings)
         loaded = _load(args, loopback_nodes(draft.plan))
         plan = loaded.plan
         refuse_busy_ports(plan)
@@ -81,7 +83,9 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         return plan, run_dir
 
 
-def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
+def _load(
+    args: argparse.Namespace, nodes: tuple[Node, ...], machine: Installed | None = None
+) -> Loaded:
     return load.load(
         args.file,
         nodes=nodes,
@@ -89,6 +93,7 @@ def _load(args: argparse.Namespace, nodes: tuple[Node, ...]) -> Loaded:
         engine=args.engine,
         overrides=tuple(args.overrides),
         variant=args.variant,
+        machine=machine,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pdsup.errors import Problem
 from pdsup.plan.check_sizes import too_long
 from pdsup.plan.document.syntax import join
-from pdsup.typed import show
+from pdsup.typed import show, suggestion
 
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -100,3 +101,61 @@ def _word(value: Any) -> str:
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, separators=(",", ":"))
     return str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFlags:
+    """The flags of a program, without their dashes.
+
+    ``choices``: the values that some of them may have. ``numbers``: those that take a number, with
+    the type that reads it. ``switches``: those without a value; None: unknown. ``certain``: the
+    installed program said so itself; another version may have other flags.
+    """
+
+    program: str
+    names: frozenset[str]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, type[int] | type[float]] = field(default_factory=dict)
+    switches: frozenset[str] | None = None
+    certain: bool = False
+
+
+def doubts(known: KnownFlags, given: Mapping[str, Any], at: str) -> Iterator[Problem]:
+    """What a program does not accept of its flags: errors if that is certain, else warnings."""
+    for name, value in given.items():
+        flag = name.replace("_", "-")
+        if value not in (None, False) and (why := _doubt(known, flag, value)):
+            yield Problem(join(at, name), why, severity="error" if known.certain else "warning")
+
+
+def _doubt(known: KnownFlags, flag: str, value: Any) -> str | None:
+    program = f"the installed {known.program}" if known.certain else known.program
+    if flag not in known.names:
+        # argparse takes any beginning of a flag, and --no-FLAG for some.
+        if flag.removeprefix("no-") in known.names or any(n.startswith(flag) for n in known.names):
+            return None
+        hint = suggestion(flag, known.names)
+        return f"{program} has no flag --{flag[:60]}{hint or _newer(known)}"
+    if known.switches is not None and (value is True) != (flag in known.switches):
+        takes = "takes no value" if flag in known.switches else "needs a value"
+        return f"--{flag} of {program} {takes}"
+    for one in map(_word, value if isinstance(value, list | tuple) else (value,)):
+        if flag in known.choices and one not in known.choices[flag]:
+            hint = suggestion(one, known.choices[flag])
+            choices = f"; choose from {', '.join(known.choices[flag])}"
+            return f"{program} does not accept {show(one)} for --{flag}{hint or choices}"
+        if flag in known.numbers and not _is(known.numbers[flag], one):
+            return f"--{flag} of {program} takes a number, not {show(one)}"
+    return None
+
+
+def _newer(known: KnownFlags) -> str:
+    return "" if known.certain else "; another version may have it"
+
+
+def _is(kind: type[int] | type[float], word: str) -> bool:
+    try:
+        kind(word)
+    except ValueError:
+        return False
+    return True

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import COLOURS, folded
 from pdsup.printable import printable
+
+if TYPE_CHECKING:
+    from pdsup.errors import Problem
+
+
+def warn(file: str, warnings: Iterable[Problem]) -> None:
+    """Prints the warnings about a recipe, one a line."""
+    for warning in warnings:
+        say(warning.at(file))
 
 
 def say(text: str) -> None:

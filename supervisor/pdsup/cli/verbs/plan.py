@@ -50,8 +50,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, writes it to a file, or explains it.
 
-    `--explain` works without `--nodes`: it then makes up node names.
+    `--explain` works without `--nodes`: it then makes up node names. Warnings are as for `check`.
     """
+    from pdsup.cli.terminal.say import warn
+    from pdsup.node.installed import Installed
     from pdsup.plan.compile import load  # late: not needed for help
     from pdsup.plan.compile.nodes import invented_nodes
 
@@ -60,8 +62,14 @@ def run(args: argparse.Namespace) -> int:
     if nodes is None and args.explain:
         nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
     loaded = load.load(
-        args.file, nodes=nodes, engine=args.engine, overrides=overrides, variant=args.variant
+        args.file,
+        nodes=nodes,
+        engine=args.engine,
+        overrides=overrides,
+        variant=args.variant,
+        machine=Installed(),
     )
+    warn(str(args.file), loaded.warnings)
     text = _explained(args, loaded) if args.explain else _plan(args, loaded)
     if args.output is None:
         sys.stdout.buffer.write(text)

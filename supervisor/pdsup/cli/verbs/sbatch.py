@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """The number of nodes, `slurm`, `sbatch_directives` and `srun_options` come from the recipe. If
     RECIPE is a relative path, submit the job from the current directory.
     """
+    from pdsup.cli.terminal.say import warn
+    from pdsup.node.installed import Installed
     from pdsup.plan.compile import load
     from pdsup.plan.compile.nodes import invented_nodes
     from pdsup.plan.document import tree
@@ -47,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = tuple(args.overrides)
     nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
-    loaded = load.load(args.file, nodes=nodes, overrides=overrides, variant=args.variant)
+    loaded = load.load(
+        args.file, nodes=nodes, overrides=overrides, variant=args.variant, machine=Installed()
+    )
+    warn(str(args.file), loaded.warnings)
     if loaded.recipe is None:
         raise WrongUsage(
             f"cannot make a job of {args.file}: it is a plan, which fixes its nodes; give a recipe"

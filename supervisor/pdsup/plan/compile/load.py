@@ -16,7 +16,8 @@ from pdsup.plan.document.source import Source
 from pdsup.plan.document.syntax import Item
 from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.model import Bind, Node, Plan
-from pdsup.plan.recipe import sbatch, schema
+from pdsup.plan.recipe import doubts, sbatch, schema
+from pdsup.plan.recipe.doubts import Machine
 from pdsup.plan.recipe.read import hopeless, normalise
 
 
@@ -25,13 +26,25 @@ class Loaded:
     """A checked plan; ``text`` is the plan file's content and ``digest`` its SHA-256 in hex.
 
     ``recipe``: the recipe it was compiled from, after the choice of a variant and overrides; None
-    for a plan file.
+    for a plan file. ``warnings``: what is probably wrong with it.
     """
 
     plan: Plan
     text: bytes
     digest: str
     recipe: Item | None = field(default=None, compare=False, repr=False)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found good: the plans by the name of their variant, and the warnings about them.
+
+    The name is None in a file without variants.
+    """
+
+    plans: tuple[tuple[str | None, Plan], ...]
+    warnings: tuple[Problem, ...]
 
 
 def load(
@@ -42,24 +55,26 @@ def load(
     engine: EngineName | None = None,
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
+    machine: Machine | None = None,
 ) -> Loaded:
     """The plan in ``path``, or the plan that its recipe compiles to on ``nodes``.
 
     ``nodes``, ``bind``, ``engine``, ``overrides`` (``a.b=value``) and ``variant`` apply to recipes
-    only; ``path`` may also be FILE:VARIANT. Raises InvalidDocument with every problem,
-    UnreadableDocument, or WrongUsage for a recipe without nodes or with an ambiguous variant, and
-    for a plan with overrides.
+    only; ``path`` may also be FILE:VARIANT. ``machine`` is asked for doubts about a recipe.
+
+    Raises InvalidDocument with every problem, UnreadableDocument, or WrongUsage for a recipe
+    without nodes or with an ambiguous variant, and for a plan with overrides.
     """
     file = source.read_one(path, variant, overrides)
     if file.is_plan:
         return Loaded(_plan(file), file.content, yaml.digest(file.content))
-    plan = _compile(file, nodes, bind, engine)
+    plan, warnings = _compile(file, nodes, bind, engine, machine)
     if nodes is None:
         raise WrongUsage(
             f"cannot place {file.path}: it is a recipe; give --nodes, or run it in a Slurm job"
         )
     text = yaml.write(plan)
-    return Loaded(plan, text, yaml.digest(text), file.root)
+    return Loaded(plan, text, yaml.digest(text), file.root, warnings)
 
 
 def check(
@@ -70,7 +85,7 @@ def check(
     variant: str | None = None,
 ) -> Plan:
     """The plan as ``load`` returns it, on invented nodes if a recipe comes without nodes."""
-    return _checked(source.read_one(path, variant, overrides), nodes)
+    return _checked(source.read_one(path, variant, overrides), nodes, None)[0]
 
 
 def check_all(
@@ -79,8 +94,9 @@ def check_all(
     nodes: tuple[Node, ...] | None,
     overrides: tuple[str, ...] = (),
     variant: str | None = None,
-) -> tuple[tuple[str | None, Plan], ...]:
-    """Each variant's name with its plan; the name is None in a file without variants.
+    machine: Machine | None = None,
+) -> Checked:
+    """The plans of all variants of a file.
 
     Raises as ``load`` does. InvalidDocument has the problems of all variants, each with the names
     of its variants.
@@ -90,16 +106,17 @@ def check_all(
     files = source.read(path, variant, overrides)
     for file in files:
         try:
-            plans.append((file.variant, _checked(file, nodes)))
+            plan, found = _checked(file, nodes, machine)
+            plans.append((file.variant, plan))
         except InvalidDocument as error:
-            for problem in error.problems:
-                by_problem.setdefault(problem, []).append(file.variant or "")
-    if by_problem:
-        named = (
-            _with_variants(problem, names, len(files)) for problem, names in by_problem.items()
-        )
-        raise InvalidDocument(str(files[0].path), tuple(sorted(named, key=source.order)))
-    return tuple(plans)
+            found = error.problems
+        for problem in found:
+            by_problem.setdefault(problem, []).append(file.variant or "")
+    named = (_with_variants(problem, names, len(files)) for problem, names in by_problem.items())
+    problems = tuple(sorted(named, key=source.order))
+    if len(plans) < len(files):
+        raise InvalidDocument(str(files[0].path), problems)
+    return Checked(tuple(plans), problems)
 
 
 def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
@@ -115,8 +132,10 @@ def node_count(path: Path, overrides: tuple[str, ...] = (), variant: str | None 
     return len(check(path, nodes=None, overrides=overrides, variant=variant).nodes)
 
 
-def _checked(file: Source, nodes: tuple[Node, ...] | None) -> Plan:
-    return _plan(file) if file.is_plan else _compile(file, nodes, "any", None)
+def _checked(
+    file: Source, nodes: tuple[Node, ...] | None, machine: Machine | None
+) -> tuple[Plan, tuple[Problem, ...]]:
+    return (_plan(file), ()) if file.is_plan else _compile(file, nodes, "any", None, machine)
 
 
 def _plan(file: Source) -> Plan:
@@ -134,8 +153,12 @@ def _plan(file: Source) -> Plan:
 
 
 def _compile(
-    file: Source, nodes: tuple[Node, ...] | None, bind: Bind, engine: EngineName | None
-) -> Plan:
+    file: Source,
+    nodes: tuple[Node, ...] | None,
+    bind: Bind,
+    engine: EngineName | None,
+    machine: Machine | None,
+) -> tuple[Plan, tuple[Problem, ...]]:
     if file.broken:
         file.refuse(())
     values = tree.plain(file.root)
@@ -156,9 +179,11 @@ def _compile(
             plan, late = compiled.plan, _checked_plan(compiled)
         known = {problem.path for problem in problems}
         problems += tuple(problem for problem in late if problem.path not in known)
-    file.refuse(problems)
+    known = {problem.path for problem in problems}
+    doubted = doubts.of(values, deployment, machine) if machine else ()
+    warnings = file.refuse((*problems, *(one for one in doubted if one.path not in known)))
     assert plan is not None  # noqa: S101  # no problem, so there is one
-    return plan
+    return plan, warnings
 
 
 def _checked_plan(compiled: Compiled) -> tuple[Problem, ...]:

@@ -38,10 +38,12 @@ class Source:
         located = {*self.problems, *(tree.locate(self.root, problem) for problem in more)}
         return tuple(sorted(located, key=order))
 
-    def refuse(self, more: Iterable[Problem]) -> None:
-        """Raises InvalidDocument if there are any problems, so far or in ``more``."""
-        if located := self.locate(more):
+    def refuse(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Raises InvalidDocument if there is an error, so far or in ``more``; else the warnings."""
+        located = self.locate(more)
+        if any(problem.severity == "error" for problem in located):
             raise InvalidDocument(str(self.path), located)
+        return located
 
 
 def order(problem: Problem) -> tuple[int, int, str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdsup.errors import Problem
+from pdsup.plan.flags import KnownFlags
 from pdsup.plan.model import Probes, Restart, Role, Stop
 
 EngineName = Literal["sglang", "mock"]
@@ -79,7 +80,8 @@ class Engine:
 
     ``rank_flags``: flags whose value differs between ranks. ``port_flags``: the flag that pins a
     port, by the port's purpose. ``dropped_flags``: flags that are accepted but not passed on, with
-    the reason. ``needs_gpus``: whether a Slurm job must request GPUs.
+    the reason. ``known_flags``: those that its versions are known to have. ``needs_gpus``: whether
+    a Slurm job must request GPUs.
     """
 
     name: EngineName
@@ -91,6 +93,7 @@ class Engine:
     rank_flags: frozenset[str]
     port_flags: Mapping[str, str]
     dropped_flags: Mapping[str, str]
+    known_flags: KnownFlags
     restart: Mapping[Role, Restart]
     stop: Stop
     needs_gpus: bool

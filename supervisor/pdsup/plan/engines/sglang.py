@@ -13,6 +13,7 @@ from pdsup.address import EVERYWHERE, endpoint
 from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
 from pdsup.plan.document.syntax import join
+from pdsup.plan.engines import sglang_flags
 from pdsup.plan.engines.engine import Engine, EngineSettings, Given, Rank
 from pdsup.plan.engines.sglang_ports import (
     DIST_INIT_OFFSET,
@@ -226,6 +227,7 @@ ENGINE = Engine(
     rank_flags=frozenset({"--node-rank", "--dist-init-addr"}),
     port_flags={"http": "port", "bootstrap": BOOTSTRAP},
     dropped_flags=DROPPED,
+    known_flags=sglang_flags.KNOWN,
     restart={
         "prefill": PREFILL_RESTART,
         "decode": defaults.WORKER_RESTART,

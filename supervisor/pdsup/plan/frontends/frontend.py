@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdsup.errors import Problem
+from pdsup.plan.flags import KnownFlags
 from pdsup.plan.model import Probes, Role, Stop
 
 # How a router is started: as a Python module, or, for its successor SMG, as a program.
@@ -34,10 +35,13 @@ class Frontend:
     ports besides the one for clients. ``command``: the command line with these arguments, over
     these workers, listening on a host and a port. ``routes``: the workers that a command names;
     none for a command without this frontend's flags. ``port_flags``: the flag that pins a port, by
-    the port's purpose.
+    the port's purpose. ``module``: the Python module that reads its arguments; ``known_flags``:
+    those that its versions are known to have.
     """
 
     launcher: Launcher
+    module: str
+    known_flags: KnownFlags
     settle: Callable[[Mapping[str, Any], str], tuple[dict[str, Any], tuple[Problem, ...]]]
     ports: Callable[[Mapping[str, Any]], dict[str, int]]
     command: Callable[[Mapping[str, Any], tuple[Route, ...], str, int], tuple[str, ...]]

@@ -12,6 +12,7 @@ from typing import Any
 from pdsup.address import bracketed
 from pdsup.errors import Problem
 from pdsup.plan import defaults, flags
+from pdsup.plan.frontends import router_flags
 from pdsup.plan.frontends.frontend import Frontend, Route
 from pdsup.plan.model import Check, Gauges, Probe, Probes, Progress, Stop, Trial
 
@@ -73,6 +74,7 @@ ROUTER_ARGS: dict[str, Any] = {
 
 # ----------------------------------------------------------------------------------------------
 
+MODULE = "sglang_router.launch_router"
 PROMETHEUS = "prometheus-port"
 WIRED = {
     "host": "it depends on where the cluster runs",
@@ -107,8 +109,7 @@ def command(
     args: Mapping[str, Any], routes: tuple[Route, ...], host: str, port: int
 ) -> tuple[str, ...]:
     """The command line of one router."""
-    program = ("python3", "-m", "sglang_router.launch_router")
-    return (*program, *arguments(args, routes, host, port))
+    return ("python3", "-m", MODULE, *arguments(args, routes, host, port))
 
 
 def arguments(
@@ -177,6 +178,8 @@ def _routes(command: Sequence[str]) -> Iterator[Route]:
 
 FRONTEND = Frontend(
     launcher="sglang_router.launch_router",
+    module=MODULE,
+    known_flags=router_flags.ROUTER,
     settle=settle,
     ports=ports,
     command=command,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pdsup.plan.frontends import sglang_router
+from pdsup.plan.frontends import router_flags, sglang_router
 from pdsup.plan.frontends.frontend import Frontend, Route
 
 
@@ -17,4 +17,10 @@ def command(
     return ("smg", "launch", *sglang_router.arguments(args, routes, host, port))
 
 
-FRONTEND: Frontend = replace(sglang_router.FRONTEND, launcher="smg launch", command=command)
+FRONTEND: Frontend = replace(
+    sglang_router.FRONTEND,
+    launcher="smg launch",
+    module="smg.launch_router",
+    known_flags=router_flags.SMG,
+    command=command,
+)

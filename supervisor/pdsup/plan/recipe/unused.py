@@ -96,23 +96,23 @@ def notes(root: Item) -> Notes:
 
 def _older(values: Any, name: str) -> Any:
     """A setting under ``frontend``, or in an older recipe under ``backend``."""
-    newer = _table(values, "frontend").get(name)
-    return _table(values, "backend").get(name) if newer is None else newer
+    newer = table(values, "frontend").get(name)
+    return table(values, "backend").get(name) if newer is None else newer
 
 
 def _unused(values: Any) -> Iterator[str]:
-    for table, keys in ignored(values).items():
-        given = _table(values, table)
-        yield from (join(table, key) for key in given if key in keys and given[key] is not None)
-    if (benchmark := _table(values, "benchmark")) and not benchmark.get("command"):
+    for at, keys in ignored(values).items():
+        given = table(values, at)
+        yield from (join(at, key) for key in given if key in keys and given[key] is not None)
+    if (benchmark := table(values, "benchmark")) and not benchmark.get("command"):
         yield "benchmark"
-    for table in FLAGS:
-        for flag in _table(values, table):
+    for at in FLAGS:
+        for flag in table(values, at):
             if flag.replace("_", "-") in DROPPED_FLAGS:
-                yield join(table, flag)
+                yield join(at, flag)
 
 
-def _table(values: Any, path: str) -> Mapping[str, Any]:
+def table(values: Any, path: str) -> Mapping[str, Any]:
     """The table at a dotted path, or an empty one."""
     for key in path.split(".") if path else ():
         values = values.get(key) if isinstance(values, dict) else None
