@@ -51,15 +51,18 @@ def read(
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """A value as JSON that ``read`` reads back; ``options`` are those of ``json.dumps``."""
-    return json.dumps(value, default=_fields, **options)
+    """A value as JSON that ``read`` reads back; ``options`` are those of ``json.dumps``.
+
+    It must not contain itself: looking for that takes a sixth of the time.
+    """
+    return json.dumps(value, default=_fields, check_circular=False, **options)
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    if hasattr(part, "__dict__"):
-        fields: dict[str, Any] = vars(part)
-        return fields
-    return {name: getattr(part, name) for name in part.__slots__}
+    fields: dict[str, Any] | None = getattr(part, "__dict__", None)
+    if fields is None:
+        fields = {name: getattr(part, name) for name in part.__slots__}
+    return fields
 
 
 def in_one_line(fault: Fault) -> str:

@@ -98,6 +98,10 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 class _Parser(argparse.ArgumentParser):
     """A parser that reports errors like all others and prints the help of the reference."""
 
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        # Each new argument is formatted once. Without a width that imports shutil, for 2 ms.
+        return argparse.HelpFormatter(self.prog, width=80)
+
     def format_help(self) -> str:
         from pdsup.cli.screens import help
         from pdsup.cli.terminal import fit

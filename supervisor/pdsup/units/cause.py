@@ -176,6 +176,7 @@ class CauseSearch:
 
     def _text(self, path: Path) -> str:
         try:
-            return path.read_text()
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (at each start and end)
+                return file.readall().decode(errors="replace")
         except OSError:
             return ""
