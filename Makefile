@@ -1,5 +1,7 @@
 # Three test processes, on two processors too: most tests wait for processes that they started.
 IN_PARALLEL = -n 3
+# Tests start a thousand commands and agents; each would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test quick check docs bench clean
 
