@@ -14,7 +14,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,16 +29,18 @@ from pdsup.api.server import Server
 from pdsup.cli.main import reported
 from pdsup.cli.verbs import agent as verb
 from pdsup.cluster import peers
+from pdsup.cluster.peers import Peers
 from pdsup.errors import SupervisorError
 from pdsup.journal.news import Log
 from pdsup.node import kept_plans, paths
 from pdsup.node.assignment import Assignment, Place, assign
-from pdsup.node.run_dir import plan_digest, prepare
+from pdsup.node.run_dir import plan_digest, prepare, token_of
 from pdsup.node.state_dir import claim, release, state_root
 from pdsup.units import takeover
 from pdsup.units.ledger import Ledger
 from pdsup.units.process import guardian_link, refusal
 from pdsup.units.process.guardian_link import GuardianLink
+from pdsup.units.takeover import Occupant, Part
 
 MOST_DESCRIPTORS = 1 << 20
 
@@ -62,6 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     part = takeover.resumed_part(root, os.getppid()) if guardian else None
     part = part or takeover.named_part(args.file, args.node, args.run_dir, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
+    joins = part.resumed or _joins(part, args.file, environ)
     held = claim(root, state_dir, run_dir)
     try:
         inherited = takeover.take_over(part)
@@ -71,8 +74,9 @@ def _run(args: argparse.Namespace) -> int:
     mains = [note.main for note in inherited.notes.values() if note.main]
     life = _Life(bool(mains))
     try:
-        before = "" if part.resumed else plan_digest(run_dir)
-        token = prepare(run_dir, part.loaded.text, part.origin, resumed=part.resumed)
+        before = "" if joins else plan_digest(run_dir)
+        origin = None if joins else part.origin
+        token = prepare(run_dir, part.loaded.text, origin, resumed=joins)
         kept_plans.keep(state_dir, part.loaded)
         place = Place(
             node=node,
@@ -96,6 +100,35 @@ def _run(args: argparse.Namespace) -> int:
             os.close(held)  # the next agent takes over what is in the directory
         else:
             release(state_dir, held)
+
+
+def _joins(part: Part, file: str, environ: Mapping[str, str]) -> bool:
+    """Whether others run this plan, or a later one, in the run directory, which then stays as it
+    is. Raises SupervisorError if they run another plan: nothing of theirs may be replaced.
+    """
+    run_dir, digest = part.run_dir, part.loaded.digest
+    there = takeover.occupants(run_dir, environ)
+    purpose = f"start an agent for {part.node}"
+    if own := [each for each in there if each.node == part.node and each.pid is None]:
+        raise takeover.in_use(purpose, run_dir, file, own, environ)
+    present = plan_digest(run_dir)
+    if present in ("", digest):
+        return False
+    there += asyncio.run(_elsewhere(run_dir, present))
+    if there and not any(digest in each.plans for each in there):
+        raise takeover.in_use(purpose, run_dir, file, there, environ)
+    return bool(there)
+
+
+async def _elsewhere(run_dir: Path, digest: str) -> list[Occupant]:
+    """The nodes that answer for the plan in a run directory, whichever machine they are on."""
+    loaded, token = kept_plans.shared(run_dir, digest), token_of(run_dir)
+    if loaded is None or not token:
+        return []
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        found = Peers(loaded.plan, digest, (), token, session, tasks)
+        reports = await found.once(loaded.plan.address)
+    return [Occupant(each.node, (each.plan, *each.former)) for each in reports]
 
 
 @dataclass(slots=True)

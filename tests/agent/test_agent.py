@@ -365,22 +365,6 @@ def test_an_agent_takes_over_from_one_that_was_killed(agents, wait_for):
     assert agents.socket() is None
 
 
-def test_another_plan_at_a_peer_is_a_fact_with_an_age(agents, wait_for):
-    first = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
-    other = agents.plan(agents.unit("a"), agents.unit("c", node="node1"), nodes=2, name="o.yaml")
-    agents.start(first, "node0")
-    agents.start(other, "node1")
-    found = wait_for(lambda: wrong_plan(agents))
-    assert not found["agent"]["reachable"]
-    assert 0 <= found["agent"]["age_s"] < 20
-    assert [(u["name"], u["state"]) for u in found["units"]] == [("b", "UNKNOWN")]
-
-
-def wrong_plan(agents):
-    found = agents.status(query="?all=1")["node1"]
-    return found if "runs another plan" in (found["agent"]["problem"] or "") else None
-
-
 def test_who_waits_for_news_does_not_miss_those_of_a_peer(agents, wait_for):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")

@@ -360,13 +360,38 @@ def test_a_second_agent_is_refused_while_a_guardian_is_about_to_start_the_first_
     assert pids(agents, "a") == [pid]
 
 
-def test_units_of_another_plan_are_ended_and_not_taken_over(agents, node):
+def test_units_of_a_plan_of_another_run_are_neither_taken_over_nor_ended(agents, node):
     agents.start(agents.plan(agents.unit("a")), program=GUARDED)
     (before,) = pids(agents, "a")
-    node.kill_both(agents.plan(agents.unit("a"), agents.unit("b")))
+    agent, guardian = node.agent, node.guardian
+    for pid in (guardian, agent):
+        os.kill(pid, signal.SIGKILL)
+    agents.processes["node0"].wait(60)
+    other = agents.plan(agents.unit("a"), agents.unit("b"), name="other.yaml")
+    agents.start(other, program=GUARDED, wait=False)
+    assert agents.ended() == {"node0": 1}
+    assert "is in use by the agents of node0" in agents.errors()
+    assert node.living() == {("a", 1): [before]}
+
+
+def test_after_a_reboot_runs_are_numbered_on_from_the_journal(agents, wait_for):
+    """Nothing node-local is left then, and none of its processes."""
+    plan = agents.plan(agents.unit("a", restart=AT_ONCE), agents.unit("b"))
+    agents.start(plan)
+    os.kill(agents.reaches("RUNNING", "a")["pid"], signal.SIGKILL)
+    wait_for(lambda: agents.look("a")["run"] == 2)
     agents.reaches("RUNNING", "b")
-    assert pids(agents, "a") != [before]
-    assert [before] not in node.living().values()
+    local = agents.socket().parent.parent
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert not local.exists()
+    agents.start(plan)
+    found = [agents.reaches("RUNNING", name) for name in ("a", "b")]
+    assert [(one["run"], one["restarts"]) for one in found] == [(3, 0), (2, 0)]
+    os.kill(found[0]["pid"], signal.SIGKILL)
+    wait_for(lambda: agents.look("a")["restarts"] == 1)
+    starts = [(one["unit"], one["run"]) for one in agents.journal() if one["to"] == "STARTING"]
+    assert len(set(starts)) == len(starts)
 
 
 @pytest.mark.parametrize("state", ["Starting", "Running", "Backoff"])

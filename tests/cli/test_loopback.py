@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
 import threading
 
 import pytest
 
-from pdsup.cli.loopback import alone, loopback_nodes, refuse_busy_ports
+from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.errors import SupervisorError
+from pdsup.node.run_dir import prepare
+from pdsup.plan.compile import load
 from pdsup.plan.model import Node, Plan, PlanUnit
 
 
@@ -62,3 +67,51 @@ def test_whoever_looks_for_addresses_waits_for_another_who_does():
         assert not entered.wait(0.2)
     assert entered.wait(60)
     waiting.join()
+
+
+@pytest.fixture
+def brought_up(agents, monkeypatch):
+    """The agents of two nodes as ``pdsup up`` starts them, each with a unit that is RUNNING."""
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        monkeypatch.setenv(name, str(agents.runtime))
+    slow = ("sh", "-c", "trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done")
+    path = agents.plan(agents.unit("a"), agents.unit("b", *slow, node="node1"), nodes=2)
+    loaded = load.load(path, nodes=None)
+    prepare(agents.run_dir, loaded.text)
+    made = Agents()
+    made.start(loaded.plan, agents.run_dir)
+    yield made
+    made.stop(lambda _: None)
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["up ends", "shutdown"])
+def test_an_agent_started_by_hand_for_a_node_of_up_ends_in_order_and_is_waited_for(
+    agents, brought_up, wait_for, asked
+):
+    """Its unit takes a while to stop, in which ``up`` would have killed it."""
+    pid = agents.reaches("RUNNING", "b", "node1")["pid"]
+    agent = agents.status("node1")["node1"]["agent"]
+    os.kill(agent["guardian_pid"], signal.SIGKILL)
+    os.kill(agent["pid"], signal.SIGKILL)
+    wait_for(lambda: brought_up.trouble(), "the end of the guardian")
+    agents.start(agents.run_dir / "plan.yaml", "node1", program=("-m", "pdsup", "agent"))
+    assert agents.reaches("RUNNING", "b", "node1")["pid"] == pid
+    if asked:
+        wait_for(lambda: agents.status(query="?all=1")["node1"]["agent"]["reachable"])
+        agents.tell("node0", "/v1/shutdown", {"all": True})
+        assert brought_up.wait() == 0
+    brought_up.stop(lambda _: None)
+    assert brought_up.wait() == 0
+    assert agents.ended("node1") == {"node1": 0}
+    lines = (agents.run_dir / "events" / "node1.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["to"] == "STOPPED"
+    assert agents.processes_left() == []
+
+
+def test_agents_that_are_refused_leave_those_alone_that_run_there(agents, brought_up):
+    pids = [agents.reaches("RUNNING", "a")["pid"], agents.reaches("RUNNING", "b", "node1")["pid"]]
+    refused = Agents()
+    refused.start(load.load(agents.run_dir / "plan.yaml", nodes=None).plan, agents.run_dir)
+    assert "one is already running" in (refused.trouble() or "")
+    refused.stop(lambda _: None)
+    assert [agents.look("a")["pid"], agents.look("b", "node1")["pid"]] == pids

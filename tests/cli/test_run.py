@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -108,14 +109,27 @@ def test_a_cluster_that_does_not_get_ready_in_time_runs_nothing(agents, pdsup):
     assert not (agents.directory / "ran").exists()
 
 
-def test_a_signal_is_passed_on_to_the_benchmark_and_the_verdict_still_comes(
-    cluster, pdsup_goes_on, wait_for
+@pytest.mark.parametrize("name", ["TERM", "HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "RTMIN"])
+def test_a_signal_that_would_end_it_is_passed_on_and_the_benchmark_is_recorded(
+    shared_agents, name, tmp_path, wait_for
 ):
-    benchmark = pdsup_goes_on("run", "--", "sh", "-c", "echo going; exec sleep 1000")
-    wait_for(lambda: "going" in benchmark.said.read_text())
-    benchmark.send_signal(signal.SIGTERM)
-    assert benchmark.wait(60) == 128 + signal.SIGTERM
-    assert record(cluster)["status"] == 128 + signal.SIGTERM
+    """Without a terminal INT and QUIT reach it alone too."""
+    number, said = signal.Signals[f"SIG{name}"], tmp_path / "said"
+    if not shared_agents.processes:
+        shared_agents.start(shared_agents.plan(shared_agents.unit("a")))
+        shared_agents.reaches("RUNNING", "a")
+    default = f"import signal; signal.signal({number}, signal.SIG_DFL)"
+    script = f"{default}; print('going', flush=True); signal.pause()"
+    with said.open("w") as out, subprocess.Popen(
+        [sys.executable, "-m", "pdsup", "run", "--", sys.executable, "-c", script],
+        env=shared_agents.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+        start_new_session=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as benchmark:  # fmt: skip
+        wait_for(lambda: "going" in said.read_text())
+        benchmark.send_signal(number)
+        assert benchmark.wait(60) == 128 + number
+    assert record(shared_agents)["status"] == 128 + number
+    assert record(shared_agents)["passed_on"] == [number.name]
 
 
 def test_a_benchmark_hears_ctrl_c_as_it_would_without_pdsup(cluster, pdsup_goes_on):

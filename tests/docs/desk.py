@@ -112,7 +112,12 @@ class Desk:
                     (directory / "environ").read_bytes().decode(errors="replace"),
                     *(str((directory / link).readlink()) for link in ("cwd", "fd/1")),
                 ]
-                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (
+                    (directory / "cmdline")
+                    .read_bytes()
+                    .replace(b"\0", b" ")
+                    .decode(errors="replace")
+                )
             except OSError:  # gone, or not ours
                 continue
             if any(str(self.home) in sign for sign in signs) and command:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pdsup import clock
 from pdsup.errors import SupervisorError
 from pdsup.plan.model import Node, Plan, PlanUnit, Restart
 from pdsup.units import codec, events, lifecycle, states, takeover
@@ -118,7 +119,7 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_ledger_from_before_a_reboot_says_nothing(tmp_path: Path, monkeypatch) -> None:
     opened(tmp_path).note(note())
-    monkeypatch.setattr(ledger_module, "_boot", lambda: "another")
+    monkeypatch.setattr(clock, "boot", lambda: "another")
     assert read(tmp_path) == Ledger()
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pdsup import clock
 from pdsup.node.origin import Origin
 from pdsup.plan.compile import load
 from pdsup.plan.model import Restart
 from pdsup.units import codec, events, lifecycle, states, takeover
 from pdsup.units.facts import Transition
-from pdsup.units.ledger import FORMER_FILES, Ledger, LedgerFile, Note, _boot, read
+from pdsup.units.ledger import FORMER_FILES, Ledger, LedgerFile, Note, read
 from pdsup.units.process.gpu import Trouble
 from pdsup.units.takeover import Part
 
@@ -51,7 +52,7 @@ def leave(part: Part, *states_: object, unit: str = "") -> None:
     """Writes the ledger that an agent of version 0.1.0 left: one unit in each of the states."""
     agent = [os.getpid(), 1]
     lines: list[object] = [
-        {"boot": _boot(), "plan": part.loaded.digest, "former": [], "agent": agent,
+        {"boot": clock.boot(), "plan": part.loaded.digest, "former": [], "agent": agent,
          "guardian": None}
     ]  # fmt: skip
     lines += [

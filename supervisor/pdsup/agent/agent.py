@@ -61,6 +61,7 @@ class Agent:
             serving: list[asyncio.Task[None]] = []
             try:
                 journal_ended = await its.journal.ended_at() if its.inherited.steps else 0.0
+                await self._count_from_journal()
                 serving = self._serve()
                 self._begin(journal_ended)
                 await its.shutdown.wait()
@@ -117,6 +118,14 @@ class Agent:
                 *its.front.work(),
             )
         ]
+
+    async def _count_from_journal(self) -> None:
+        """Numbers the runs of units about which an earlier agent left only its journal."""
+        its = self._parts
+        if unknown := its.runners.keys() - its.inherited.notes.keys():
+            numbers = await its.journal.last_runs()
+            for name in unknown & numbers.keys():
+                its.runners[name].count_from(numbers[name])
 
     def _begin(self, journal_ended: float) -> None:
         """Starts units that never ran. Runners take over running ones when they begin to serve.

@@ -166,7 +166,7 @@ def build(
     rollout = Rollout(assignment, runners, own_report, peers, gates, due.set)
 
     def beside_its_gang(unit: str) -> str | None:
-        first = runners[unit].facts.run == 0
+        first = runners[unit].facts.never_ran
         return rollout.reason(unit) or gates.reason(unit, first=first)
 
     gangs = Gangs(

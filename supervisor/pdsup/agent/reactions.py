@@ -91,6 +91,6 @@ class WaitingUnits:
             for name, runner in self._runners.items()
             if isinstance(runner.facts.state, states.Waiting)
         }
-        self._gates.inquire((name, runner.facts.run == 0) for name, runner in waiting.items())
+        self._gates.inquire((name, runner.facts.never_ran) for name, runner in waiting.items())
         for runner in waiting.values():
             runner.tell(events.GateChanged())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +15,7 @@ from pdsup import clock
 from pdsup.answers.status import Status
 from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark_rules import Benchmark
+from pdsup.cli.terminal import signals
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.files import write_atomically
 from pdsup.journal.file import Journals
@@ -44,6 +43,7 @@ class BenchmarkRun:
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
         self._lost: list[Incident] = []
+        self._passed_on = _PassedOn()
 
     def run(self, command: Sequence[str], *, stdout: int | None = None) -> Benchmark:
         """Runs ``command`` on this terminal, with PDSUP_URL and PDSUP_RUN_DIR in its environment.
@@ -54,9 +54,9 @@ class BenchmarkRun:
         if before is None:
             raise NothingThere(f"cannot run {command[0]}: no agent answers for {self._run_dir}")
         began = clock.wall()
-        with _signals() as pass_on_to:
+        with signals.handled(self._passed_on.hear):
             process = self._start(command, before, stdout)
-            pass_on_to(process)
+            self._passed_on.begin(process)
             status = self._wait(process)
         ended = clock.wall()
         after = self._look()
@@ -71,6 +71,7 @@ class BenchmarkRun:
             began=began,
             ended=ended,
             status=status,
+            passed_on=self._passed_on.names,
             incidents=ordered(disturbed),
         )
         self._record(benchmark)
@@ -120,36 +121,40 @@ class BenchmarkRun:
             raise SupervisorError(f"cannot write {path}: {error.strerror}") from None
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Passes TERM and HUP on to the command, even those that arrive before it is started. Ctrl-C
-    reaches it without us, on the same terminal.
-
-    A signal that was ignored (nohup) stays ignored, and no other becomes so in the command.
+class _PassedOn:
+    """Passes signals that would end this process on to the command, also those that arrive before
+    it is started: it ends in order, and its benchmark is recorded. ``names``: of those so far.
     """
-    early: list[int] = []
-    command: list[subprocess.Popen[bytes]] = []
 
-    def nothing(number: int, _: FrameType | None) -> None:
-        pass
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._early: list[int] = []
+        self._command: subprocess.Popen[bytes] | None = None
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        if command:
-            command[0].send_signal(number)
+    def hear(self, number: int, _: FrameType | None) -> None:
+        """Passes on one signal, unless the terminal has sent it to the command as well."""
+        if number in signals.OF_TERMINAL and _in_foreground():
+            return
+        self.names.append(signals.name(number))
+        if self._command is None:
+            self._early.append(number)
         else:
-            early.append(number)
+            self._command.send_signal(number)
 
-    def pass_on_to(process: subprocess.Popen[bytes]) -> None:
-        command.append(process)
-        for number in early:
-            process.send_signal(number)
+    def begin(self, command: subprocess.Popen[bytes]) -> None:
+        """Takes the command, once it is started."""
+        self._command = command
+        for number in self._early:
+            command.send_signal(number)
 
-    handlers = {signal.SIGINT: nothing, signal.SIGQUIT: nothing}
-    handlers |= {signal.SIGTERM: pass_on, signal.SIGHUP: pass_on}
-    heard = {n: handler for n, handler in handlers.items() if signal.getsignal(n) != signal.SIG_IGN}
-    former = {number: signal.signal(number, handler) for number, handler in heard.items()}
+
+def _in_foreground() -> bool:
+    """Whether this process and its children hear the keys of a terminal."""
     try:
-        yield pass_on_to
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        os.close(terminal)

@@ -30,7 +30,8 @@ PHRASES: Mapping[Kind, str] = {
 class Benchmark:
     """A command that was run on a cluster. Times are seconds since the epoch.
 
-    ``status``: as in a shell, the exit status, or 128 + the number of the signal.
+    ``status``: as in a shell, the exit status, or 128 + the number of the signal. ``passed_on``:
+    the signals that ``pdsup run`` got meanwhile and passed on to the command.
     """
 
     command: Sequence[str]
@@ -40,6 +41,7 @@ class Benchmark:
     ended: float
     status: int
     incidents: Sequence[Incident]
+    passed_on: Sequence[str] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -107,6 +109,7 @@ def record(benchmark: Benchmark) -> dict[str, Any]:
         "ended": benchmark.ended,
         "seconds": round(benchmark.ended - benchmark.began, 3),
         "status": benchmark.status,
+        "passed_on": list(benchmark.passed_on),
         "verdict": benchmark.verdict,
         "incidents": [incidents.to_json(one) for one in benchmark.incidents],
     }

@@ -15,12 +15,13 @@ from pathlib import Path
 from pdsup import clock
 from pdsup.cli import client
 from pdsup.cli.screens import agent_log
+from pdsup.cli.terminal import signals
 from pdsup.errors import SupervisorError
 from pdsup.node import paths, state_dir
 from pdsup.plan.model import Node, Plan
-from pdsup.units import takeover
+from pdsup.units import ledger, takeover
 from pdsup.units.logs import last
-from pdsup.units.process import guardian, holders
+from pdsup.units.process import guardian, holders, proc
 
 # 127.0.BLOCK.NODE; operating systems use addresses of lower blocks (127.0.0.53, 127.0.1.1).
 BLOCKS = range(10, 250)
@@ -97,20 +98,29 @@ def _all_free(addresses: list[str], listeners: list[dict[str, int]]) -> bool:
 
 
 class Agents:
-    """The agents of one plan, as child processes."""
+    """The agents of one plan, as child processes.
+
+    If one is killed together with its guardian, somebody may start another for its node by hand: it
+    belongs to the cluster too, and is waited for and stopped with the others.
+    """
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._successors: dict[str, int] = {}  # pidfds of agents started by others
         self._ended: dict[str, int] = {}
+        self._pids: dict[str, set[int]] = {}
         self._run_dir = Path()
+        self._were_up = False
 
     def start(self, plan: Plan, run_dir: Path) -> None:
         """Starts the agents; returns when all answer, or when one has ended (see ``trouble``)."""
         self._run_dir = run_dir
         for node in plan.nodes:
             self._running[node.name] = self._start(node.name)
-        while not self.trouble() and len(self._listening()) < len(self._running):
-            time.sleep(LOOK_S)
+            self._pids[node.name] = {self._running[node.name].pid}
+        while not self.trouble() and not self._were_up:
+            self._were_up = all(map(self._is_ours, self._running)) and self._all_listen()
+            time.sleep(0 if self._were_up else LOOK_S)
 
     def _start(self, node: str) -> subprocess.Popen[bytes]:
         words = [str(self._run_dir / "plan.yaml"), "--node", node, "--run-dir", str(self._run_dir)]
@@ -123,9 +133,14 @@ class Agents:
                 start_new_session=True,  # Ctrl-C must reach only us; we send the agents a TERM
             )
 
-    def _listening(self) -> set[str]:
+    def _is_ours(self, node: str) -> bool:
+        """Whether the agent that has claimed a node is the one that was started here."""
+        pid = state_dir.holder(self._state_dir(node))
+        return pid in proc.children(self._running[node].pid)
+
+    def _all_listen(self) -> bool:
         found = [one for one in client.clusters() if one.run_dir == str(self._run_dir)]
-        return set(found[0].sockets) if found else set()
+        return bool(found) and found[0].sockets.keys() >= self._running.keys()
 
     def log(self, node: str) -> Path:
         """The log file of a node's agent."""
@@ -144,7 +159,7 @@ class Agents:
 
     def wait(self) -> int:
         """Waits until every agent has ended; returns the highest exit status."""
-        while self._running:
+        while self._any_left():
             self._wait_for_one(None)
         return max(self._ended.values(), default=0)
 
@@ -153,41 +168,61 @@ class Agents:
 
         An agent stops in bounded time; one that is stuck is killed.
         """
-        if self._running:
-            say("stopping everything")
-        self._signal(signal.SIGTERM)
-        until = clock.monotonic() + KILLED_S
-        while self._running:
-            try:
-                self._wait_for_one(max(0.0, until - clock.monotonic()))
-            except KeyboardInterrupt:
-                self._signal(signal.SIGTERM)
-            if clock.monotonic() > until:
-                self._signal(signal.SIGKILL)
-                self.wait()
-        for node in self._ended:
-            self._clean_up_after(node)
+        with signals.handled(lambda *_: self._signal(signal.SIGTERM)):
+            if self._any_left():
+                say("stopping everything")
+            self._signal(signal.SIGTERM)
+            until = clock.monotonic() + KILLED_S
+            while self._any_left() and (left := until - clock.monotonic()) > 0:
+                self._wait_for_one(left)
+            self._signal(signal.SIGKILL)
+            while self._running:
+                self._wait_for_one(None)
+            for node in self._ended:
+                self._clean_up_after(node)
+
+    def _any_left(self) -> bool:
+        """Whether an agent lives, also one that was started by hand in place of ours."""
+        for node in self._ended.keys() - self._successors.keys() if self._were_up else ():
+            living = takeover.occupant(self._state_dir(node))
+            if living is not None and living.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._successors[node] = os.pidfd_open(living.pid)
+                    self._pids[node].add(living.pid)
+        return bool(self._running or self._successors)
+
+    def _state_dir(self, node: str) -> Path:
+        root = state_dir.state_root(os.environ)
+        return Path(paths.node_dir(root, str(self._run_dir), node))
 
     def _clean_up_after(self, node: str) -> None:
-        """Stops the units that a killed agent left behind."""
-        root = state_dir.state_root(os.environ)
-        directory = Path(paths.node_dir(root, str(self._run_dir), node))
-        if directory.is_dir():
+        """Stops what an agent left behind that was killed. Those of another agent, because of which
+        ours could not start, are not ours.
+        """
+        directory = self._state_dir(node)
+        left = ledger.read(directory)
+        if any(each and each[0] in self._pids[node] for each in (left.guardian, left.agent)):
             takeover.clean_up(directory)
             state_dir.remove_cluster(directory.parent)
 
     def _signal(self, number: int) -> None:
         for process in self._running.values():
             process.send_signal(number)
+        for pidfd in self._successors.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
 
     def _wait_for_one(self, timeout: float | None) -> None:
         with contextlib.ExitStack() as stack:
-            pidfds = []
+            pidfds = [*self._successors.values()]
             for process in self._running.values():
                 with contextlib.suppress(ProcessLookupError):
                     pidfds.append(os.pidfd_open(process.pid))
                     stack.callback(os.close, pidfds[-1])
-            select.select(pidfds, [], [], timeout)
+            ended, _, _ = select.select(pidfds, [], [], timeout)
+        for node in [node for node, pidfd in self._successors.items() if pidfd in ended]:
+            os.close(self._successors.pop(node))
+            self._ended[node] = 0  # its own status is known only to whoever started it
         self._look()
 
     def _look(self) -> None:

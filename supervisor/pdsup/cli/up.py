@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import itertools
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -12,15 +14,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pdsup import typed
+from pdsup import clock, typed
 from pdsup.cli import benchmark_rules
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.screens.status import table
 from pdsup.cli.screens.waiting import on_stderr
-from pdsup.cli.terminal import fit
+from pdsup.cli.terminal import fit, signals
 from pdsup.cli.terminal.say import say, warn
 from pdsup.cli.wait import Outcome, Wait, reaches
+from pdsup.errors import SupervisorError
+from pdsup.journal.file import JOURNALS
 from pdsup.node.installed import Installed
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import prepare
@@ -29,6 +33,8 @@ from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import invented_nodes
 from pdsup.plan.front import front_of
 from pdsup.plan.model import Node, Plan
+from pdsup.times import moment
+from pdsup.units import takeover
 
 # Says inside ``with`` what happens to the run of a directory.
 Told = Callable[[Path, Callable[[str], None]], AbstractContextManager[None]]
@@ -36,8 +42,11 @@ Told = Callable[[Path, Callable[[str], None]], AbstractContextManager[None]]
 
 def run(args: argparse.Namespace, told: Told) -> int:
     """Brings up a cluster and stops it at the end; returns the exit status of ``pdsup up``."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    with signals.handled(_interrupt):
+        return _run(args, told)
+
+
+def _run(args: argparse.Namespace, told: Told) -> int:
     agents = Agents()
     detached = False
     try:
@@ -67,6 +76,9 @@ class _NotUp(Exception):
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
+        given = Path(args.run_dir).resolve() if args.run_dir else None
+        if given is not None:
+            _refuse_used(args.file, given)
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count), Installed())
         warn(str(args.file), draft.warnings)
@@ -74,13 +86,34 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         plan = loaded.plan
         refuse_busy_ports(plan)
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        run_dir = Path(args.run_dir or f"runs/{plan.name}-{stamp}").resolve()
+        run_dir = given or _unused(Path(f"runs/{plan.name}-{stamp}").resolve())
         prepare(run_dir, loaded.text, _origin(args))
         say(
             f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, writing to {run_dir}"
         )
         agents.start(plan, run_dir)
         return plan, run_dir
+
+
+def _refuse_used(file: Path, run_dir: Path) -> None:
+    """Raises SupervisorError if a run is, or was, in the directory: its journal and numbers, and
+    the verdicts on it, are those of one run.
+    """
+    if there := takeover.occupants(run_dir, os.environ):
+        raise takeover.in_use(f"bring up {file}", run_dir, str(file), there, os.environ)
+    journals = (run_dir / JOURNALS).glob("*.jsonl")
+    if last := max((path.stat().st_mtime for path in journals), default=None):
+        raise SupervisorError(
+            f"cannot bring up {file}: {run_dir} holds an earlier run, whose last event was at "
+            f"{moment(last, clock.wall())}; give another directory, such as "
+            f"--run-dir {shlex.quote(str(_unused(run_dir)))}"
+        )
+
+
+def _unused(run_dir: Path) -> Path:
+    """This directory, or if it exists NAME-2, NAME-3 and so on beside it."""
+    more = (run_dir.with_name(f"{run_dir.name}-{number}") for number in itertools.count(2))
+    return next(path for path in (run_dir, *itertools.islice(more, 1000)) if not path.exists())
 
 
 def _load(

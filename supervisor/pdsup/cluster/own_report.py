@@ -133,7 +133,7 @@ def unit_report(
     """
     state = states.public(facts.state)
     last = facts.last_exit
-    settled = facts.run == 0 or state.is_at_rest
+    settled = facts.never_ran or state.is_at_rest
     waits = "" if outdated is None or settled else _joined(OUTDATED, outdated)
     also = (waits, facts.log_problem)
     why = facts.detail or (unusable if state is PublicState.RUNNING else None)
@@ -150,7 +150,7 @@ def unit_report(
         ready=state is PublicState.RUNNING and unusable is None,
         pid=facts.pid,
         run=facts.run,
-        restarts=max(0, facts.run - 1),
+        restarts=facts.restarts,
         since=facts.since,
         started=facts.started,
         ports=unit.ports,

@@ -140,6 +140,12 @@ class Peers:
         """Follows nodes for ``VISIT_S`` from now, for a client that looks at the whole cluster."""
         self._follow_until(nodes, clock.monotonic() + VISIT_S)
 
+    async def once(self, nodes: Iterable[str]) -> list[Report]:
+        """The reports of those nodes that answer now, whatever plan they have."""
+        asked = (self._ask(Peer(node)) for node in nodes)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [each for each in answers if isinstance(each, Report)]
+
     async def close(self) -> None:
         """Stops following, for good; returns when every request has ended."""
         self._closed = True

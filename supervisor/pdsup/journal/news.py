@@ -57,6 +57,12 @@ class News:
         """Returns when the journal is complete, or after ``CLOSE_S`` seconds."""
         await self._journal.close(CLOSE_S)
 
+    async def last_runs(self) -> Mapping[str, int]:
+        """The highest number of a run of each unit in this node's journal; empty if there is none,
+        or if the file system does not answer.
+        """
+        return await self._journal.last_runs(ANSWER_S)
+
     def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
         """Writes news to the journal, and to the log unless it is a step that does not change the
         public state; notifies hooks. ``late``: it happened before this agent was started.

@@ -18,7 +18,7 @@ import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -83,6 +83,14 @@ class OwnJournal:
         with contextlib.suppress(OSError):  # a TimeoutError too
             return await apart(self._last_moment, within)
         return None
+
+    async def last_runs(self, within: float) -> Mapping[str, int]:
+        """The highest number of a run of each unit that earlier agents wrote; empty if that is not
+        known within ``within`` seconds.
+        """
+        with contextlib.suppress(OSError):  # a TimeoutError too
+            return await apart(self._last_runs, within)
+        return {}
 
     def write(self, news: Transition | Happening, wall: float, *, late: bool = False) -> None:
         """Queues news. ``wall``: seconds since the epoch. ``late``: unless it was written already,
@@ -179,6 +187,14 @@ class OwnJournal:
             return ""
         loss = Loss(count, round(self._lost_since, 6), self._problem or "no room for them")
         return entry.loss_line(loss, self._node, due[0].moment, due[0].wall)
+
+    def _last_runs(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
+            for each in map(entry.parse, file):
+                if each is not None and each.unit and each.run:
+                    found[each.unit] = max(each.run, found.get(each.unit, 0))
+        return found
 
     def _last_moment(self) -> float:
         """The monotonic seconds of the last line; minus infinity if there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from pdsup.node.origin import Origin
 PLAN_FILE = "plan.yaml"
 VIEW_FILE = "view-token"
 TOKEN_BYTES = 32
+OWN_DIRECTORIES = ("logs", "evidence", "nginx")
+_OWN = re.compile(r"(plan(\..*)?\.yaml|origin(\..*)?\.json|run\.json|(view-)?token)")
 
 
 def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
@@ -79,6 +82,30 @@ def plan_digest(run_dir: Path) -> str:
     """The SHA-256 of the plan in a run directory, in hex; "" if there is no plan."""
     with contextlib.suppress(OSError):
         return hashlib.sha256((run_dir / PLAN_FILE).read_bytes()).hexdigest()
+    return ""
+
+
+def refuse_own_file(out: Path, purpose: str, *, but: str = "") -> None:
+    """Raises SupervisorError if a command's output would replace a file that a run needs.
+
+    ``but``: the name of the one file that it may replace.
+    """
+    path = out.resolve()
+    for run_dir in path.parents:
+        if not (run_dir / "events").is_dir() or not (run_dir / PLAN_FILE).exists():
+            continue
+        place, *below = path.relative_to(run_dir).parts
+        own = place == "events" or (place in OWN_DIRECTORIES and path.exists())
+        if own if below else _OWN.fullmatch(place) and place != but:
+            raise SupervisorError(
+                f"cannot {purpose} to {out}: it is a file of the run in {run_dir}; give another one"
+            )
+
+
+def token_of(run_dir: Path) -> str:
+    """The token of a run; "" if there is none that can be read."""
+    with contextlib.suppress(OSError):
+        return (run_dir / "token").read_text(errors="replace").strip()
     return ""
 
 

@@ -59,6 +59,21 @@ def unfit_for_socket(state_dir: PurePath) -> str | None:
     )
 
 
+def holder(state_dir: Path) -> int | None:
+    """The pid of the agent that has claimed a node-local directory and lives; None if none does.
+
+    It looks for the open file, because even a lock that is held for a moment would make an agent
+    that starts just then refuse to.
+    """
+    lock = state_dir / paths.LOCK
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(lock.read_text())
+        files = Path("/proc", str(pid), "fd").iterdir()
+        if any(os.readlink(file) == str(lock.resolve()) for file in files):  # noqa: PTH115
+            return pid
+    return None
+
+
 def run_dir_of(state_dir: Path) -> Path:
     """The run directory of an agent, from its node-local one; raises OSError if that is gone."""
     return (state_dir.parent / paths.RUN_LINK).readlink()

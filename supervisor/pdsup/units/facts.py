@@ -20,6 +20,8 @@ class LastExit:
 class Facts:
     """What is known about a unit now. ``since`` is wall time, ``started`` monotonic seconds.
 
+    ``before``: the number of the last run that the journal has of agents about which nothing else
+    is known, as after a reboot; this one counts on from there.
     ``log_problem``: why its output does not reach its log; empty when it does.
     """
 
@@ -31,6 +33,17 @@ class Facts:
     detail: str
     last_exit: LastExit | None
     log_problem: str = ""
+    before: int = 0
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether no run of it has begun, as far as more than its number is known."""
+        return self.run == self.before
+
+    @property
+    def restarts(self) -> int:
+        """How many runs have followed the first one."""
+        return max(0, self.run - self.before - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pdsup import clock
 from pdsup.errors import SupervisorError
 from pdsup.files import open_regular, read_regular, write_atomically
 from pdsup.units import codec
@@ -207,7 +208,7 @@ def _parsed(lines: Sequence[bytes]) -> Ledger:
         with contextlib.suppress(*DAMAGE):
             match json.loads(line, parse_constant=_refused):
                 case {"boot": boot, "plan": str(plan)} as head:
-                    if boot != _boot():
+                    if boot != clock.boot():
                         return Ledger()
                     sections = _head(head, plan) | sections
                 case {"ending": str(reason), "of_cluster": bool(everywhere)}:
@@ -246,7 +247,7 @@ def _lines(known: Ledger) -> Iterator[str]:
     """The lines of a ledger, as few as possible."""
     yield json.dumps(
         {
-            "boot": _boot(),
+            "boot": clock.boot(),
             "plan": known.plan,
             "former": known.former,
             "agent": known.agent,
@@ -296,13 +297,6 @@ def _write(file: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _boot() -> str:
-    """Identifies the current boot: pids and monotonic times mean nothing after a reboot."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What is known about one unit at one moment.
@@ -313,7 +307,8 @@ class Note:
     ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
     some run. ``fingerprint``: of the planned unit that the run was started from
     (``plan/difference.py``); "": unknown. ``epoch``: the gang epoch in which the run was started.
-    ``step``: the step that led to the state (``codec.step``), None if the note is not about a step.
+    ``before``: see ``Facts``. ``step``: the step that led to the state (``codec.step``), None if
+    the note is not about a step.
     """
 
     unit: str
@@ -329,6 +324,7 @@ class Note:
     last_exit: LastExit | None
     fingerprint: str = ""
     epoch: int | None = None
+    before: int = 0
     step: Mapping[str, Any] | None = None
 
     @property
@@ -343,6 +339,7 @@ class Note:
             started=self.spawned if alive else None,
             detail="",
             last_exit=self.last_exit,
+            before=self.before,
         )
 
 
@@ -365,6 +362,8 @@ def note_line(note: Note) -> str:
     }
     if note.epoch is not None:
         values["epoch"] = note.epoch
+    if note.before:
+        values["before"] = note.before
     if note.step is not None:
         values["step"] = note.step
     return json.dumps(values, separators=(",", ":"), allow_nan=False)
@@ -394,6 +393,7 @@ def read_note(values: Mapping[str, Any]) -> Note:
             last_exit=codec.last_exit(last) if last else None,
             fingerprint=made,
             epoch=None if epoch is None else codec.whole(epoch),
+            before=codec.whole(values.get("before", 0)),
             step=step,
         )
     except (KeyError, TypeError, AttributeError) as error:

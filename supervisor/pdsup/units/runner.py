@@ -81,6 +81,10 @@ class Runner:
 
     # -- what an earlier agent left -----------------------------------------------------------
 
+    def count_from(self, run: int) -> None:
+        """Numbers its runs from the one after ``run``: no two runs in a journal share a number."""
+        self.facts = replace(self.facts, run=run, before=run)
+
     def restore(self, note: Note) -> None:
         """Restores what an earlier agent knew; ``serve`` continues from there."""
         self.facts, self.fingerprint, self.epoch = note.facts, note.fingerprint, note.epoch
@@ -173,7 +177,7 @@ class Runner:
         return lifecycle.Context(
             now=clock.monotonic(),
             next_run=self.facts.run + 1,
-            gate=self._node.gate(self.unit.name, first=self.facts.run == 0),
+            gate=self._node.gate(self.unit.name, first=self.facts.never_ran),
             restart=self.unit.plan.restart,
             ready_within=(startup and startup.deadline_s) or FOREVER,
             ready_at_most=(startup and startup.limit_s) or FOREVER,
@@ -229,6 +233,7 @@ class Runner:
             last_exit=facts.last_exit,
             fingerprint=self.fingerprint,
             epoch=self.epoch,
+            before=facts.before,
             step=codec.step(step) if step else None,
         )
         self._host.ledger.note(note)

@@ -15,23 +15,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import shlex
 import shutil
+import signal
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pdsup import clock
 from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
 from pdsup.node import identity, kept_plans, paths
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import default_run_dir, plan_digest
-from pdsup.node.state_dir import run_dir_of
+from pdsup.node.state_dir import holder, run_dir_of
+from pdsup.node.temp_dir import temp_dir
 from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import slurm_nodes
 from pdsup.plan.model import Plan
+from pdsup.times import moment
 from pdsup.units import codec, ledger, states
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import Ledger, Note
@@ -72,9 +78,9 @@ def named_part(
     where = Path(run_dir or default_run_dir(loaded.plan.name, environ)).resolve()
     state_dir = Path(paths.node_dir(root, str(where), name))
     left = ledger.read(state_dir)
-    theirs = kept_plans.kept(state_dir, left.plan) if left.plan != loaded.digest else None
+    theirs = kept_plans.kept(state_dir, left.plan)
     if theirs is not None and lives(left):
-        if loaded.digest in left.former:
+        if loaded.digest in (left.plan, *left.former):
             return Part(theirs, name, where, state_dir)
         if _was_missed(loaded, theirs, where):
             return Part(theirs, name, where, state_dir, next=loaded)
@@ -170,6 +176,90 @@ def end(notes: Iterable[Note]) -> list[int]:
     from pdsup.units.process import reap  # imported late: usually there is nothing to kill
 
     return reap.end_now(lambda: _living(known))
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """A node of a run where an agent lives, or units that a killed one left.
+
+    ``plans``: the digests of its plan and of those before; empty while they are not known. ``pid``:
+    its guardian, or the agent if it has none; None if only units live, or on another machine.
+    """
+
+    node: str
+    plans: tuple[str, ...]
+    pid: int | None = None
+
+
+def occupant(state_dir: Path) -> Occupant | None:
+    """What lives of the agent with this node-local directory; None if nothing does."""
+    left = ledger.read(state_dir)
+    living = (each for each in (left.guardian, left.agent) if each and proc.is_living(each))
+    first = next(living, None)
+    pid = first[0] if first else holder(state_dir)
+    if pid is None and not lives(left):
+        return None
+    return Occupant(state_dir.name, (left.plan, *left.former) if left.plan else (), pid)
+
+
+def occupants(run_dir: Path, environ: Mapping[str, str]) -> list[Occupant]:
+    """What lives of a run on this machine, by node."""
+    found = (occupant(each) for each in _state_dirs(run_dir, environ))
+    return [each for each in found if each is not None]
+
+
+def left_behind(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
+    """The node-local directories of a run on this machine in which something lives."""
+    return [each for each in _state_dirs(run_dir, environ) if occupant(each) is not None]
+
+
+def _state_dirs(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
+    return [each for one in _local(run_dir, environ) for each in sorted(one.glob("*/"))]
+
+
+def _local(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
+    """The directories that may hold the node-local ones of a run."""
+    roots = paths.state_roots(environ, temp_dir(environ), os.geteuid())
+    return [Path(root, paths.cluster_id(str(run_dir))) for root in roots]
+
+
+def in_use(
+    purpose: str, run_dir: Path, file: str, there: Iterable[Occupant], environ: Mapping[str, str]
+) -> SupervisorError:
+    """The refusal to write into the directory of a run that others are running.
+
+    ``purpose``: ``VERB THING``. ``file``: the plan or recipe that was given.
+    """
+    nodes = ", ".join(sorted({each.node for each in there}))
+    since = ""
+    for one in _local(run_dir, environ):
+        with contextlib.suppress(OSError):
+            began = (one / paths.RUN_LINK).lstat().st_mtime
+            since = f", since {moment(began, clock.wall())}"
+    where = f"--run-dir {shlex.quote(str(run_dir))}"
+    return SupervisorError(
+        f"cannot {purpose}: {run_dir} is in use by the agents of {nodes}{since}\n"
+        f"  to benchmark it: pdsup run {where} -- COMMAND\n"
+        f"  to change it: pdsup reload {shlex.quote(file)} {where}\n"
+        f"  to end it: pdsup shutdown --all {where}\n"
+        "  or give another --run-dir"
+    )
+
+
+def end_in_order(state_dir: Path, within: float) -> list[int]:
+    """Ends an agent, whoever started it, with its units; kills what is left after ``within``
+    seconds. Returns the pids that survive even that.
+    """
+    living = occupant(state_dir)
+    if living is not None and living.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(living.pid)
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                select.select([pidfd], [], [], within)
+            finally:
+                os.close(pidfd)
+    return clean_up(state_dir)
 
 
 def clean_up(state_dir: Path) -> list[int]:

@@ -13,6 +13,7 @@ from pdsup import files
 from pdsup.cli import options
 from pdsup.cli.terminal import fit
 from pdsup.errors import SupervisorError, WrongUsage
+from pdsup.node.run_dir import PLAN_FILE, refuse_own_file
 from pdsup.plan.engines.engine import EngineName
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def _json(value: object) -> bytes:
 
 
 def _write(path: Path, text: bytes) -> None:
+    # A plan in a run directory may be replaced: a reload reads it from there.
+    refuse_own_file(path, "write the plan", but=PLAN_FILE)
     try:
         files.write_output(path, text)
     except OSError as error:

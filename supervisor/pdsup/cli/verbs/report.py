@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pdsup.cli import options
+from pdsup.node.run_dir import refuse_own_file
 
 EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from pdsup.cli.screens import report as screen  # late: not needed for help
 
     out = args.out or args.run_dir / "report.html"
+    if not args.json:
+        refuse_own_file(out, "write the report")
     source = report.gather(args.run_dir.absolute(), out.absolute().parent)
     if args.json:
         print(json.dumps(screen.page(source), indent=2))

@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import os
 import select
+from pathlib import Path
 
 from pdsup import clock
 from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
-from pdsup.errors import SupervisorError, WrongUsage
+from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node import state_dir
 from pdsup.times import duration
 
@@ -31,7 +32,12 @@ def run(args: argparse.Namespace) -> int:
     """Exit status: 0 if the agents on this machine have stopped; 1 if one is still running at the
     timeout.
     """
-    cluster = client.cluster(args.run_dir, "shut down")
+    try:
+        cluster = client.cluster(args.run_dir, "shut down")
+    except NothingThere:
+        if not (args.all and args.run_dir and _end_leftovers(Path(args.run_dir), args.timeout)):
+            raise
+        return 0
     if args.all:
         cluster = client.with_returning_agents(cluster)
     node = _chosen(cluster, args)
@@ -52,23 +58,37 @@ def run(args: argparse.Namespace) -> int:
             f"cannot shut down {', '.join(left)}: still running after {duration(args.timeout)}"
         )
     if args.all:
-        _clean_up_after(cluster)
+        _clean_up_after(cluster, args.timeout)
     say(f"stopped: {', '.join(ending)}")
     return 0
 
 
-def _clean_up_after(cluster: client.Cluster) -> None:
-    """Stops what agents that were killed together with their guardians left on this machine."""
-    directory = cluster.directory
+def _clean_up_after(cluster: client.Cluster, timeout: float) -> None:
+    """Stops what agents that were killed together with their guardians left on this machine, and
+    an agent that did not answer because it was just starting.
+    """
     for node in sorted(cluster.silent):
-        if not (directory / node).is_dir():
-            continue
-        from pdsup.units import takeover  # late: rarely needed
+        if (state := cluster.directory / node).is_dir():
+            _end_one(state, timeout)
 
-        if left := takeover.clean_up(directory / node):
-            raise SupervisorError(f"cannot stop what the agent of {node} left behind: pid {left}")
-        state_dir.remove_cluster(directory)
-        say(f"stopped what the killed agent of {node} left behind")
+
+def _end_leftovers(run_dir: Path, timeout: float) -> bool:
+    """Stops what is left of a run without an agent that answers; whether there was anything."""
+    from pdsup.units import takeover  # late: rarely needed
+
+    left = takeover.left_behind(run_dir.resolve(), os.environ)
+    for state in left:
+        _end_one(state, timeout)
+    return bool(left)
+
+
+def _end_one(state: Path, timeout: float) -> None:
+    from pdsup.units import takeover  # late: rarely needed
+
+    if left := takeover.end_in_order(state, timeout):
+        raise SupervisorError(f"cannot stop what the agent of {state.name} left behind: pid {left}")
+    state_dir.remove_cluster(state.parent)
+    say(f"stopped what the killed agent of {state.name} left behind")
 
 
 def _chosen(cluster: client.Cluster, args: argparse.Namespace) -> str:
