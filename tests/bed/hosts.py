@@ -70,7 +70,9 @@ class FakeSpawner:
         self.deaf: set[str] = set()
         self._tags, self._numbers = itertools.count(1), itertools.count(FIRST_PID)
 
-    def spawn(self, command, env, output, on_exit, tag=None, stdin=None, spared=()) -> FakeProcess:
+    def spawn(
+        self, command, env, output, on_exit, tag=None, stdin=None, spared=(), on_halt=None
+    ) -> FakeProcess:
         if "/" in command[0] and not Path(command[0]).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
 

@@ -172,3 +172,30 @@ def test_a_unit_that_starts_and_stays_silent_is_given_up_at_its_deadline(serve):
     unit, _ = serve("503", startup=startup, restart=AT_ONCE, stop_s=0.1)
     ended = unit.ever(lambda news: news.state == "STOPPING")
     assert ended.reason == "not ready within 0.3 s, and no sign of progress for 0.3 s"
+
+
+# -- stopped and continued ------------------------------------------------------------------------
+
+SELDOM = dataclasses.replace(ASK, period_s=1000.0)
+
+
+@pytest.mark.parametrize("readiness", [SELDOM, None], ids=["probed", "not probed"])
+def test_a_stopped_unit_is_unhealthy_and_a_continued_one_ready_without_waiting_for_a_probe(
+    serve, readiness
+):
+    unit, _ = serve("200", readiness=readiness)
+    pid = unit.until("RUNNING").pid
+    for _ in range(2):
+        os.kill(pid, signal.SIGSTOP)
+        seen = unit.until("UNHEALTHY")
+        assert seen.reason == f"its process {pid} (python3) is stopped (state T)"
+        os.kill(pid, signal.SIGCONT)
+        unit.until("RUNNING", lambda news, seen=seen: news is not seen)
+    assert unit.states.count("UNHEALTHY") == 2
+
+
+def test_a_unit_that_is_stopped_while_it_starts_says_so(serve):
+    unit, _ = serve("503", startup=dataclasses.replace(ASK, period_s=1000.0))
+    pid = unit.until("STARTING", lambda news: news.detail).pid
+    os.kill(pid, signal.SIGSTOP)
+    unit.until("STARTING", lambda news: "is stopped (state T)" in news.detail)

@@ -29,7 +29,14 @@ from pdsup.units.events import (
     Terminate,
     Tick,
 )
-from pdsup.units.lifecycle import DEAD_S, KILL_AGAIN_S, RECHECK_S, Context, step
+from pdsup.units.lifecycle import (
+    HUNG_S,
+    KILL_AGAIN_S,
+    LOST_GANG_S,
+    RECHECK_S,
+    Context,
+    step,
+)
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.states import (
     FOREVER,
@@ -393,7 +400,7 @@ def test_a_unit_that_makes_no_progress_is_ended_before_the_hard_limit() -> None:
 def test_a_unit_found_dead_is_ended_soon_and_blamed(state: states.State) -> None:
     ending, effects = step(state, FoundDead(1, "no token for 300 s"), at(5.0))
     assert effects == (Terminate(1),)
-    assert deadline(ending) == 5.0 + DEAD_S
+    assert deadline(ending) == 5.0 + HUNG_S
     gone = after(ending, (Exited(1, KILLED), at(6.0)))
     assert gone == Backoff(7.0, (6.0,), "no token for 300 s")
 
@@ -401,7 +408,7 @@ def test_a_unit_found_dead_is_ended_soon_and_blamed(state: states.State) -> None
 def test_a_unit_that_begins_afresh_with_others_is_neither_blamed_nor_delayed() -> None:
     state = after(Running(1, 0.0, ()), (Recycle(1, "rank 1 failed"), at(5.0)))
     assert reason_of(state) == "rank 1 failed"
-    assert deadline(state) == 5.0 + DEAD_S  # without the others its requests can't end
+    assert deadline(state) == 5.0 + LOST_GANG_S  # without the others its requests can't end
     assert step(state, Exited(1, BAD), at(6.0)) == (Starting(9, 906.0, ()), (Spawn(9),))
     waits = after(state, (Exited(1, BAD), at(6.0, gate="waits for rank 1")))
     assert waits == Waiting((), "waits for rank 1")

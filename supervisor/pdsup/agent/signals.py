@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from pdsup.descriptor import Descriptor
 from pdsup.node.assignment import FOR_AGENTS
 
 # The size of struct signalfd_siginfo; only its first field, the signal's number, is used.
@@ -63,7 +64,7 @@ class Signals:
         self._reload = reload
         self._sweep = sweep
         self._terminations = 0
-        self._descriptor = -1
+        self._descriptor = Descriptor()
 
     def listen(self) -> None:
         """Begins to act on signals, on the running loop."""
@@ -71,19 +72,20 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate, number.name)
         hold()
-        self._descriptor = _signalfd(_HELD)
-        loop.add_reader(self._descriptor, self._read)
+        self._descriptor = Descriptor(_signalfd(_HELD))
+        loop.add_reader(self._descriptor.fileno(), self._read)
         # Not add_signal_handler: uvloop reserves SIGCHLD for itself, though it starts no children.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
 
     def close(self) -> None:
         """Stops acting on signals. A child that exits later must not call into a closed loop."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
+        if self._descriptor.is_open:
+            asyncio.get_running_loop().remove_reader(self._descriptor.fileno())
+            self._descriptor.close()
 
     def _read(self) -> None:
-        records = os.read(self._descriptor, RECORD_BYTES * len(FOR_AGENTS))
+        records = os.read(self._descriptor.fileno(), RECORD_BYTES * len(FOR_AGENTS))
         starts = range(0, len(records), RECORD_BYTES)
         heard = {int.from_bytes(records[at : at + 4], sys.byteorder) for at in starts}
         if signal.SIGUSR1 in heard:

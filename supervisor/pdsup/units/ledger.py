@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from pdsup import clock
+from pdsup.descriptor import Descriptor
 from pdsup.errors import SupervisorError
 from pdsup.files import open_regular, read_regular, write_atomically
 from pdsup.units import codec
@@ -90,7 +91,7 @@ class LedgerFile:
             guardian=proc.identity(guardian),
             notes=self._notes,
         )
-        self._file = -1
+        self._file = Descriptor()
         self._size = 0
         self._torn = False
 
@@ -101,7 +102,7 @@ class LedgerFile:
         text = "".join(f"{line}\n" for line in _lines(self._known)).encode()
         try:
             write_atomically(self._path, text, 0o600)
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            file = Descriptor(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
         except OSError:
             return False
         self.close()
@@ -113,9 +114,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Closes the file, which stays for the next agent."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
     def adopt(self, plan: str) -> None:
         """Makes the next agent run another plan; the change is atomic.
@@ -157,13 +156,13 @@ class LedgerFile:
 
     def _append(self, line: str) -> None:
         # A line that a full disk has cut short would spoil the line after it.
-        again = self._file < 0 or self._torn or self._size > LARGEST_BYTES
+        again = not self._file.is_open or self._torn or self._size > LARGEST_BYTES
         if again and self.open():
             return
         data = f"{line}\n".encode()
         self._size += len(data)
         try:
-            _write(self._file, data)
+            _write(self._file.fileno(), data)
         except OSError:
             self._torn = True
 

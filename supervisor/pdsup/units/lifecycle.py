@@ -72,8 +72,10 @@ from pdsup.units.states import (
 RECHECK_S = 1.0
 # A process that is forked while its tree is being killed escapes; the next SIGKILL finds it.
 KILL_AGAIN_S = 5.0
-# How long a hung unit, or a rank that has lost its gang, may take to stop: it has no work to save.
-DEAD_S = 5.0
+# How long a rank that has lost its gang may take to stop: it has no work to save.
+LOST_GANG_S = 5.0
+# And a hung unit, whose evidence has been taken: it did not react to anything for long.
+HUNG_S = 1.0
 HOPELESS = "not restarted: it would fail the same way again"
 Step = tuple[State, tuple[Effect, ...]]
 
@@ -241,7 +243,7 @@ def _on_lost(state: State, detail: str, ctx: Context) -> Step:
 
 
 def _on_dead(state: State, detail: str, ctx: Context) -> Step:
-    soon = ctx.now + min(DEAD_S, ctx.stop_within)
+    soon = ctx.now + min(HUNG_S, ctx.stop_within)
     match state:
         case Starting(run=run) | Running(run=run) | Unhealthy(run=run):
             return _terminate(run, Then.RETRY, _blamed(state, ctx), detail, soon)
@@ -254,7 +256,7 @@ def _on_dead(state: State, detail: str, ctx: Context) -> Step:
 def _on_recycle(state: State, reason: str, ctx: Context) -> Step:
     match state:
         case Starting(run=run) | Running(run=run) | Unhealthy(run=run):
-            soon = ctx.now + min(DEAD_S, ctx.stop_within)
+            soon = ctx.now + min(LOST_GANG_S, ctx.stop_within)
             return _terminate(run, Then.RESTART, _blamed(state, ctx), reason, soon)
         case Draining():
             return _on_drained(state, ctx)

@@ -102,6 +102,7 @@ class Run:
                 self._main_ended,
                 self.tag,
                 spared=self._unit.spared,
+                on_halt=self._halted,
             )
         except OSError as error:
             self._output.end()
@@ -213,6 +214,10 @@ class Run:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+
+    def _halted(self) -> None:
+        if self.watch is not None:
+            self.watch.halted()
 
     def _told(self, finding: Finding) -> None:
         self._tell(self, finding)

@@ -18,6 +18,7 @@ from aiohttp import web
 from pdsup.plan.model import Check, Gauges, Probes, Trial
 from pdsup.units.probes.check import ProbeCheck, Subject
 from pdsup.units.probes.health import No, Unasked, Yes
+from pdsup.units.process import proc
 from pdsup.units.process.spawn import Spawner
 from tests.units.servers import always, serving, talking
 
@@ -285,19 +286,25 @@ async def test_other_processes_may_come_and_go(family) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("prefix", ["sglang::", ""])
 @pytest.mark.parametrize("which", [0, 1], ids=["the main process", "its child"])
-async def test_a_stopped_process_is_a_no_until_it_goes_on(family, which: int) -> None:
+async def test_a_stopped_process_is_a_no_at_the_next_look_until_it_goes_on(
+    family, which: int, prefix: str
+) -> None:
     parent, child = family
     pid = (parent.pid, child)[which]
+    tree = Check(tree=prefix)
     asker = ProbeCheck(subject(pid=parent.pid), Spawner())
-    assert await asker.ask(TREE, 5.0) == Yes()
+    assert await asker.ask(tree, 5.0) == Yes()
     os.kill(pid, signal.SIGSTOP)
-    answer = await dies(asker)
+    while (seen := proc.seen(pid)) is not None and seen.state != "T":
+        pass
+    answer = await asker.ask(tree, 5.0)
     assert isinstance(answer, No)
     assert answer.detail.startswith(f"its process {pid} (")
     assert answer.detail.endswith("is stopped (state T)")
     assert not answer.final
     os.kill(pid, signal.SIGCONT)
     async with asyncio.timeout(LIMIT):
-        while await asker.ask(TREE, 5.0) != Yes():
+        while await asker.ask(tree, 5.0) != Yes():
             pass

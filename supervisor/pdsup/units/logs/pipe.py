@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.descriptor import Descriptor
 from pdsup.units.logs import files
 from pdsup.units.logs.rotate import LogWriter, waiting
 
@@ -53,7 +54,7 @@ class LogPipe:
         self._path = pipe
         self._writer = writer
         self._tell = tell
-        self._descriptor = -1
+        self._descriptor = Descriptor()
         self._timer: asyncio.TimerHandle | None = None
         self._due: list[str] = []  # marker lines that could not be written yet
         self._lost = 0
@@ -93,11 +94,10 @@ class LogPipe:
 
     def end(self) -> None:
         """Moves what is left, once nothing can write more, and closes everything."""
-        if self._descriptor >= 0:
+        if self._descriptor.is_open:
             self._stop()
             self._empty()
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._descriptor.close()
             self._writer.close()
 
     # -- turns of the loop ----------------------------------------------------------------------
@@ -127,7 +127,7 @@ class LogPipe:
         self._stop_timer()
         if not self._listening:
             self._listening = True
-            asyncio.get_running_loop().add_reader(self._descriptor, self._turn)
+            asyncio.get_running_loop().add_reader(self._descriptor.fileno(), self._turn)
 
     def _wait(self, delay: float) -> None:
         self._stop()
@@ -137,7 +137,7 @@ class LogPipe:
         self._stop_timer()
         if self._listening:
             self._listening = False
-            asyncio.get_running_loop().remove_reader(self._descriptor)
+            asyncio.get_running_loop().remove_reader(self._descriptor.fileno())
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -153,9 +153,10 @@ class LogPipe:
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
         # Opened for writing too: a pipe without a writer is always readable, at its end of file.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+        self._descriptor = Descriptor(os.open(self._path, flags))
         with contextlib.suppress(OSError):  # the user's limit for pipes is reached
-            fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, CAPACITY)
+            fcntl.fcntl(self._descriptor.fileno(), fcntl.F_SETPIPE_SZ, CAPACITY)
 
     def _is_pipe(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
@@ -168,7 +169,7 @@ class LogPipe:
         try:
             self._write_due()
             while moved < most:
-                moved += self._writer.receive(self._descriptor, most - moved)
+                moved += self._writer.receive(self._descriptor.fileno(), most - moved)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -194,7 +195,7 @@ class LogPipe:
         self._failing = True
         self._cause = error.strerror or str(error)
         self._hear(f"cannot write its log: {self._cause}")
-        if waiting(self._descriptor) >= CAPACITY // 2:
+        if waiting(self._descriptor.fileno()) >= CAPACITY // 2:
             self._drop_until = clock.monotonic() + DROP_S
             self._drop()
 
@@ -203,7 +204,7 @@ class LogPipe:
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
             for _ in range(ROUNDS):
-                self._lost += os.splice(self._descriptor, nowhere, CAPACITY)
+                self._lost += os.splice(self._descriptor.fileno(), nowhere, CAPACITY)
         except BlockingIOError:
             pass
         finally:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pdsup.descriptor import Descriptor
 from pdsup.units.logs import files, split
 from pdsup.units.logs.files import TIME_RECORD
 
@@ -56,13 +57,13 @@ class Times(Sequence[tuple[int, int]]):
     """The arrival times of one part: pairs of offset and nanoseconds since the epoch."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def __len__(self) -> int:
-        return os.fstat(self._descriptor).st_size // TIME_RECORD.size
+        return os.fstat(self._descriptor.fileno()).st_size // TIME_RECORD.size
 
     def __getitem__(self, index: int) -> tuple[int, int]:  # type: ignore[override]
-        record = os.pread(self._descriptor, TIME_RECORD.size, index * TIME_RECORD.size)
+        record = os.pread(self._descriptor.fileno(), TIME_RECORD.size, index * TIME_RECORD.size)
         if len(record) < TIME_RECORD.size:
             raise IndexError(index)
         offset, at = TIME_RECORD.unpack(record)
@@ -70,7 +71,7 @@ class Times(Sequence[tuple[int, int]]):
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._descriptor)
+        self._descriptor.close()
 
 
 class Tail:
@@ -120,7 +121,7 @@ class LogReader:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._descriptor = -1
+        self._descriptor = Descriptor()
         self._position = 0
         self._times: Times | None = None
         self._older: frozenset[Part] = frozenset()
@@ -158,7 +159,7 @@ class LogReader:
     @property
     def place(self) -> Place:
         """The place up to which it has read."""
-        return Place(_inode(os.fstat(self._descriptor)), self._position)
+        return Place(_inode(os.fstat(self._descriptor.fileno())), self._position)
 
     def more(self) -> Iterator[Piece]:
         """Reads from here to the present end of the newest part.
@@ -176,16 +177,14 @@ class LogReader:
 
     def close(self) -> None:
         """Closes the files."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._descriptor.close()
         if self._times is not None:
             self._times.close()
             self._times = None
 
     def _take(self, descriptor: int, position: int) -> None:
         self.close()
-        self._descriptor, self._position = descriptor, position
+        self._descriptor, self._position = Descriptor(descriptor), position
         inode = os.fstat(descriptor).st_ino
         with contextlib.suppress(OSError):
             self._times = Times(files.times_of(self._path, inode))
@@ -193,7 +192,7 @@ class LogReader:
     def _look_for_older(self) -> None:
         """Records the parts older than the one being read, to tell them from newer ones later."""
         parts = _parts(self._path)
-        mine = _index(parts, _inode(os.fstat(self._descriptor)))
+        mine = _index(parts, _inode(os.fstat(self._descriptor.fileno())))
         self._older = frozenset(replace(part, age=0) for part in parts[mine + 1 :])
 
     def _part(self, inode: tuple[int, int] | None, opened: contextlib.ExitStack) -> tuple[int, int]:
@@ -207,12 +206,12 @@ class LogReader:
         return newest, os.fstat(newest).st_size
 
     def _rest(self) -> Iterator[Piece]:
-        size = os.fstat(self._descriptor).st_size
+        size = os.fstat(self._descriptor.fileno()).st_size
         if size < self._position:
             self._position = 0  # it was truncated: start over
         # Bounded by the size: a log that is a link to a device never ends.
         while (left := size - self._position) > 0:
-            data = os.pread(self._descriptor, min(left, BLOCK), self._position)
+            data = os.pread(self._descriptor.fileno(), min(left, BLOCK), self._position)
             if not data:  # it has just been truncated
                 return
             offset = self._position
@@ -221,7 +220,7 @@ class LogReader:
 
     def _newer(self) -> list[Part]:
         """The parts after the one being read, the newest first."""
-        mine = os.fstat(self._descriptor)
+        mine = os.fstat(self._descriptor.fileno())
         try:
             if os.path.samestat(Path(self._path).stat(), mine):
                 return []

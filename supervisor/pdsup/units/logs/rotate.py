@@ -21,6 +21,7 @@ import termios
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.descriptor import Descriptor
 from pdsup.plan.model import Log
 from pdsup.units.logs import files
 from pdsup.units.logs.files import TIME_RECORD
@@ -48,8 +49,8 @@ class LogWriter:
         self.complaint = ""
         self._path = path
         self._log = log
-        self._descriptor = -1
-        self._times = -1
+        self._descriptor = Descriptor()
+        self._times = Descriptor()
         self._noted_at = -TICK_S
         self._look_at = 0.0
         self._rotate_at = 0.0
@@ -68,7 +69,7 @@ class LogWriter:
         self._note(size)
         if self._splices and not self._held:
             try:
-                return os.splice(pipe, self._descriptor, most)
+                return os.splice(pipe, self._descriptor.fileno(), most)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
@@ -85,8 +86,8 @@ class LogWriter:
             size = self._end()
         line = text.encode() if self._is_at_line_start(size) else b"\n" + text.encode()
         self._note(size)
-        if os.write(self._descriptor, line) < len(line):
-            os.ftruncate(self._descriptor, size)
+        if os.write(self._descriptor.fileno(), line) < len(line):
+            os.ftruncate(self._descriptor.fileno(), size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
     def discard(self) -> int:
@@ -97,38 +98,37 @@ class LogWriter:
 
     def close(self) -> None:
         """Closes the files; the next use opens them again."""
-        for descriptor in (self._descriptor, self._times):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._descriptor = self._times = -1
+        self._descriptor.close()
+        self._times.close()
 
     def _end(self) -> int:
         """Seeks to the end of the file, which may have been truncated; returns its size."""
-        if self._descriptor >= 0 and clock.monotonic() >= self._look_at:
+        if self._descriptor.is_open and clock.monotonic() >= self._look_at:
             self._look_at = clock.monotonic() + LOOK_S
             if not self._is_there():
                 self.close()
-        if self._descriptor < 0:
+        if not self._descriptor.is_open:
             self._open()
-        return os.lseek(self._descriptor, 0, os.SEEK_END)
+        return os.lseek(self._descriptor.fileno(), 0, os.SEEK_END)
 
     def _is_there(self) -> bool:
         try:
-            return os.path.samestat(Path(self._path).stat(), os.fstat(self._descriptor))
+            return os.path.samestat(Path(self._path).stat(), os.fstat(self._descriptor.fileno()))
         except FileNotFoundError:
             return False
 
     def _open(self) -> None:
-        self._descriptor = open_making_directory(self._path, _FLAGS)
+        self._descriptor = Descriptor(open_making_directory(self._path, _FLAGS))
         self._noted_at = -TICK_S
         self._splices = True
         if not self._log.timestamps:
             return
-        status = os.fstat(self._descriptor)
+        status = os.fstat(self._descriptor.fileno())
         # An empty file may reuse the inode number of one that was deleted without its times.
         fresh = os.O_TRUNC if status.st_size == 0 else 0
         with contextlib.suppress(OSError):
-            self._times = os.open(files.times_of(self._path, status.st_ino), _FLAGS | fresh, 0o644)
+            times = files.times_of(self._path, status.st_ino)
+            self._times = Descriptor(os.open(times, _FLAGS | fresh, 0o644))
 
     # -- rotation -----------------------------------------------------------------------------
 
@@ -168,22 +168,23 @@ class LogWriter:
     # -- bytes --------------------------------------------------------------------------------
 
     def _is_at_line_start(self, size: int) -> bool:
-        return size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
+        return size == 0 or os.pread(self._descriptor.fileno(), 1, size - 1) == b"\n"
 
     def _note(self, size: int) -> None:
         """Records that the bytes from ``size`` on arrived now; a failure is ignored."""
         now = clock.monotonic()
-        if self._times < 0 or now < self._noted_at + TICK_S:
+        if not self._times.is_open or now < self._noted_at + TICK_S:
             return
         self._noted_at = now
         with contextlib.suppress(OSError):
-            whole = os.lseek(self._times, 0, os.SEEK_END) // TIME_RECORD.size * TIME_RECORD.size
-            os.pwrite(self._times, TIME_RECORD.pack(size, int(clock.wall() * 1e9)), whole)
+            times = self._times.fileno()
+            whole = os.lseek(times, 0, os.SEEK_END) // TIME_RECORD.size * TIME_RECORD.size
+            os.pwrite(times, TIME_RECORD.pack(size, int(clock.wall() * 1e9)), whole)
 
     def _copy(self, pipe: int, most: int) -> int:
         if not self._held:
             self._held = os.read(pipe, most)
-        count = os.write(self._descriptor, self._held)
+        count = os.write(self._descriptor.fileno(), self._held)
         self._held = self._held[count:]
         return count
 

@@ -19,7 +19,7 @@ from pdsup.units.probes.health import Answer, No, Unasked, Yes
 from pdsup.units.probes.http import Reply
 from pdsup.units.process import proc
 from pdsup.units.process.spawn import Spawner
-from pdsup.units.process.tree import Seen
+from pdsup.units.process.tree import Identity, Seen
 
 # Errors that mean that this process or node lacks something, and say nothing about the unit.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
@@ -50,6 +50,7 @@ class ProbeCheck:
         self._followers: dict[str, Follower] = {}
         self._heard: set[str] = set()
         self._members: dict[str, dict[int, Seen]] = {}
+        self._pids: list[Identity] = []  # as it was when it was last searched
         self._looks = 0
         self._log, self._tree = Turns(), Turns()
 
@@ -149,11 +150,16 @@ class ProbeCheck:
         """
         members = self._members.setdefault(prefix, {})
         main = self._subject.pid
+        if search := not prefix or self._looks % SEARCH_EVERY == 0:
+            self._pids = proc.tree(main)
         seen: dict[int, Seen | None] = {pid: proc.seen(pid) for pid in (main, *members)}
-        if self._looks % SEARCH_EVERY == 0:
-            for pid, _ in proc.tree(main):
-                process = proc.seen(pid)
+        for pid, started in self._pids:
+            process = seen[pid] if pid in seen else proc.seen(pid)
+            if process and process.started == started:  # its pid was not reused
                 seen.setdefault(pid, process)
+        if search:
+            for pid, _ in self._pids:
+                process = seen.get(pid)
                 if process and prefix and pid != main and process.name.startswith(prefix[:15]):
                     members[pid] = process
         self._looks += 1

@@ -164,5 +164,10 @@ def check_processes(known: Mapping[int, Seen], seen: Mapping[int, Seen | None]) 
             return No(f"its process {pid} ({name}) has died", final=True)
     for pid, process in seen.items():
         if process is not None and process.state in "Tt":
-            return No(f"its process {pid} ({process.name}) is stopped (state {process.state})")
+            return No(stopped(pid, process))
     return Yes()
+
+
+def stopped(pid: int, process: Seen) -> str:
+    """Says that a process is stopped, as by SIGSTOP or a debugger."""
+    return f"its process {pid} ({process.name}) is stopped (state {process.state})"

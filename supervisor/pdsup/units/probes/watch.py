@@ -11,6 +11,7 @@ Nothing here restarts anything: the findings become events, and the lifecycle de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from pdsup.units.probes import health
 from pdsup.units.probes.check import ProbeCheck, Subject
 from pdsup.units.probes.health import Answer, No, Tally, Unasked, Yes
 from pdsup.units.probes.progress import ProgressSigns
+from pdsup.units.process import proc
 from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.spawn import Spawner
 
@@ -99,6 +101,20 @@ class Watch:
         self._gpus = gpus
         self._tell = tell
         self._known: list[_Known] = []
+        self._serves = False
+        self._stirred = asyncio.Event()
+        self._told_stopped = False  # since the last answer
+
+    def halted(self) -> None:
+        """Takes in that the main process was stopped or continued, so that nobody has to wait until
+        a probe times out.
+        """
+        if (stopped := self._stopped()) is not None:
+            self._tell(NotReady(stopped) if self._serves else NotReadyYet(stopped))
+            self._told_stopped = self._serves
+        elif self._serves and self.subject.probes.readiness is None:
+            self._tell(Ready())
+        self._stirred.set()
 
     async def run(self) -> None:
         """Probes startup until it passes, then readiness and liveness until cancelled."""
@@ -108,6 +124,9 @@ class Watch:
         await self._meet_processes()
         if self._ready is None:
             self._tell(Ready())
+        self._serves = True
+        if self._ready is not None and probes.readiness is None:
+            self.halted()  # it may have been stopped or continued while no agent was there
         async with asyncio.TaskGroup() as tasks:
             if probes.readiness is not None:
                 tasks.create_task(self._keep_asking(probes.readiness))
@@ -119,12 +138,16 @@ class Watch:
             looking = tasks.create_task(self._look_for_progress(probe))
             tally = Tally()
             while not tally.passing:
-                answer = await self._ask("startup", probe, clock.monotonic())
+                answer: Answer
+                if (stopped := self._stopped()) is not None:
+                    answer = No(stopped)
+                else:
+                    answer = await self._ask("startup", probe, clock.monotonic())
                 tally = health.step(probe, tally, answer, clock.monotonic())
                 if isinstance(answer, No | Unasked):
                     self._tell(NotReadyYet(answer.detail))
                 if not tally.passing:
-                    await asyncio.sleep(health.pause(probe, _chance()))
+                    await self._pause(health.pause(probe, _chance()))
             looking.cancel()
 
     async def _look_for_progress(self, probe: Probe) -> None:
@@ -147,15 +170,40 @@ class Watch:
 
     async def _keep_asking(self, probe: Probe) -> None:
         tally = Tally(passing=self._ready is not False)
-        await asyncio.sleep(health.first_pause(probe, _chance()))
+        await self._pause(health.first_pause(probe, _chance()))
         while True:
-            answer = await self._ask("readiness", probe, clock.monotonic())
-            before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
-            if tally.passing and not before.passing:
-                self._tell(Ready())
-            elif not tally.passing and isinstance(answer, No):
-                self._tell(NotReady(answer.detail))
-            await asyncio.sleep(health.pause(probe, _chance()))
+            answer: Answer | None = None
+            if self._stopped() is None:
+                answer = await self._ask("readiness", probe, clock.monotonic())
+            if (stopped := self._stopped()) is not None:
+                self._tell(NotReady(stopped))
+                self._told_stopped = True
+            elif answer is not None:
+                if self._told_stopped:
+                    tally, self._told_stopped = Tally(passing=False), False
+                before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
+                if tally.passing and not before.passing:
+                    self._tell(Ready())
+                elif not tally.passing and isinstance(answer, No):
+                    self._tell(NotReady(answer.detail))
+            await self._pause(health.pause(probe, _chance()))
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits; no longer than until the main process was stopped or continued."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        self._stirred.clear()
+
+    def _stopped(self) -> str | None:
+        """That the main process is stopped, if it is. A debugger's stop (t) is none: it is short,
+        and the probes show a long one.
+        """
+        pid = self.subject.pid
+        process = proc.seen(pid)
+        if process is None or process.state != "T":
+            return None
+        return health.stopped(pid, process)
 
     async def _keep_watch(self, probe: Probe) -> None:
         tally = Tally(passing=True)

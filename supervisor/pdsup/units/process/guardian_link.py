@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 
+from pdsup.descriptor import Descriptor
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.spawn import exit_status
 from pdsup.units.process.tree import Identity
@@ -31,17 +32,17 @@ class GuardianLink:
         """``given``: the value of ``VARIABLE``, if any. ``expected``: earlier agents' processes."""
         self.pid: int | None = None
         self._expected = frozenset(expected)
-        self._hear = self._say = -1
+        self._hear = self._say = Descriptor()
         self._statuses: dict[Identity, ExitStatus] = {}
         self._waiting: dict[Identity, Heard] = {}
         self._rest = b""
         self._on_gone: Callable[[], None] | None = None
         if given:
-            self._hear, self._say = map(int, given.split(","))
+            self._hear, self._say = (Descriptor(int(number)) for number in given.split(","))
             self.pid = os.getppid()
-            os.set_blocking(self._hear, False)
+            os.set_blocking(self._hear.fileno(), False)
             for descriptor in (self._hear, self._say):
-                os.set_inheritable(descriptor, False)
+                os.set_inheritable(descriptor.fileno(), False)
 
     def listen(self, on_gone: Callable[[], None]) -> None:
         """Starts reading from the guardian on the running loop; ``on_gone`` is called if it ends
@@ -51,13 +52,13 @@ class GuardianLink:
         if self.pid is not None:
             self._take()
         if self.pid is not None:
-            asyncio.get_running_loop().add_reader(self._hear, self._take)
+            asyncio.get_running_loop().add_reader(self._hear.fileno(), self._take)
 
     def say(self, word: bytes) -> None:
         """Sends the guardian one of BEGAN, ENDED, REPLACE."""
         if self.pid is not None:
             with contextlib.suppress(OSError):  # the guardian has just been killed
-                os.write(self._say, word)
+                os.write(self._say.fileno(), word)
 
     def when_known(self, process: Identity, heard: Heard) -> None:
         """Calls ``heard`` with the exit status of a process that has ended, or with ``UNSEEN`` if
@@ -74,7 +75,7 @@ class GuardianLink:
 
     def _take(self) -> None:
         try:
-            data = os.read(self._hear, 1 << 16)
+            data = os.read(self._hear.fileno(), 1 << 16)
         except BlockingIOError:
             return
         if not data:
@@ -94,7 +95,9 @@ class GuardianLink:
             heard(status)
 
     def _is_gone(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._hear)
+        asyncio.get_running_loop().remove_reader(self._hear.fileno())
+        self._hear.close()
+        self._say.close()
         self.pid = None
         if self._on_gone is not None:
             self._on_gone()

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.descriptor import Descriptor
 from pdsup.units.process import proc, tree
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.spawn import Spawner
@@ -100,6 +101,7 @@ class Reaper:
 
     def _sweep(self) -> None:
         self._sweep_due = False
+        self._spawner.hear_halts()
         self._orphans()
 
     def _everything(self) -> list[int]:
@@ -190,13 +192,12 @@ def kill_tree(root: int) -> list[Identity]:
 def kill(identity: Identity) -> None:
     """Sends SIGKILL through a pidfd: the pid of a process that is not our child may be reused."""
     pid, started = identity
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; not ours (sudo)
-        pidfd = os.pidfd_open(pid)
-        try:
-            if proc.started(pid) == started:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
+    with (
+        contextlib.suppress(ProcessLookupError, PermissionError),  # gone; not ours (sudo)
+        contextlib.closing(Descriptor(os.pidfd_open(pid))) as pidfd,
+    ):
+        if proc.started(pid) == started:
+            signal.pidfd_send_signal(pidfd.fileno(), signal.SIGKILL)
 
 
 class KillGroup:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdsup.descriptor import Descriptor
 from pdsup.times import duration
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.proc import started
@@ -45,19 +46,25 @@ _DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A child that was started. ``pidfd`` refers to it even after its pid has been reused.
+    """A child that was started. ``pidfd`` refers to it even after its pid has been reused, and is
+    closed once it has ended.
 
     ``tag`` is on it and on all its descendants; None where it could not be set.
     """
 
     pid: int
-    pidfd: int
+    pidfd: Descriptor
     tag: int | None
 
     def send(self, number: int) -> bool:
         """Sends a signal (0 only checks); False if the process is gone or is not ours (sudo)."""
+        if not self.pidfd.is_open:
+            return False
+        pidfd = self.pidfd.fileno()
+        if number and not _refers(pidfd, self.pid):
+            return False
         try:
-            signal.pidfd_send_signal(self.pidfd, number)
+            signal.pidfd_send_signal(pidfd, number)
         except (ProcessLookupError, PermissionError):
             return False
         return True
@@ -68,6 +75,7 @@ class Spawner:
 
     def __init__(self) -> None:
         self.pids: set[int] = set()  # of main processes, adopted ones included
+        self._halts: dict[int, Callable[[], None]] = {}
         # An agent may run below another agent, so each starts counting at a random number.
         self._tags = itertools.count(secrets.randbits(40) << 20)
 
@@ -80,13 +88,15 @@ class Spawner:
         tag: int | None = None,
         stdin: int | None = None,
         spared: Collection[str] = (),
+        on_halt: Callable[[], None] | None = None,
     ) -> Process:
         """Starts ``command`` with stdout and stderr on the descriptor ``output``, and stdin on the
         descriptor ``stdin`` if there is one.
 
         ``spared``: signals, such as HUP, that the child ignores if this process ignores them.
-        ``tag``: from ``next_tag``. ``on_exit`` is called once, on the loop. Raises OSError, naming
-        the program, if it cannot be found or executed.
+        ``tag``: from ``next_tag``. ``on_exit`` is called once, on the loop; ``on_halt`` whenever
+        the child was stopped (SIGSTOP) or continued. Raises OSError, naming the program, if it
+        cannot be found or executed.
         """
         program = _find(command[0], env)
         with _tagged(tag or self.next_tag()) as carried:
@@ -99,10 +109,16 @@ class Spawner:
             raise
 
         def reap() -> None:
-            _, status = os.waitpid(pid, 0)
-            on_exit(exit_status(status))
+            try:
+                _, status = os.waitpid(pid, 0)
+            except ChildProcessError:  # somebody else has reaped it; it has ended all the same
+                on_exit(ExitStatus(None))
+            else:
+                on_exit(exit_status(status))
 
-        return self._watched(Process(pid, pidfd, carried), reap)
+        if on_halt is not None:
+            self._halts[pid] = on_halt
+        return self._watched(Process(pid, Descriptor(pidfd), carried), reap)
 
     def next_tag(self) -> int:
         """Returns a tag that no other process carries."""
@@ -114,22 +130,31 @@ class Spawner:
         Raises ProcessLookupError if it is gone, that is, not only ended but reaped.
         """
         pid, at = process
-        pidfd = os.pidfd_open(pid)
+        pidfd = Descriptor(os.pidfd_open(pid))
         if started(pid) != at:  # checked after the pidfd is open, so the pid cannot change hands
-            os.close(pidfd)
+            pidfd.close()
             raise ProcessLookupError(errno.ESRCH, "another process by now")
         return self._watched(Process(pid, pidfd, tag), on_end)
 
     def _watched(self, process: Process, on_end: Callable[[], None]) -> Process:
         self.pids.add(process.pid)
-        asyncio.get_running_loop().add_reader(process.pidfd, self._ended, process, on_end)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(process.pidfd.fileno(), self._ended, process, on_end)
         return process
 
     def _ended(self, process: Process, on_end: Callable[[], None]) -> None:
-        asyncio.get_running_loop().remove_reader(process.pidfd)
-        os.close(process.pidfd)
+        asyncio.get_running_loop().remove_reader(process.pidfd.fileno())
+        process.pidfd.close()
         self.pids.discard(process.pid)
+        self._halts.pop(process.pid, None)
         on_end()
+
+    def hear_halts(self) -> None:
+        """Tells of children that were stopped or continued; to be called on SIGCHLD."""
+        with contextlib.suppress(ChildProcessError):
+            while halted := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG):
+                if (on_halt := self._halts.get(halted.si_pid)) is not None:
+                    on_halt()
 
     async def run(
         self, command: tuple[str, ...], env: Mapping[str, str], output: int, within: float
@@ -159,6 +184,18 @@ class Spawner:
             output.seek(0)
             said = output.read().decode(errors="replace").strip().splitlines()
         return None if status.code == 0 else (said[-1] if said else str(status))
+
+
+def _refers(pidfd: int, pid: int) -> bool:
+    """Whether a descriptor is the pidfd of this process, and not what somebody opened after closing
+    a descriptor that was not theirs.
+    """
+    try:
+        with open(f"/proc/self/fdinfo/{pidfd}") as file:  # noqa: PTH123 (as short as it can be)
+            found = [int(line[4:]) for line in file if line.startswith("Pid:")]
+    except OSError:
+        return False
+    return bool(found) and found[0] in (pid, 0, -1)  # 0: in another namespace; -1: reaped
 
 
 def _find(name: str, env: Mapping[str, str]) -> str:
