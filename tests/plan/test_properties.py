@@ -48,7 +48,7 @@ YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 def compiled(desk: Desk, text: str, variant: str | None = None):
     path = desk.write(text)
     try:
-        found = load.check_all(path, nodes=None, variant=variant)
+        found = load.check_all(path, nodes=None, variant=variant).plans
         return found[0][1] if len(found) == 1 else None
     except WrongUsage:
         assert variant is not None

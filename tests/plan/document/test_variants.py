@@ -77,7 +77,7 @@ POINTS = (
 
 
 def names(desk, text, choice=None):
-    found = load.check_all(desk.write(text), nodes=None, variant=choice)
+    found = load.check_all(desk.write(text), nodes=None, variant=choice).plans
     return tuple(name for name, _ in found)
 
 
