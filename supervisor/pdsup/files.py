@@ -45,6 +45,17 @@ def write_atomically(path: Path, text: bytes, mode: int) -> None:
         put_in_place(aside, path)
 
 
+def write_if_different(path: Path, text: bytes, mode: int) -> None:
+    """Replaces the content of a file unless it is the same: a full disk is no reason to fail then.
+
+    Raises OSError.
+    """
+    with contextlib.suppress(OSError):
+        if read_regular(path) == text:
+            return
+    write_atomically(path, text, mode)
+
+
 def write_output(path: Path, text: bytes) -> None:
     """Writes a command's output file: straight into an existing device or pipe, else atomically,
     through symbolic links. Raises OSError.

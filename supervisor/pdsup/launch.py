@@ -36,6 +36,7 @@ from pdsup.node import kept_plans, paths
 from pdsup.node.assignment import Assignment, Place, assign
 from pdsup.node.run_dir import plan_digest, prepare, token_of
 from pdsup.node.state_dir import claim, release, state_root
+from pdsup.threads import apart
 from pdsup.units import takeover
 from pdsup.units.ledger import Ledger
 from pdsup.units.process import guardian_link, refusal
@@ -43,6 +44,8 @@ from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.takeover import Occupant, Part
 
 MOST_DESCRIPTORS = 1 << 20
+# How long an agent that takes over waits for a run directory that hangs.
+PREPARE_S = 3.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,7 +64,8 @@ def _run(args: argparse.Namespace) -> int:
     guardian = os.environ.pop(guardian_link.VARIABLE, None)  # units must not inherit it
     environ = dict(os.environ)
     root = state_root(environ)
-    part = takeover.resumed_part(root, os.getppid()) if guardian else None
+    copy = guardian_link.copy_of(guardian)
+    part = takeover.resumed_part(root, os.getppid(), copy) if guardian else None
     part = part or takeover.named_part(args.file, args.node, args.run_dir, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
     joins = part.resumed or _joins(part, args.file, environ)
@@ -75,8 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     life = _Life(bool(mains))
     try:
         before = "" if joins else plan_digest(run_dir)
-        origin = None if joins else part.origin
-        token = prepare(run_dir, part.loaded.text, origin, resumed=joins)
+        token = _prepared(part, inherited, joins=joins)
         kept_plans.keep(state_dir, part.loaded)
         place = Place(
             node=node,
@@ -86,7 +89,10 @@ def _run(args: argparse.Namespace) -> int:
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
         )
-        assignment = assign(part.loaded.plan, part.loaded.digest, place, inherited.former, before)
+        loaded = part.loaded
+        assignment = assign(
+            loaded.plan, loaded.digest, place, inherited.former, before, loaded.text
+        )
         above = GuardianLink(guardian, mains)
         status = uvloop.run(_serve(assignment, token, above, inherited, life))
         if not life.units:
@@ -129,6 +135,24 @@ async def _elsewhere(run_dir: Path, digest: str) -> list[Occupant]:
         found = Peers(loaded.plan, digest, (), token, session, tasks)
         reports = await found.once(loaded.plan.address)
     return [Occupant(each.node, (each.plan, *each.former)) for each in reports]
+
+
+def _prepared(part: Part, left: Ledger, *, joins: bool) -> str:
+    """Prepares the run directory, or ``joins`` others in it; returns the run's token.
+
+    Raises SupervisorError if it can't be used, unless an earlier agent has left units: its file
+    system may be full, gone or hang, and they must be looked after all the same.
+    """
+
+    def work() -> str:
+        origin = None if joins else part.origin
+        return prepare(part.run_dir, part.loaded.text, origin, resumed=joins, token=left.token)
+
+    if not (left.token and left.notes):
+        return work()
+    with contextlib.suppress(SupervisorError, TimeoutError):
+        return asyncio.run(apart(work, PREPARE_S))
+    return left.token
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -495,6 +496,82 @@ def test_whatever_is_killed_when_nothing_is_doubled_orphaned_lost_or_restarted_f
     assert {unit: agents.look(unit)["restarts"] for unit in names} == {u: killed[u] for u in names}
     lines = agents.journal()
     assert replay(lines, load.load(plan, nodes=None).plan) == len(lines)
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+# -- directories that vanish with an agent --------------------------------------------------------
+
+# What somebody removes, of the node-local directory or of the run directory.
+SWEPT = {
+    "node-local": ("pdsup",),
+    "ledger": ("pdsup/*/*/ledger",),
+    "run link": ("pdsup/*/run",),
+    "lock and socket": ("pdsup/*/*/lock", "pdsup/*/*/control.sock"),
+    "plans": ("pdsup/*/*/plans",),
+}
+
+
+def sweep(agents, what):
+    """Removes files or directories, as systemd-tmpfiles and users do."""
+    for pattern in SWEPT.get(what, ()):
+        for path in list(agents.runtime.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if what == "run directory":
+        shutil.rmtree(agents.run_dir)
+    if what == "both":
+        sweep(agents, "node-local")
+        sweep(agents, "run directory")
+
+
+def test_what_is_removed_while_no_agent_lives_costs_no_unit_as_long_as_the_guardian_does(
+    agents, node, wait_for
+):
+    plan = agents.plan(agents.unit("a"), agents.unit("stopped"))
+    agents.start(plan, program=("-c", EAGER))
+    (pid,) = pids(agents, "a")
+    agents.reaches("RUNNING", "stopped")
+    agents.tell("node0", "/v1/units", {"command": "stop", "units": ["stopped"]})
+    agents.reaches("STOPPED", "stopped")
+    token = (agents.run_dir / "token").read_text()
+    plan.unlink()
+    for what in (*SWEPT, "run directory", "both"):
+        guardian, agent = node.guardian, node.agent
+        os.kill(guardian, signal.SIGSTOP)
+        os.kill(agent, signal.SIGKILL)
+        sweep(agents, what)
+        os.kill(guardian, signal.SIGCONT)
+        wait_for(lambda: agents.agent() not in (None, agent), f"an agent after {what}")  # noqa: B023
+        assert pids(agents, "a") == [pid], what
+        assert agents.look("a")["run"] == 1, what
+        assert agents.look("stopped")["state"] == "STOPPED", what
+        assert (agents.run_dir / "token").read_text() == token, what
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+@pytest.mark.parametrize("what", ["node-local", "both"])
+def test_a_new_agent_finds_what_runs_though_nothing_is_left_that_says_so(
+    agents, node, wait_for, what
+):
+    plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
+    agents.start(plan, program=GUARDED)
+    before = pids(agents, "a", "family")
+    wait_for(lambda: node.has_family(1), "the family")
+    everything = node.living()
+    agent = node.agent
+    os.kill(node.guardian, signal.SIGKILL)
+    os.kill(agent, signal.SIGKILL)
+    agents.processes["node0"].wait(60)
+    wait_for(lambda: not Path(f"/proc/{agent}").exists(), "the agent's end")
+    sweep(agents, what)
+    agents.start(plan, program=GUARDED)
+    assert pids(agents, "a", "family") == before
+    assert node.living() == everything
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: agents.look("a")["run"] == 2)
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []

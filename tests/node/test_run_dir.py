@@ -1,7 +1,9 @@
 """The run directory that all agents share, and the node-local one of each."""
 
+import errno
 import os
 import secrets
+import shutil
 import stat
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pdsup import files
 from pdsup.errors import SupervisorError
 from pdsup.node import state_dir as state_dir_module
 from pdsup.node.origin import Origin
@@ -121,6 +124,32 @@ def test_the_same_plan_again_changes_nothing(tmp_path):
     assert prepare(tmp_path, PLAN) == token
     after = (tmp_path / "plan.yaml").stat()  # reading it may have changed the time of access
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_run_directory_that_has_everything_is_not_written_to(tmp_path, monkeypatch):
+    origin = Origin(file="/recipe.yaml")
+    token = prepare(tmp_path, PLAN, origin)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "_beside", full)
+    assert prepare(tmp_path, PLAN, origin) == token
+
+
+def test_a_token_that_was_removed_is_made_again_as_it_was_known(tmp_path):
+    token = prepare(tmp_path, PLAN)
+    shutil.rmtree(tmp_path)
+    assert prepare(tmp_path, PLAN, resumed=True, token=token) == token
+    assert (tmp_path / "token").read_text() == token
+    assert (tmp_path / "plan.yaml").read_bytes() == PLAN
+
+
+@pytest.mark.parametrize("name", ["token", "plan.yaml"])
+def test_a_named_pipe_in_a_run_directory_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SupervisorError, match=r"cannot use run directory .*: not a regular file"):
+        prepare(tmp_path, PLAN)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "secret", "x" * 31])

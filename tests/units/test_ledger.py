@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pdsup import clock
+from pdsup import clock, lines_file
 from pdsup.errors import SupervisorError
 from pdsup.plan.model import Node, Plan, PlanUnit, Restart
 from pdsup.units import codec, events, lifecycle, states, takeover
@@ -205,7 +205,7 @@ def full_disk() -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger_module, "write_atomically", full)
+        patch.setattr(lines_file, "write_atomically", full)
         yield
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -121,7 +121,14 @@ def build(
     bell, due = Bell(), asyncio.Event()
 
     # What is known: this node's report, those of others, and the gates that depend on them.
-    ledger = LedgerFile(place.state_dir, assignment.digest, inherited, guardian.pid)
+    ledger = LedgerFile(
+        place.state_dir,
+        assignment.digest,
+        replace(inherited, run_dir=place.run_dir, token=token),
+        guardian.pid,
+        guardian.copy,
+        assignment.text,
+    )
     own_report = OwnReport(assignment, bell, guardian.pid)
     pulse = Pulse(lambda: None)
     known = {node.name for node in plan.nodes if took_over} - inherited.lost

@@ -62,7 +62,8 @@ class AssignedUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """Everything that one agent runs, and the whole plan (``digest``: its SHA-256).
+    """Everything that one agent runs, and the whole plan (``text``: its file's content, ``digest``:
+    the SHA-256 of that).
 
     ``former``: the digests of the run's earlier plans, latest first. ``displaced``: the digest of
     the plan that this one replaced in the run directory, or "".
@@ -74,6 +75,7 @@ class Assignment:
     units: tuple[AssignedUnit, ...]
     former: tuple[str, ...] = ()
     displaced: str = ""
+    text: bytes = b""
 
     @property
     def run_name(self) -> str:
@@ -87,14 +89,25 @@ class Assignment:
 
 
 def assign(
-    plan: Plan, digest: str, place: Place, former: tuple[str, ...] = (), displaced: str = ""
+    plan: Plan,
+    digest: str,
+    place: Place,
+    former: tuple[str, ...] = (),
+    displaced: str = "",
+    text: bytes = b"",
 ) -> Assignment:
     """The assignment of ``place.node``; raises SupervisorError if the plan lacks that node."""
     if place.node not in plan.address:
         raise SupervisorError(f"cannot assign units to {place.node}: the plan has no such node")
     units = tuple(_resolve(plan, unit, place) for unit in plan.units if unit.node == place.node)
     return Assignment(
-        plan=plan, digest=digest, place=place, units=units, former=former, displaced=displaced
+        plan=plan,
+        digest=digest,
+        place=place,
+        units=units,
+        former=former,
+        displaced=displaced,
+        text=text,
     )
 
 

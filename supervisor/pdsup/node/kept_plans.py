@@ -8,6 +8,7 @@ running units reads this copy.
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from pdsup import files
@@ -33,6 +34,14 @@ def keep(state_dir: Path, loaded: Loaded) -> bool:
 def kept(state_dir: Path, digest: str) -> Loaded | None:
     """The kept plan with this digest; None if there is none, or if the file was changed."""
     return _read(_path(state_dir, digest), digest)
+
+
+def parsed(text: bytes, digest: str) -> Loaded | None:
+    """The plan in a text; None if it has another digest."""
+    with os.fdopen(os.memfd_create("plan"), "wb") as file:
+        file.write(text)
+        file.flush()
+        return _read(Path(f"/proc/self/fd/{file.fileno()}"), digest)
 
 
 def shared(run_dir: Path, digest: str) -> Loaded | None:

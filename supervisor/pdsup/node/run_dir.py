@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
-from pdsup.files import create_once, write_atomically
+from pdsup.files import create_once, read_regular, write_atomically, write_if_different
 from pdsup.node import origin as origins
 from pdsup.node import tokens
 from pdsup.node.origin import Origin
@@ -34,14 +34,20 @@ def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
 
 
 def prepare(
-    run_dir: Path, text: bytes, origin: Origin | None = None, *, resumed: bool = False
+    run_dir: Path,
+    text: bytes,
+    origin: Origin | None = None,
+    *,
+    resumed: bool = False,
+    token: str = "",
 ) -> str:
     """Creates the run directory and writes the plan to ``plan.yaml``; returns the run's token.
 
     Every agent of a run calls it, in any order and at the same time. A different plan found there
     is kept beside the new one; in a run that is ``resumed`` it stays in place, since a user has
-    edited it. ``origin``: what a reload reads again; by default the plan itself. Raises
-    SupervisorError if the directory can't be used.
+    edited it. ``origin``: what a reload reads again; by default the plan itself. ``token``: what
+    the run's token is known to be, if its file was removed. Raises SupervisorError if the directory
+    can't be used.
     """
     try:
         for name in ("logs", "events", "nginx"):
@@ -49,9 +55,9 @@ def prepare(
         if not (resumed and (run_dir / PLAN_FILE).exists()):
             _place_plan(run_dir, text)
         if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
-            write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
-        token = _token(run_dir)
-        write_atomically(run_dir / VIEW_FILE, tokens.view_token(token).encode(), 0o600)
+            write_if_different(run_dir / origins.FILE, origins.write(origin), 0o644)
+        token = _token(run_dir, token)
+        write_if_different(run_dir / VIEW_FILE, tokens.view_token(token).encode(), 0o600)
         return token
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
@@ -60,7 +66,7 @@ def prepare(
 def origin_of(run_dir: Path) -> Origin:
     """The origin of a run's plan: its own plan file if no other is recorded."""
     with contextlib.suppress(OSError):
-        if origin := origins.read((run_dir / origins.FILE).read_bytes()):
+        if origin := origins.read(read_regular(run_dir / origins.FILE)):
             return origin
     return Origin(file=str(run_dir / PLAN_FILE))
 
@@ -81,7 +87,7 @@ def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
 def plan_digest(run_dir: Path) -> str:
     """The SHA-256 of the plan in a run directory, in hex; "" if there is no plan."""
     with contextlib.suppress(OSError):
-        return hashlib.sha256((run_dir / PLAN_FILE).read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(run_dir / PLAN_FILE)).hexdigest()
     return ""
 
 
@@ -116,7 +122,7 @@ def put_back(run_dir: Path, digest: str) -> None:
     """
     kept, origin = _beside(run_dir, digest)
     with contextlib.suppress(OSError):
-        text = kept.read_bytes()
+        text = read_regular(kept)
         if hashlib.sha256(text).hexdigest() == digest:
             source = origins.read(origin.read_bytes()) if origin.exists() else None
             replace_plan(run_dir, text, source or Origin(file=str(run_dir / PLAN_FILE)))
@@ -124,30 +130,28 @@ def put_back(run_dir: Path, digest: str) -> None:
 
 def _place_plan(run_dir: Path, text: bytes) -> None:
     _set_aside(run_dir, text)
-    plan = run_dir / PLAN_FILE
-    if not (plan.exists() and plan.read_bytes() == text):
-        write_atomically(plan, text, 0o644)
+    write_if_different(run_dir / PLAN_FILE, text, 0o644)
 
 
 def _set_aside(run_dir: Path, text: bytes) -> None:
     """Keeps the current plan and its origin, unless the plan is ``text``."""
     with contextlib.suppress(FileNotFoundError):
-        old = (run_dir / PLAN_FILE).read_bytes()
+        old = read_regular(run_dir / PLAN_FILE)
         if old != text:
             plan, origin = _beside(run_dir, hashlib.sha256(old).hexdigest())
             write_atomically(plan, old, 0o644)
-            write_atomically(origin, (run_dir / origins.FILE).read_bytes(), 0o644)
+            write_atomically(origin, read_regular(run_dir / origins.FILE), 0o644)
 
 
 def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
     return run_dir / f"plan.{digest[:10]}.yaml", run_dir / f"origin.{digest[:10]}.json"
 
 
-def _token(run_dir: Path) -> str:
+def _token(run_dir: Path, known: str) -> str:
     path = run_dir / "token"
     if not path.exists():
-        create_once(path, secrets.token_hex(TOKEN_BYTES).encode())
-    token = path.read_text(errors="replace").strip()
+        create_once(path, (known or secrets.token_hex(TOKEN_BYTES)).encode())
+    token = read_regular(path).decode(errors="replace").strip()
     # An empty or short token would silently mean "no authentication".
     if len(token) < TOKEN_BYTES:
         raise SupervisorError(f"cannot use token {path}: it is too short; delete it to make one")

@@ -18,7 +18,6 @@ what belongs together is one line and hence one write, so that a kill cannot lea
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 from collections import deque
@@ -30,7 +29,8 @@ from typing import Any
 from pdsup import clock
 from pdsup.descriptor import Descriptor
 from pdsup.errors import SupervisorError
-from pdsup.files import open_regular, read_regular, write_atomically
+from pdsup.files import open_regular, read_regular
+from pdsup.lines_file import LinesFile
 from pdsup.units import codec
 from pdsup.units.facts import Facts, LastExit
 from pdsup.units.logs.files import Place
@@ -54,6 +54,7 @@ MOST_STEPS = 2000
 class Ledger:
     """What an earlier agent left.
 
+    ``run_dir`` and ``token``: the run directory, and the run's token, in case that is removed.
     ``plan``: the digest of the plan that it ran, or that the next one is to run; ``former``: the
     digests of the plans before, the latest first. ``agent`` and ``guardian``: its own processes.
     ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
@@ -63,6 +64,8 @@ class Ledger:
     were written, in order.
     """
 
+    run_dir: str = ""
+    token: str = ""
     plan: str = ""
     agent: Identity | None = None
     guardian: Identity | None = None
@@ -79,10 +82,19 @@ class LedgerFile:
     """The ledger of one agent."""
 
     def __init__(
-        self, state_dir: str, plan: str, inherited: Ledger, guardian: int | None = None
+        self,
+        state_dir: str,
+        plan: str,
+        inherited: Ledger,
+        guardian: int | None = None,
+        copy: Descriptor | None = None,
+        text: bytes = b"",
     ) -> None:
-        """``plan``: the digest of its plan. ``guardian``: the pid of its guardian, if any."""
-        self._path = Path(state_dir, LEDGER)
+        """``plan``: the digest of its plan. ``guardian``: the pid of its guardian, if any, with the
+        descriptor of the ``copy`` that it holds, which also has the ``text`` of the plan.
+        """
+        self._file = LinesFile(Path(state_dir, LEDGER), copy)
+        self._about = {"state_dir": state_dir, "plan": text.decode("latin-1")}
         self._notes = dict(inherited.notes)
         self._known = replace(
             inherited,
@@ -91,25 +103,22 @@ class LedgerFile:
             guardian=proc.identity(guardian),
             notes=self._notes,
         )
-        self._file = Descriptor()
-        self._size = 0
-        self._torn = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file still has its name, for the next agent to find."""
+        return self._file.is_there
 
     def open(self) -> bool:
         """Writes a new ledger with what is known. Returns False if that fails, as on a full disk:
         units run anyway, and the old ledger is kept.
         """
         text = "".join(f"{line}\n" for line in _lines(self._known)).encode()
-        try:
-            write_atomically(self._path, text, 0o600)
-            file = Descriptor(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
-        except OSError:
+        if not self._file.write(text, self._about):
             return False
-        self.close()
-        self._file, self._size, self._torn = file, len(text), False
         for name in FORMER_FILES:
             with contextlib.suppress(OSError):
-                self._path.with_name(name).unlink()
+                self._file.path.with_name(name).unlink()
         return True
 
     def close(self) -> None:
@@ -126,7 +135,7 @@ class LedgerFile:
         self._known = replace(before, plan=plan, former=former[:MOST_FORMER], next="")
         if not self.open():
             self._known = before
-            raise SupervisorError(f"cannot write {self._path}")
+            raise SupervisorError(f"cannot write {self._file.path}")
 
     def note(self, new: Note) -> None:
         """Replaces what is known about a unit."""
@@ -142,7 +151,7 @@ class LedgerFile:
     def note_next(self, plan: str) -> None:
         """Notes that a reload asked for the plan with this digest; "": it was abandoned."""
         self._known = replace(self._known, next=plan)
-        self._append(_next_line(plan))
+        self._append(json.dumps({"next": plan}))
 
     def note_gpus(self, troubles: Mapping[str, Trouble]) -> None:
         """Replaces the GPU troubles that have been reported, by unit."""
@@ -156,15 +165,9 @@ class LedgerFile:
 
     def _append(self, line: str) -> None:
         # A line that a full disk has cut short would spoil the line after it.
-        again = not self._file.is_open or self._torn or self._size > LARGEST_BYTES
-        if again and self.open():
-            return
-        data = f"{line}\n".encode()
-        self._size += len(data)
-        try:
-            _write(self._file.fileno(), data)
-        except OSError:
-            self._torn = True
+        again = not self._file.is_sound or self._file.size > LARGEST_BYTES
+        if not (again and self.open()):
+            self._file.append(f"{line}\n".encode())
 
 
 # What a damaged line may raise. One that was cut short is the last: its writer was killed, and did
@@ -177,7 +180,7 @@ def read(state_dir: Path) -> Ledger:
     Damaged lines are skipped.
     """
     try:
-        return _parsed(read_regular(state_dir / LEDGER).splitlines())
+        return parsed(read_regular(state_dir / LEDGER).splitlines())
     except OSError:
         return Ledger()
 
@@ -186,7 +189,7 @@ def guardian_of(state_dir: Path) -> Identity | None:
     """The guardian of the last agent; None if there was none, or none since the last boot."""
     try:
         with os.fdopen(open_regular(state_dir / LEDGER, os.O_RDONLY), "rb") as file:
-            return _parsed([file.readline()]).guardian  # the first line has it
+            return parsed([file.readline()]).guardian  # the first line has it
     except OSError:
         return None
 
@@ -198,8 +201,8 @@ def left_under(root: Path, guardian: int) -> Path | None:
     return next((each for each in found if guardian_of(each) == process), None)
 
 
-def _parsed(lines: Sequence[bytes]) -> Ledger:
-    """Reads from the end, since only the last line about a thing counts."""
+def parsed(lines: Sequence[bytes]) -> Ledger:
+    """Parses a ledger from its end, since only the last line about a thing counts."""
     sections: dict[str, Any] = {}
     notes: dict[str, Note] = {}
     steps = deque[Mapping[str, Any]](maxlen=MOST_STEPS)
@@ -234,7 +237,10 @@ def _refused(constant: str) -> Any:
 
 def _head(head: Mapping[str, Any], plan: str) -> dict[str, Any]:
     former = head.get("former", ())
+    run_dir, token = head.get("run_dir"), head.get("token")
     return {
+        "run_dir": run_dir if isinstance(run_dir, str) else "",
+        "token": token if isinstance(token, str) else "",
         "plan": plan,
         "former": tuple(former) if all(isinstance(one, str) for one in former) else (),
         "agent": codec.identity(head["agent"]),
@@ -247,6 +253,8 @@ def _lines(known: Ledger) -> Iterator[str]:
     yield json.dumps(
         {
             "boot": clock.boot(),
+            "run_dir": known.run_dir,
+            "token": known.token,
             "plan": known.plan,
             "former": known.former,
             "agent": known.agent,
@@ -256,7 +264,7 @@ def _lines(known: Ledger) -> Iterator[str]:
     if known.ending is not None:
         yield _end_line(*known.ending)
     if known.next:
-        yield _next_line(known.next)
+        yield json.dumps({"next": known.next})
     if known.gpus:
         yield _gpus_line(known.gpus)
     if known.lost:
@@ -266,10 +274,6 @@ def _lines(known: Ledger) -> Iterator[str]:
 
 def _end_line(reason: str, of_cluster: bool) -> str:
     return json.dumps({"ending": reason, "of_cluster": of_cluster})
-
-
-def _next_line(plan: str) -> str:
-    return json.dumps({"next": plan})
 
 
 def _gpus_line(troubles: Mapping[str, Trouble]) -> str:
@@ -288,12 +292,6 @@ def read_troubles(values: Mapping[str, Any]) -> dict[str, Trouble]:
 
 def _lost_line(nodes: Collection[str]) -> str:
     return json.dumps({"lost": sorted(nodes)})
-
-
-def _write(file: int, data: bytes) -> None:
-    """Writes all of it; raises OSError if less was written."""
-    if os.write(file, data) < len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pdsup import clock
+from pdsup import clock, lines_file
 from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
 from pdsup.node import identity, kept_plans, paths
+from pdsup.node.assignment import log_path
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import default_run_dir, plan_digest
 from pdsup.node.state_dir import holder, run_dir_of
@@ -36,7 +37,7 @@ from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import slurm_nodes
-from pdsup.plan.model import Plan
+from pdsup.plan.model import Plan, PlanUnit
 from pdsup.times import moment
 from pdsup.units import codec, ledger, states
 from pdsup.units.facts import Transition
@@ -46,7 +47,8 @@ from pdsup.units.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which node of which run an agent is for. ``origin`` is None if it resumes another agent.
+    """Which node of which run an agent is for. ``origin`` is None if it resumes another agent,
+    ``left`` what that one noted, if the file that says so may be gone.
 
     ``next``: the plan that the run was changed to and that the earlier agent did not live to apply.
     """
@@ -57,6 +59,7 @@ class Part:
     state_dir: Path
     origin: Origin | None = None
     next: Loaded | None = None
+    left: Ledger | None = None
 
     @property
     def resumed(self) -> bool:
@@ -93,21 +96,31 @@ def _was_missed(loaded: Loaded, theirs: Loaded, run_dir: Path) -> bool:
     return possible and plan_digest(run_dir) == loaded.digest
 
 
-def resumed_part(root: Path, guardian: int) -> Part | None:
-    """The part of the agent that the guardian with this pid started before, as it was.
+def resumed_part(root: Path, guardian: int, copy: int = -1) -> Part | None:
+    """The part of the agent that the guardian with this pid started before, as it was. ``copy``:
+    the descriptor of the copy of the ledger that it holds, or -1.
 
     The plan file on the command line is not read: by now it may have been edited for the next run,
     or deleted. None if there was no such agent, or if too little is left of its directory, which
-    may have been cleaned up with other temporary files.
+    may have been cleaned up with other temporary files, and there is no copy.
     """
-    state_dir = ledger.left_under(root, guardian)
-    if state_dir is None:
+    held = lines_file.read_copy(copy)
+    if held is not None:
+        about, lines = held
+        with contextlib.suppress(*ledger.DAMAGE):
+            state_dir, left = Path(about["state_dir"]), ledger.parsed(lines)
+            text = about["plan"].encode("latin-1")
+            loaded = kept_plans.kept(state_dir, left.plan) or kept_plans.parsed(text, left.plan)
+            if loaded is not None and left.run_dir:
+                return Part(loaded, state_dir.name, Path(left.run_dir), state_dir, left=left)
+    found = ledger.left_under(root, guardian)
+    if found is None:
         return None
-    loaded = kept_plans.kept(state_dir, ledger.read(state_dir).plan)
-    if loaded is None:
-        return None
+    left = ledger.read(found)
+    loaded = kept_plans.kept(found, left.plan)
     with contextlib.suppress(OSError):
-        return Part(loaded, state_dir.name, run_dir_of(state_dir), state_dir)
+        where = Path(left.run_dir) if left.run_dir else run_dir_of(found)
+        return Part(loaded, found.name, where, found) if loaded else None
     return None
 
 
@@ -117,7 +130,9 @@ def take_over(part: Part) -> Ledger:
     Raises SupervisorError if something survives, or if another agent's guardian is still alive and
     about to restart it.
     """
-    left = _read(part.state_dir)
+    left = part.left or _read(part.state_dir)
+    if left.agent is None:
+        left = _untold(part)
     above = left.guardian
     if above and above[0] != os.getppid() and proc.is_living(above):
         raise SupervisorError(
@@ -138,6 +153,47 @@ def take_over(part: Part) -> Ledger:
     if part.next is not None and kept_plans.keep(part.state_dir, part.next):
         left = replace(left, next=part.next.digest)
     return replace(left, notes=notes)
+
+
+def _untold(part: Part) -> Ledger:
+    """What runs of this part though nothing says so any more: agent and guardian were killed, and
+    their directory was swept away.
+    """
+    plan, run_dir = part.loaded.plan, str(part.run_dir)
+    run = f"{plan.name}-{paths.cluster_id(run_dir)}"
+    units = {f"{run}/{unit.name}": unit for unit in plan.units if unit.node == part.node}
+    # nginx writes over its environment, so its output has to tell.
+    outputs = {
+        path: f"{mark}/1"
+        for mark, unit in units.items()
+        for path in (log_path(run_dir, unit), f"{part.state_dir}/{paths.PIPES}/{unit.name}")
+    }
+    notes: dict[str, Note] = {}
+    for found in proc.untold():
+        mark, _, number = (found.mark or outputs.get(found.output, "")).rpartition("/")
+        if mark in units and units[mark].name not in notes and number.isdecimal():
+            notes[units[mark].name] = _guess(units[mark], found, int(number))
+    return Ledger(plan=part.loaded.digest, notes=notes)
+
+
+def _guess(unit: PlanUnit, found: proc.Untold, run: int) -> Note:
+    """It may be ready or not, so it is taken for starting: then its probe decides."""
+    startup, now = unit.probes.startup, clock.monotonic()
+    ready_by = now + ((startup and startup.deadline_s) or states.FOREVER)
+    hard_by = now + ((startup and startup.limit_s) or states.FOREVER)
+    return Note(
+        unit=unit.name,
+        state=states.Starting(run, ready_by, (), hard_by),
+        run=run,
+        since=clock.wall(),
+        spawned=now - proc.age_s(found.identity),
+        main=found.identity,
+        tag=found.tag,
+        log=None,
+        ended=False,
+        was_ready=False,
+        last_exit=None,
+    )
 
 
 def steps_after(left: Ledger, plan: Plan, moment: float) -> list[Transition]:

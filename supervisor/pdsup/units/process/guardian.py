@@ -12,11 +12,12 @@ status becomes its own. If the first agent ends before it has run any unit, its 
 plan are wrong and it is not restarted. Signals are forwarded, but held back while a restarted agent
 is not ready for them: it would die of them.
 
-Protocol: the agent finds two descriptors in ``PDSUP_GUARDIAN=IN,OUT``. From IN it reads a line
+Protocol: the agent finds descriptors in ``PDSUP_GUARDIAN=IN,OUT,COPY``. From IN it reads a line
 ``PID STARTED STATUS`` (STARTED in clock ticks since boot, STATUS as from wait(2)) for each process
 that the guardian has reaped, those reaped for earlier agents included. To OUT it writes single
 letters: ``b``, it has begun to run units; ``e``, they have ended; ``r``, it exits so that another
-agent takes over at once.
+agent takes over at once. COPY is a nameless file for a copy of the ledger, which the guardian only
+holds for the next agent; -1 where the kernel has no such files.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Guardian:
         self._outputs: list[int] = []  # log pipes of units, which the agent reads
         self._began = self._ever_began = self._ended = self._replaced = False
         self._failures = 0
+        self._copy = _nameless_file()
 
     def run(self) -> int:
         """Returns the exit status of the agent that ended its units, or that never had any."""
@@ -86,7 +88,7 @@ class Guardian:
         self._agent = os.posix_spawn(
             self._command[0],
             self._command,
-            {**os.environ, "PDSUP_GUARDIAN": f"{theirs_in},{theirs_out}"},
+            {**os.environ, "PDSUP_GUARDIAN": f"{theirs_in},{theirs_out},{self._copy}"},
             setsigmask=[],
             setsigdef=WATCHED,
         )
@@ -166,6 +168,15 @@ class Guardian:
             os.write(self._tell, record)
         except OSError:  # it is stuck or dead; its successor is told everything again
             pass
+
+
+def _nameless_file() -> int:
+    try:
+        copy = os.memfd_create("pdsup ledger")
+    except OSError:
+        return -1
+    os.set_inheritable(copy, True)
+    return copy
 
 
 def _children() -> list[int]:

@@ -25,12 +25,23 @@ BEGAN, ENDED, REPLACE = b"b", b"e", b"r"
 Heard = Callable[[ExitStatus], None]
 
 
+def copy_of(given: str | None) -> int:
+    """The descriptor for the copy of the ledger in the value of ``VARIABLE``; -1 if there is none,
+    as from a guardian of version 0.1.0.
+    """
+    numbers = (given or "").split(",")
+    return int(numbers[2]) if len(numbers) > 2 else -1
+
+
 class GuardianLink:
-    """The link of one agent to its guardian; ``pid`` is None when the guardian is gone."""
+    """The link of one agent to its guardian; ``pid`` is None when the guardian is gone. ``copy``:
+    the descriptor for the copy of the ledger that it holds.
+    """
 
     def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
         """``given``: the value of ``VARIABLE``, if any. ``expected``: earlier agents' processes."""
         self.pid: int | None = None
+        self.copy = Descriptor()
         self._expected = frozenset(expected)
         self._hear = self._say = Descriptor()
         self._statuses: dict[Identity, ExitStatus] = {}
@@ -38,7 +49,9 @@ class GuardianLink:
         self._rest = b""
         self._on_gone: Callable[[], None] | None = None
         if given:
-            self._hear, self._say = (Descriptor(int(number)) for number in given.split(","))
+            first, second, *_ = map(int, given.split(","))
+            self._hear, self._say = Descriptor(first), Descriptor(second)
+            self.copy = Descriptor(copy_of(given))
             self.pid = os.getppid()
             os.set_blocking(self._hear.fileno(), False)
             for descriptor in (self._hear, self._say):

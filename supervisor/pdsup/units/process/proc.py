@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup.node.assignment import RUN_VARIABLE
@@ -51,6 +52,37 @@ def main_of(tag: int | None) -> tuple[int, int] | None:
         if stat is not None and stat.session == pid:
             return pid, stat.started
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A main process that carries a tag, of a run that nobody noted. ``mark``: the value of
+    ``PDSUP_RUN``, "" if it has written over its environment. ``output``: where its stdout goes.
+    """
+
+    identity: Identity
+    tag: int
+    mark: str
+    output: str
+
+
+def untold() -> list[Untold]:
+    """Searches all processes for tagged leaders of a session, the oldest first."""
+    found = []
+    for pid in everyone():
+        stat = _stat(pid)
+        if stat is not None and stat.session == pid and stat.state != b"Z":
+            tag = _tag(pid)
+            if tag is not None:
+                output = _link(pid, "fd/1").removesuffix(" (deleted)")
+                found.append(Untold((pid, stat.started), tag, _mark(pid) or "", output))
+    return sorted(found, key=lambda each: each.identity[1])
+
+
+def age_s(process: Identity) -> float:
+    """How many seconds ago a process was started."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(0.0, uptime - process[1] / TICKS_PER_S)
 
 
 def tree(root: int) -> list[Identity]:
@@ -220,6 +252,12 @@ def _mark(pid: int) -> str | None:
         if entry.startswith(_MARK):
             return entry[len(_MARK) :].decode(errors="replace")
     return None
+
+
+def _link(pid: int, name: str) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/{name}").readlink())
+    return ""
 
 
 def _read(pid: int, name: str) -> bytes:
