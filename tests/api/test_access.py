@@ -67,6 +67,7 @@ async def test_others_are_told_how_to_get_in(serving, headers):
         answer = await s.unsigned("/", headers=headers)
         assert (answer.status, b"pdsup web" in answer.body) == (401, True)
         assert (await s.unsigned("/metrics", headers=headers)).status == 401
+        assert b"view-token" in (await s.unsigned("/metrics")).body
         assert (await s.unsigned("/?key=guessed", headers=headers)).status == 401
 
 

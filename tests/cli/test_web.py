@@ -14,6 +14,9 @@ def test_a_link_leads_to_the_live_page_once(agents, pdsup):
     assert done.returncode == 0
     assert url.startswith(f"http://{agents.addresses['node0']}:9440/?key=")
     assert done.stderr.startswith("The link works once, within 10 min. ")
+    tunnel, elsewhere = (line.strip() for line in done.stderr.splitlines()[1:])
+    assert tunnel.startswith(f"ssh -L 9440:{agents.addresses['node0']}:9440 ")
+    assert elsewhere == url.replace(agents.addresses["node0"], "localhost")
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with opener.open(url, timeout=60) as page:
         assert b"EventSource" in page.read()

@@ -26,6 +26,10 @@ VIEWS = frozenset({"/", "/v1/stream", "/metrics"})
 LINK_S = 600.0
 MOST_LINKS = 64
 HINT = "To open this page, run pdsup web on a node of the cluster and follow the link it prints.\n"
+SCRAPE_HINT = (
+    "; to read it, send the header 'Authorization: Bearer TOKEN' with the content of the file "
+    "view-token in the run directory\n"
+)
 
 
 class Access:
@@ -56,7 +60,8 @@ class Access:
             self._token, request.method, request.raw_path, request.headers, clock.wall()
         )
         if refusal is not None:
-            raise web.HTTPUnauthorized(text=HINT if request.path == "/" else refusal)
+            hint = SCRAPE_HINT if request.path in VIEWS else ""
+            raise web.HTTPUnauthorized(text=HINT if request.path == "/" else f"{refusal}{hint}")
         return await handler(request)
 
     def _may_look(self, request: web.Request) -> bool:

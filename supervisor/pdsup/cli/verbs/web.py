@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from pdsup import typed
 from pdsup.address import endpoint
@@ -32,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     agent = endpoint(link.address, link.port)
     print(link.url)
     say(
-        f"The link works once, within {duration(link.seconds)}. From a machine that "
-        f"cannot reach {link.address}: ssh -L {link.port}:{agent} HOST, then open the link "
-        f"with localhost instead of {link.address}."
+        f"The link works once, within {duration(link.seconds)}. From a machine that cannot reach "
+        f"{link.address}:\n  ssh -L {link.port}:{agent} {os.uname().nodename}\n"
+        f"  {link.url.replace(f'//{agent}', f'//localhost:{link.port}', 1)}"
     )
     return 0
