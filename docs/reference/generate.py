@@ -106,7 +106,7 @@ def commands() -> str:
 
 
 def _verb(name: str) -> str:
-    module = importlib.import_module(f"pdsup.cli.verbs.{name}")
+    module = importlib.import_module(f"pdsup.cli.verbs.{name.replace('-', '_')}")
     parser = parser_of(name)
     actions = help.arguments(parser)
     usage = " ".join(help.usage(parser))

@@ -87,7 +87,7 @@ def test_help_as_json_is_one_value(capsys):
 
 def test_every_file_of_a_verb_is_in_the_list_of_verbs():
     files = Path(pdsup.cli.verbs.__file__).parent.glob("*.py")
-    assert {path.stem for path in files} - {"__init__"} == set(VERBS)
+    assert {path.stem.replace("_", "-") for path in files} - {"--init--"} == set(VERBS)
 
 
 @pytest.mark.processes

@@ -123,7 +123,7 @@ def test_every_pdsup_command_on_a_page_has_arguments_that_exist(page: Path) -> N
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
-    example = importlib.import_module(f"pdsup.cli.verbs.{verb}").EXAMPLE
+    example = importlib.import_module(f"pdsup.cli.verbs.{verb.replace('-', '_')}").EXAMPLE
     (words,) = calls(example)
     assert words[0] == verb
     understood(words)

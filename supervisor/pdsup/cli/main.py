@@ -82,7 +82,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def _verb(name: str) -> Any:
-    return importlib.import_module(f"pdsup.cli.verbs.{name}")
+    return importlib.import_module(f"pdsup.cli.verbs.{name.replace('-', '_')}")
 
 
 def _takes_command(name: str) -> bool:

@@ -50,17 +50,21 @@ def gather(run_dir: Path, beside: Path) -> Source:
 
 def write(source: Source, out: Path) -> None:
     """Writes the page to ``out``. Raises SupervisorError if it can't be written."""
+    try:
+        files.write_output(out, render(source).encode(errors="backslashreplace"))
+    except OSError as error:
+        raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
+
+
+def render(source: Source) -> str:
+    """The page as HTML."""
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
-    html = environment.from_string(text).render(report.page(source))
-    try:
-        files.write_output(out, html.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
+    return environment.from_string(text).render(report.page(source))
 
 
 def _benchmarks(path: Path) -> list[RecordedBenchmark]:

@@ -22,6 +22,8 @@ VERBS: Mapping[str, str] = {
     "events": "show what happened to the units, on all nodes",
     "run": "wait until everything is ready, run a benchmark, and say whether anything disturbed it",
     "report": "write an HTML report of a run: timeline, incidents, benchmarks, restarts",
+    "scrape-config": "print the jobs for Prometheus: agents, routers and workers of a run",
+    "bundle": "pack a run for a colleague into one file, secrets masked",
     "web": "print a link to a live page of the cluster, for one browser",
     "logs": "show the output of a unit (also: tail)",
     "start": "start units that are stopped or gave up, and wait until they are ready",

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _list() -> None:
     print("usage: pdsup VERB [ARGS]     (pdsup help VERB explains one)\n")
-    width = fit.width(sys.stdout)
+    width, widest = fit.width(sys.stdout), max(map(len, VERBS))
     for name, summary in VERBS.items():
-        print("\n".join(folded([f"  {name:10}  {summary}"], width, " " * 12)))
+        print("\n".join(folded([f"  {name:{widest}}  {summary}"], width, " " * (widest + 2))))
 
 
 def _verb(parser: argparse.ArgumentParser) -> dict[str, Any]:
