@@ -56,6 +56,8 @@ def settings_of(directory: Path, **changes) -> Settings:
         keepalive_timeout="600s",
         stream_timeout="24h",
         client_max_body_size="45m",
+        client_header_size="32k",
+        proxy_buffer_size="32k",
         descriptors=1024,
         worker_connections=256,
         balance="round-robin",
@@ -293,15 +295,35 @@ class Router:
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/dies", self._die)
         app.router.add_get("/big/{mib}", self._send_much)
+        app.router.add_get("/header/{size}", self._send_header)
+        app.router.add_get("/headers", self._tell_headers)
+        app.router.add_get("/v1/realtime", self._talk)
+        app.router.add_get("/refuses", self._refuse)
         app.router.add_post("/count", self._count)
         app.router.add_route("*", "/{any:.*}", self._name)
-        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1, max_field_size=1 << 16)
         await self.runner.setup()
         await web.TCPSite(self.runner, self.upstream.address, self.upstream.port).start()
 
     async def end(self) -> None:
         if self.runner is not None:
             await self.runner.cleanup()
+
+    async def _send_header(self, request: web.Request) -> web.Response:
+        return web.Response(headers={"X-Long": "x" * int(request.match_info["size"])})
+
+    async def _tell_headers(self, request: web.Request) -> web.Response:
+        return web.json_response({name.lower(): text for name, text in request.headers.items()})
+
+    async def _talk(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(f"{self.upstream.name} heard {message.data}")
+        return socket
+
+    async def _refuse(self, request: web.Request) -> web.Response:
+        raise web.HTTPBadGateway(text="this is the router's own text")
 
     async def _name(self, request: web.Request) -> web.Response:
         self.bodies.append(len(await request.read()))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,83 @@ async def test_without_routers_every_request_gets_a_json_503(nginx, method):
         error = (await response.json())["error"]
     assert (response.status, response.headers["Retry-After"]) == (503, "2")
     assert error["type"] == "service_unavailable"
+
+
+LONG = b"x" * 40_000
+LENGTH = b"Content-Length: 99999999\r\n"
+ERRORS = {  # what a client sends, and which error of nginx itself it gets
+    (b"\x16\x03\x01 hello\r\n", b""): (400, "bad_request"),
+    (b"GET / HTTP/1.1\r\n", b"Host: a b\r\n"): (400, "bad_request"),
+    (b"GET / HTTP/1.1\r\n", b"Host: x\r\nA: " + LONG): (400, "header_too_large"),
+    (b"GET /" + LONG + b" HTTP/1.1\r\n", b"Host: x\r\n"): (414, "uri_too_large"),
+    (b"POST / HTTP/1.1\r\n", b"Host: x\r\n" + LENGTH): (413, "request_too_large"),
+    (b"POST /dies HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 0\r\n"): (502, "bad_gateway"),
+    (b"GET /header/40000 HTTP/1.1\r\n", b"Host: x\r\n"): (502, "bad_gateway"),
+}
+
+
+async def raw(nginx, data: bytes) -> tuple[int, bytes, bytes]:
+    """The status, the headers and the body of what nginx answers to these bytes."""
+    reader, writer = await asyncio.open_connection(nginx.settings.listen, nginx.settings.port)
+    writer.write(data)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), head, body
+
+
+async def test_every_error_of_nginx_itself_is_json(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    for (line, headers), (status, code) in ERRORS.items():
+        answered, head, body = await raw(nginx, line + headers + b"\r\n")
+        assert (line[:20], answered) == (line[:20], status)
+        assert b"Content-Type: application/json" in head
+        assert json.loads(body)["error"]["code"] == code
+
+
+async def test_an_error_of_a_router_passes_as_it_is(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    async with nginx.session.get(nginx.front + "/refuses") as response:
+        assert (response.status, await response.text()) == (502, "this is the router's own text")
+
+
+async def test_the_pages_of_errors_cannot_be_asked_for(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    async with nginx.session.get(nginx.front + "/.pdsup/503") as response:
+        assert response.status == 404
+
+
+async def test_headers_of_20_kb_pass_both_ways_and_so_do_underscores(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    sent = {"Authorization": "Bearer " + "a" * 20_000, "session_id": "abc"}
+    async with nginx.session.get(nginx.front + "/headers", headers=sent) as response:
+        received = await response.json()
+    assert received["authorization"] == sent["Authorization"]
+    assert received["session_id"] == "abc"
+    line = b"GET /header/20000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    _, head, _ = await raw(nginx, line)
+    assert b"\r\nX-Long: " + b"x" * 20_000 in head
+
+
+async def test_a_session_may_be_named_by_a_header_with_an_underscore(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, session_header="session_id")
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        await balance_over(nginx, *[await router(f"router-{i}") for i in range(3)])
+        for number in range(4):
+            names = await served_by(nginx, 6, headers={"session_id": f"session {number}"})
+            assert len(set(names)) == 1
+
+
+async def test_a_websocket_passes_and_no_other_upgrade(nginx, router):
+    await balance_over(nginx, await router("router-0"))
+    async with nginx.session.ws_connect(nginx.front + "/v1/realtime") as socket:
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "router-0 heard hello"
+    other = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAM"}
+    async with nginx.session.get(nginx.front + "/headers", headers=other) as response:
+        assert "upgrade" not in await response.json()
 
 
 async def test_requests_go_round_robin_whichever_worker_takes_them(nginx, router):

@@ -25,6 +25,8 @@ SETTINGS = Settings(
     keepalive_timeout="600s",
     stream_timeout="24h",
     client_max_body_size="45m",
+    client_header_size="32k",
+    proxy_buffer_size="32k",
     descriptors=4096,
     worker_connections=1024,
     balance="round-robin",
@@ -112,12 +114,19 @@ def test_routers_are_listed_once_and_sorted():
     ]
 
 
+def everything(tree):
+    """The location of everything that clients ask for."""
+    (*_, server), _ = find(tree, "http", "server")
+    return find(server, "location")[-1][-1]
+
+
 def test_with_routers_the_front_passes_every_path_on_without_buffers():
-    location = find(rendered(ROUTER), "http", "server", "location")[0][-1]
+    location = everything(rendered(ROUTER))
     for directive in (
         ["proxy_pass", "http://routers"],
         ["proxy_http_version", "1.1"],
-        ["proxy_set_header", "Connection", ""],
+        ["proxy_set_header", "Upgrade", "$upgrade"],
+        ["proxy_set_header", "Connection", "$connection_header"],
         ["proxy_buffering", "off"],
         ["proxy_request_buffering", "off"],
         ["proxy_connect_timeout", "2s"],
@@ -134,6 +143,7 @@ def test_the_balance_of_requests_can_be_chosen():
         ({"balance": "least-conn"}, [["least_conn"]]),
         ({"session_header": "X-Dynamo-Session-ID"},
          [["hash", "$http_x_dynamo_session_id", "consistent"]]),
+        ({"session_header": "session_id"}, [["hash", "$http_session_id", "consistent"]]),
         ({"session_header": "Session", "balance": "least-conn"},
          [["hash", "$http_session", "consistent"]]),
     ):  # fmt: skip
@@ -144,7 +154,7 @@ def test_the_balance_of_requests_can_be_chosen():
 def test_a_stream_may_stand_still_for_as_long_as_is_wanted():
     tree = rendered(ROUTER, stream_timeout="90m")
     server = find(tree, "http", "server")[0][-1]
-    inside = find(server, "location")[0][-1]
+    inside = everything(tree)
     timeouts = dict(words for words in server + inside if len(words) == 2)
     names = ("client_body_timeout", "send_timeout", "proxy_read_timeout", "proxy_send_timeout")
     assert {timeouts[name] for name in names} == {"90m"}
@@ -167,11 +177,22 @@ def test_a_worker_process_may_open_as_much_as_the_agent():
 def test_without_routers_the_front_has_no_upstream_and_says_so_as_openai_does():
     tree = rendered()
     assert find(tree, "http", "upstream") == []
-    location = find(tree, "http", "server", "location")[0][-1]
-    assert ["add_header", "Retry-After", "2", "always"] in location
-    ((_, status, body),) = find(location, "return")
-    assert status == "503"
-    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+    assert find(everything(tree), "return") == [["return", "503"]]
+
+
+def test_every_error_of_nginx_itself_is_json_as_openai_writes_it():
+    for tree in (rendered(), rendered(ROUTER)):
+        (*_, server), _ = find(tree, "http", "server")
+        pages = {path: number for _, number, path in find(server, "error_page")}
+        assert set(pages.values()) == {"400", "413", "414", "494", "500", "502", "503", "504"}
+        for words in find(server, "location")[:-1]:
+            location = words[-1]
+            ((_, status, body),) = find(location, "return")
+            assert status == {"494": "400"}.get(pages[words[2]], pages[words[2]])
+            assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+            assert ["internal"] in location
+            waits = ["add_header", "Retry-After", "2", "always"] in location
+            assert waits == (status == "503")
 
 
 @pytest.mark.parametrize(
@@ -227,6 +248,7 @@ HOSTILE = st.one_of(
     [
         *("listen", "status_address", "prefix", "keepalive_timeout", "client_max_body_size"),
         *("user", "router name", "router address", "stream_timeout", "session_header"),
+        *("client_header_size", "proxy_buffer_size"),
     ],
 )
 @settings(max_examples=25, deadline=None)
@@ -262,7 +284,9 @@ def test_no_value_changes_the_structure(field, value):
         ({"keepalive_timeout": "10 min"}, "keepalive_timeout '10 min' is not like 600s"),
         ({"client_max_body_size": "45MB"}, "client_max_body_size '45MB' is not like 45m"),
         ({"stream_timeout": "1 day"}, "stream_timeout '1 day' is not like 24h"),
-        ({"session_header": "X_Y"}, "session header 'X_Y' is not like X-Session-ID"),
+        ({"session_header": "X Y"}, "session header 'X Y' is not like X-Session-ID"),
+        ({"client_header_size": "0k"}, "client_header_size '0k' is not like 32k"),
+        ({"proxy_buffer_size": "1m"}, "proxy_buffer_size '1m' is not like 32k"),
         ({"descriptors": 0}, "descriptors 0 is not at least 1"),
         ({"user": ("a;b", "c")}, "user 'a;b' is not a plain name"),
         ({"worker_connections": 0}, "worker_connections 0 is not at least 1"),

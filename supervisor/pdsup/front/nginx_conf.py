@@ -21,7 +21,8 @@ from pdsup.errors import SupervisorError
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
-_HEADER = re.compile(r"[A-Za-z0-9-]+")
+_HEADER = re.compile(r"[A-Za-z0-9_-]+")
+_KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
 # The only characters that are special to nginx inside double quotes.
 _MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
 
@@ -43,9 +44,10 @@ class Settings:
     ``status_address``, ``status_port``: where nginx serves its health and its generation.
     ``prefix``: an absolute path on this node for the pid file and temporary files.
     ``user``: user and group of the workers, which only an nginx started by root can set.
-    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``: in nginx's notation
-    (``600s``, ``24h``, ``45m``). ``descriptors``: how many files a worker process may open;
-    ``worker_connections``: how many of these for connections, of which a proxied request takes two.
+    ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``, ``client_header_size``,
+    ``proxy_buffer_size``: in nginx's notation (``600s``, ``24h``, ``45m``, ``32k``, ``32k``).
+    ``descriptors``: how many files a worker process may open; ``worker_connections``: how many of
+    these for connections, of which a proxied request takes two.
     ``session_header``: requests with the same value of it go to the same router; None for no such
     affinity. ``spares_idle``: nginx has keepalive_min_timeout (see ``front/nginx_program.py``).
     """
@@ -60,6 +62,8 @@ class Settings:
     keepalive_timeout: str
     stream_timeout: str
     client_max_body_size: str
+    client_header_size: str
+    proxy_buffer_size: str
     descriptors: int
     worker_connections: int
     balance: Literal["round-robin", "least-conn"]
@@ -117,6 +121,12 @@ def _values(settings: Settings) -> dict[str, object]:
         "keepalive": _word("keepalive_timeout", settings.keepalive_timeout, _TIME, "like 600s"),
         "body_size": _word(
             "client_max_body_size", settings.client_max_body_size, _SIZE, "like 45m"
+        ),
+        "header_size": _word(
+            "client_header_size", settings.client_header_size, _KILOBYTES, "like 32k"
+        ),
+        "buffer_size": _word(
+            "proxy_buffer_size", settings.proxy_buffer_size, _KILOBYTES, "like 32k"
         ),
         "stream": _word("stream_timeout", settings.stream_timeout, _TIME, "like 24h"),
         "descriptors": _count("descriptors", settings.descriptors),

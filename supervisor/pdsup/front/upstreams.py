@@ -174,6 +174,8 @@ def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
         keepalive_timeout=nginx.keepalive_timeout,
         stream_timeout=nginx.stream_timeout,
         client_max_body_size=nginx.client_max_body_size,
+        client_header_size=nginx.client_header_size,
+        proxy_buffer_size=nginx.proxy_buffer_size,
         descriptors=descriptors,
         worker_connections=max(
             SPARE_DESCRIPTORS, min(MOST_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)

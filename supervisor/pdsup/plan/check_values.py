@@ -32,7 +32,16 @@ LEAST_LOG = 1 << 16
 MOST_LOGS = 1000
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+_HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
+_NGINX_VALUES = (
+    ("keepalive_timeout", _TIME, "time like 600s"),
+    ("stream_timeout", _TIME, "time like 24h"),
+    ("client_max_body_size", _SIZE, "size like 45m"),
+    ("client_header_size", _KILOBYTES, "size like 32k"),
+    ("proxy_buffer_size", _KILOBYTES, "size like 32k"),
+    ("session_affinity_header", _HEADER, "name like X-Session-ID"),
+)
 # In a quoted string three characters are special to nginx.
 _PREFIX = re.compile(r'/[^"\\$\0-\x1f\x7f]*')
 
@@ -171,14 +180,9 @@ def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
         return
     for name in {"http", "status"} - unit.ports.keys():
         yield Problem(f"{at}.ports", f"nginx needs a port {name!r}")
-    if not _TIME.fullmatch(nginx.keepalive_timeout):
-        yield Problem(f"{at}.nginx.keepalive_timeout", "must be a time like 600s")
-    if not _TIME.fullmatch(nginx.stream_timeout):
-        yield Problem(f"{at}.nginx.stream_timeout", "must be a time like 24h")
-    if not _SIZE.fullmatch(nginx.client_max_body_size):
-        yield Problem(f"{at}.nginx.client_max_body_size", "must be a size like 45m")
-    if not _HEADER.fullmatch(nginx.session_affinity_header):
-        yield Problem(f"{at}.nginx.session_affinity_header", "must be a name like X-Session-ID")
+    for name, form, wanted in _NGINX_VALUES:
+        if not form.fullmatch(getattr(nginx, name)):
+            yield Problem(f"{at}.nginx.{name}", f"must be a {wanted}")
     if nginx.prefix is not None and not _PREFIX.fullmatch(nginx.prefix):
         message = 'must be an absolute path without ", \\, $ or control characters'
         yield Problem(f"{at}.nginx.prefix", message)

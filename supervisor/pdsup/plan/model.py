@@ -246,13 +246,17 @@ class Nginx:
 
     ``balance``: round-robin, or the router with the fewest requests. With ``session_affinity`` all
     requests with the same value of ``session_affinity_header`` go to the same router as long as it
-    is ready; requests without the header go round-robin. ``stream_timeout``: how long a request or
-    response may stall. ``prefix``: a directory for what nginx writes; default: the node-local one.
+    is ready; requests without the header go round-robin. ``client_header_size``: the longest header
+    of a request; ``proxy_buffer_size``: all headers of a response. ``stream_timeout``: how long a
+    request or response may stall. ``prefix``: a directory for what nginx writes; default: the
+    node-local one.
     """
 
     upstreams: tuple[str, ...]
     keepalive_timeout: str = "600s"
     client_max_body_size: str = "45m"
+    client_header_size: str = "32k"
+    proxy_buffer_size: str = "32k"
     stream_timeout: str = "24h"
     balance: Literal["round-robin", "least-conn"] = "round-robin"
     session_affinity: bool = False
