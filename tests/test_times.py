@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pdsup.times import age, duration, moment, stamp
+from pdsup.times import age, duration, moment, parsed, stamp
 from tests.test_architecture import MODULES, ROOT, name
 
 NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
@@ -86,3 +86,37 @@ def test_no_other_module_writes_a_duration_itself(path: Path):
     lines = path.read_text().splitlines()
     found = [line.strip() for line in lines if OWN_WORDS.search(line)]
     assert [line for line in found if not any(one in line for one in GIVEN)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("5m", NOON - 300),
+        ("90s", NOON - 90),
+        ("1 h 30 min", NOON - 5400),
+        ("1d2h", NOON - 93600),
+        ("0.5h", NOON - 1800),
+        ("11:30", NOON - 1800),
+        ("9:05:03", NOON - 3 * 3600 + 303),
+        ("14:30", NOON + 2.5 * 3600 - 86400),
+        ("2026-11-23T11:59", NOON - 60),
+        ("2026-11-23 12:00:00.250", NOON + 0.25),
+        ("2026-11-23T13:00:00+01:00", NOON),
+        ("2026-11-22", NOON - 36 * 3600),
+        ("", None),
+        ("5", None),
+        ("5 parsecs", None),
+        ("25:00", None),
+        ("yesterday", None),
+        ("-5m", None),
+        ("9" * 400 + "d", float("-inf")),
+    ],
+)
+def test_a_time_is_read_as_people_write_it(text, at, utc):
+    assert parsed(text, NOON) == at
+
+
+def test_what_a_screen_shows_can_be_given_back(utc):
+    assert parsed(stamp(NOON + 0.25), NOON) == NOON + 0.25
+    assert parsed(moment(NOON - 60, NOON), NOON) == NOON - 60
+    assert parsed(duration(90), NOON) == NOON - 90

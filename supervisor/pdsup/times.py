@@ -5,6 +5,8 @@ JSON, metrics and files for programs hold numbers of seconds instead, or UTC in 
 
 from __future__ import annotations
 
+import re
+
 # Durations and times from outside may be absurd; a screen must show them all the same.
 _LONGEST_S = 1e4 * 86400
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -58,3 +60,30 @@ def _iso(at: float, precision: str) -> str:
         return datetime.fromtimestamp(at).isoformat(" ", precision)
     except (OverflowError, ValueError, OSError):  # no year has that number
         return "unknown"
+
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) *(d|h|min|m|s) *")
+_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
+_SECONDS = {**dict(_UNITS), "m": 60}
+
+
+def parsed(text: str, now: float) -> float | None:
+    """The time that a person means: so long ago (``5m``, ``1 h 30 min``), a local time of the last
+    24 hours (``14:30``), or a date and time in ISO 8601. Seconds since the epoch; None if it is
+    none of these.
+    """
+    from datetime import datetime, timedelta
+
+    spans = _SPAN.findall(text.strip())
+    if spans and not _SPAN.sub("", text.strip()):
+        return now - sum(float(count) * _SECONDS[unit] for count, unit in spans)
+    try:
+        today = datetime.fromtimestamp(now)
+        if not _CLOCK.fullmatch(text.strip()):
+            return datetime.fromisoformat(text.strip()).timestamp()
+        hour, _, rest = text.strip().partition(":")
+        time = datetime.fromisoformat(f"2000-01-01 {hour:0>2}:{rest}").time()
+        then = datetime.combine(today, time)
+        return (then if then <= today else then - timedelta(days=1)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -129,6 +129,7 @@ QUESTIONS = {
     "livez": ["/livez"],
     "readyz": ["/readyz"],
     "log": ["/v1/logs/decode-1"],
+    "logs": ["/v1/logs"],
 }
 BODIES = {
     "command": [
@@ -179,7 +180,7 @@ async def test_an_answer_is_as_it_is_described(serving, unit_report, name, path)
         fits_answer(name, await s.local(path))
 
 
-@pytest.mark.parametrize("name", [name for name in QUESTIONS if name != "log"])
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in ("log", "logs")])
 async def test_an_unsigned_question_is_refused_as_it_is_described(serving, name):
     async with serving() as s:
         answer = await s.unsigned(QUESTIONS[name][0])

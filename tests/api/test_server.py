@@ -272,7 +272,8 @@ async def test_the_log_of_any_unit_of_the_plan_is_named(serving, tmp_path):
     async with serving() as s:
         for name, node in (("decode-1", "node3"), ("prefill-0", "node0")):
             found = (await s.local(f"/v1/logs/{name}")).json()
-            assert found == {"path": f"{tmp_path}/logs/{node}_{name}.out"}
+            assert found["path"] == f"{tmp_path}/logs/{node}_{name}.out"
+            assert found in (await s.local("/v1/logs")).json()["logs"]
 
 
 @pytest.mark.parametrize("name", ["decode-9", "..%2F..%2Fetc%2Fpasswd", "%00", "%ff"])

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.bed.agents import wait_for
+
 TALKING = ("sh", "-c", 'for i in 1 2 3 4 5; do echo "line $i"; done; exec sleep 1000')
 
 
@@ -210,3 +212,101 @@ def test_what_a_unit_says_when_it_is_stopped_is_in_a_log_that_goes_through_a_pip
     agents.signal(signal.SIGTERM)
     agents.ended()
     assert log.read_text().splitlines()[1:] == ["up", "bye"]
+
+
+ACCESS = '"GET /health HTTP/1.1" 200'
+SAYING = "import sys, time; print(sys.argv[1], flush=True); time.sleep(1000)"
+
+
+@pytest.fixture(scope="module")
+def several(shared_agents):
+    """Two units whose lines have times, one of them with lines about probes, and an agent's log."""
+    texts = {
+        "decode-0": f"[2126-11-28 12:00:00] one\n  more\n[2126-11-28 12:00:02] {ACCESS}\n"
+        "[2126-11-28 12:00:02] three",
+        "decode-1": "[2126-11-28 12:00:01] two\n[2126-11-28 12:00:03] four",
+    }
+    probes = {"progress": {"noise": ["GET /health"]}}
+    units = [
+        shared_agents.unit(name, sys.executable, "-c", SAYING, text, probes=probes)
+        for name, text in texts.items()
+    ]
+    plan = shared_agents.plan(*units, shared_agents.unit("late", needs=["decode-0"]))
+    shared_agents.start(plan)
+    for name, text in texts.items():
+        log = shared_agents.run_dir / "logs" / f"node0_{name}.out"
+        wait_for(lambda log=log, text=text: log.exists() and text in log.read_text())
+    (shared_agents.run_dir / "logs" / "node0_agent.out").write_text("hello\n")
+
+
+SINCE = ("--since", "2126-11-28T12:00:01")
+
+
+@pytest.mark.usefixtures("several")
+def test_lines_of_several_units_are_in_order_of_time_behind_their_names(pdsup_shared):
+    done = pdsup_shared("logs", "decode-*", "-n", "4")
+    assert (
+        done.stdout.splitlines()[-6:]
+        == [
+            "decode-0 | [2126-11-28 12:00:00] one",
+            "decode-0 |   more",
+            "decode-1 | [2126-11-28 12:00:01] two",
+            "decode-0 | [2126-11-28 12:00:02] three",
+            "decode-1 | [2126-11-28 12:00:03] four",
+        ][-6:]
+        or done.stdout
+    )
+    assert done.stderr == "pdsup: 1 line about probes is left out; --noise shows it\n"
+
+
+@pytest.mark.usefixtures("several")
+def test_lines_about_probes_are_shown_if_wanted_and_in_json(pdsup_shared):
+    done = pdsup_shared("logs", "decode-0", "-n", "2", "--noise")
+    assert (done.stdout.count(ACCESS), done.stderr) == (1, "")
+    lines = json.loads(pdsup_shared("logs", "decode-0", "-n", "2", "--json").stdout)["lines"]
+    assert ACCESS in lines[0]["text"]
+
+
+@pytest.mark.usefixtures("several")
+def test_logs_are_shown_since_a_time(pdsup_shared):
+    done = pdsup_shared("logs", "decode-0", "decode-1", *SINCE)
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["two", "three", "four"]
+    assert pdsup_shared("logs", "decode-0", "--since", "2126-11-28 13:00").stdout == ""
+    done = pdsup_shared("logs", "decode-0", "--since", "yesterday")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "pdsup: cannot show logs of decode-0: --since yesterday: give 5m, 14:30 or "
+        "2026-11-28T14:30\n"
+    )
+
+
+@pytest.mark.usefixtures("several")
+def test_logs_of_several_units_as_json_are_one_value(pdsup_shared):
+    found = json.loads(pdsup_shared("logs", "decode-1", "late", "-n", "1", "--json").stdout)
+    assert [one["unit"] for one in found["logs"]] == ["decode-1", "late"]
+    text = {"at": None, "text": "[2126-11-28 12:00:03] four"}
+    assert found["logs"][0]["lines"] == [text]
+
+
+@pytest.mark.usefixtures("several")
+def test_the_log_of_an_agent_is_shown_by_its_node(pdsup_shared):
+    assert pdsup_shared("logs", "agent@node0").stdout == "hello\n"
+    done = pdsup_shared("logs", "agent@node1")
+    assert (done.returncode, "writes to stderr" in done.stderr) == (4, True)
+
+
+def test_several_units_are_followed_also_one_that_runs_later(agents, pdsup_goes_on, wait_for):
+    command = "until [ -e go ]; do sleep 0.02; done; echo ready; exec sleep 99"
+    there = str(agents.directory)
+    first = agents.unit("a", "sh", "-c", f"cd {there}; echo begun; {command}")
+    agents.start(agents.plan(first, agents.unit("b", "sh", "-c", "echo hello; exec sleep 99")))
+    agents.reaches("RUNNING", "b")
+    log = agents.run_dir / "logs" / "node0_b.out"
+    wait_for(lambda: log.exists() and "hello" in log.read_text())
+    log.unlink()
+    following = pdsup_goes_on("logs", "a", "b", "-f")
+    wait_for(lambda: "a | begun" in following.said.read_text())
+    log.write_text("anew\n")
+    (agents.directory / "go").touch()
+    wait_for(lambda: "a | ready\n" in following.said.read_text())
+    wait_for(lambda: "b | anew\n" in following.said.read_text())

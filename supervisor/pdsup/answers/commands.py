@@ -28,6 +28,21 @@ class PageLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFile:
-    """The file to which a unit's output goes."""
+    """The file to which a unit's output goes, and whose that is.
+
+    ``noise``: regular expressions; a line that matches one is about a probe.
+    """
 
     path: str
+    name: str = ""
+    kind: str = ""
+    role: str | None = None
+    gang: str | None = None
+    noise: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFiles:
+    """The logs of all units of the cluster, in the order of the plan."""
+
+    logs: tuple[LogFile, ...]

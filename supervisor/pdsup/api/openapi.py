@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pdsup import __version__
-from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import Status
@@ -211,11 +211,14 @@ def _for_local(commands: list[str]) -> _Values:
         (_unit(),),
         missing,
     )["get"]
-    del log["responses"]["401"]
-    log["security"] = []
+    logs = _get("logs", "The log files of all units.", schemas.schema(LogFiles))["get"]
+    for one in (log, logs):
+        del one["responses"]["401"]
+        one["security"] = []
     link = schemas.schema(PageLink)
     ending = table(ending={"const": True})
     return {
+        "/v1/logs": {"servers": [_SOCKET], "get": logs},
         "/v1/logs/{unit}": {"servers": [_SOCKET], "get": log},
         "/v1/units": _post(
             "command",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation, GateCondition
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import AgentStatus, GpuUse, NodeStatus, Status, UnitStatus
@@ -54,7 +54,8 @@ def maybe(of: Schema) -> Schema:
 
 
 # The classes of responses; the classes of their fields are found from these.
-_ROOTS = (Report, Status, Explanation, Reloading, Replacing, UnitBefore, PageLink, LogFile)
+_SMALL = (Replacing, UnitBefore, PageLink, LogFile, LogFiles)
+_ROOTS = (Report, Status, Explanation, Reloading, *_SMALL)
 # Classes with another name in the document than in the code.
 _NAMES = {
     UnitStatus: "Unit",
@@ -68,9 +69,7 @@ _NAMES = {
 def all_schemas() -> dict[str, Schema]:
     """All named schemas."""
     kinds = [kind for root in (Report, Status, Explanation, Reloading) for kind in _classes(root)]
-    return {
-        _name(kind): _class(kind) for kind in (*kinds, Replacing, UnitBefore, PageLink, LogFile)
-    } | _journal()
+    return {_name(kind): _class(kind) for kind in (*kinds, *_SMALL)} | _journal()
 
 
 def schema(kind: Any) -> Schema:

@@ -19,7 +19,7 @@ from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
-from pdsup.answers.commands import LogFile, PageLink, UnitBefore
+from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
@@ -32,6 +32,7 @@ from pdsup.cluster.peers import BEATS
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node.assignment import log_path
+from pdsup.plan.model import PlanUnit
 from pdsup.units.process.holders import holder
 
 # How long an agent that ends waits for followers that may not have its last report yet.
@@ -106,6 +107,7 @@ class Server:
         app.add_routes(self._readable())
         app.add_routes(
             [
+                web.get("/v1/logs", self._logs),
                 web.get("/v1/logs/{unit}", self._log),
                 web.post("/v1/reload", self._reload),
                 web.post("/v1/link", self._link),
@@ -197,8 +199,21 @@ class Server:
         if unit is None:
             hint = typed.suggestion(name, self._agent.plan.by_name)
             raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
-        path = log_path(self._agent.assignment.place.run_dir, unit)
-        return web.json_response(LogFile(path=path), dumps=typed.dumps)
+        return web.json_response(self._log_file(unit), dumps=typed.dumps)
+
+    async def _logs(self, _: web.Request) -> web.Response:
+        files = LogFiles(logs=tuple(map(self._log_file, self._agent.plan.units)))
+        return web.json_response(files, dumps=typed.dumps)
+
+    def _log_file(self, unit: PlanUnit) -> LogFile:
+        return LogFile(
+            path=log_path(self._agent.assignment.place.run_dir, unit),
+            name=unit.name,
+            kind=unit.kind,
+            role=unit.role,
+            gang=unit.gang,
+            noise=unit.probes.progress.noise,
+        )
 
     async def _reload(self, request: web.Request) -> web.Response:
         match _json(await request.read()):

@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
 from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
 from pdsup.node.temp_dir import temp_dir
+
+if TYPE_CHECKING:
+    from pdsup.answers.commands import LogFile
 
 TIMEOUT_S = 10.0
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
@@ -325,6 +328,13 @@ def follow(
 def first_agent(found: Cluster) -> Path:
     """The socket of the first agent on this machine."""
     return next(iter(found.sockets.values()))
+
+
+def log_files(found: Cluster) -> tuple[LogFile, ...]:
+    """The logs of all units, in the order of the plan."""
+    from pdsup.answers.commands import LogFiles  # late: most commands do not need it
+
+    return read(LogFiles, ask(first_agent(found), "/v1/logs")).logs
 
 
 def about(query: str, unit: str, purpose: str) -> str:

@@ -46,3 +46,25 @@ def recipe_choice(
         default=[],
         help="override one setting of the recipe; repeatable",
     )
+
+
+def since(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Adds ``args.since``, as text; ``since_when`` parses it."""
+    parser.add_argument(
+        "--since", metavar="TIME", help=f"{meaning}: 5m (ago), 14:30 or 2026-11-28T14:30"
+    )
+
+
+def since_when(args: argparse.Namespace, purpose: str, now: float) -> float | None:
+    """The time that ``--since`` means, in seconds since the epoch. Raises WrongUsage."""
+    if args.since is None:
+        return None
+    from pdsup import times  # late: help needs none of them
+    from pdsup.errors import WrongUsage
+
+    at = times.parsed(args.since, now)
+    if at is None:
+        raise WrongUsage(
+            f"cannot {purpose}: --since {args.since}: give 5m, 14:30 or 2026-11-28T14:30"
+        )
+    return at

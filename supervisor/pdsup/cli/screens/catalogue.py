@@ -25,7 +25,7 @@ VERBS: Mapping[str, str] = {
     "scrape-config": "print the jobs for Prometheus: agents, routers and workers of a run",
     "bundle": "pack a run for a colleague into one file, secrets masked",
     "web": "print a link to a live page of the cluster, for one browser",
-    "logs": "show the output of a unit (also: tail)",
+    "logs": "show the output of units (also: tail)",
     "start": "start units that are stopped or gave up, and wait until they are ready",
     "stop": "stop units and wait until all their processes are gone; routers leave nginx first",
     "restart": "restart units, routers one at a time so that the others keep serving",

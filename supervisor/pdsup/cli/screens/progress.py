@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.times import age
@@ -14,11 +15,31 @@ from pdsup.units.public_state import PublicState
 ALIKE = 0.7
 
 
+class Named(Protocol):
+    """What patterns choose: a unit, or its log."""
+
+    @property
+    def name(self) -> str:
+        """The unit's name."""
+
+    @property
+    def gang(self) -> str | None:
+        """The multi-node worker that the unit is a rank of."""
+
+    @property
+    def role(self) -> str | None:
+        """The role of a worker."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of unit."""
+
+
 def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
     """The status of only the units that match a pattern, and the patterns that match none.
 
-    A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks). No patterns: all
-    units.
+    A pattern is a name, a glob, ``all``, or the name of a gang (all its ranks) or of a group, such
+    as ``decode`` or ``router``. No patterns: all units.
     """
     wanted = list(patterns)
     if not wanted or "all" in wanted:
@@ -33,17 +54,22 @@ def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
 
 def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:
     """The message about patterns that match no unit, with a suggestion if a name is similar."""
+    return unknown(verb, unnamed, status.units)
+
+
+def unknown(verb: str, unnamed: Sequence[str], units: Iterable[Named]) -> str:
+    """The same for any things that are named as units are."""
     import difflib  # late: rarely needed
 
-    names = [name for unit in status.units for name in (unit.name, unit.gang) if name]
+    names = [name for unit in units for name in (unit.name, unit.gang) if name]
     near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
     hint = f"; did you mean {near[0]}?" if near and len(unnamed) == 1 else ""
     return f"cannot {verb} {', '.join(unnamed)}: no such unit{hint}"
 
 
-def is_named(unit: UnitStatus, pattern: str) -> bool:
-    """Whether a name, a glob or the name of a gang matches the unit."""
-    return fnmatchcase(unit.name, pattern) or unit.gang == pattern
+def is_named(unit: Named, pattern: str) -> bool:
+    """Whether a name, a glob, or the name of a gang or group (a role, or another kind) matches."""
+    return fnmatchcase(unit.name, pattern) or pattern in (unit.gang, kind(unit))
 
 
 def is_up(unit: UnitStatus) -> bool:
@@ -115,7 +141,7 @@ def alike(unit: UnitStatus) -> str:
     return unit.name if unit.kind in ("service", "benchmark") else kind(unit)
 
 
-def kind(unit: UnitStatus) -> str:
+def kind(unit: Named) -> str:
     """The group a unit is counted in: the role of a worker, else its kind."""
     return unit.role or unit.kind
 

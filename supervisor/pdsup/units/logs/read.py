@@ -11,6 +11,7 @@ import errno
 import itertools
 import math
 import os
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -80,6 +81,7 @@ class Tail:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._opened = contextlib.ExitStack()
         self._more = _snapshots(path, self._opened)
         # The descriptor and size of each opened part, the newest first.
@@ -102,6 +104,35 @@ class Tail:
                     yield block
                 most -= end - start
                 end = start
+
+    def arrived_since(self, at: float) -> int | None:
+        """The place of the first byte that arrived at ``at`` or later, in seconds since the epoch;
+        None if arrival times were not recorded.
+        """
+        place, found = 0, None
+        for index in itertools.count():
+            if index == len(self._parts):
+                self._parts += itertools.islice(self._more, 1)
+            if index == len(self._parts):
+                return found
+            descriptor, size = self._parts[index]
+            try:
+                times = Times(files.times_of(self._path, os.fstat(descriptor).st_ino))
+            except OSError:
+                return found
+            with contextlib.closing(times):
+                first = bisect_left(times, at * 1e9, key=lambda record: record[1])
+                found = place + (size - times[first][0] if first < len(times) else 0)
+                if first > 0:
+                    return found
+            place += size
+        raise AssertionError("itertools.count() does not end")
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are in all parts."""
+        self._parts += self._more
+        return sum(size for _, size in self._parts)
 
     def part(self, place: int) -> tuple[int, int]:
         """The descriptor of the part that begins at or before ``place``, and the offset in it."""

@@ -91,9 +91,9 @@ class Forwards:
         self._held = 0
 
     @property
-    def is_inside(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return self._held > 0
+    def held(self) -> int:
+        """How many bytes there are of a line that has begun and not ended."""
+        return self._held
 
     def add(self, block: bytes) -> Iterator[bytes]:
         """The lines that end in a block, with their line feeds."""
