@@ -62,6 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     signals.hold()
     _raise_descriptor_limit()
     guardian = os.environ.pop(guardian_link.VARIABLE, None)  # units must not inherit it
+    beats = os.environ.pop(guardian_link.WATCHDOG, None) is not None
     environ = dict(os.environ)
     root = state_root(environ)
     copy = guardian_link.copy_of(guardian)
@@ -93,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
         assignment = assign(
             loaded.plan, loaded.digest, place, inherited.former, before, loaded.text
         )
-        above = GuardianLink(guardian, mains)
+        above = GuardianLink(guardian, mains, beats=beats)
         status = uvloop.run(_serve(assignment, token, above, inherited, life))
         if not life.units:
             above.say(guardian_link.ENDED)

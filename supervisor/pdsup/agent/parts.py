@@ -130,7 +130,7 @@ def build(
         assignment.text,
     )
     own_report = OwnReport(assignment, bell, guardian.pid)
-    pulse = Pulse(lambda: None)
+    pulse = Pulse(guardian.beat)
     known = {node.name for node in plan.nodes if took_over} - inherited.lost
     peers = Peers(
         plan,

@@ -12,11 +12,16 @@ status becomes its own. If the first agent ends before it has run any unit, its 
 plan are wrong and it is not restarted. Signals are forwarded, but held back while a restarted agent
 is not ready for them: it would die of them.
 
+An agent may also stand still: somebody stopped it, or a file system hangs under it. It beats while
+its loop moves, and one that misses its beats for 10 to 15 seconds is killed and restarted. Neither
+must happen because the whole machine paused: what the guardian did not see running does not count.
+
 Protocol: the agent finds descriptors in ``PDSUP_GUARDIAN=IN,OUT,COPY``. From IN it reads a line
 ``PID STARTED STATUS`` (STARTED in clock ticks since boot, STATUS as from wait(2)) for each process
 that the guardian has reaped, those reaped for earlier agents included. To OUT it writes single
 letters: ``b``, it has begun to run units; ``e``, they have ended; ``r``, it exits so that another
-agent takes over at once. COPY is a nameless file for a copy of the ledger, which the guardian only
+agent takes over at once; ``w``, its loop moves, if ``PDSUP_WATCHDOG`` is set: a guardian of 0.1.0
+does not read it often enough for that. COPY is a nameless file for a copy of the ledger, which the guardian only
 holds for the next agent; -1 where the kernel has no such files.
 """
 
@@ -38,6 +43,10 @@ FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
 # How often to check whether a starting agent can take signals; only while one is held back.
 LOOK_S = 0.05
+# How often to look for beats, which come every 2 s; not at all below an agent that sends none.
+CHECK_S = 5.0
+# After so many looks in a row without a beat the agent is replaced.
+MOST_MISSED = 2
 # How many exits the next agent is told of: more than any node has units.
 MOST_RECORDS = 1000
 UNKNOWN_STATUS = 70
@@ -56,6 +65,9 @@ class Guardian:
         self._sent: list[int] = []  # signals that the current agent was sent
         self._outputs: list[int] = []  # log pipes of units, which the agent reads
         self._began = self._ever_began = self._ended = self._replaced = False
+        self._beats = self._beat = False  # the current agent ever did; it did since the last look
+        self._look_at = 0.0
+        self._missed = 0
         self._failures = 0
         self._copy = _nameless_file()
 
@@ -65,7 +77,8 @@ class Guardian:
             started = time.monotonic()
             self._start()
             while self._agent is not None:
-                self._take(self._next_signal(LOOK_S if self._held else None))
+                self._take(self._next_signal(self._patience()))
+                self._watch()
             self._listen()
             self._hold_outputs()
             self._close()
@@ -84,11 +97,16 @@ class Guardian:
             os.set_blocking(descriptor, False)
         for descriptor in (theirs_in, theirs_out):
             os.set_inheritable(descriptor, True)
-        self._began = self._ended = self._replaced = False
+        self._began = self._ended = self._replaced = self._beats = self._beat = False
+        self._missed = 0
         self._agent = os.posix_spawn(
             self._command[0],
             self._command,
-            {**os.environ, "PDSUP_GUARDIAN": f"{theirs_in},{theirs_out},{self._copy}"},
+            {
+                **os.environ,
+                "PDSUP_GUARDIAN": f"{theirs_in},{theirs_out},{self._copy}",
+                "PDSUP_WATCHDOG": "1",
+            },
             setsigmask=[],
             setsigdef=WATCHED,
         )
@@ -124,6 +142,24 @@ class Guardian:
         while (left := until - time.monotonic()) > 0:
             self._take(self._next_signal(left))
 
+    def _patience(self) -> float | None:
+        if self._held:
+            return LOOK_S
+        return max(0.0, self._look_at - time.monotonic()) if self._beats else None
+
+    def _watch(self) -> None:
+        """Kills an agent that does not move, so that another one takes over its units."""
+        now = time.monotonic()
+        if not self._beats or self._ended or now < self._look_at:
+            return
+        paused = now - self._look_at > CHECK_S  # so was this process
+        self._missed = 0 if self._beat or paused else self._missed + 1
+        self._beat, self._look_at = False, now + CHECK_S
+        if self._missed >= MOST_MISSED and self._agent is not None:
+            self._missed = 0
+            _say(f"the agent has not moved for {MOST_MISSED * CHECK_S:g} s")
+            os.kill(self._agent, signal.SIGKILL)
+
     def _next_signal(self, within: float | None) -> int | None:
         if within is None:
             return signal.sigwaitinfo(WATCHED).si_signo
@@ -144,13 +180,17 @@ class Guardian:
 
     def _listen(self) -> None:
         try:
-            said = os.read(self._hear, 100)
+            said = os.read(self._hear, 1 << 12)
         except OSError:  # nothing to read, or no agent
             return
         self._began |= b"b" in said
         self._ended |= b"e" in said
         self._replaced |= b"r" in said
         self._ever_began |= self._began
+        if b"w" in said:
+            if not self._beats:
+                self._look_at = time.monotonic() + CHECK_S
+            self._beats = self._beat = True
 
     def _reap(self) -> None:
         while (pid := _dead()) is not None:

@@ -17,10 +17,12 @@ from pdsup.units.process.spawn import exit_status
 from pdsup.units.process.tree import Identity
 
 VARIABLE = "PDSUP_GUARDIAN"
+# Set by a guardian that wants beats.
+WATCHDOG = "PDSUP_WATCHDOG"
 UNSEEN = ExitStatus(None)
 # The guardian reaps at once; if it stays silent for this long, it is gone or never was the parent.
 PATIENCE_S = 1.0
-BEGAN, ENDED, REPLACE = b"b", b"e", b"r"
+BEGAN, ENDED, REPLACE, MOVES = b"b", b"e", b"r", b"w"
 
 Heard = Callable[[ExitStatus], None]
 
@@ -38,8 +40,13 @@ class GuardianLink:
     the descriptor for the copy of the ledger that it holds.
     """
 
-    def __init__(self, given: str | None, expected: Iterable[Identity] = ()) -> None:
-        """``given``: the value of ``VARIABLE``, if any. ``expected``: earlier agents' processes."""
+    def __init__(
+        self, given: str | None, expected: Iterable[Identity] = (), *, beats: bool = False
+    ) -> None:
+        """``given``: the value of ``VARIABLE``, if any. ``expected``: earlier agents' processes.
+        ``beats``: whether the guardian wants to know that the agent moves.
+        """
+        self._beats = beats
         self.pid: int | None = None
         self.copy = Descriptor()
         self._expected = frozenset(expected)
@@ -53,7 +60,9 @@ class GuardianLink:
             self._hear, self._say = Descriptor(first), Descriptor(second)
             self.copy = Descriptor(copy_of(given))
             self.pid = os.getppid()
+            # Nor must a guardian that does not read hold up the agent.
             os.set_blocking(self._hear.fileno(), False)
+            os.set_blocking(self._say.fileno(), False)
             for descriptor in (self._hear, self._say):
                 os.set_inheritable(descriptor.fileno(), False)
 
@@ -72,6 +81,11 @@ class GuardianLink:
         if self.pid is not None:
             with contextlib.suppress(OSError):  # the guardian has just been killed
                 os.write(self._say.fileno(), word)
+
+    def beat(self) -> None:
+        """Tells the guardian that the agent's loop moves."""
+        if self._beats:
+            self.say(MOVES)
 
     def when_known(self, process: Identity, heard: Heard) -> None:
         """Calls ``heard`` with the exit status of a process that has ended, or with ``UNSEEN`` if
