@@ -3,7 +3,10 @@
 import contextlib
 import itertools
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from pdsup import typed
 from pdsup.answers.status import Status
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
-from pdsup.node import paths
+from pdsup.node import control_socket, paths
 
 
 @pytest.fixture
@@ -57,9 +60,13 @@ def agent(home):
 
 
 def serve(server, says):
-    with contextlib.suppress(OSError):
+    """Answers one client after another; without an answer all of them wait."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as waiting:
         while True:
             connection, _ = server.accept()
+            if says is None:
+                waiting.enter_context(connection)
+                continue
             with connection, contextlib.suppress(OSError):
                 if connection.recv(1 << 16):
                     connection.sendall(says)
@@ -126,6 +133,86 @@ def test_an_agent_that_is_gone_is_named(agent):
         client.ask(agent(listens=False), "/v1/status")
 
 
+STATUS = json.dumps({"cluster": "demo", "plan": "d", "nodes": []}).encode()
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the first", "the second"])
+def test_what_any_agent_can_answer_is_not_held_up_by_one_that_stands_still(agent, first):
+    says = [None, http(200, b'"here"')]
+    paths = [agent("node0", says=says[first]), agent("node1", says=says[1 - first])]
+    assert client.ask_any(paths, "/v1/status").value == "here"
+
+
+def test_an_agent_that_is_gone_is_passed_over_for_one_that_answers(agent):
+    paths = [agent("node0", listens=False), agent("node1", says=http(200, b'"here"'))]
+    assert client.ask_any(paths, "/v1/status").value == "here"
+
+
+def test_where_no_agent_answers_all_are_named(agent, monkeypatch):
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(client, "PATIENCE_S", 0.01)
+    paths = [agent("node0", says=None), agent("node1", says=None)]
+    with pytest.raises(NothingThere, match=r"agent of node0, node1: no answer within 0.5 s"):
+        client.ask_any(paths, "/v1/status")
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_the_status_is_shown_as_others_see_a_node_whose_agent_stands_still(agent, every):
+    agent("node0", says=None)
+    agent("node1", says=http(200, STATUS))
+    found = client.cluster(None)
+    assert found.sockets.keys() == {"node0", "node1"}
+    assert client.status(found, every=every).cluster == "demo"
+
+
+STOPPED = """
+import os, signal, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.fixture
+def stopped(agent):
+    """A stopped process that listens where an agent should."""
+    with contextlib.ExitStack() as started:
+
+        def make(node="node0"):
+            path = agent(node, listens=False)
+            path.unlink()
+            process = started.enter_context(
+                subprocess.Popen([sys.executable, "-S", "-c", STOPPED, str(path)])
+            )
+            started.callback(process.kill)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            return process.pid
+
+        yield make
+
+
+@pytest.mark.processes
+def test_a_stopped_agent_counts_as_silent_and_is_asked_nothing(agent, stopped):
+    stopped("node0")
+    agent("node1", says=http(200, STATUS))
+    found = client.cluster(None)
+    assert found.sockets.keys() == {"node1"}
+    assert found.silent == {"node0"}
+    assert client.status(found, every=False).cluster == "demo"
+
+
+@pytest.mark.processes
+def test_where_every_agent_is_stopped_that_is_said_at_once(stopped):
+    pid = stopped("node0")
+    with pytest.raises(NothingThere) as caught:
+        client.cluster(None, "show status")
+    assert str(caught.value) == (
+        f"cannot show status: the agent of node0 (pid {pid}) is stopped (SIGSTOP); its guardian "
+        f"replaces it within 15 s, or continue it: kill -CONT {pid}"
+    )
+
+
 def test_an_agent_that_does_not_answer_is_waited_for_only_so_long(agent, monkeypatch):
     monkeypatch.setattr(client, "TIMEOUT_S", 0.05)
     path = agent(node="node1", listens=False)
@@ -179,13 +266,13 @@ def test_one_of_several_runs_is_chosen_by_its_directory(agent, home, monkeypatch
 
 def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, home, monkeypatch):
     path = agent()
-    real = client._answers
+    real = control_socket.answers
 
     def answers_and_vanishes(found):
         (path.parent.parent / paths.RUN_LINK).unlink(missing_ok=True)
         return real(found)
 
-    monkeypatch.setattr(client, "_answers", answers_and_vanishes)
+    monkeypatch.setattr(control_socket, "answers", answers_and_vanishes)
     assert client.clusters() == []
 
 

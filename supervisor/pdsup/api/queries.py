@@ -25,6 +25,8 @@ from pdsup.units.process.gpu import Gpu
 
 # How long a first request about all nodes waits for those that were not followed before.
 FIRST_ANSWERS_S = 2.5
+# It ends when none has answered for this long: a node that stands still never does.
+QUIET_S = 0.4
 # Reading the GPUs takes a tenth of a second, so clients share a reading for this long.
 GPUS_KEPT_S = 2.0
 # For the journals of all nodes, from a file system that may hang.
@@ -49,13 +51,23 @@ class Queries:
         ]
 
     async def visit_all(self) -> None:
-        """Follows every node; returns when each has answered or failed to, at most after 2.5 s."""
+        """Follows every node; returns when each has answered or failed to, or none has for 0.4 s,
+        at most after 2.5 s.
+        """
         self.prolong_visit()
-        await self._agent.wait_for_news(self._all_asked, FIRST_ANSWERS_S)
+        until, before = clock.monotonic() + FIRST_ANSWERS_S, -1
+        while (asked := self._asked()) > before and clock.monotonic() < until:
+            before = asked
+            await self._agent.wait_for_news(self._all_asked, QUIET_S)
+            if self._all_asked():
+                return
 
     def prolong_visit(self) -> None:
         """Keeps following every node for a while; call it again before that ends."""
         self._agent.visit_all()
+
+    def _asked(self) -> int:
+        return sum(peer.asked for peer in self._agent.peers())
 
     def _all_asked(self) -> bool:
         return all(peer.asked for peer in self._agent.peers())

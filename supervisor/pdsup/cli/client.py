@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.node import control_socket
 from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
 from pdsup.node.temp_dir import temp_dir
 
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
     from pdsup.answers.commands import LogFile
 
 TIMEOUT_S = 10.0
+# An agent answers in milliseconds. One that does not for this long may stand still: then another
+# one of the cluster is asked as well.
+PATIENCE_S = 0.3
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
 RETURN_S = 10.0
+# And one that stands still, which its guardian notices after 10 to 15 s.
+REPLACED_S = 20.0
 # How often to look for an agent while none answers.
 LOOK_S = 0.05
 # No unit of a plan has a longer name.
@@ -58,8 +65,8 @@ class Look(NamedTuple):
 class Cluster(NamedTuple):
     """The agents of one run on this machine: control sockets by node, in natural order.
 
-    ``silent``: nodes whose agent was here and does not answer: it was killed, and its guardian may
-    be restarting it. ``directory``: where the node-local directories of the nodes are.
+    ``silent``: nodes whose agent was here and does not answer: it was killed or stopped, and its
+    guardian may be replacing it. ``directory``: where the node-local directories of the nodes are.
     """
 
     run_dir: str
@@ -75,7 +82,7 @@ def clusters() -> list[Cluster]:
         with contextlib.suppress(FileNotFoundError):  # it ends while we look
             run_dir = str(link.readlink())
             paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
-            sockets = {path.parent.name: path for path in paths if _answers(path)}
+            sockets = {path.parent.name: path for path in paths if control_socket.answers(path)}
             # A new agent takes the socket of a killed one away before it listens; the lock stays.
             known = frozenset(path.parent.name for path in link.parent.glob(f"*/{LOCK}"))
             if sockets and link.is_symlink():
@@ -118,6 +125,12 @@ def cluster(
     """
     given = run_dir or os.environ.get("PDSUP_RUN_DIR")
     found = _meant(given)
+    if not found and (stopped := _stopped_agents(given)):
+        names = ", ".join(f"{node} (pid {pid})" for node, pid in stopped)
+        raise NothingThere(
+            f"cannot {purpose}: the agent of {names} is stopped (SIGSTOP); its guardian replaces "
+            f"it within 15 s, or continue it: kill -CONT {' '.join(str(pid) for _, pid in stopped)}"
+        )
     until = clock.monotonic() + returns_in
     while not found and _is_returning(given) and clock.monotonic() < until:
         meanwhile()
@@ -137,20 +150,16 @@ def cluster(
 
 
 def with_returning_agents(found: Cluster) -> Cluster:
-    """The same cluster once the killed agents that their guardians restart answer again, or after
-    ``RETURN_S`` seconds.
+    """The same cluster once the killed or stopped agents that their guardians replace answer again,
+    or after ``REPLACED_S`` seconds.
     """
-    until = clock.monotonic() + RETURN_S
+    until = clock.monotonic() + REPLACED_S
     while clock.monotonic() < until and any(
         _has_guardian(found.directory / n) for n in found.silent
     ):
         time.sleep(LOOK_S)
         found = next((one for one in clusters() if one.run_dir == found.run_dir), found)
     return found
-
-
-def _returning(found: Cluster) -> Iterator[bool]:
-    return (_has_guardian(found.directory / node) for node in found.silent)
 
 
 def _meant(given: str | None) -> list[Cluster]:
@@ -185,14 +194,53 @@ def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
     return _request(path, "GET", query, "", TIMEOUT_S + wait)
 
 
-def ask_all(paths: Sequence[Path], query: str) -> list[Answer]:
-    """Sends ``GET query`` to several agents at the same time."""
+def ask_any(paths: Sequence[Path], query: str) -> Answer:
+    """Sends ``GET query`` to the first agent, and to one more after each ``PATIENCE_S`` without an
+    answer; the first answer counts. Raises NothingThere if none gives one.
+    """
+    left, waiting = list(paths), dict[socket.socket, Path]()
+    until = clock.monotonic() + TIMEOUT_S
+    why = NothingThere(f"cannot ask {query}: there is no agent")
     with contextlib.ExitStack() as stack:
-        connections = [
-            stack.enter_context(_sent(path, "GET", query, "", TIMEOUT_S)) for path in paths
-        ]
-        pairs = zip(connections, paths, strict=True)
-        return [_received(connection, path, f"GET {query}") for connection, path in pairs]
+        while left or (waiting and clock.monotonic() < until):
+            if left:
+                path = left.pop(0)
+                try:
+                    waiting[stack.enter_context(_sent(path, "GET", query, "", TIMEOUT_S))] = path
+                except NothingThere as error:
+                    why = error
+            patience = PATIENCE_S if left else until - clock.monotonic()
+            for connection in select.select(list(waiting), [], [], max(0.0, patience))[0]:
+                try:
+                    return _received(connection, waiting.pop(connection), f"GET {query}")
+                except NothingThere as error:
+                    why = error
+    if waiting:
+        nodes = ", ".join(path.parent.name for path in waiting.values())
+        raise NothingThere(f"cannot ask the agent of {nodes}: no answer within {TIMEOUT_S:g} s")
+    raise why
+
+
+def ask_all(paths: Sequence[Path], query: str) -> list[Answer | None]:
+    """Sends ``GET query`` to several agents at the same time; None for one that does not answer
+    while others do.
+    """
+    with contextlib.ExitStack() as stack:
+        waiting = {
+            stack.enter_context(_sent(path, "GET", query, "", TIMEOUT_S)): path for path in paths
+        }
+        found: dict[Path, Answer] = {}
+        while waiting:
+            patience = PATIENCE_S if found else TIMEOUT_S
+            ready = select.select(list(waiting), [], [], patience)[0]
+            for connection in ready:
+                path = waiting.pop(connection)
+                found[path] = _received(connection, path, f"GET {query}")
+            if not ready:
+                break
+        if not found:
+            raise NothingThere(f"cannot ask {query}: no agent answers within {TIMEOUT_S:g} s")
+        return [found.get(path) for path in paths]
 
 
 def tell(path: Path, command: str, value: Any) -> Answer:
@@ -269,11 +317,12 @@ def _answer(request: str, response: str) -> Answer:
             raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
 
 
-def _answers(path: Path) -> bool:
-    """Whether an agent listens on a socket; a killed agent leaves its socket behind."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(TIMEOUT_S)
-        return probe.connect_ex(str(path)) == 0
+def _stopped_agents(given: str | None) -> list[tuple[str, int]]:
+    """The nodes, and pids, of the stopped agents of a given run, or of any."""
+    links = [link for link in _run_links() if not given or _is_same(link, given)]
+    paths = [path for link in links for path in link.parent.glob(f"*/{SOCKET}")]
+    found = [(path, control_socket.listener(path)) for path in sorted(paths, key=_natural)]
+    return [(path.parent.name, agent.pid) for path, agent in found if agent and agent.stopped]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -286,11 +335,13 @@ def status(found: Cluster, *, every: bool) -> Status:
 
     A node whose agent here was killed is included, as others report it.
     """
-    if every or found.silent:
-        whole = read(Status, ask(first_agent(found), "/v1/status?all=1"))
+    sockets = list(found.sockets.values())
+    answers = [None] if every or found.silent else ask_all(sockets, "/v1/status")
+    if None in answers:
+        whole = read(Status, ask_any(sockets, "/v1/status?all=1"))
         here = found.sockets.keys() | found.silent
         return replace(whole, nodes=tuple(n for n in whole.nodes if every or n.node in here))
-    parts = [read(Status, one) for one in ask_all(list(found.sockets.values()), "/v1/status")]
+    parts = [read(Status, one) for one in answers if one is not None]
     return replace(parts[0], nodes=tuple(node for part in parts for node in part.nodes))
 
 
@@ -350,5 +401,5 @@ def log_file(found: Cluster, unit: str) -> Path:
     """The log file of a unit of any node. Raises NothingThere if the plan has no such unit."""
     from pdsup.answers.commands import LogFile  # late: most commands do not need it
 
-    answer = ask(first_agent(found), about("/v1/logs", unit, "show logs of"))
+    answer = ask_any(list(found.sockets.values()), about("/v1/logs", unit, "show logs of"))
     return Path(read(LogFile, answer).path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pdsup.answers.explanation import Explanation
@@ -24,10 +25,11 @@ def investigate(cluster: client.Cluster, unit: str) -> Findings:
 
     Raises NothingThere if the plan has no such unit.
     """
-    told = _explanation(client.first_agent(cluster), unit)
+    sockets = list(cluster.sockets.values())
+    told = _explanation(sockets, unit)
     node = told.unit.node
     if node in cluster.sockets and node != told.told_by:
-        told = _explanation(cluster.sockets[node], unit)
+        told = _explanation([cluster.sockets[node], *sockets], unit)
     run_dir = Path(told.run_dir)
     entries = Journals(run_dir).news()
     return Findings(
@@ -38,8 +40,9 @@ def investigate(cluster: client.Cluster, unit: str) -> Findings:
     )
 
 
-def _explanation(agent: Path, unit: str) -> Explanation:
-    return client.read(Explanation, client.ask(agent, client.about("/v1/explain", unit, "explain")))
+def _explanation(agents: Sequence[Path], unit: str) -> Explanation:
+    query = client.about("/v1/explain", unit, "explain")
+    return client.read(Explanation, client.ask_any(agents, query))
 
 
 def _usual_load(

@@ -21,8 +21,8 @@ Protocol: the agent finds descriptors in ``PDSUP_GUARDIAN=IN,OUT,COPY``. From IN
 that the guardian has reaped, those reaped for earlier agents included. To OUT it writes single
 letters: ``b``, it has begun to run units; ``e``, they have ended; ``r``, it exits so that another
 agent takes over at once; ``w``, its loop moves, if ``PDSUP_WATCHDOG`` is set: a guardian of 0.1.0
-does not read it often enough for that. COPY is a nameless file for a copy of the ledger, which the guardian only
-holds for the next agent; -1 where the kernel has no such files.
+does not read it often enough for that. COPY is a nameless file for a copy of the ledger, which the
+guardian only holds for the next agent; -1 where the kernel has no such files.
 """
 
 from __future__ import annotations
