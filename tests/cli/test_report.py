@@ -111,6 +111,17 @@ def test_units_come_in_the_order_of_the_data_path_and_of_their_numbers(shown):
     assert order == ["prefill-0", "decode-1", "router-2", "router-10", "nginx", "etcd"]
 
 
+def test_labels_that_would_leave_a_narrow_page_are_marked(utc):
+    entries = tuple(entry(*one) for one in LIFE)
+    page = report.render(Source(
+        name="demo", run_dir="/runs/demo", entries=entries, benchmarks=(), plan=None, logs={},
+        end=NOON + 201, going=False, offset=0,
+    ))  # fmt: skip
+    labels = re.findall(r'<text class="(tick[^"]*)" x="([\d.]+)%"', page)
+    assert len(labels) > 2
+    assert all((name == "tick edge") == (not 10 <= float(x) <= 90) for name, x in labels)
+
+
 def test_a_run_that_goes_on_says_so(shown):
     found = shown(*[entry(*one) for one in LIFE[:5]], going=True, end=400)
     assert found["runs"][-1]["how"] == "still running"
