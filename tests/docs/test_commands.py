@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 
 from pdsup.cli.main import ALIASES, parsed
 from pdsup.cli.screens.catalogue import VERBS
+from pdsup.mock import knobs
+from pdsup.mock.knobs import Knobs
 from tests.bed.addresses import fresh_address
 from tests.docs.desk import Desk
 from tests.docs.pages import DOCS, PAGES, ROOT, block, blocks, name
@@ -25,6 +28,7 @@ GET_NOTIFIED = DOCS / "how-to" / "get-notified.md"
 BENCHMARK = DOCS / "how-to" / "benchmark.md"
 SLURM = DOCS / "how-to" / "slurm.md"
 FROM_SRTCTL = DOCS / "how-to" / "from-srtctl.md"
+PRACTISE = DOCS / "how-to" / "practise.md"
 RECIPE = DOCS / "reference" / "recipe.md"
 OPERATORS = set("();<>|&")
 
@@ -127,6 +131,17 @@ def test_the_example_of_a_command_has_arguments_that_exist(verb: str) -> None:
     (words,) = calls(example)
     assert words[0] == verb
     understood(words)
+
+
+def test_the_faults_to_practise_with_are_knobs_of_the_stand_in() -> None:
+    text = PRACTISE.read_text("utf-8")
+    given = dict(re.findall(r"\b(MOCK_[A-Z_]+)=([^\s`|]+)", text))
+    assert len(given) > 8
+    knobs.from_environment(given)
+    requests = re.findall(r"`(\{\"[^`]+\})`", text)
+    assert len(requests) > 3
+    for request in requests:
+        knobs.change(Knobs(), json.loads(request))
 
 
 def understood(words: list[str]) -> None:
