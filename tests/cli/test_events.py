@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pdsup.cli.screens import events
+from pdsup.cli.screens.events import Fold, Shown, Wanted
 from pdsup.journal.entry import parse
 
 OUT_OF_MEMORY = (
@@ -40,7 +41,7 @@ def test_the_journal_looks_as_it_was_looked_at(golden, width):
            "event": {"type": "Reloaded", "left": ["router-1"]},
            "reason": "1 router, router-1 out"}  # fmt: skip
     entries.append(parse(json.dumps(raw)))
-    lines = events.lines(entries, events.widths(entries), width=width)
+    lines = events.lines(Fold().shown(entries), events.widths(entries), width=width)
     golden(f"events-{width}", lines)
     assert max(map(len, lines)) <= width
 
@@ -71,13 +72,68 @@ def test_columns_never_get_narrower_while_one_follows():
 
 
 def test_a_colour_changes_no_widths():
-    entries = [entry(0, "a", "RUNNING", "FATAL", reason="why " * 30)]
+    entries = [Shown(entry(0, "a", "RUNNING", "FATAL", reason="why " * 30), 3)]
     for width in (None, 80, 160):
         plain = events.lines(entries, (1, 1), width=width)
         coloured = events.lines(entries, (1, 1), width=width, colour=True)
         bare = [line.replace("\x1b[31;1m", "").replace("\x1b[0m", "") for line in coloured]
         assert bare == plain
         assert coloured[0] != plain[0]
+
+
+def waits(at, unit, why="", before="WAITING"):
+    return entry(at, unit, before, "WAITING", reason=f"waits for {why}")
+
+
+def shown(fold, entries):
+    return [(one.entry.at - NOON, one.entry.unit, one.left_out) for one in fold.shown(entries)]
+
+
+def test_of_a_unit_that_waits_only_the_change_and_what_follows_is_shown_with_a_count():
+    fold = Fold()
+    start = [waits(0, "a", "x", "STOPPED"), waits(1, "a", "y"), waits(2, "b", "x", "STOPPED")]
+    rest = [waits(3, "a", "z"), entry(4, "a", "WAITING", "STARTING", 1), waits(5, "b", "y")]
+    assert shown(fold, start + rest) == [(0, "a", 0), (2, "b", 0), (4, "a", 2), (5, "b", 0)]
+
+
+def test_a_unit_that_still_waits_shows_the_latest_reason_and_no_more_while_one_follows():
+    fold = Fold()
+    assert shown(fold, [waits(0, "a", "x"), waits(1, "a", "y")]) == [(1, "a", 1)]
+    assert shown(fold, [waits(2, "a", "z")]) == []
+    assert shown(fold, [entry(3, "a", "WAITING", "STOPPED")]) == [(3, "a", 1)]
+
+
+def test_reasons_of_other_states_are_all_shown():
+    entries = [entry(at, "a", "UNHEALTHY", "UNHEALTHY", 1, f"{at}") for at in range(3)]
+    assert shown(Fold(), entries) == [(0, "a", 0), (1, "a", 0), (2, "a", 0)]
+
+
+HISTORY = [
+    entry(0, "decode-0", "STOPPED", "STARTING", 1),
+    entry(60, "decode-1", "STOPPED", "STARTING", 1, node="node1"),
+    entry(120, "prefill-0.1", "STARTING", "FATAL", 1, node="node1"),
+    entry(180, "prefill-0.1", "FATAL", "FATAL", 1, "again", node="node1"),
+    entry(240, "", "", "", node="node2", event="NodeLost"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "times"),
+    [
+        ({}, [0, 60, 120, 180, 240]),
+        ({"units": ["decode-1", "x"]}, [60]),
+        ({"units": ["*-0*"]}, [0, 120, 180]),
+        ({"units": ["decode"]}, [0, 60]),
+        ({"units": ["prefill-0"]}, [120, 180]),
+        ({"nodes": ["node1"]}, [60, 120, 180]),
+        ({"nodes": ["node[02]"]}, [0, 240]),
+        ({"states": ["FATAL", "RUNNING"]}, [120]),
+        ({"since": NOON + 60, "until": NOON + 120}, [60, 120]),
+        ({"units": ["decode"], "nodes": ["node0"], "since": NOON - 5}, [0]),
+    ],
+)  # fmt: skip
+def test_events_are_chosen_by_unit_node_state_and_time(wanted, times):
+    assert [one.at - NOON for one in Wanted(**wanted).among(HISTORY)] == times
 
 
 @pytest.fixture
@@ -109,6 +165,19 @@ def test_events_can_be_counted_and_chosen_by_unit(died_once, pdsup):
     done = pdsup("events", "nono")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == "pdsup: cannot show events of nono: there are none\n"
+
+
+def test_events_can_be_chosen_by_state_node_and_time(died_once, pdsup):
+    done = pdsup("events", "--state", "backoff", "--since", "1h")
+    assert [line.split()[3:6] for line in done.stdout.splitlines()] == [["a", "RUNNING", "->"]]
+    assert "node0" not in pdsup("events", "--node", "node1").stdout
+    assert pdsup("events", "--until", "2020-01-01").stdout == ""
+    done = pdsup("events", "--since", "then")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "pdsup: cannot show events: --since then: give 5m, 14:30 or 2026-11-28T14:30\n"
+    )
+    assert pdsup("events", "--state", "up").returncode == 2
 
 
 def test_events_as_json_are_one_list_of_the_lines_of_the_journals(died_once, pdsup):

@@ -8,9 +8,12 @@ import argparse
 TIMED_OUT = 124
 
 
-def units(parser: argparse.ArgumentParser) -> None:
-    """Adds ``args.units``: any number of names or globs; empty means all units."""
-    parser.add_argument("units", nargs="*", metavar="UNIT", help="names or globs (default: all)")
+def units(
+    parser: argparse.ArgumentParser,
+    meaning: str = "names, globs or groups such as decode (default: all)",
+) -> None:
+    """Adds ``args.units``: any number of names, globs or groups; empty means all units."""
+    parser.add_argument("units", nargs="*", metavar="UNIT", help=meaning)
 
 
 def as_json(
@@ -49,22 +52,22 @@ def recipe_choice(
 
 
 def since(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """Adds ``args.since``, as text; ``since_when`` parses it."""
-    parser.add_argument(
-        "--since", metavar="TIME", help=f"{meaning}: 5m (ago), 14:30 or 2026-11-28T14:30"
-    )
+    """Adds ``args.since``, as text; ``when`` parses it."""
+    example = "5m (ago), 14:30 or 2026-11-28T14:30"
+    parser.add_argument("--since", metavar="TIME", help=f"{meaning}: {example}")
 
 
-def since_when(args: argparse.Namespace, purpose: str, now: float) -> float | None:
-    """The time that ``--since`` means, in seconds since the epoch. Raises WrongUsage."""
-    if args.since is None:
+def when(text: str | None, option: str, purpose: str, now: float) -> float | None:
+    """The time that an option means, in seconds since the epoch; None if it is not given.
+
+    Raises WrongUsage.
+    """
+    if text is None:
         return None
     from pdsup import times  # late: help needs none of them
     from pdsup.errors import WrongUsage
 
-    at = times.parsed(args.since, now)
+    at = times.parsed(text, now)
     if at is None:
-        raise WrongUsage(
-            f"cannot {purpose}: --since {args.since}: give 5m, 14:30 or 2026-11-28T14:30"
-        )
+        raise WrongUsage(f"cannot {purpose}: {option} {text}: give 5m, 14:30 or 2026-11-28T14:30")
     return at

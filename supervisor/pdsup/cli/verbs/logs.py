@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     left out and counted, but not in JSON.
     """
     purpose = f"show logs of {', '.join(args.units)}"
-    since = options.since_when(args, purpose, clock.wall())
+    since = options.when(args.since, "--since", purpose, clock.wall())
     with contextlib.ExitStack() as opened:
         logs = [UnitLog(file, noise=args.noise or args.json) for file in _files(args, purpose)]
         for log in logs:
