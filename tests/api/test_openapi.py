@@ -123,6 +123,7 @@ QUESTIONS = {
     "status": ["/v1/status", "/v1/status?all=1"],
     "events": ["/v1/events", "/v1/events?unit=decode-1&n=1"],
     "explain": ["/v1/explain/decode-1", "/v1/explain/router-0"],
+    "checks": ["/v1/checks", "/v1/checks?all=1"],
     "openapi": ["/v1/openapi.json"],
     "metrics": ["/metrics"],
     "page": ["/"],

@@ -1,7 +1,10 @@
 """The verdict on a benchmark."""
 
+from dataclasses import replace
+
 import pytest
 
+from pdsup.answers.checks import FreshNo
 from pdsup.cli import benchmark_rules
 from pdsup.cli.benchmark_rules import Benchmark
 from pdsup.cli.terminal.fold import folded
@@ -34,6 +37,41 @@ def test_a_tainted_verdict_looks_as_it_was_looked_at(golden, width):
 
 def test_a_clean_verdict_is_one_line():
     assert benchmark_rules.lines(benchmark()) == ["clean: nothing happened in 12 min 34 s"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"status": 124}, ", but the command ended with 124"),
+        ({"status": 143, "passed_on": ["SIGTERM"]},
+         ", but the command ended with 143; SIGTERM passed on to it"),
+        ({"passed_on": ["SIGUSR1", "SIGTERM"]},
+         ", and the command ended with 0; SIGUSR1 and SIGTERM passed on to it"),
+    ],
+)  # fmt: skip
+def test_a_command_that_failed_or_was_ended_is_told_beside_the_verdict(changes, end):
+    (line,) = benchmark_rules.lines(replace(benchmark(), **changes))
+    assert line == f"clean: nothing happened in 12 min 34 s{end}"
+
+
+def test_a_unit_that_answers_badly_when_it_is_asked_afresh_taints_unless_that_is_known():
+    wrong = [FreshNo(unit=name, node="n", problem="HTTP 503", since=NOW - 9) for name in ("a", "b")]
+    known = [Incident("unhealthy", "a", "n", NOW - 30, None, "HTTP 503"),
+             Incident("restart", "b", "n", NOW - 50, NOW - 40, "killed")]  # fmt: skip
+    (found,) = benchmark_rules.not_well(wrong, known)
+    assert found == Incident("unhealthy", "b", "n", NOW - 9, None, "HTTP 503")
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("UNHEALTHY", "unhealthy"), ("FATAL", "fatal"), ("BACKOFF", "down"), ("STOPPED", "down")],
+)
+def test_a_unit_that_is_not_up_at_the_end_taints_though_no_journal_tells_it(
+    unit, node, status, state, kind
+):
+    before, after = (status(node("n", [unit(state=each)])) for each in ("RUNNING", state))
+    (found,) = benchmark_rules.unrecorded(before, after, [], NOW)
+    assert (found.kind, found.unit) == (kind, "decode-0")
 
 
 def test_the_record_holds_all_that_was_judged():

@@ -24,11 +24,12 @@ MISTAKES = {
     "agent": [("agent", "{other}", "--node", "node1", "--run-dir", "{run}")],
     "plan": [("plan", "{other}", "-o", "{run}/token")],
     "report": [("report", "{run}", "-o", "{run}/plan.yaml")],
+    "bundle": [("bundle", "{run}", "-o", "{run}/run.json")],
 }
 # All others write no file whose name they are given.
 OTHERS = {
     "check", "completion", "doctor", "events", "explain", "help", "list", "logs", "restart",
-    "sbatch", "shutdown", "signal", "start", "status", "stop", "url", "version", "wait", "web",
+    "sbatch", "scrape-config", "evidence", "shutdown", "signal", "start", "status", "stop", "url", "version", "wait", "web",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """``pdsup run``."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -52,6 +53,27 @@ def test_a_benchmark_during_which_a_unit_died_is_tainted(cluster, pdsup, words, 
     assert (incident["kind"], incident["unit"], incident["node"]) == ("restart", "b", "node1")
     assert incident["what"] == "killed by SIGKILL"
     assert record(cluster)["began"] <= incident["began"] <= incident["ended"]
+
+
+def test_a_unit_that_froze_and_whose_probes_have_not_noticed_taints_the_benchmark(agents, pdsup):
+    """They ask seldom and want many bad answers. The unit is on another node than the first."""
+    rare = {"checks": [{"tree": ""}], "period_s": 3000.0, "failures": 100, "timeout_s": 5.0}
+    frozen = agents.unit("b", node="node1", probes={"liveness": rare})
+    plan = agents.plan(agents.unit("a"), frozen, nodes=2)
+    agents.start(plan, "node0", "node1")
+    pid = agents.reaches("RUNNING", "b", "node1")["pid"]
+    stopped = f"until grep -q 'State:.T' /proc/{pid}/status; do :; done"
+    script = f"kill -STOP {pid}; {stopped}; exit 124"
+    done = pdsup("run", "--require-clean", "--", "sh", "-c", script)
+    os.kill(pid, signal.SIGCONT)
+    first, second = done.stderr.splitlines()[-2:]
+    assert done.returncode == 3
+    assert first.startswith("tainted: 1 incident in ")
+    assert first.endswith(", and the command ended with 124")
+    assert "b (node1) was unhealthy for " in second
+    assert second.endswith(f": its process {pid} (sleep) is stopped (state T)")
+    (incident,) = record(agents)["incidents"]
+    assert incident["began"] < record(agents)["ended"]
 
 
 def test_a_benchmark_during_which_an_agent_was_lost_is_tainted(cluster, pdsup):

@@ -175,8 +175,9 @@ def test_a_dead_scheduler_under_a_health_of_200_is_found(engine):
     pid = one.unit.until("RUNNING").pid
     (scheduler,) = psutil.Process(pid).children()
     scheduler.kill()
-    assert f"its process {scheduler.pid} (sglang::schedul) has died; examined" in one.dead()
-    assert "UNHEALTHY" not in one.unit.states
+    died = f"its process {scheduler.pid} (sglang::schedul) has died"
+    assert one.unit.until("UNHEALTHY").reason == died
+    assert f"{died}; examined" in one.dead()
 
 
 def test_a_port_that_nobody_accepts_from_is_no_answer(make, address):

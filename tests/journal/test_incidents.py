@@ -37,6 +37,18 @@ def test_a_unit_that_died_and_came_back_is_one_incident_until_it_was_running_aga
     assert found(*UP, *RESTART) == [("restart", 10.0, 13.0, "killed by SIGKILL")]
 
 
+@pytest.mark.parametrize("event", ["LostReadiness", "FoundDead"])
+def test_an_outage_reaches_back_to_when_the_unit_was_last_known_to_be_well(event):
+    """By the monotonic clock: it was asked 90 s before it was given up, and answered."""
+    line = dict(entry(110, "RUNNING", "UNHEALTHY", "no answer within 25 s").raw)
+    line |= {"monotonic": 1000.0, "event": {"type": event, "run": 1, "since": 910.0}}
+    assert found(*UP, parse(json.dumps(line)), begin=15, end=25) == [
+        ("unhealthy", 20.0, None, "no answer within 25 s")
+    ]
+    line["event"]["since"] = None
+    assert found(*UP, parse(json.dumps(line)), begin=15, end=25) == []
+
+
 def test_a_unit_that_was_not_ready_for_a_while_was_unhealthy():
     entries = [entry(10, "RUNNING", "UNHEALTHY", "HTTP 503"), entry(12, "UNHEALTHY", "RUNNING")]
     assert found(*UP, *entries) == [("unhealthy", 10.0, 12.0, "HTTP 503")]

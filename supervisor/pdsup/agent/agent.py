@@ -27,6 +27,7 @@ from pdsup.plan.difference import Difference
 from pdsup.units import events, takeover
 from pdsup.units.facts import Facts
 from pdsup.units.logs import output
+from pdsup.units.probes.health import Answer
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.guardian_link import BEGAN
 from pdsup.units.process.reap import become_subreaper
@@ -239,6 +240,18 @@ class Agent:
         """What is known of a unit of this node; None for a unit of another node."""
         runner = self._parts.runners.get(unit)
         return runner.facts if runner else None
+
+    async def ask_afresh(self, within: float) -> dict[str, tuple[Answer, float]]:
+        """Asks the RUNNING units of this node once more: each answer, and when it was last known
+        not to be no, in monotonic seconds.
+        """
+        runners = self._parts.runners
+        answers = await asyncio.gather(*(each.ask_afresh(within) for each in runners.values()))
+        return {name: one for name, one in zip(runners, answers, strict=True) if one is not None}
+
+    async def ask_node(self, node: str, path: str, within: float) -> bytes:
+        """See ``Peers.get``."""
+        return await self._parts.peers.get(node, path, within)
 
     def probed(self, unit: str) -> dict[str, float]:
         """The duration in seconds of the last probe of each kind, for a unit of this node."""

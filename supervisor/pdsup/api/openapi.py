@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pdsup import __version__
+from pdsup.answers.checks import FreshChecks
 from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation
 from pdsup.answers.reload import Reloading, Replacing
@@ -121,6 +122,13 @@ def _looking() -> _Values:
             schemas.schema(Explanation),
             (_unit(),),
             missing,
+        ),
+        "/v1/checks": _get(
+            "checks",
+            "Asks the probes of all RUNNING units of this node once more and waits for questions "
+            "under way, up to a minute: the units that did not answer well.",
+            schemas.schema(FreshChecks),
+            (every,),
         ),
         PATH: _get("openapi", "This document.", {"type": "object"}),
         "/metrics": _get(

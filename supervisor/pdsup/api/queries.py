@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import assert_never
 
+import aiohttp
 from aiohttp import web
 
 from pdsup import clock, typed
 from pdsup.agent.agent import Agent
+from pdsup.answers.checks import FreshChecks, FreshNo
 from pdsup.answers.explanation import Explanation
-from pdsup.answers.status import Status
+from pdsup.answers.status import Status, UnitStatus
 from pdsup.api import explain, metrics
 from pdsup.api import status as cluster_status
 from pdsup.api.openapi import MOST_EVENTS
@@ -21,6 +26,8 @@ from pdsup.node.assignment import log_path
 from pdsup.plan.front import front_of
 from pdsup.threads import Turns
 from pdsup.times import duration
+from pdsup.units.facts import Facts
+from pdsup.units.probes.health import Answer, No, Unasked, Yes
 from pdsup.units.process.gpu import Gpu
 
 # How long a first request about all nodes waits for those that were not followed before.
@@ -31,6 +38,9 @@ QUIET_S = 0.4
 GPUS_KEPT_S = 2.0
 # For the journals of all nodes, from a file system that may hang.
 READ_S = 5.0
+# Longer than two questions in a row to an engine that does not answer; some were under way.
+FRESH_S = 60.0
+GRACE_S = 5.0
 
 
 class Queries:
@@ -47,6 +57,7 @@ class Queries:
         return [
             web.get("/v1/events", self._events),
             web.get("/v1/explain/{unit}", self._explain),
+            web.get("/v1/checks", self._checks),
             web.get("/metrics", self._metrics),
         ]
 
@@ -110,6 +121,35 @@ class Queries:
         body = (await self._scraper.scrape()).encode()
         return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
+    async def _checks(self, request: web.Request) -> web.Response:
+        wrong = await self._own_checks()
+        if request.query.get("all") == "1":
+            await self.visit_all()
+            others = [each.node for each in self._agent.peers() if each.problem is None]
+            for found in await asyncio.gather(*map(self._checks_of, others)):
+                wrong += found
+        return web.json_response(FreshChecks(wrong=tuple(wrong)), dumps=typed.dumps)
+
+    async def _own_checks(self) -> list[FreshNo]:
+        answers, node = await self._agent.ask_afresh(FRESH_S), self._agent.node
+        ahead = clock.wall() - clock.monotonic()
+        return [
+            FreshNo(unit=unit, node=node, problem=_wrong(answer), since=since + ahead)
+            for unit, (answer, since) in answers.items()
+            if not isinstance(answer, Yes)
+        ]
+
+    async def _checks_of(self, node: str) -> list[FreshNo]:
+        """What another node finds. One that can't be reached is known as lost; an agent of 0.1.0
+        can't be asked this.
+        """
+        try:
+            body = await self._agent.ask_node(node, "/v1/checks", FRESH_S + GRACE_S)
+            found, _ = typed.read(FreshChecks, json.loads(body))
+        except (OSError, ValueError, RecursionError, aiohttp.ClientError):
+            return []
+        return list(found.wrong) if found else []
+
     async def _explain(self, request: web.Request) -> web.Response:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
@@ -135,9 +175,24 @@ class Queries:
             address=node.address,
             agent=node.agent,
             told_by=agent.node,
-            gate=explain.gate(agent.plan, agent.gate(name, first=not shown.run)),
+            gate=explain.gate(agent.plan, agent.gate(name, first=_never_ran(shown, facts))),
             next=explain.outlook(unit, shown.state, facts, moment),
             log=log_path(agent.assignment.place.run_dir, unit),
             noise=unit.probes.progress.noise,
             run_dir=agent.assignment.place.run_dir,
         )
+
+
+def _wrong(answer: Answer) -> str:
+    match answer:
+        case Yes():
+            return ""
+        case No(detail):
+            return detail
+        case Unasked(detail):
+            return f"cannot be asked: {detail}"
+    assert_never(answer)
+
+
+def _never_ran(shown: UnitStatus, facts: Facts | None) -> bool:
+    return facts.never_ran if facts else not shown.run

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
+from pdsup.answers.checks import FreshChecks
 from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation, GateCondition
 from pdsup.answers.reload import Reloading, Replacing
@@ -54,8 +55,8 @@ def maybe(of: Schema) -> Schema:
 
 
 # The classes of responses; the classes of their fields are found from these.
+_WITH_PARTS = (Report, Status, Explanation, FreshChecks, Reloading)
 _SMALL = (Replacing, UnitBefore, PageLink, LogFile, LogFiles)
-_ROOTS = (Report, Status, Explanation, Reloading, *_SMALL)
 # Classes with another name in the document than in the code.
 _NAMES = {
     UnitStatus: "Unit",
@@ -68,7 +69,7 @@ _NAMES = {
 
 def all_schemas() -> dict[str, Schema]:
     """All named schemas."""
-    kinds = [kind for root in (Report, Status, Explanation, Reloading) for kind in _classes(root)]
+    kinds = [kind for root in _WITH_PARTS for kind in _classes(root)]
     return {_name(kind): _class(kind) for kind in (*kinds, *_SMALL)} | _journal()
 
 

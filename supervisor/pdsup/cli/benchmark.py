@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from pdsup import clock
+from pdsup.answers.checks import FreshChecks, FreshNo
 from pdsup.answers.status import Status
 from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark_rules import Benchmark
@@ -22,6 +23,8 @@ from pdsup.journal.file import Journals
 from pdsup.journal.incidents import Incident, incidents, ordered
 
 LOOK_S = 1.0
+# For all agents to ask their units; see ``api/queries.py``.
+FRESH_S = 75.0
 RECORD = "run.json"
 
 
@@ -58,24 +61,40 @@ class BenchmarkRun:
             process = self._start(command, before, stdout)
             self._passed_on.begin(process)
             status = self._wait(process)
-        ended = clock.wall()
+            ended = clock.wall()
+            benchmark = Benchmark(
+                command=command,
+                cluster=before.cluster,
+                plan=before.plan,
+                began=began,
+                ended=ended,
+                status=status,
+                passed_on=self._passed_on.names,
+                incidents=ordered(self._disturbed(before, began, ended)),
+            )
+            self._record(benchmark)
+        return benchmark
+
+    def _disturbed(self, before: Status, began: float, ended: float) -> list[Incident]:
+        """What disturbed the benchmark. Probes notice only after a while that a unit no longer
+        answers, so all of them are asked first.
+        """
+        wrong = self._ask_afresh()
         after = self._look()
         recorded = incidents(Journals(self._run_dir).news(), began, ended)
-        disturbed = [*recorded, *benchmark_rules.not_in_journal(self._lost, recorded)]
+        found = [*recorded, *benchmark_rules.not_in_journal(self._lost, recorded)]
+        found += benchmark_rules.not_well(wrong, found)
         if after is not None:
-            disturbed += benchmark_rules.unrecorded(before, after, disturbed, ended)
-        benchmark = Benchmark(
-            command=command,
-            cluster=before.cluster,
-            plan=before.plan,
-            began=began,
-            ended=ended,
-            status=status,
-            passed_on=self._passed_on.names,
-            incidents=ordered(disturbed),
-        )
-        self._record(benchmark)
-        return benchmark
+            found += benchmark_rules.unrecorded(before, after, found, ended)
+        return found
+
+    def _ask_afresh(self) -> Sequence[FreshNo]:
+        try:
+            agent = client.first_agent(client.cluster(str(self._run_dir)))
+            answer = client.ask(agent, "/v1/checks?all=1", wait=FRESH_S)
+        except NothingThere:  # no agent, which counts as lost, or one of 0.1.0
+            return ()
+        return client.read(FreshChecks, answer).wrong
 
     def _start(
         self, command: Sequence[str], status: Status, stdout: int | None

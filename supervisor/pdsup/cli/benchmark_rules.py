@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pdsup.answers.checks import FreshNo
 from pdsup.answers.status import NodeStatus, Status, UnitStatus
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
 from pdsup.times import duration, moment
+from pdsup.units.public_state import PublicState
 
 Verdict = Literal["clean", "tainted"]
 PHRASES: Mapping[Kind, str] = {
@@ -82,17 +84,39 @@ def _unreachable(status: Status | None) -> Iterable[NodeStatus]:
     return () if status is None else (n for n in status.nodes if not n.agent.reachable)
 
 
+def not_well(wrong: Iterable[FreshNo], known: Iterable[Incident]) -> list[Incident]:
+    """The units that did not answer well when they were asked afresh, unless that is known."""
+    told = {one.unit for one in known if one.kind in incidents.OUTAGES and one.ended is None}
+    return [
+        Incident("unhealthy", one.unit, one.node, one.since, None, one.problem)
+        for one in wrong
+        if one.unit not in told
+    ]
+
+
 def unrecorded(
     before: Status, after: Status, known: Iterable[Incident], now: float
 ) -> list[Incident]:
-    """Restarts since ``before`` that no journal recorded, as on a full disk."""
+    """Restarts since ``before``, and outages, that no journal recorded, as on a full disk."""
     told = {one.unit for one in known if one.kind in incidents.OUTAGES}
     runs = {unit.name: unit.run for unit in before.units}
-    return [
-        Incident("restart", unit.name, unit.node, unit.since or now, None, _why(unit))
-        for unit in after.units
-        if unit.name not in told and unit.run != runs.get(unit.name, unit.run)
-    ]
+    found = []
+    for unit in after.units:
+        restarted = unit.run != runs.get(unit.name, unit.run)
+        if unit.name not in told and (restarted or _is_out(unit)):
+            kind: Kind = "restart" if restarted else _OUT.get(unit.state, "down")
+            began = unit.since or now
+            found.append(Incident(kind, unit.name, unit.node, began, None, _why(unit)))
+    return found
+
+
+_OUT: Mapping[str, Kind] = {PublicState.UNHEALTHY: "unhealthy", PublicState.FATAL: "fatal"}
+
+
+def _is_out(unit: UnitStatus) -> bool:
+    """Whether a unit is not up; of one whose node is lost, that is known."""
+    up = unit.state in (PublicState.RUNNING, PublicState.UNKNOWN)
+    return not (up or unit.ended_well)
 
 
 def _why(unit: UnitStatus) -> str:
@@ -120,8 +144,17 @@ def lines(benchmark: Benchmark) -> list[str]:
     lasted = duration(benchmark.ended - benchmark.began)
     count = len(benchmark.incidents)
     number = f"{count} incident{'' if count == 1 else 's'}" if count else "nothing happened"
-    head = f"{benchmark.verdict}: {number} in {lasted}"
+    head = f"{benchmark.verdict}: {number} in {lasted}{_end(benchmark)}"
     return [head, *(f"  {_line(one, benchmark.ended)}" for one in benchmark.incidents)]
+
+
+def _end(benchmark: Benchmark) -> str:
+    """How the command ended, if not well: a verdict is about the cluster, not about the command."""
+    told = f"; {' and '.join(benchmark.passed_on)} passed on to it" if benchmark.passed_on else ""
+    if benchmark.status == 0:
+        return told and f", and the command ended with 0{told}"
+    but = "but" if benchmark.verdict == "clean" else "and"
+    return f", {but} the command ended with {benchmark.status}{told}"
 
 
 def _line(incident: Incident, now: float) -> str:

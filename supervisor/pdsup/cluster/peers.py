@@ -20,6 +20,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 import aiohttp
@@ -146,6 +147,22 @@ class Peers:
         answers = await asyncio.gather(*asked, return_exceptions=True)
         return [each for each in answers if isinstance(each, Report)]
 
+    async def get(self, node: str, path: str, within: float) -> bytes:
+        """The answer of another node to a request, within ``within`` seconds.
+
+        Raises OSError, aiohttp.ClientError, or ValueError if it refuses.
+        """
+        limit = aiohttp.ClientTimeout(total=within, sock_connect=CONNECT_S)
+        async with self._request(node, path, limit) as response:
+            return await _body(response)
+
+    def _request(
+        self, node: str, path: str, limit: aiohttp.ClientTimeout
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        signed = tokens.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
+        where = url(self._plan.address[node], self._plan.control_port, path)
+        return self._session.get(where, headers=signed, timeout=limit, allow_redirects=False)
+
     async def close(self) -> None:
         """Stops following, for good; returns when every request has ended."""
         self._closed = True
@@ -189,25 +206,18 @@ class Peers:
         known = peer.report
         wait = WAIT_S if known and peer.failing is None else 0.0
         path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}&beat=1"
-        signed = tokens.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
-        where = url(self._plan.address[peer.node], self._plan.control_port, path)
         limit = aiohttp.ClientTimeout(
             total=wait + GRACE_S,
             sock_connect=CONNECT_S,
             sock_read=STILL_S if peer.node in self._beating else None,
         )
-        async with self._session.get(
-            where, headers=signed, timeout=limit, allow_redirects=False
-        ) as response:
+        async with self._request(peer.node, path, limit) as response:
             self._beating.discard(peer.node)
             if BEATS in response.headers:
                 self._beating.add(peer.node)
             if response.status == 304 and known:
                 return None
-            if response.status != 200:
-                text = (await response.content.read(MOST_TEXT)).decode(errors="replace")
-                raise ValueError(printable(f"HTTP {response.status} {text}"))
-            body = await read_at_most(response.content, MOST_ANSWER)
+            body = await _body(response)
             return None if known and not body.strip() else from_json(body)
 
     def _learn(self, node: str, report: Report | None) -> None:
@@ -250,6 +260,13 @@ class Peers:
         if peer.report is not before.report or peer.problem != before.problem:
             for changed in self._listeners:
                 changed(peer.node)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if response.status != 200:
+        text = (await response.content.read(MOST_TEXT)).decode(errors="replace")
+        raise ValueError(printable(f"HTTP {response.status} {text}"))
+    return await read_at_most(response.content, MOST_ANSWER)
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -95,8 +95,8 @@ def _outages(entries: Sequence[Entry]) -> Iterator[Incident]:
     last: PublicState | None = None
     for entry in entries:
         if going is None and (last or entry.before) is PublicState.RUNNING and not _well(entry):
-            asked, what = entry.event == Stop.__name__, _what(entry, last)
-            going = Incident(_kind(entry), entry.unit, entry.node, entry.at, None, what, asked)
+            asked, what, began = entry.event == Stop.__name__, _what(entry, last), _began(entry)
+            going = Incident(_kind(entry), entry.unit, entry.node, began, None, what, asked)
         elif going is not None and _well(entry):
             yield replace(going, ended=entry.at)
             going = None
@@ -142,6 +142,15 @@ def _since(entry: Entry) -> float:
     event = entry.raw.get("event")
     since = event.get("since") if isinstance(event, dict) else None
     return float(since) if isinstance(since, int | float) else entry.at
+
+
+def _began(entry: Entry) -> float:
+    """When what an entry tells may have begun: after the last good answer of the unit."""
+    event, now = entry.raw.get("event"), entry.raw.get("monotonic")
+    since = event.get("since") if isinstance(event, dict) else None
+    if isinstance(since, int | float) and isinstance(now, int | float):
+        return entry.at - max(0.0, now - since)
+    return entry.at
 
 
 def _well(entry: Entry) -> bool:

@@ -98,18 +98,24 @@ class BecameReady:
 
 @dataclass(frozen=True, slots=True)
 class LostReadiness:
-    """The readiness probe failed as many times in a row as the plan allows."""
+    """The readiness probe failed as many times in a row as the plan allows, or its processes are
+    not as they should be. ``since``: when it was last known to be ready, in monotonic seconds.
+    """
 
     run: int
     detail: str
+    since: float = FOREVER
 
 
 @dataclass(frozen=True, slots=True)
 class FoundDead:
-    """The unit hangs and will not recover by itself; its evidence has been saved."""
+    """The unit hangs and will not recover by itself; its evidence has been saved. ``since``: when
+    it was last known not to hang, in monotonic seconds.
+    """
 
     run: int
     detail: str
+    since: float = FOREVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ from pdsup import clock
 from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan import difference
+from pdsup.times import duration
 from pdsup.units import codec, events, lifecycle, states
 from pdsup.units.facts import Facts, LastExit, Transition
 from pdsup.units.host import Host, UnitHost
 from pdsup.units.ledger import Note
 from pdsup.units.logs.output import Output
+from pdsup.units.probes.health import Answer, No
 from pdsup.units.probes.watch import Dead, Loading, NotReady, NotReadyYet, Ready, Watch
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import UNSEEN
@@ -70,6 +72,19 @@ class Runner:
     def watch(self) -> Watch | None:
         """The probes of its main process; None while there is none."""
         return self._run.watch if self._run else None
+
+    async def ask_afresh(self, within: float) -> tuple[Answer, float] | None:
+        """Asks the probes of a RUNNING unit once more (see ``Watch.ask_afresh``), which takes at
+        most ``within`` seconds. None if it is not RUNNING.
+        """
+        watch, began = self.watch, clock.monotonic()
+        if watch is None or not isinstance(self.facts.state, states.Running):
+            return None
+        try:
+            async with asyncio.timeout(within):
+                return await watch.ask_afresh()
+        except TimeoutError:
+            return No(f"no answer within {duration(within)}"), began
 
     def tell(self, event: events.Event) -> None:
         """Puts an event into the inbox."""
@@ -284,10 +299,10 @@ class Runner:
                 self._show(replace(self.facts, detail=f"not ready yet: {detail}"))
             case Loading():
                 self.tell(events.Progressed(run.number))
-            case NotReady(detail):
-                self.tell(events.LostReadiness(run.number, detail))
-            case Dead(detail):
-                run.begin(self._examine(run, detail))
+            case NotReady(detail, since):
+                self.tell(events.LostReadiness(run.number, detail, since))
+            case Dead(detail, since):
+                run.begin(self._examine(run, detail, since))
             case MainEnded(status):
                 last = LastExit(status, clock.wall())
                 self.facts = replace(self.facts, pid=None, started=None, last_exit=last)
@@ -299,9 +314,9 @@ class Runner:
             case _:
                 assert_never(news)
 
-    async def _examine(self, run: Run, detail: str) -> None:
+    async def _examine(self, run: Run, detail: str, since: float) -> None:
         evidence = await self._node.examine(self.unit.name, detail)
-        self.tell(events.FoundDead(run.number, f"{detail}; {evidence}"))
+        self.tell(events.FoundDead(run.number, f"{detail}; {evidence}", since))
 
     def _exited(self, run: Run, status: ExitStatus) -> events.Exited:
         if isinstance(self.facts.state, states.Stopping):  # the reason for the stop is the cause

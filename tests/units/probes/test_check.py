@@ -262,7 +262,9 @@ async def test_a_process_of_the_engine_that_died_is_a_final_no(family, how: str)
     parent.stdin.write(f"{how}\n")
     parent.stdin.flush()
     assert parent.stdout.readline() == "done\n"
-    assert await dies(asker) == No(f"its process {child} (sglang::schedul) has died", final=True)
+    assert await dies(asker) == No(
+        f"its process {child} (sglang::schedul) has died", final=True, seen=True
+    )
 
 
 async def dies(asker: ProbeCheck) -> object:

@@ -83,7 +83,7 @@ def test_only_a_probe_that_fails_while_nothing_moves_means_dead():
 
 
 def test_what_does_not_mend_itself_is_not_saved_by_what_moves():
-    final = No("its process 5 (sglang::schedul) has died", final=True)
+    final = No("its process 5 (sglang::schedul) has died", final=True, seen=True)
     assert health.is_dead(PATIENT, Tally(False, -2, 0.0), final, 100.0, 100.0)
     assert not health.is_dead(PATIENT, Tally(True, -1, 0.0), final, 100.0, 100.0)
 
@@ -131,7 +131,7 @@ def seen(name="sglang::schedul", state="S", started=7) -> Seen:
 def test_a_process_that_was_there_must_live_and_be_the_same():
     known = {5: seen()}
     assert health.check_processes(known, {4: seen("python"), 5: seen()}) == Yes()
-    died = No("its process 5 (sglang::schedul) has died", final=True)
+    died = No("its process 5 (sglang::schedul) has died", final=True, seen=True)
     for now in (None, seen(state="Z"), seen(started=8)):
         assert health.check_processes(known, {5: now}) == died
 
@@ -139,7 +139,7 @@ def test_a_process_that_was_there_must_live_and_be_the_same():
 def test_a_stopped_process_is_a_no_that_may_pass():
     for state in "Tt":
         answer = health.check_processes({}, {4: seen("python", state)})
-        assert answer == No(f"its process 4 (python) is stopped (state {state})")
+        assert answer == No(f"its process 4 (python) is stopped (state {state})", seen=state == "T")
 
 
 # -- ten thousand of them ----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from pdsup.plan.model import Check, Probe, Probes, Progress
 from pdsup.units.probes.check import Subject
+from pdsup.units.probes.health import No
 from pdsup.units.probes.watch import Dead, Finding, Loading, NotReady, NotReadyYet, Ready, Watch
 from pdsup.units.process.gpu import Holder
 from pdsup.units.process.nvml import GpuReadings
@@ -184,7 +185,89 @@ async def test_a_process_that_dies_as_soon_as_its_unit_is_ready_is_missed(
 
     probes = Probes(liveness=probe(Check(tree="sleep")))
     said = await Losing(address, probes, [], pid=main).run()
-    assert said == ["ready", f"dead, its process {child} (sleep) has died"]
+    died = f"its process {child} (sleep) has died"
+    assert said == ["ready", died, f"dead, {died}"]
+
+
+class Stopping(Scripted):
+    """Stops a process once it is ready, and lets it go on as soon as that is told."""
+
+    def __init__(self, *given, **how) -> None:
+        super().__init__(*given, **how)
+        self.findings: list[Finding] = []
+
+    def hear(self, finding: Finding) -> None:
+        super().hear(finding)
+        self.findings.append(finding)
+        if self.said == ["ready"]:
+            os.kill(self.watch.subject.pid, signal.SIGSTOP)
+        elif isinstance(finding, NotReady):
+            os.kill(self.watch.subject.pid, signal.SIGCONT)
+        else:
+            self.done.set()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("readiness", [probe(), None], ids=["asked", "not asked"])
+async def test_a_stopped_process_is_told_at_once_and_so_is_that_it_continues(
+    address: str, parent: tuple[int, int], readiness: Probe | None
+) -> None:
+    """Whatever the thresholds: the kernel's word needs no second one. It ends nothing."""
+    main, _ = parent
+    patient = probe(Check(tree="sleep"), failures=1000, quiet_s=600.0, period_s=2.0, jitter=0.0)
+    probes = Probes(readiness=readiness, liveness=patient)
+    scripted = Stopping(address, probes, [200] * 100_000, pid=main)
+    began = time.monotonic()
+    said = await scripted.run()
+    assert [said[0], said[-1], len(said)] == ["ready", "ready", 3]
+    assert said[1].endswith("is stopped (state T)")
+    assert began <= scripted.findings[1].since < time.monotonic()
+
+
+async def test_a_loss_of_readiness_counts_from_the_last_good_answer(address: str) -> None:
+    class Timed(Scripted):
+        def hear(self, finding: Finding) -> None:
+            super().hear(finding)
+            if isinstance(finding, NotReady):
+                self.since = finding.since
+
+        async def answer(self, request: web.Request) -> web.StreamResponse:
+            times.append(time.monotonic())
+            return await super().answer(request)
+
+    times: list[float] = []
+    probes = Probes(readiness=probe(failures=3, period_s=0.05, jitter=0.0))
+    scripted = Timed(address, probes, [200, 503, 503, 503])
+    await scripted.run()
+    assert times[0] < scripted.since < times[1]
+
+
+async def test_what_is_asked_afresh_waits_for_the_question_under_way_and_asks_no_other(
+    address: str,
+) -> None:
+    """Each question costs an engine a token."""
+    under_way, answered, asked = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        under_way.set()
+        await answered.wait()
+        return web.Response(status=503)
+
+    probes = Probes(readiness=probe(period_s=1000.0, jitter=0.0, failures=100))
+    watch = Scripted(address, probes, []).watch
+    async with serving(address, slow):
+        watching = asyncio.create_task(watch.run())
+        first = asyncio.create_task(watch.ask_afresh())
+        await under_way.wait()
+        second = asyncio.create_task(watch.ask_afresh())
+        await asyncio.sleep(0)
+        answered.set()
+        answers = [(await each)[0] for each in (first, second)]
+        watching.cancel()
+        await asyncio.wait({watching})
+    assert answers == [No(f"{address}:8000/health: HTTP 503")] * 2
+    assert len(asked) == 1
 
 
 METERED = Progress(port="http", counters=("tokens_total",))

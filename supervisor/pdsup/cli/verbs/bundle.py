@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pdsup.cli import client, options
 from pdsup.cli.terminal.say import say
+from pdsup.node.run_dir import refuse_own_file
 
 EXAMPLE = "pdsup bundle runs/demo-4711"
 
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     given = Path(args.run_dir) if args.run_dir else client.run_directory(None, "pack a bundle")
     out = args.out or Path(f"{given.resolve().name}.bundle.tar.gz")
+    refuse_own_file(out, "write the bundle")
     packed = pack(given, out)
     if args.json:
         files = [{"name": one.name, "bytes": one.bytes, "cut": one.cut} for one in packed]

@@ -34,10 +34,15 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """The unit is not as it should be. ``final``: it cannot recover, even if it makes progress."""
+    """The unit is not as it should be. ``final``: it cannot recover, even if it makes progress.
+
+    ``seen``: the kernel says so of its processes. No slow answer can be taken for that, so users
+    see it at once; it restarts nothing sooner.
+    """
 
     detail: str
     final: bool = False
+    seen: bool = False
 
     def __str__(self) -> str:
         return f"no: {self.detail}"
@@ -161,10 +166,10 @@ def check_processes(known: Mapping[int, Seen], seen: Mapping[int, Seen | None]) 
     for pid, before in known.items():
         process, name = seen.get(pid), before.name
         if process is None or process.state in "ZX" or process.started != before.started:
-            return No(f"its process {pid} ({name}) has died", final=True)
+            return No(f"its process {pid} ({name}) has died", final=True, seen=True)
     for pid, process in seen.items():
         if process is not None and process.state in "Tt":
-            return No(stopped(pid, process))
+            return No(stopped(pid, process), seen=process.state == "T")
     return Yes()
 
 

@@ -14,8 +14,8 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from pdsup import clock
 from pdsup.plan.model import Check, Probe
@@ -32,6 +32,8 @@ from pdsup.units.process.spawn import Spawner
 KEPT = 60
 # How often to look for progress while a unit loads; more often where ``quiet_s`` is short.
 LOOK_S = 5.0
+# How often to look whether a stopped process continues.
+STOPPED_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,22 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class NotReady:
-    """It has lost its readiness; repeated with each new answer."""
+    """It has lost its readiness; repeated with each new answer. ``since``: when it was last known
+    to have it, in monotonic seconds.
+    """
 
     detail: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It hangs and will not recover by itself. Reported once; liveness probing ends with it."""
+    """It hangs and will not recover by itself. Reported once; liveness probing ends with it.
+    ``since``: when it was last known not to, in monotonic seconds.
+    """
 
     detail: str
+    since: float
 
 
 Finding = Ready | NotReadyYet | Loading | NotReady | Dead
@@ -101,18 +109,24 @@ class Watch:
         self._gpus = gpus
         self._tell = tell
         self._known: list[_Known] = []
+        # What readiness adds up to.
+        self._passing = ready is not False or subject.probes.readiness is None
         self._serves = False
         self._stirred = asyncio.Event()
         self._told_stopped = False  # since the last answer
+        self._seen: No | None = None  # what a look at its processes says is wrong
+        self._noticed = asyncio.Event()
+        self._began = self._seen_well = clock.monotonic()
 
     def halted(self) -> None:
         """Takes in that the main process was stopped or continued, so that nobody has to wait until
         a probe times out.
         """
         if (stopped := self._stopped()) is not None:
-            self._tell(NotReady(stopped) if self._serves else NotReadyYet(stopped))
+            now = clock.monotonic()
+            self._tell(NotReady(stopped, now) if self._serves else NotReadyYet(stopped))
             self._told_stopped = self._serves
-        elif self._serves and self.subject.probes.readiness is None:
+        elif self._serves and self.subject.probes.readiness is None and self._seen is None:
             self._tell(Ready())
         self._stirred.set()
 
@@ -127,6 +141,7 @@ class Watch:
         self._serves = True
         if self._ready is not None and probes.readiness is None:
             self.halted()  # it may have been stopped or continued while no agent was there
+        self._tell_seen()
         async with asyncio.TaskGroup() as tasks:
             if probes.readiness is not None:
                 tasks.create_task(self._keep_asking(probes.readiness))
@@ -163,29 +178,55 @@ class Watch:
 
     async def _meet_processes(self) -> None:
         """Records the unit's processes, so that one that dies right after readiness is missed."""
+        self._began = self._seen_well = clock.monotonic()
         if (probe := self.subject.probes.liveness) is not None:
-            for check in probe.checks:
-                if check.tree is not None:
-                    await self._check.ask(check, probe.timeout_s)
+            await self._look_at_processes(probe)
+
+    async def _look_at_processes(self, probe: Probe) -> None:
+        for check in probe.checks:
+            if check.tree is not None:
+                self._take_seen(await self._check.ask(check, probe.timeout_s))
+
+    def _take_seen(self, answer: Answer) -> None:
+        """Takes in what the kernel says of its processes, and tells what that changes."""
+        before = self._seen
+        match answer:
+            case No(seen=True):
+                self._seen = answer
+                self._noticed.set()
+                self._tell_seen()
+            case Yes():
+                self._seen, self._seen_well = None, clock.monotonic()
+                if before is not None and self._passing:
+                    self._tell(Ready())
+
+    def _tell_seen(self) -> None:
+        if self._seen is not None:
+            self._tell(NotReady(self._seen.detail, self._seen_well))
 
     async def _keep_asking(self, probe: Probe) -> None:
-        tally = Tally(passing=self._ready is not False)
+        tally, well = Tally(passing=self._passing), clock.monotonic()
         await self._pause(health.first_pause(probe, _chance()))
         while True:
             answer: Answer | None = None
             if self._stopped() is None:
                 answer = await self._ask("readiness", probe, clock.monotonic())
             if (stopped := self._stopped()) is not None:
-                self._tell(NotReady(stopped))
+                self._tell(NotReady(stopped, well))
                 self._told_stopped = True
             elif answer is not None:
                 if self._told_stopped:
                     tally, self._told_stopped = Tally(passing=False), False
                 before, tally = tally, health.step(probe, tally, answer, clock.monotonic())
-                if tally.passing and not before.passing:
+                self._passing = tally.passing is True
+                if isinstance(answer, Yes):
+                    well = clock.monotonic()
+                if self._seen is not None:
+                    pass  # a look at its processes says more
+                elif tally.passing and not before.passing:
                     self._tell(Ready())
                 elif not tally.passing and isinstance(answer, No):
-                    self._tell(NotReady(answer.detail))
+                    self._tell(NotReady(answer.detail, well))
             await self._pause(health.pause(probe, _chance()))
 
     async def _pause(self, seconds: float) -> None:
@@ -207,7 +248,7 @@ class Watch:
 
     async def _keep_watch(self, probe: Probe) -> None:
         tally = Tally(passing=True)
-        asked = moved = clock.monotonic()
+        asked = moved = well = clock.monotonic()
         progress = ProgressSigns(self.subject, self._gpus)
         signs = await progress.at_work()
         await asyncio.sleep(health.first_pause(probe, _chance()))
@@ -219,29 +260,65 @@ class Watch:
                 before, signs = signs, await progress.at_work()
                 moved = clock.monotonic() if health.works(before, signs) else moved
             elif isinstance(answer, Yes):
-                moved = clock.monotonic()
+                moved = well = clock.monotonic()
             now = clock.monotonic()
             if isinstance(answer, No) and health.is_dead(probe, tally, answer, moved, now):
-                self._tell(Dead(_story(answer, moved, now)))
+                self._tell(Dead(_story(answer, moved, now), well))
                 return
-            await asyncio.sleep(health.pause(probe, _chance()))
+            await self._rest(probe, health.pause(probe, _chance()))
 
-    async def _ask(self, kind: str, probe: Probe, since: float) -> Answer:
+    async def _rest(self, probe: Probe, seconds: float) -> None:
+        """Waits for the next question. There is no event when a process below the main one
+        continues, so meanwhile it looks at those that are stopped.
+        """
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0:
+            if self._seen is not None and not self._seen.final:
+                await asyncio.sleep(min(STOPPED_LOOK_S, left))
+                await self._look_at_processes(probe)
+                continue
+            self._noticed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._noticed.wait()
+
+    async def ask_afresh(self) -> tuple[Answer, float]:
+        """Asks readiness and liveness once more, and waits for questions that are under way.
+
+        Returns the answer, and when that was last known not to be no, in monotonic seconds.
+        """
+        now, probes = clock.monotonic(), self.subject.probes
+        answers: list[Answer] = []
+        if (stopped := self._stopped()) is not None:
+            return No(stopped), max((each.well for each in self._known), default=self._began)
+        for kind, probe in (("liveness", probes.liveness), ("readiness", probes.readiness)):
+            if probe is not None and not any(isinstance(each, No) for each in answers):
+                answers.append(await self._ask(kind, probe, now, afresh=True))
+        answer = health.combined(answers)
+        asked = next((each for each in self._known if each.answer is answer), None)
+        return answer, asked.well if asked else now
+
+    async def _ask(self, kind: str, probe: Probe, since: float, *, afresh: bool = False) -> Answer:
         """Asks a probe. A check that a probe of another kind made after ``since`` is not repeated:
-        each request to SGLang's ``/health`` generates a token.
+        each request to SGLang's ``/health`` generates a token. ``afresh``: it first waits for
+        questions that are under way.
         """
         began = clock.monotonic()
         answers = []
         for check in probe.checks:
             known = next((entry for entry in self._known if entry.check == check), None)
             if known is None:
-                known = _Known(check)
+                known = _Known(check, well=self._began)
                 self._known.append(known)
-            if known.answer is None or known.at <= since:
-                known.answer = await self._check.ask(check, probe.timeout_s)
-                known.at = clock.monotonic()
-            answers.append(known.answer)
-            if isinstance(known.answer, No):
+            if afresh:
+                await known.all_answered()
+            latest = known.answer
+            if latest is None or known.at <= since:
+                latest = await known.ask(self._check.ask(check, probe.timeout_s))
+                if check.tree is not None and kind != "startup":
+                    self._take_seen(latest)
+            answers.append(latest)
+            if isinstance(latest, No):
                 break
         answer = health.combined(answers)
         self.asked.append(Asked(clock.wall(), kind, answer, clock.monotonic() - began))
@@ -250,11 +327,36 @@ class Watch:
 
 @dataclass(slots=True)
 class _Known:
-    """The latest answer to a check, whichever probe asked, and when it came."""
+    """The latest answer to a check, whichever probe asked, and when it came.
+
+    ``well``: when the last answer came that was not no. ``asking``: questions under way; two probes
+    with different timeouts may ask at the same time.
+    """
 
     check: Check
+    well: float
     answer: Answer | None = None
     at: float = 0.0
+    asking: set[asyncio.Event] = field(default_factory=set)
+
+    async def ask(self, question: Awaitable[Answer]) -> Answer:
+        """Keeps the answer to a question, and returns it."""
+        answered = asyncio.Event()
+        self.asking.add(answered)
+        try:
+            self.answer = answer = await question
+        finally:
+            self.asking.discard(answered)
+            answered.set()
+        self.at = clock.monotonic()
+        if not isinstance(answer, No):
+            self.well = self.at
+        return answer
+
+    async def all_answered(self) -> None:
+        """Returns when the questions under way are answered."""
+        for answered in list(self.asking):
+            await answered.wait()
 
 
 def _story(answer: No, moved: float, now: float) -> str:
