@@ -56,6 +56,7 @@ def test_scancel_ends_every_unit_and_the_agents_live_to_see_it(slurm: Slurm) -> 
     assert slurm.ended(job.number)["JobState"] == "CANCELLED"
     last = {line["unit"]: line for line in job.journal()}
     assert {name: line["to"] for name, line in last.items()} == dict.fromkeys(UNITS, "STOPPED")
+    assert job.killed() == []
 
 
 def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(

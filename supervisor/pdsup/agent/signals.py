@@ -1,6 +1,6 @@
 """The signals that an agent acts on.
 
-TERM and INT stop the node's units, a second one hurries; USR1 says that the job's wall time is
+TERM and INT stop the node's units, and a later one hurries; USR1 says that the job's wall time is
 nearly over; HUP reloads the plan; CHLD means that a child has exited. Slurm sends some of them to
 every process of a job's step, where USR1 and HUP would kill units. So units must start with these
 two ignored, and the only way to that without code in the child is to inherit it: the agent ignores
@@ -19,9 +19,12 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from pdsup import clock
 from pdsup.descriptor import Descriptor
 from pdsup.node.assignment import FOR_AGENTS
 
+# A TERM so soon after the first is the same one: on scancel both srun and Slurm's daemon send one.
+REPEATED_S = 2.0
 # The size of struct signalfd_siginfo; only its first field, the signal's number, is used.
 RECORD_BYTES = 128
 
@@ -56,14 +59,14 @@ class Signals:
         reload: Callable[[], None],
         sweep: Callable[[], None],
     ) -> None:
-        """``hurry`` shortens stop deadlines on a second TERM or INT; ``reload`` reads the plan
+        """``hurry`` shortens stop deadlines on a later TERM or INT; ``reload`` reads the plan
         again; ``sweep`` reaps children that have exited.
         """
         self._end = end
         self._hurry = hurry
         self._reload = reload
         self._sweep = sweep
-        self._terminations = 0
+        self._told: float | None = None  # when the first TERM or INT came
         self._descriptor = Descriptor()
 
     def listen(self) -> None:
@@ -94,9 +97,10 @@ class Signals:
             self._reload()
 
     def _terminate(self, name: str) -> None:
-        self._terminations += 1
         # Slurm's first TERM may come while the cluster is ending already: no reason to hurry.
-        if self._terminations > 1:
+        if self._told is None:
+            self._told = clock.monotonic()
+        elif clock.monotonic() - self._told >= REPEATED_S:
             self._hurry()
         self._end(name, of_cluster=False)
 
