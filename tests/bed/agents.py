@@ -115,7 +115,7 @@ class Agents:
             self.listener(name, port=30080 + index, kind="router")
             for index, name in enumerate(names)
         ]
-        conf = ("-p", "{state_dir}/", "-c", "{run_dir}/nginx/nginx.conf", "-g", "daemon off;")
+        conf = ("-p", "{state_dir}/", "-c", "{state_dir}/nginx/nginx.conf", "-g", "daemon off;")
         ports = {"http": 8000, "status": 8001}
         healthy = {"checks": [{"port": "status", "path": "/healthz"}], "period_s": 0.05,
                    "timeout_s": 5.0, "deadline_s": LIMIT_S}  # fmt: skip

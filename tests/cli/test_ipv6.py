@@ -23,7 +23,8 @@ def test_agents_read_each_other_and_nginx_gets_its_routers(front, pdsup):
     seen = front.status("node1", "?all=1")["node0"]
     assert (seen["address"], seen["agent"]["reachable"]) == ("::1", True)
     assert [unit["name"] for unit in seen["units"] if not unit["ready"]] == []
-    conf = (front.run_dir / "nginx" / "nginx.conf").read_text()
+    (path,) = front.runtime.glob("pdsup/*/node0/nginx/nginx.conf")
+    conf = path.read_text()
     for words in ("listen [::1]:8000 ", "server [::1]:30080 ", "server [::1]:30081 "):
         assert words in conf
     gate = client.ask(front.socket("node1"), "/v1/explain/waiting").value["gate"]

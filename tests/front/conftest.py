@@ -158,7 +158,10 @@ class FakeMaster:
         threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
 
     def _configured(self) -> str:
-        return re.search(r'return 200 "([0-9a-f]{12})"', self.conf.read_text())[1]
+        text = self.conf.read_text()
+        for directory in re.findall(r'_temp_path "(.*)";', text):
+            Path(directory).mkdir(exist_ok=True)
+        return re.search(r'return 200 "([0-9a-f]{12})"', text)[1]
 
     def signal(self, number: int) -> bool:
         if self.server is None:
@@ -184,7 +187,7 @@ class Bench:
 
     def __init__(self, master, directory: Path, session: aiohttp.ClientSession) -> None:
         self.master, self.settings, self.session = master, master.settings, session
-        self.conf = master.conf
+        self.conf, self.copy = master.conf, directory / "shared" / "nginx.conf"
         self.front = f"http://{self.settings.listen}:{self.settings.port}"
         self.status = f"http://{self.settings.status_address}:{self.settings.status_port}"
         self.task: asyncio.Task | None = None
@@ -192,6 +195,7 @@ class Bench:
         self.reloader = NginxReload(
             binary=master.binary,
             conf=self.conf,
+            copy=self.copy,
             settings=self.settings,
             spawner=Spawner(),
             session=session,

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import sys
+from pathlib import Path
 
 import aiohttp
 import psutil
@@ -263,12 +265,13 @@ async def test_a_directory_that_can_not_be_made_is_told_with_what_to_do(bench):
         bench.reloader.prepare()
 
 
-async def test_a_directory_that_vanishes_is_told_and_nginx_keeps_running(bench):
+async def test_a_directory_that_can_not_be_made_again_is_told_and_nginx_keeps_running(bench):
     before = await started(bench, R0)
     bench.conf.parent.rename(bench.conf.parent.with_name("elsewhere"))
+    bench.conf.parent.touch()
     bench.reloader.want(wanted(R1))
     live = await bench.hear(lambda live: live.error)
-    assert live.error.startswith(f"cannot write {bench.conf}.new: No such file or directory")
+    assert live.error.startswith(f"cannot write {bench.conf.parent}: File exists")
     assert live.upstreams == before.upstreams
     assert bench.reloads == 0
 
@@ -300,3 +303,42 @@ def test_it_works_on_uvloop(tmp_path, run_bench):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_people_find_a_copy_of_what_nginx_runs_and_of_what_it_refused(bench):
+    copy = bench.copy
+    await started(bench, R0)
+    await bench.until(lambda: copy.is_file() and copy.read_text() == bench.conf.read_text())
+    bench.reloader.want(wanted(NOWHERE))
+    await bench.hear(lambda live: live.error)
+    refused = copy.with_name("nginx.conf.rejected")
+    await bench.until(lambda: refused.is_file() and refused.read_text())
+    bench.reloader.want(wanted(R1))
+    await bench.until_live("router-1")
+    await bench.until(lambda: copy.read_text() == bench.conf.read_text())
+    await bench.until(lambda: not refused.exists())
+
+
+@pytest.mark.parametrize("hindrance", ["a file", "a named pipe"])
+async def test_nginx_follows_its_routers_where_no_copy_can_be_written(bench, hindrance):
+    if hindrance == "a file":
+        bench.copy.parent.touch()
+    else:
+        bench.copy.parent.mkdir()
+        os.mkfifo(bench.copy)
+    await started(bench, R0)
+    bench.reloader.want(wanted(R1))
+    assert (await bench.until_live("router-1")).error is None
+
+
+@pytest.mark.parametrize("what", ["conf", "temporary"])
+async def test_what_was_removed_of_its_files_is_made_again(bench, what):
+    await started(bench, R0)
+    prefix = Path(bench.settings.prefix)
+    gone = [bench.conf.parent] if what == "conf" else [prefix / d for d in reloading.TEMPORARY]
+    for path in gone:
+        shutil.rmtree(path)
+    bench.reloader.look_again()
+    await bench.until(lambda: bench.conf.is_file() and all(path.is_dir() for path in gone))
+    bench.reloader.want(wanted(R1))
+    await bench.until_live("router-1")

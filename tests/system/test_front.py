@@ -123,7 +123,7 @@ def test_a_killed_router_is_out_of_nginx_before_it_starts_again_and_back_when_re
     two_routers: Cluster,
 ) -> None:
     address, pid = two_routers.address("node0"), two_routers.units()["router-1"]["pid"]
-    conf = two_routers.run_dir / "nginx" / "nginx.conf"
+    (conf,) = two_routers.home.glob("pdsup/*/node0/nginx/nginx.conf")
 
     async def kill() -> None:
         async with aiohttp.ClientSession() as client:

@@ -30,6 +30,11 @@ class Front:
         yield from (nginx.run() for nginx in self._nginx.values())
         yield from (router.run() for router in self._routers)
 
+    def restore(self) -> None:
+        """Writes again what was removed of nginx's files."""
+        for nginx in self._nginx.values():
+            nginx.restore()
+
     def react(self) -> None:
         """Updates nginx's list of routers."""
         for nginx in self._nginx.values():

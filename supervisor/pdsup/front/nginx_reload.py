@@ -8,7 +8,9 @@ nginx refuses takes the place of one that works; a HUP hits a master that has no
 kills it; a result from before a restart of nginx is taken for one of the new process (``_life``).
 
 This module runs only ``nginx -v`` and ``-t``. nginx itself is a unit, and its runner signals it.
-Files beside nginx.conf: ``.new`` while nginx tests it, ``.rejected`` after nginx refused it.
+nginx.conf is a file of this node, so that the list follows also while the run directory is full or
+gone; a copy for people lies there. Files beside nginx.conf: ``.new`` while nginx tests it,
+``.rejected`` after nginx refused it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ from pdsup.units.process.spawn import Spawner
 TEST_S = 10.0  # nginx -t, which looks up host names
 RETRY_S = 5.0
 FILES_S = 10.0
+COPY_S = 1.0
 SPARED_S = 0.2  # how long old workers may serve one more request (keepalive_min_timeout)
+
+# Below the prefix, see nginx.conf.j2. Without them nginx answers 500 to a large body.
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 T = TypeVar("T")
 
@@ -65,17 +71,20 @@ class NginxReload:
         *,
         binary: str,
         conf: Path,
+        copy: Path | None = None,
         settings: Settings,
         spawner: Spawner,
         session: aiohttp.ClientSession,
         signal_master: Callable[[int], bool],
         on_live: Callable[[Live], None],
     ) -> None:
-        """``conf`` is an absolute path. ``signal_master`` signals the supervised nginx and returns
-        whether it runs; signal 0 only checks. ``run`` calls ``on_live`` on each change.
+        """``conf`` is an absolute path. ``copy``: where people read it, if that is possible.
+        ``signal_master`` signals the supervised nginx and returns whether it runs; signal 0 only
+        checks. ``run`` calls ``on_live`` on each change.
         """
         self._binary = binary
         self._conf = conf
+        self._copy = copy if copy != conf else None
         self._settings = settings
         self._spawner = spawner
         self._signal_master = signal_master
@@ -87,7 +96,7 @@ class NginxReload:
         self._life = 0  # counts starts and exits of nginx; each voids what was learned before
         self._live = self._published = Live()
         self._changed = asyncio.Event()
-        self._turns = Turns()
+        self._turns, self._copying = Turns(), Turns()
 
     def prepare(self) -> None:
         """Writes nginx's directories and current configuration; call it before each start.
@@ -96,11 +105,7 @@ class NginxReload:
         not installed or too old.
         """
         self._know(nginx_program.find(self._binary))
-        for directory in (Path(self._settings.prefix), self._conf.parent):
-            try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise _unwritable(directory, error) from None
+        self._make_directories()
         rendered = render(self._settings, self._wanted)
         # Better to start with the previous configuration than with one that nginx refused.
         refused = rendered.text == self._rejected and self._conf.exists()
@@ -109,6 +114,17 @@ class NginxReload:
                 files.write_atomically(self._conf, rendered.text.encode(), 0o644)
             except OSError as error:
                 raise _unwritable(self._conf, error) from None
+
+    def _make_directories(self) -> None:
+        for directory in (Path(self._settings.prefix), self._conf.parent):
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unwritable(directory, error) from None
+
+    def look_again(self) -> None:
+        """Takes in that some of nginx's files may have been removed."""
+        self._changed.set()
 
     def want(self, upstreams: frozenset[Upstream]) -> None:
         """Sets the routers that nginx should balance over; many calls in a row make one reload."""
@@ -133,6 +149,7 @@ class NginxReload:
             except SupervisorError as error:
                 live = replace(self._live, error=str(error))
             self._publish(live if life == self._life else Live())
+            await self._update_copies()
 
     async def _next_change(self) -> None:
         with suppress(TimeoutError):
@@ -175,6 +192,7 @@ class NginxReload:
 
     async def _reload(self, rendered: Rendered, life: int) -> bool:
         """Installs a configuration and reloads nginx; returns False if nginx exits meanwhile."""
+        self._make_directories()
         await self._test(rendered)
         self._live = replace(self._live, generation=None)
         await self._apart(lambda: _rename(self._aside("new"), self._conf))
@@ -220,10 +238,29 @@ class NginxReload:
             self._aside("rejected").unlink()
 
     def _is_installed(self, rendered: Rendered) -> bool:
+        """Whether the configuration is in place, and the directories that nginx makes for it."""
+        prefix = Path(self._settings.prefix)
         try:
-            return self._conf.read_text("utf-8") == rendered.text
+            same = self._conf.read_text("utf-8") == rendered.text
         except OSError:
             return False
+        return same and (not self._runs() or all((prefix / d).is_dir() for d in TEMPORARY))
+
+    async def _update_copies(self) -> None:
+        """Copies the configuration, and one that was refused, to where people look for it."""
+        if self._copy is not None:
+            with suppress(OSError):  # a TimeoutError too: nothing depends on it
+                await self._copying.run(self._write_copies, COPY_S)
+
+    def _write_copies(self) -> None:
+        for suffix in ("", ".rejected"):
+            source = self._conf.with_name(self._conf.name + suffix)
+            target = Path(f"{self._copy}{suffix}")
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.write_if_different(target, source.read_bytes(), 0o644)
+            else:
+                target.unlink(missing_ok=True)
 
     def _aside(self, suffix: str) -> Path:
         return self._conf.with_name(f"{self._conf.name}.{suffix}")

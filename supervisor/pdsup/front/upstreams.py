@@ -63,9 +63,11 @@ class Upstreams:
         self._wanted: frozenset[str] = frozenset()
         self._new = runner.facts.pid is not None
         self._routers = runner.unit.plan.upstreams
+        shared = Path(assignment.place.run_dir, "nginx", "nginx.conf")
         self._reload = NginxReload(
             binary=runner.unit.command[0],
-            conf=Path(assignment.place.run_dir, "nginx", "nginx.conf"),
+            conf=_conf(runner.unit, shared),
+            copy=shared,
             settings=_settings(assignment, runner.unit),
             spawner=spawner,
             session=session,
@@ -80,6 +82,10 @@ class Upstreams:
     def prepare(self) -> None:
         """Writes nginx's configuration and directories. Raises SupervisorError and OSError."""
         self._reload.prepare()
+
+    def restore(self) -> None:
+        """Writes again what was removed of nginx's configuration and directories."""
+        self._reload.look_again()
 
     def react(self) -> None:
         """Takes in whether nginx runs and which routers do, and updates nginx's list."""
@@ -150,6 +156,13 @@ class Upstreams:
         unit = self._runner.unit.name
         run = self._runner.facts.run
         self._tell(Happening(clock.monotonic(), unit, run, event, reason, facts))
+
+
+def _conf(unit: AssignedUnit, usual: Path) -> Path:
+    """The configuration that nginx is started with: ``-c`` of its command."""
+    words = unit.command
+    at = next((place for place, word in enumerate(words[:-1]) if word == "-c"), None)
+    return usual if at is None else Path(words[at + 1])
 
 
 def _few(names: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
             ports={"http": defaults.FRONT_PORT, "status": defaults.NGINX_STATUS_PORT},
             command=(
                 *(front.nginx_binary, "-p", f"{settings.prefix or '{state_dir}'}/"),
-                *("-c", "{run_dir}/nginx/nginx.conf"),
+                *("-c", "{state_dir}/nginx/nginx.conf"),
                 *("-g", "daemon off;"),
             ),
             probes=NGINX_PROBES,
