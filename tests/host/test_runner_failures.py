@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from pdsup.plan.model import Check, Probe, Probes, Restart
+from pdsup.plan.engines.sglang import WORKER_NOISE
+from pdsup.plan.model import Check, Probe, Probes, Progress, Restart
 
 PORT = 8000
 MOCK = (sys.executable, "-m", "pdsup.mock.worker", "--model-path", "/m", "--port", str(PORT))
@@ -22,7 +23,7 @@ def fail(make, address):
         words = [word.replace("{address}", address) for word in command]
         unit = make(
             *words, env=env, address=address, ports={"http": PORT}, restart=ONCE,
-            probes=Probes(startup=ASK),
+            probes=Probes(startup=ASK, progress=Progress(noise=WORKER_NOISE)),
         )  # fmt: skip
         unit.start()
         return unit.ever(lambda news: news.state in ("BACKOFF", "FATAL"))
@@ -75,6 +76,12 @@ def test_a_port_that_was_taken_meanwhile_is_named_and_tried_again(fail, address)
 def test_an_end_of_unknown_cause_shows_its_last_words(fail):
     news = fail("/bin/sh", "-c", "echo one; echo two; kill -SEGV $$")
     assert news.state == "BACKOFF"
+    assert news.reason == "killed by SIGSEGV; cause unknown, last output: one | two"
+
+
+def test_lines_about_probes_are_no_last_words(fail):
+    access = """echo 'INFO: 127.0.0.1:1 - "GET /model_info HTTP/1.1" 200 OK'"""
+    news = fail("/bin/sh", "-c", f"echo one; {access}; echo two; {access}; kill -SEGV $$")
     assert news.reason == "killed by SIGSEGV; cause unknown, last output: one | two"
 
 

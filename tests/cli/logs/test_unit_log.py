@@ -50,6 +50,12 @@ def test_lines_about_probes_are_neither_counted_nor_shown(open_log, noise, lines
     assert (shown(log), log.hidden) == (lines, 0 if noise else 4)
 
 
+def test_the_last_words_are_shown_behind_any_amount_of_noise(open_log):
+    log = open_log(b"0\n1\n" + ACCESS * (3 * MIB // len(ACCESS)))
+    assert log.begin(1)
+    assert (shown(log), log.hidden) == (b"1\n", 3 * MIB // len(ACCESS))
+
+
 def test_what_comes_later_follows_and_an_unfinished_line_is_shown_once(open_log):
     log = open_log(b"1\n2")
     log.begin(1)

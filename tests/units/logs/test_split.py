@@ -46,10 +46,13 @@ def test_lines_are_the_same_read_forwards_and_backwards(text, size, after):
 
 
 @given(PIECES, st.integers(1, 7), st.integers(1, 4))
-def test_of_a_line_that_is_too_long_its_end_is_kept(text, size, longest):
-    found = split.backwards(backwards(text, size), longest)
-    lines = text.removesuffix(b"\n").split(b"\n") if text else []
-    assert [line.data for line in found] == [line[-longest:] for line in reversed(lines)]
+def test_a_line_that_is_too_long_is_several(text, size, longest):
+    found = list(split.backwards(backwards(text, size), longest))
+    assert max((len(line.data) for line in found), default=0) < longest + size
+    assert b"".join(line.data for line in reversed(found)) == text.replace(b"\n", b"")
+    assert all(text[len(text) - line.place :].startswith(line.data) for line in found)
+    empty = [line for line in text.removesuffix(b"\n").split(b"\n") if not line] if text else []
+    assert len([line for line in found if not line.data]) == len(empty)
 
 
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 400))

@@ -13,6 +13,8 @@ from pdsup.units.logs.read import LogReader, Piece, Tail
 
 # In so many bytes at the end a time is looked for, before a log counts as one without times.
 TIMES_WITHIN = 1 << 20
+# Where so much is nothing but noise, what is before it is too old, and takes too long to find.
+NOISE_WITHIN = 1 << 28
 DEFAULT = 200
 
 
@@ -78,14 +80,15 @@ class UnitLog:
         """The place of the last ``count`` lines in the last ``room`` bytes."""
         if count is None:
             return tail.size if room is None else room
-        most = min(math.inf if room is None else room, max(0, count) * split.LONGEST)
+        most = math.inf if room is None else room
         if self._noise is None:
-            return split.tail_size(tail.blocks(), count, most)
+            blocks = tail.blocks()
+            return split.tail_size(blocks, count, min(most, max(0, count) * split.LONGEST))
         place = 0
-        for line in split.backwards(tail.blocks(most=most)):
+        for line in split.backwards(tail.blocks(most=most)) if count > 0 else ():
             if not self._is_noise(line.data):
                 place, count = line.place, count - 1
-            if count <= 0:
+            if count == 0 or line.place > NOISE_WITHIN > place:
                 break
         return place
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-# A longer line is cut, such as a progress bar, whose versions make one line.
+# A longer line is taken for several, such as a progress bar, whose versions make one line.
 LONGEST = 1 << 20
 _MARKER = re.compile(rb"=== \S{1,64} (\S{1,512}) run (\d{1,18}) begins")
 # No marker that matters is longer.
@@ -22,7 +22,7 @@ _MARKER_BYTES = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its line feed; of a longer one its end. ``place``: that of its first byte."""
+    """A line without its line feed. ``place``: that of its first byte."""
 
     data: bytes
     place: int
@@ -66,21 +66,28 @@ def tail_size(blocks: Iterable[bytes], count: int, most: float = float("inf")) -
 
 
 def backwards(blocks: Iterable[bytes], longest: int = LONGEST, after: int = 0) -> Iterator[Line]:
-    """The lines, the last one first. ``after``: the place where the blocks end."""
-    place, later = after, _Rest(longest)
+    """The lines, the last one first; a line longer than ``longest`` is several.
+
+    ``after``: the place where the blocks end.
+    """
+    place, held, size, inside = after, list[bytes](), 0, False
     for number, block in enumerate(blocks):
         # A line feed at the very end separates no lines.
         text = block.removesuffix(b"\n") if number == 0 else block
         place += len(block) - len(text)
-        *whole, last = reversed(text.split(b"\n"))
+        *whole, first = reversed(text.split(b"\n"))
         for piece in whole:
             place += len(piece)
-            yield later.line(piece, place)
-            place += 1
-        place += len(last)
-        later.add(last)
-    if place > after:
-        yield later.line(b"", place)
+            if piece or held or not inside:
+                yield Line(b"".join((piece, *reversed(held))), place)
+            place, held, size, inside = place + 1, [], 0, False
+        # The line that is first here may begin in an earlier block.
+        place, held, size = place + len(first), [*held, first], size + len(first)
+        if size >= longest:
+            yield Line(b"".join(reversed(held)), place)
+            held, size, inside = [], 0, True
+    if held:
+        yield Line(b"".join(reversed(held)), place)
 
 
 class Forwards:
@@ -107,32 +114,6 @@ class Forwards:
         """What there is of an unfinished line."""
         line = b"".join(self._begun)
         self._begun, self._held = [], 0
-        return line
-
-
-class _Rest:
-    """The end of a line whose beginning is in an earlier block."""
-
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
-        self._pieces: list[bytes] = []  # the last one first
-        self._held = 0
-        self._missing = 0
-
-    def add(self, piece: bytes) -> None:
-        """Puts a piece before what is held, as far as there is room."""
-        kept = piece[max(0, len(piece) - self._longest + self._held) :]
-        if kept:
-            self._pieces.append(kept)
-        self._held += len(kept)
-        self._missing += len(piece) - len(kept)
-
-    def line(self, piece: bytes, place: int) -> Line:
-        """The line that begins with ``piece`` at ``place``; nothing is held any more."""
-        self.add(piece)
-        data = b"".join(reversed(self._pieces))
-        line = Line(data, place - self._missing)
-        self._pieces, self._held, self._missing = [], 0, 0
         return line
 
 
