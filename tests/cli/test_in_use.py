@@ -28,8 +28,9 @@ MISTAKES = {
 }
 # All others write no file whose name they are given.
 OTHERS = {
-    "check", "completion", "doctor", "events", "explain", "help", "list", "logs", "restart",
-    "sbatch", "scrape-config", "evidence", "shutdown", "signal", "start", "status", "stop", "url", "version", "wait", "web",
+    "check", "completion", "doctor", "events", "evidence", "explain", "help", "list", "logs",
+    "restart", "sbatch", "scrape-config", "shutdown", "signal", "start", "status", "stop", "url",
+    "version", "wait", "web",
 }  # fmt: skip
 
 
