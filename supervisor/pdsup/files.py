@@ -33,10 +33,15 @@ def open_regular(path: Path | str, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
-def read_regular(path: Path | str) -> bytes:
-    """The content of a regular file. Raises OSError, also for anything else."""
+def read_regular(path: Path | str, most: int | None = None) -> bytes:
+    """The content of a regular file. Raises OSError, also for anything else, and for a file of more
+    than ``most`` bytes.
+    """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        return file.read()
+        text = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(text) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return text
 
 
 def write_atomically(path: Path, text: bytes, mode: int) -> None:

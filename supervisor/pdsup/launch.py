@@ -23,6 +23,7 @@ from typing import TextIO, cast
 import aiohttp
 import uvloop
 
+from pdsup import clock
 from pdsup.agent import parts, signals
 from pdsup.agent.agent import Agent
 from pdsup.api.server import Server
@@ -32,7 +33,8 @@ from pdsup.cluster import peers
 from pdsup.cluster.peers import Peers
 from pdsup.errors import SupervisorError
 from pdsup.journal.news import Log
-from pdsup.node import kept_plans, paths
+from pdsup.node import agent_files, kept_plans, paths
+from pdsup.node.agent_place import AgentPlace
 from pdsup.node.assignment import Assignment, Place, assign
 from pdsup.node.run_dir import plan_digest, prepare, token_of
 from pdsup.node.state_dir import claim, release, state_root
@@ -78,9 +80,10 @@ def _run(args: argparse.Namespace) -> int:
         raise
     mains = [note.main for note in inherited.notes.values() if note.main]
     life = _Life(bool(mains))
+    noted = _place(state_dir, environ)
     try:
         before = "" if joins else plan_digest(run_dir)
-        token = _prepared(part, inherited, joins=joins)
+        token = _prepared(part, inherited, noted, joins=joins)
         kept_plans.keep(state_dir, part.loaded)
         place = Place(
             node=node,
@@ -106,6 +109,8 @@ def _run(args: argparse.Namespace) -> int:
         if life.units:
             os.close(held)  # the next agent takes over what is in the directory
         else:
+            with contextlib.suppress(TimeoutError):
+                asyncio.run(apart(lambda: agent_files.remove(run_dir, node, noted), PREPARE_S))
             release(state_dir, held)
 
 
@@ -138,7 +143,7 @@ async def _elsewhere(run_dir: Path, digest: str) -> list[Occupant]:
     return [Occupant(each.node, (each.plan, *each.former)) for each in reports]
 
 
-def _prepared(part: Part, left: Ledger, *, joins: bool) -> str:
+def _prepared(part: Part, left: Ledger, noted: AgentPlace, *, joins: bool) -> str:
     """Prepares the run directory, or ``joins`` others in it; returns the run's token.
 
     Raises SupervisorError if it can't be used, unless an earlier agent has left units: its file
@@ -147,13 +152,24 @@ def _prepared(part: Part, left: Ledger, *, joins: bool) -> str:
 
     def work() -> str:
         origin = None if joins else part.origin
-        return prepare(part.run_dir, part.loaded.text, origin, resumed=joins, token=left.token)
+        token = prepare(part.run_dir, part.loaded.text, origin, resumed=joins, token=left.token)
+        agent_files.write(part.run_dir, part.node, noted)
+        return token
 
     if not (left.token and left.notes):
         return work()
     with contextlib.suppress(SupervisorError, TimeoutError):
         return asyncio.run(apart(work, PREPARE_S))
     return left.token
+
+
+def _place(state_dir: Path, environ: Mapping[str, str]) -> AgentPlace:
+    return AgentPlace(
+        directory=str(state_dir),
+        host=os.uname().nodename,
+        boot=clock.boot(),
+        job=environ.get("SLURM_JOB_ID", ""),
+    )
 
 
 @dataclass(slots=True)

@@ -9,10 +9,12 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -20,16 +22,70 @@ import pytest
 
 from pdsup import typed
 from pdsup.answers.status import AgentStatus, NodeStatus, Status, UnitStatus
+from pdsup.node import paths
 from tests.bed.agents import _wait_for, agents, shared_agents, wait_for
 
 ROWS = 20
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where the agents of this user would be; nothing is there yet."""
+    monkeypatch.chdir(tmp_path)  # relative paths are short enough for a socket
+    monkeypatch.setenv("XDG_RUNTIME_DIR", ".")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.delenv("PDSUP_RUN_DIR", raising=False)
+    return tmp_path / "pdsup"
+
+
+@pytest.fixture
+def agent(home):
+    """An agent of a run that says what it is told to, to one client after another."""
+    with contextlib.ExitStack() as stack:
+
+        def make(node="node0", run="run", says=b"", listens=True):
+            run_dir = home.parent / run
+            directory = home / paths.cluster_id(str(run_dir)) / node
+            directory.mkdir(parents=True)
+            (directory / paths.LOCK).touch()
+            run_dir.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                (directory.parent / paths.RUN_LINK).symlink_to(run_dir)
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            path = directory.relative_to(home.parent) / paths.SOCKET
+            server.bind(str(path))
+            if listens:
+                server.listen()
+                thread = threading.Thread(target=serve, args=(server, says))
+                stack.callback(thread.join, 10)
+                stack.callback(server.shutdown, socket.SHUT_RDWR)
+                thread.start()
+            else:
+                server.close()
+            return path
+
+        yield make
+
+
+def serve(server, says):
+    """Answers one client after another; without an answer all of them wait."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as waiting:
+        while True:
+            connection, _ = server.accept()
+            if says is None:
+                waiting.enter_context(connection)
+                continue
+            with connection, contextlib.suppress(OSError):
+                if connection.recv(1 << 16):
+                    connection.sendall(says)
 
 
 def run(agents, *words, text=True, cwd=None):
     return subprocess.run(
         [sys.executable, "-m", "pdsup", *words],
         env=agents.environ, capture_output=True, text=text, timeout=60, check=False,
-        stdin=subprocess.DEVNULL, cwd=cwd,
+        stdin=subprocess.DEVNULL, cwd=cwd or agents.directory,
     )  # fmt: skip
 
 
@@ -56,6 +112,7 @@ def pdsup_goes_on(agents, tmp_path):
             process = subprocess.Popen(
                 [sys.executable, "-m", "pdsup", *words],
                 env=agents.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                cwd=agents.directory,
                 # Ignored here when these tests run in the background of a shell.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
@@ -144,7 +201,7 @@ def terminal(agents):
 
     def run(*words, columns=100, cwd=None, **environ):
         given = {**agents.environ, "TERM": "xterm-256color", **environ}
-        made.append(Terminal(words, given, columns, cwd))
+        made.append(Terminal(words, given, columns, cwd or agents.directory))
         return made[-1]
 
     yield run

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,72 +14,12 @@ import pytest
 from pdsup import typed
 from pdsup.answers.status import Status
 from pdsup.cli import client
-from pdsup.errors import NothingThere, SupervisorError, WrongUsage
-from pdsup.node import control_socket, paths
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """Where the agents of this user would be; nothing is there yet."""
-    monkeypatch.chdir(tmp_path)  # relative paths are short enough for a socket
-    monkeypatch.setenv("XDG_RUNTIME_DIR", ".")
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.delenv("PDSUP_RUN_DIR", raising=False)
-    return tmp_path / "pdsup"
-
-
-@pytest.fixture
-def agent(home):
-    """An agent of a run that says what it is told to, to one client after another."""
-    with contextlib.ExitStack() as stack:
-
-        def make(node="node0", run="run", says=b"", listens=True):
-            run_dir = home.parent / run
-            directory = home / paths.cluster_id(str(run_dir)) / node
-            directory.mkdir(parents=True)
-            (directory / paths.LOCK).touch()
-            run_dir.mkdir(exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                (directory.parent / paths.RUN_LINK).symlink_to(run_dir)
-            server = stack.enter_context(socket.socket(socket.AF_UNIX))
-            path = directory.relative_to(home.parent) / paths.SOCKET
-            server.bind(str(path))
-            if listens:
-                server.listen()
-                thread = threading.Thread(target=serve, args=(server, says))
-                stack.callback(thread.join, 10)
-                stack.callback(server.shutdown, socket.SHUT_RDWR)
-                thread.start()
-            else:
-                server.close()
-            return path
-
-        yield make
-
-
-def serve(server, says):
-    """Answers one client after another; without an answer all of them wait."""
-    with contextlib.suppress(OSError), contextlib.ExitStack() as waiting:
-        while True:
-            connection, _ = server.accept()
-            if says is None:
-                waiting.enter_context(connection)
-                continue
-            with connection, contextlib.suppress(OSError):
-                if connection.recv(1 << 16):
-                    connection.sendall(says)
+from pdsup.errors import NothingThere, SupervisorError
 
 
 def http(status, body=b"", *headers):
     head = (f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers)
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
-
-
-def test_a_node_whose_new_agent_has_no_socket_yet_is_known_and_silent(agent):
-    agent("node0", says=b"")
-    agent("node1", listens=False).unlink()
-    assert client.cluster(None).silent == {"node1"}
 
 
 def test_an_answer_is_a_value_and_its_version(agent):
@@ -222,72 +161,6 @@ def test_an_agent_that_does_not_answer_is_waited_for_only_so_long(agent, monkeyp
         silent.listen()
         with pytest.raises(NothingThere, match="cannot ask the agent of node1: timed out"):
             client.ask(path, "/v1/status")
-
-
-def test_no_cluster_is_found_where_there_is_none(home):
-    assert client.clusters() == []
-    with pytest.raises(NothingThere):
-        client.cluster(None)
-
-
-def test_agents_of_one_run_are_one_cluster_in_natural_order(agent, home):
-    for node in ("node10", "node2", "node1"):
-        agent(node)
-    found = client.cluster(None)
-    assert list(found.sockets) == ["node1", "node2", "node10"]
-    assert found.run_dir == str(home.parent / "run")
-
-
-def test_sockets_that_killed_agents_left_are_no_agents(agent):
-    agent("node0", listens=False)
-    agent("node1")
-    agent("node0", run="older", listens=False)
-    assert list(client.cluster(None).sockets) == ["node1"]
-
-
-def test_other_things_in_the_directory_are_passed_over(agent, home):
-    agent()
-    (home / "a-file").touch()
-    (home / "empty").mkdir()
-    (home / "broken").symlink_to("nowhere")
-    assert len(client.clusters()) == 1
-
-
-def test_one_of_several_runs_is_chosen_by_its_directory(agent, home, monkeypatch):
-    agent(run="one")
-    agent(run="two")
-    with pytest.raises(WrongUsage, match=r"--run-dir: .*one, .*two|.*two, .*one"):
-        client.cluster(None)
-    assert client.cluster("two").run_dir == str(home.parent / "two")
-    monkeypatch.setenv("PDSUP_RUN_DIR", str(home.parent / "one" / ".." / "one"))
-    assert client.cluster(None).run_dir == str(home.parent / "one")
-    assert client.cluster("two").run_dir == str(home.parent / "two")
-
-
-def test_a_cluster_that_vanishes_while_it_is_looked_at_is_passed_over(agent, home, monkeypatch):
-    path = agent()
-    real = control_socket.answers
-
-    def answers_and_vanishes(found):
-        (path.parent.parent / paths.RUN_LINK).unlink(missing_ok=True)
-        return real(found)
-
-    monkeypatch.setattr(control_socket, "answers", answers_and_vanishes)
-    assert client.clusters() == []
-
-
-def test_only_agents_of_the_run_that_is_meant_are_waited_for(agent, monkeypatch):
-    meant, other = (agent(run=run, listens=False).parent for run in ("one", "two"))
-    looked_at = []
-
-    def guardian_of(directory):
-        looked_at.append(directory.resolve())
-
-    monkeypatch.setattr("pdsup.units.ledger.guardian_of", guardian_of)
-    with pytest.raises(NothingThere, match="no agent answers for one"):
-        client.cluster("one")
-    assert meant.resolve() in looked_at
-    assert other.resolve() not in looked_at
 
 
 @pytest.fixture

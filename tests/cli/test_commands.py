@@ -71,7 +71,7 @@ def test_what_is_told_of_commands_looks_as_it_was_looked_at(two, screen, golden,
     for words in (
         "stop router-0 behind", "stop router-0", "start behind --timeout 0.1", "start router-0",
         "restart router-*", "signal CONT router-1", "stop nono", "stop",
-        "shutdown --node node2", "shutdown --all",
+        "shutdown --node node2 --run-dir run", "shutdown --all --run-dir run",
     ):  # fmt: skip
         said += [f"$ pdsup {words}", *screen(*words.split(), columns=width)]
     golden(f"commands-{width}", said)

@@ -193,10 +193,11 @@ def test_events_outlive_the_agents(died_once, pdsup):
     died_once.ended("node0", "node1")
     done = pdsup("events")
     assert done.returncode == 4
-    assert done.stderr.endswith("; for a run that has ended, give --run-dir\n")
+    assert "; choose one that has ended with --run-dir:\n" in done.stderr
+    assert str(died_once.run_dir) in done.stderr
     other = str(died_once.directory / "nowhere")
     done = pdsup("events", "--run-dir", other)
-    assert done.stderr == f"pdsup: cannot show events: {other} is not a run directory\n"
+    assert done.stderr == f"pdsup: cannot show events: no such directory: {other}\n"
     done = pdsup("events", "--run-dir", str(died_once.run_dir))
     assert (done.returncode, "STOPPING -> STOPPED" in done.stdout) == (0, True)
 

@@ -21,27 +21,33 @@ def test_a_shutdown_returns_when_the_agent_and_all_its_processes_are_gone(agents
     agents.start(agents.plan(agents.unit("worker")))
     agents.reaches("RUNNING", "worker")
     done = pdsup("shutdown")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "stopped: node0\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "",
+        f"stopped small in {agents.run_dir}: node0\n",
+    )
     assert agents.processes_left() == []
     assert agents.ended() == {"node0": 0}
 
 
 def test_a_shutdown_of_all_ends_the_whole_cluster(two, pdsup):
     done = pdsup("shutdown", "--all")
-    assert (done.returncode, done.stderr) == (0, "stopped: node0, node1\n")
+    assert (done.returncode, done.stderr) == (0, f"stopped small in {two.run_dir}: node0, node1\n")
     assert two.processes_left() == []
     assert two.ended("node0", "node1") == {"node0": 0, "node1": 0}
 
 
 def test_a_shutdown_as_json_is_one_value(two, pdsup):
     done = pdsup("shutdown", "--all", "--json")
-    assert (done.returncode, done.stderr) == (0, "stopped: node0, node1\n")
-    assert json.loads(done.stdout) == {"stopped": ["node0", "node1"], "left": []}
+    assert (done.returncode, done.stderr) == (0, f"stopped small in {two.run_dir}: node0, node1\n")
+    assert json.loads(done.stdout) == {
+        "run_dir": str(two.run_dir), "stopped": ["node0", "node1"], "left": [],
+    }  # fmt: skip
 
 
 def test_a_shutdown_of_one_node_leaves_the_others_alone(two, pdsup):
     done = pdsup("shutdown", "--node", "node1")
-    assert (done.returncode, done.stderr) == (0, "stopped: node1\n")
+    assert (done.returncode, done.stderr) == (0, f"stopped small in {two.run_dir}: node1\n")
     assert two.processes["node1"].poll() == 0
     assert two.look("a")["state"] == "RUNNING"
 
@@ -72,7 +78,9 @@ def test_a_shutdown_that_takes_too_long_names_who_has_not_ended(agents, pdsup, w
     wait_for(lambda: log.exists() and "trapped" in log.read_text())
     done = pdsup("shutdown", "--timeout", "0.2", "--json")
     assert done.returncode == 1
-    assert json.loads(done.stdout) == {"stopped": [], "left": ["node0"]}
+    assert json.loads(done.stdout) == {
+        "run_dir": str(agents.run_dir), "stopped": [], "left": ["node0"],
+    }  # fmt: skip
     assert done.stderr == "pdsup: cannot shut down node0: still running after 0.2 s\n"
     agents.signal(signal.SIGTERM)
     agents.signal(signal.SIGINT)

@@ -108,12 +108,13 @@ def test_an_answer_needs_nothing_of_what_a_server_imports(cluster, shared_agents
     assert said.splitlines()[-1] == "imported:"
 
 
+NOWHERE = "no run is active on this machine; pdsup up FILE starts one"
+
+
 def test_without_an_agent_there_is_nothing_to_ask(pdsup):
     done = pdsup("status", "--json")
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.startswith(
-        "pdsup: cannot show the status: no agent answers on this machine; "
-    )
+    assert done.stderr == f"pdsup: cannot show the status: {NOWHERE}\n"
 
 
 @pytest.mark.parametrize(
@@ -121,22 +122,19 @@ def test_without_an_agent_there_is_nothing_to_ask(pdsup):
     [
         (["explain", "a"], "cannot explain a: "), (["logs", "a"], "cannot show logs of a: "),
         (["stop", "a", "b"], "cannot stop a, b: "), (["shutdown"], "cannot shut down: "),
-        (["status", "--watch"], "cannot show the status: "), (["events"], "cannot show events: "),
+        (["status", "--watch"], "cannot watch the status: "), (["events"], "cannot show events: "),
         (["web"], "cannot link to the live page: "),
         (["reload", "--agent"], "cannot reload agents: "),
     ],
     ids=str,
 )  # fmt: skip
-def test_without_an_agent_it_is_told_what_can_not_be_done(pdsup, words, told):
-    done = pdsup(*words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
-    assert done.stderr.startswith(f"pdsup: {told}no agent answers on this machine; start one with")
-
-
-def test_a_run_without_an_agent_is_named(pdsup, tmp_path):
-    done = pdsup("status", "--run-dir", str(tmp_path / "other"))
-    assert done.returncode == 4
-    assert f"no agent answers for {tmp_path / 'other'}" in done.stderr
+@pytest.mark.parametrize("named", [False, True])
+def test_without_an_agent_it_is_told_what_can_not_be_done(pdsup, tmp_path, words, told, named):
+    other = tmp_path / "other"
+    done = pdsup(*words, *(["--run-dir", str(other)] if named else []))
+    assert (done.returncode, done.stdout) == (4, "")
+    cause = f"no such directory: {other}" if named else NOWHERE
+    assert done.stderr == f"pdsup: {told}{cause}\n"
 
 
 def test_an_agent_that_was_killed_is_shown_as_such_while_another_lives_to_tell(
@@ -153,21 +151,34 @@ def test_an_agent_that_was_killed_is_shown_as_such_while_another_lives_to_tell(
     )
     agents.signal(signal.SIGKILL, "node1")
     agents.ended("node1")
-    assert pdsup("status").returncode == 4
+    done = pdsup("status")
+    assert done.returncode == 3
+    assert "is without agents, they were killed on node0, node1, and units still" in done.stderr
+    assert " a (pid " in done.stderr
+    assert dict(line.split()[:2] for line in done.stdout.splitlines()) == {
+        "a": "UNKNOWN", "b": "UNKNOWN",
+    }  # fmt: skip
+    assert "was RUNNING; its agent was killed" in done.stdout
 
 
-def test_one_of_several_runs_must_be_chosen(agents, pdsup, tmp_path):
+def test_one_of_several_runs_must_be_chosen_for_a_change_and_the_newest_is_shown(
+    agents, pdsup, tmp_path
+):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     first, second = tmp_path / "run-1", tmp_path / "run-2"
     for agents.run_dir, node in ((first, "node0"), (second, "node1")):
         agents.start(plan, node)
-    for words in (["status"], ["wait"], ["logs", "a"], ["shutdown"]):
+    for words in (["wait"], ["restart", "b"], ["shutdown"], ["reload"], ["signal", "HUP", "b"]):
         done = pdsup(*words)
         assert (done.returncode, done.stdout) == (2, "")
-        (line,) = done.stderr.splitlines()
-        assert str(first) in line
-        assert str(second) in line
-        assert "--run-dir" in line
+        head, *lines = done.stderr.splitlines()
+        assert head.endswith(": 2 runs are active; choose one with --run-dir:")
+        assert [line.split()[-1] for line in lines] == [str(first), str(second)]
+    newest = f"pdsup: 2 runs are active; this is the newest, in {second} (--run-dir chooses"
+    for words in (["status"], ["logs", "b"], ["explain", "b"]):
+        done = pdsup(*words)
+        assert "b" in done.stdout
+        assert done.stderr.startswith(newest)
     assert pdsup("status", "--run-dir", str(first)).stdout.split()[0] == "a"
     agents.environ["PDSUP_RUN_DIR"] = str(second)
     assert pdsup("status").stdout.split()[0] == "b"

@@ -58,8 +58,9 @@ def test_preparing_makes_all_that_agents_write_to(tmp_path):
     token = prepare(run_dir, PLAN)
     assert (run_dir / "plan.yaml").read_bytes() == PLAN
     assert {entry.name for entry in run_dir.iterdir() if entry.is_dir()} == {
-        "logs",
+        "agents",
         "events",
+        "logs",
         "nginx",
     }
     assert len(token) == 64
@@ -75,7 +76,7 @@ def test_twenty_agents_that_begin_at_once_agree_on_one_token_and_leave_nothing_e
     assert len(set(tokens[0].split())) == 20
     for run in runs:
         names = sorted(entry.name for entry in run.iterdir())
-        assert names == ["events", "logs", "nginx", "plan.yaml", "token", "view-token"]
+        assert names == ["agents", "events", "logs", "nginx", "plan.yaml", "token", "view-token"]
 
 
 def test_a_token_that_another_agent_made_at_the_last_moment_is_taken(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from pdsup.journal.news import Log
 from pdsup.node import kept_plans, run_dir
 from pdsup.node.assignment import Assignment
 from pdsup.node.origin import Origin
+from pdsup.node.paths import PLAN_FILE
 from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
@@ -142,7 +143,7 @@ class Reload:
             ) from None
 
     async def _shared_digest(self) -> str:
-        return await self._files(lambda: run_dir.plan_digest(self._run_dir), run_dir.PLAN_FILE)
+        return await self._files(lambda: run_dir.plan_digest(self._run_dir), PLAN_FILE)
 
     def resume(self, plan: str) -> None:
         """Continues a change that an earlier agent began; ``plan`` is its digest, "" for none."""
@@ -244,9 +245,7 @@ class Reload:
             shared = displaced
         loaded = None
         if shared in ahead:
-            loaded = await self._files(
-                lambda: kept_plans.shared(self._run_dir, shared), run_dir.PLAN_FILE
-            )
+            loaded = await self._files(lambda: kept_plans.shared(self._run_dir, shared), PLAN_FILE)
         if loaded is not None:
             self._refused.add(shared)  # try a plan only once: what made it fail would do so again
             await self._keep(loaded)

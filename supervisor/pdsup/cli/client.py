@@ -1,4 +1,4 @@
-"""Finds the agents of this user on this machine and talks to them over their control sockets.
+"""Talks to the agents of a run over their control sockets, or to what a past run has left.
 
 A query must feel instant, so this module imports little, and nothing of the agent.
 """
@@ -7,36 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pdsup import clock, typed
 from pdsup.answers.status import Status
-from pdsup.errors import NothingThere, SupervisorError, WrongUsage
+from pdsup.cli.runs import choice, living
+from pdsup.cli.runs.choice import Run, Source
+from pdsup.cli.runs.living import Cluster as Cluster
+from pdsup.cli.terminal.say import say
+from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node import control_socket
-from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
-from pdsup.node.temp_dir import temp_dir
 
 if TYPE_CHECKING:
     from pdsup.answers.commands import LogFile
+    from pdsup.cli.runs.past import PastRun
 
 TIMEOUT_S = 10.0
 # An agent answers in milliseconds. One that does not for this long may stand still: then another
 # one of the cluster is asked as well.
 PATIENCE_S = 0.3
-# A killed agent is back sooner, even on a busy machine, unless it can't start.
-RETURN_S = 10.0
-# And one that stands still, which its guardian notices after 10 to 15 s.
+# A guardian notices after 10 to 15 s that its agent stands still.
 REPLACED_S = 20.0
-# How often to look for an agent while none answers.
-LOOK_S = 0.05
 # No unit of a plan has a longer name.
 LONGEST_NAME = 200
 # How long one long poll lasts; times on a live view are at most this old.
@@ -62,91 +59,70 @@ class Look(NamedTuple):
     absent: NothingThere | None = None
 
 
-class Cluster(NamedTuple):
-    """The agents of one run on this machine: control sockets by node, in natural order.
-
-    ``silent``: nodes whose agent was here and does not answer: it was killed or stopped, and its
-    guardian may be replacing it. ``directory``: where the node-local directories of the nodes are.
-    """
-
-    run_dir: str
-    sockets: Mapping[str, Path]
-    silent: frozenset[str]
-    directory: Path
-
-
-def clusters() -> list[Cluster]:
-    """Every run that has a running agent of this user on this machine."""
-    found = []
-    for link in _run_links():
-        with contextlib.suppress(FileNotFoundError):  # it ends while we look
-            run_dir = str(link.readlink())
-            paths = sorted(link.parent.glob(f"*/{SOCKET}"), key=_natural)
-            sockets = {path.parent.name: path for path in paths if control_socket.answers(path)}
-            # A new agent takes the socket of a killed one away before it listens; the lock stays.
-            known = frozenset(path.parent.name for path in link.parent.glob(f"*/{LOCK}"))
-            if sockets and link.is_symlink():
-                found.append(Cluster(run_dir, sockets, known - sockets.keys(), link.parent))
-    return found
-
-
-def _run_links() -> list[Path]:
-    roots = state_roots(os.environ, temp_dir(os.environ), os.geteuid())
-    return sorted(link for root in roots for link in Path(root).glob(f"*/{RUN_LINK}"))
-
-
-def _is_returning(given: str | None) -> bool:
-    """Whether the guardian of an agent, of a given run or any, is running and will restart it."""
-    links = [link for link in _run_links() if not given or _is_same(link, given)]
-    return any(_has_guardian(path) for link in links for path in link.parent.glob("*/"))
-
-
-def _has_guardian(state_dir: Path) -> bool:
-    """Whether the guardian of an agent is running, which will restart it if it was killed."""
-    from pdsup.units import ledger  # late: only needed if an agent does not answer
-    from pdsup.units.process import proc
-
-    guardian = ledger.guardian_of(state_dir)
-    return guardian is not None and proc.is_living(guardian)
-
-
 def cluster(
     run_dir: str | None,
     purpose: str = "ask",
     *,
-    returns_in: float = RETURN_S,
+    looks: bool = False,
+    returns_in: float = choice.RETURN_S,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Cluster:
-    """The cluster of a run directory, else the only one on this machine.
+    """The agents of the run that is meant; the arguments are those of ``choice.choose``.
 
-    ``purpose``: ``VERB THING``, for messages. ``returns_in``: how many seconds to wait for an agent
-    that its guardian is restarting; ``meanwhile`` is called often during that. Raises NothingThere
-    if no agent answers, WrongUsage if several runs are active and none was chosen.
+    Raises NothingThere if no agent of it answers, WrongUsage if it is not clear which run is meant.
     """
-    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
-    found = _meant(given)
-    if not found and (stopped := _stopped_agents(given)):
+    run = choice.choose(run_dir, purpose, looks=looks, returns_in=returns_in, meanwhile=meanwhile)
+    return answering(run, purpose)
+
+
+def seen(run_dir: str | None, purpose: str) -> Cluster | PastRun:
+    """The run that a command looks at: its agents, or what it has left if none answers.
+
+    Says on stderr which run that is if it was not named and several are active, and from when it is
+    if it is past. Raises NothingThere if there is no such run.
+    """
+    run = choice.choose(run_dir, purpose, looks=True)
+    if not run.cluster.sockets:
+        past = _past(run, purpose)
+        say(f"pdsup: {past.headline}")
+        return past
+    if run.source is Source.NEWEST:
+        say(
+            f"pdsup: {run.active} runs are active; this is the newest, in {run.words} "
+            "(--run-dir chooses another)"
+        )
+    return run.cluster
+
+
+def commanded(run_dir: str | None, purpose: str) -> Cluster:
+    """The agents of the run that a command changes; says on stderr which run that is, unless it was
+    named or is the only one, and of this directory. Raises what ``cluster`` raises.
+    """
+    run = choice.choose(run_dir, purpose)
+    agents = answering(run, purpose)
+    if not (run.source.is_named or (run.source is Source.NEARBY and run.active == 1)):
+        say(f"pdsup: {purpose} of {run}")
+    return agents
+
+
+def answering(run: Run, purpose: str) -> Cluster:
+    """The agents of a run. Raises NothingThere, with the reason, if none of them answers."""
+    if run.cluster.sockets:
+        return run.cluster
+    raise NothingThere(f"cannot {purpose}: {_past(run, purpose).why}")
+
+
+def _past(run: Run, purpose: str) -> PastRun:
+    """A run of which no agent answers. Raises NothingThere if agents of it are only stopped."""
+    if stopped := living.stopped(run.cluster):
         names = ", ".join(f"{node} (pid {pid})" for node, pid in stopped)
         raise NothingThere(
             f"cannot {purpose}: the agent of {names} is stopped (SIGSTOP); its guardian replaces "
             f"it within 15 s, or continue it: kill -CONT {' '.join(str(pid) for _, pid in stopped)}"
         )
-    until = clock.monotonic() + returns_in
-    while not found and _is_returning(given) and clock.monotonic() < until:
-        meanwhile()
-        time.sleep(LOOK_S)
-        found = _meant(given)
-    if not found:
-        where = f" for {given}" if given else " on this machine"
-        raise NothingThere(
-            f"cannot {purpose}: no agent answers{where}; start one with pdsup up or pdsup agent"
-        )
-    if len(found) > 1:
-        names = ", ".join(one.run_dir for one in found)
-        raise WrongUsage(
-            f"cannot {purpose}: {len(found)} runs are active; choose one with --run-dir: {names}"
-        )
-    return found[0]
+    from pdsup.cli.runs.past import PastRun  # late: reads plans and journals
+
+    return PastRun(run.words, run.cluster)
 
 
 def with_returning_agents(found: Cluster) -> Cluster:
@@ -154,39 +130,18 @@ def with_returning_agents(found: Cluster) -> Cluster:
     or after ``REPLACED_S`` seconds.
     """
     until = clock.monotonic() + REPLACED_S
-    while clock.monotonic() < until and any(
-        _has_guardian(found.directory / n) for n in found.silent
-    ):
-        time.sleep(LOOK_S)
-        found = next((one for one in clusters() if one.run_dir == found.run_dir), found)
+    while clock.monotonic() < until and living.is_returning(found):
+        time.sleep(choice.LOOK_S)
+        found = living.cluster_of(Path(found.run_dir))
     return found
 
 
-def _meant(given: str | None) -> list[Cluster]:
-    found = clusters()
-    if not given:
-        return found
-    return [one for one in found if _is_same(Path(one.run_dir), given)]
-
-
-def _is_same(path: Path, given: str) -> bool:
-    return path.resolve() == Path(given).resolve()
-
-
 def run_directory(run_dir: str | None, purpose: str) -> Path:
-    """The directory of the run that was chosen; it may have ended.
+    """The directory of the run that a command looks at, active or past.
 
-    Raises what ``cluster`` raises.
+    Raises what ``seen`` raises.
     """
-    given = run_dir or os.environ.get("PDSUP_RUN_DIR")
-    if given and Path(given, "events").is_dir():
-        return Path(given)
-    try:
-        return Path(cluster(run_dir, purpose).run_dir)
-    except NothingThere as error:
-        if given:
-            raise NothingThere(f"cannot {purpose}: {given} is not a run directory") from None
-        raise NothingThere(f"{error}; for a run that has ended, give --run-dir") from None
+    return Path(choice.choose(run_dir, purpose, looks=True, returns_in=0.0).cluster.run_dir)
 
 
 def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:
@@ -279,6 +234,8 @@ def _sent(path: Path, method: str, target: str, body: str, timeout: float) -> so
     try:
         connection.settimeout(timeout)
         connection.connect(str(path))
+        if not control_socket.is_of_its_owner(connection, path):
+            raise OSError("another user's process listens on its socket")
         connection.sendall("\r\n".join((*lines, "", body)).encode())
     except OSError as error:
         connection.close()
@@ -317,24 +274,14 @@ def _answer(request: str, response: str) -> Answer:
             raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
 
 
-def _stopped_agents(given: str | None) -> list[tuple[str, int]]:
-    """The nodes, and pids, of the stopped agents of a given run, or of any."""
-    links = [link for link in _run_links() if not given or _is_same(link, given)]
-    paths = [path for link in links for path in link.parent.glob(f"*/{SOCKET}")]
-    found = [(path, control_socket.listener(path)) for path in sorted(paths, key=_natural)]
-    return [(path.parent.name, agent.pid) for path, agent in found if agent and agent.stopped]
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = re.findall(r"\d+|\D+", path.parent.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def status(found: Cluster, *, every: bool) -> Status:
+def status(found: Cluster | PastRun, *, every: bool) -> Status:
     """The status of every node of the plan, or only of those with an agent on this machine.
 
-    A node whose agent here was killed is included, as others report it.
+    A node whose agent here was killed is included, as others report it. A past run has no agents,
+    so it shows every node.
     """
+    if not isinstance(found, Cluster):
+        return found.status()
     sockets = list(found.sockets.values())
     answers = [None] if every or found.silent else ask_all(sockets, "/v1/status")
     if None in answers:
@@ -372,7 +319,7 @@ def follow(
         if left <= 0:
             return
         if not look.new:  # an agent that is stopping answers at once, whatever the wait
-            time.sleep(max(0.0, min(began + LOOK_S, until) - clock.monotonic()))
+            time.sleep(max(0.0, min(began + choice.LOOK_S, until) - clock.monotonic()))
         left = until - clock.monotonic()
 
 
@@ -381,8 +328,10 @@ def first_agent(found: Cluster) -> Path:
     return next(iter(found.sockets.values()))
 
 
-def log_files(found: Cluster) -> tuple[LogFile, ...]:
+def log_files(found: Cluster | PastRun) -> tuple[LogFile, ...]:
     """The logs of all units, in the order of the plan."""
+    if not isinstance(found, Cluster):
+        return found.log_files()
     from pdsup.answers.commands import LogFiles  # late: most commands do not need it
 
     return read(LogFiles, ask(first_agent(found), "/v1/logs")).logs

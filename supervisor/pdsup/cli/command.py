@@ -69,7 +69,7 @@ def _signalled(unit: UnitStatus, reached: bool) -> Result:
 
 
 def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[UnitStatus]]]:
-    cluster = client.cluster(args.run_dir, f"{verb} {', '.join(args.units)}")
+    cluster = client.commanded(args.run_dir, f"{verb} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
     for unit in chosen.elsewhere:

@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pdsup.cli import client, doctor_rules
+from pdsup.cli import doctor_rules
 from pdsup.cli.doctor_rules import Finding
+from pdsup.cli.runs import living
 from pdsup.errors import SupervisorError
 from pdsup.node import identity, paths, state_dir
 from pdsup.plan.compile import load
@@ -93,7 +94,7 @@ def _places() -> Iterator[Finding]:
     good = os.access(root if root.exists() else root.parent, os.W_OK)
     detail = str(root) if good else f"{root} is not writable; set XDG_RUNTIME_DIR"
     yield Finding("state directory", "ok" if good else "bad", detail)
-    for one in client.clusters():
+    for one in living.clusters():
         yield Finding("agents", "note", f"you already have a run on this machine: {one.run_dir}")
 
 

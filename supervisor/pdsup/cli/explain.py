@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdsup.answers.explanation import Explanation
 from pdsup.answers.status import UnitStatus
@@ -16,28 +17,38 @@ from pdsup.journal.file import Journals
 from pdsup.units.logs import last, split
 from pdsup.units.public_state import PublicState
 
+if TYPE_CHECKING:
+    from pdsup.cli.runs.past import PastRun
+
 MOST_RUNS = 3
 MOST_LINES = 8
 
 
-def investigate(cluster: client.Cluster, unit: str) -> Findings:
-    """Asks the unit's own agent if it is on this machine, else the first one here.
+def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
+    """What is known about a unit of a run, active or past.
 
     Raises NothingThere if the plan has no such unit.
     """
+    told = _asked(found, unit) if isinstance(found, client.Cluster) else found.explanation(unit)
+    run_dir = Path(told.run_dir)
+    entries = Journals(run_dir).news()
+    return Findings(
+        explanation=told,
+        usual_load_s=_usual_load(found, told.unit, run_dir, entries),
+        runs=_runs(entries, told),
+        evidence=_evidence(run_dir, unit),
+        past=not isinstance(found, client.Cluster),
+    )
+
+
+def _asked(cluster: client.Cluster, unit: str) -> Explanation:
+    """Asks the unit's own agent if it is on this machine, else any one here."""
     sockets = list(cluster.sockets.values())
     told = _explanation(sockets, unit)
     node = told.unit.node
     if node in cluster.sockets and node != told.told_by:
         told = _explanation([cluster.sockets[node], *sockets], unit)
-    run_dir = Path(told.run_dir)
-    entries = Journals(run_dir).news()
-    return Findings(
-        explanation=told,
-        usual_load_s=_usual_load(cluster, told.unit, run_dir, entries),
-        runs=_runs(entries, told),
-        evidence=_evidence(run_dir, unit),
-    )
+    return told
 
 
 def _explanation(agents: Sequence[Path], unit: str) -> Explanation:
@@ -46,12 +57,12 @@ def _explanation(agents: Sequence[Path], unit: str) -> Explanation:
 
 
 def _usual_load(
-    cluster: client.Cluster, shown: UnitStatus, run_dir: Path, entries: list[Entry]
+    found: client.Cluster | PastRun, shown: UnitStatus, run_dir: Path, entries: list[Entry]
 ) -> float | None:
     """The usual load time by this run's journals, else by those of earlier runs of the plan."""
-    if shown.state is not PublicState.STARTING:
+    if shown.state is not PublicState.STARTING:  # nor is any unit of a past run
         return None
-    status = client.status(cluster, every=True)
+    status = client.status(found, every=True)
     like = {unit.name: progress.alike(unit) for unit in status.units}
     earlier = load_times.usual_load(run_dir, status.cluster, like)
     return {**earlier, **load_times.median_load(entries, like)}.get(progress.alike(shown))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pdsup import clock
-from pdsup.cli import client
+from pdsup.cli.runs import living
 from pdsup.cli.screens import agent_log
 from pdsup.cli.terminal import signals
 from pdsup.errors import SupervisorError
@@ -139,7 +139,7 @@ class Agents:
         return pid in proc.children(self._running[node].pid)
 
     def _all_listen(self) -> bool:
-        found = [one for one in client.clusters() if one.run_dir == str(self._run_dir)]
+        found = [one for one in living.clusters() if one.run_dir == str(self._run_dir)]
         return bool(found) and found[0].sockets.keys() >= self._running.keys()
 
     def log(self, node: str) -> Path:

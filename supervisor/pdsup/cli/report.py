@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 
 from pdsup import clock, files, typed
-from pdsup.cli import client
 from pdsup.cli.benchmark import RECORD, recorded
+from pdsup.cli.runs import living
 from pdsup.cli.screens import report
 from pdsup.cli.screens.report import RecordedBenchmark, Source
 from pdsup.errors import SupervisorError
 from pdsup.journal.entry import LATEST
-from pdsup.journal.file import JOURNALS, Journals
+from pdsup.journal.file import Journals
 from pdsup.node.assignment import log_path
+from pdsup.node.paths import JOURNALS, PLAN_FILE
 from pdsup.plan.model import Plan
 
 TEMPLATE = "report.html.j2"
@@ -31,8 +32,8 @@ def gather(run_dir: Path, beside: Path) -> Source:
         raise SupervisorError(f"cannot report on {run_dir}: it is not a run directory")
     entries = Journals(run_dir).news()
     benchmarks = _benchmarks(run_dir / RECORD)
-    plan = _plan(run_dir / "plan.yaml")
-    going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in client.clusters())
+    plan = _plan(run_dir / PLAN_FILE)
+    going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in living.clusters())
     ends = [*(one.at for one in entries), *(one.ended for one in benchmarks)]
     now = clock.wall()
     return Source(

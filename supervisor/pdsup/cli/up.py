@@ -24,9 +24,9 @@ from pdsup.cli.terminal import fit, signals
 from pdsup.cli.terminal.say import say, warn
 from pdsup.cli.wait import Outcome, Wait, reaches
 from pdsup.errors import SupervisorError
-from pdsup.journal.file import JOURNALS
 from pdsup.node.installed import Installed
 from pdsup.node.origin import Origin
+from pdsup.node.paths import JOURNALS
 from pdsup.node.run_dir import prepare
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded

@@ -9,8 +9,7 @@ from pdsup.errors import SupervisorError
 from pdsup.files import open_regular
 from pdsup.journal import entry
 from pdsup.journal.entry import Entry
-
-JOURNALS = "events"
+from pdsup.node.paths import JOURNALS
 
 
 class Journals:

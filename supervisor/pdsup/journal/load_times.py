@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pdsup.journal import entry
 from pdsup.journal.entry import Entry
-from pdsup.journal.file import JOURNALS
 from pdsup.journal.runs import runs, steps
+from pdsup.node.paths import JOURNALS, PLAN_FILE
 
 
 def median_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[str, float]:
@@ -32,7 +32,6 @@ def median_load(entries: Iterable[Entry], kind_of: Mapping[str, str]) -> dict[st
     return {kind: sorted(found)[len(found) // 2] for kind, found in loads.items() if found}
 
 
-PLAN = "plan.yaml"
 MOST_RUNS = 3
 MOST_JOURNALS = 16
 JOURNAL_BYTES = 64 << 10
@@ -62,13 +61,13 @@ def _aged(run_dir: Path, plan: str) -> Iterator[tuple[float, Path]]:
     for path in run_dir.parent.glob(f"{glob.escape(plan)}-*"):
         if path.name != run_dir.name:
             with contextlib.suppress(OSError):
-                yield (path / PLAN).stat().st_mtime, path
+                yield (path / PLAN_FILE).stat().st_mtime, path
 
 
 def _is_of(run_dir: Path, plan: str) -> bool:
     """Whether a run is one of the plan so named, which its directory's name does not prove."""
     try:
-        with (run_dir / PLAN).open("rb") as file:
+        with (run_dir / PLAN_FILE).open("rb") as file:
             head = file.read(PLAN_BYTES).decode(errors="replace")
     except OSError:
         return False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 TIMEOUT_S = 10.0
+# The kernel's struct ucred: pid, uid, gid, as ints of 4 bytes.
+CREDENTIALS = 12
 
 
 class Listener(NamedTuple):
@@ -31,9 +35,26 @@ def listener(path: Path) -> Listener | None:
         probe.settimeout(TIMEOUT_S)
         if probe.connect_ex(str(path)) != 0:
             return None
-        peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid = int.from_bytes(peer[:4], sys.byteorder)
-    return Listener(pid, _is_stopped(pid))
+        pid, uid = _peer(probe)
+        return Listener(pid, _is_stopped(pid)) if _owns(uid, path) else None
+
+
+def is_of_its_owner(connection: socket.socket, path: Path) -> bool:
+    """Whether the listener on a socket runs as the owner of the socket's directory."""
+    _, uid = _peer(connection)
+    return _owns(uid, path)
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """The pid and the user of the process at the other end."""
+    given = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS)
+    return int.from_bytes(given[:4], sys.byteorder), int.from_bytes(given[4:8], sys.byteorder)
+
+
+def _owns(uid: int, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.stat(path.parent).st_uid == uid  # noqa: PTH116 (in every query)
+    return False
 
 
 def _is_stopped(pid: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pdsup import files
 from pdsup.errors import SupervisorError
-from pdsup.node.run_dir import PLAN_FILE
+from pdsup.node.paths import PLAN_FILE
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 

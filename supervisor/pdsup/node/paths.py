@@ -1,8 +1,10 @@
-"""The paths of an agent's node-local files: control socket, lock, nginx's temporary files.
+"""The paths of an agent's files: the shared ones, and the node-local ones.
 
+    RUN_DIR/plan.yaml                               RUN_DIR/events/NODE.jsonl
     ROOT/CLUSTER_ID/run -> the run directory        ROOT/CLUSTER_ID/NODE/control.sock
 
-They are kept outside the run directory, which is usually on a network file system. Pure.
+Sockets, locks and temporary files are kept outside the run directory, which is usually on a network
+file system. Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePath
 
+# Where run directories are by default, relative to the working directory.
+RUNS = "runs"
+# In the run directory.
+PLAN_FILE = "plan.yaml"
+JOURNALS = "events"
+AGENTS = "agents"
+# In the node-local directory.
 SOCKET = "control.sock"
 LOCK = "lock"
 RUN_LINK = "run"

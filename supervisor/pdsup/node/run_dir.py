@@ -20,8 +20,8 @@ from pdsup.files import create_once, read_regular, write_atomically, write_if_di
 from pdsup.node import origin as origins
 from pdsup.node import tokens
 from pdsup.node.origin import Origin
+from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
 
-PLAN_FILE = "plan.yaml"
 VIEW_FILE = "view-token"
 TOKEN_BYTES = 32
 OWN_DIRECTORIES = ("logs", "evidence", "nginx")
@@ -30,7 +30,7 @@ _OWN = re.compile(r"(plan(\..*)?\.yaml|origin(\..*)?\.json|run\.json|(view-)?tok
 
 def default_run_dir(name: str, environ: Mapping[str, str]) -> Path:
     """The path ``runs/NAME-JOBID``, or ``runs/NAME-local`` outside a Slurm job. Relative."""
-    return Path("runs") / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
+    return Path(RUNS) / f"{name}-{environ.get('SLURM_JOB_ID', 'local')}"
 
 
 def prepare(
@@ -50,7 +50,7 @@ def prepare(
     can't be used.
     """
     try:
-        for name in ("logs", "events", "nginx"):
+        for name in ("logs", JOURNALS, "nginx", AGENTS):
             (run_dir / name).mkdir(parents=True, exist_ok=True)
         if not (resumed and (run_dir / PLAN_FILE).exists()):
             _place_plan(run_dir, text)

@@ -31,6 +31,7 @@ from pdsup.descriptor import Descriptor
 from pdsup.errors import SupervisorError
 from pdsup.files import open_regular, read_regular
 from pdsup.lines_file import LinesFile
+from pdsup.node.ownership import is_trusted, trusted_users
 from pdsup.units import codec
 from pdsup.units.facts import Facts, LastExit
 from pdsup.units.logs.files import Place
@@ -44,6 +45,8 @@ LEDGER = "ledger"
 FORMER_FILES = ("epochs.json", "gpus.json", "lost.json")
 # A larger ledger is rewritten without its outdated lines. A day of restarts every second is less.
 LARGEST_BYTES = 16 << 20
+# A file of this size is no ledger.
+MOST_BYTES = 4 * LARGEST_BYTES
 # A node that has missed more changes of the plan than this must be restarted.
 MOST_FORMER = 16
 # As many as can wait to be written to the journal.
@@ -180,7 +183,7 @@ def read(state_dir: Path) -> Ledger:
     Damaged lines are skipped.
     """
     try:
-        return parsed(read_regular(state_dir / LEDGER).splitlines())
+        return parsed(read_regular(state_dir / LEDGER, MOST_BYTES).splitlines())
     except OSError:
         return Ledger()
 
@@ -196,8 +199,8 @@ def guardian_of(state_dir: Path) -> Identity | None:
 
 def left_under(root: Path, guardian: int) -> Path | None:
     """Finds the directory of the agent that the guardian with this pid started before, if any."""
-    process = (guardian, proc.started(guardian))
-    found = (path.parent for path in root.glob(f"*/*/{LEDGER}"))
+    process, users = (guardian, proc.started(guardian)), trusted_users()
+    found = (path.parent for path in root.glob(f"*/*/{LEDGER}") if is_trusted(path.parent, users))
     return next((each for each in found if guardian_of(each) == process), None)
 
 

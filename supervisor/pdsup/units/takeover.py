@@ -27,7 +27,7 @@ from pathlib import Path
 from pdsup import clock, lines_file
 from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
-from pdsup.node import identity, kept_plans, paths
+from pdsup.node import agent_files, identity, kept_plans, paths
 from pdsup.node.assignment import log_path
 from pdsup.node.origin import Origin
 from pdsup.node.run_dir import default_run_dir, plan_digest
@@ -270,7 +270,8 @@ def left_behind(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _state_dirs(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
-    return [each for one in _local(run_dir, environ) for each in sorted(one.glob("*/"))]
+    found = [each for one in _local(run_dir, environ) for each in one.glob("*/")]
+    return sorted({*found, *agent_files.here(run_dir)})
 
 
 def _local(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
@@ -330,8 +331,18 @@ def clean_up(state_dir: Path) -> list[int]:
             reap.kill(process)
     survivors = end(left.notes.values())
     if not survivors:
+        _forget(state_dir)
         shutil.rmtree(state_dir, ignore_errors=True)
     return survivors
+
+
+def _forget(state_dir: Path) -> None:
+    """Removes what the run directory says of where the agent of this directory is."""
+    with contextlib.suppress(OSError):
+        run_dir, node = run_dir_of(state_dir), state_dir.name
+        place = agent_files.read(run_dir).get(node)
+        if place is not None and Path(place.directory) == state_dir:
+            agent_files.remove(run_dir, node, place)
 
 
 def _living(notes: list[Note]) -> list[int]:

@@ -20,7 +20,7 @@ from pdsup.cli.benchmark import RECORD
 from pdsup.cli.bundle.mask import Mask, known_secrets
 from pdsup.errors import SupervisorError
 from pdsup.files import write_atomically
-from pdsup.journal.file import JOURNALS
+from pdsup.node.paths import JOURNALS
 from pdsup.node.run_dir import VIEW_FILE
 from pdsup.plan.compile import load
 from pdsup.plan.model import Plan

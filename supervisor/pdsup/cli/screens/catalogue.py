@@ -15,6 +15,7 @@ VERBS: Mapping[str, str] = {
     "doctor": "check before a run that this node is ready for it",
     "up": "bring up the whole cluster on this machine",
     "agent": "run this node's part of a plan or recipe until told to stop",
+    "list": "list your runs: active ones on this machine, and those that have ended",
     "status": "show the state of the units",
     "url": "print the URL that clients talk to",
     "wait": "wait until units are ready, or stopped",

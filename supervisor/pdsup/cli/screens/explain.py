@@ -34,12 +34,14 @@ class Findings:
     its evidence directories.
 
     ``usual_load_s``: while the unit starts, the seconds that similar units take, if known.
+    ``past``: no agent told it, so what its gate waits for is not known.
     """
 
     explanation: Explanation
     usual_load_s: float | None
     runs: Sequence[LoggedRun]
     evidence: Sequence[str]
+    past: bool = False
 
 
 def story(found: Findings, now: float, width: int | None = None) -> list[str]:
@@ -51,7 +53,7 @@ def story(found: Findings, now: float, width: int | None = None) -> list[str]:
     sentences = [
         *_state(told, now),
         *_usual(told.unit, found.usual_load_s, now),
-        *_gate(told.gate, told.unit.state),
+        *(() if found.past else _gate(told.gate, told.unit.state)),
         *_runs(found.runs, now),
         _next(told.next, now),
         *_evidence(found.evidence),
@@ -65,6 +67,7 @@ def to_json(found: Findings) -> dict[str, Any]:
     told = found.explanation
     return {
         **{name: getattr(told, name) for name in told.__slots__},
+        **({"gate": None} if found.past else {}),
         "usual_load_s": found.usual_load_s,
         "runs": [{**runs.to_json(one.run), "output": one.output} for one in found.runs],
         "evidence": found.evidence,

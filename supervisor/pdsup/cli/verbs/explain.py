@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     condition of its gate; its last three runs with the end of their output; what happens next and
     when; and where its evidence and log are.
     """
-    cluster = client.cluster(args.run_dir, f"explain {args.unit}")
-    found = investigate(cluster, args.unit)
+    found = investigate(client.seen(args.run_dir, f"explain {args.unit}"), args.unit)
     if args.json:
         print(typed.dumps(to_json(found), indent=2))
     else:

@@ -81,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(args: argparse.Namespace, purpose: str) -> list[LogFile]:
-    cluster = client.cluster(args.run_dir, purpose)
-    agents = sorted(Path(cluster.run_dir, "logs").glob(f"*{AGENT_LOG}"))
+    found = client.seen(args.run_dir, purpose)
+    agents = sorted(Path(found.run_dir, "logs").glob(f"*{AGENT_LOG}"))
     named = [choice.agent_log(path.name.removesuffix(AGENT_LOG), str(path)) for path in agents]
-    return choice.chosen(client.log_files(cluster), named, args.units)
+    return choice.chosen(client.log_files(found), named, args.units)
 
 
 # The end of the name of the log of an agent that ``pdsup up`` has started; its node is before it.

@@ -13,7 +13,8 @@ from pdsup import files
 from pdsup.cli import options
 from pdsup.cli.terminal import fit
 from pdsup.errors import SupervisorError, WrongUsage
-from pdsup.node.run_dir import PLAN_FILE, refuse_own_file
+from pdsup.node.paths import PLAN_FILE
+from pdsup.node.run_dir import refuse_own_file
 from pdsup.plan.engines.engine import EngineName
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pdsup import clock, typed
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import Status
 from pdsup.cli import client, options
+from pdsup.cli.runs import choice
 from pdsup.cli.screens import reload
 from pdsup.cli.screens.reload import Outcome, Result
 from pdsup.cli.screens.waiting import Silence
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.agent and (args.file or args.dry_run):
         raise WrongUsage("cannot reload the agents' code and the plan at once: leave out --agent")
-    cluster = client.cluster(args.run_dir, f"reload {'agents' if args.agent else 'the plan'}")
+    cluster = client.commanded(args.run_dir, f"reload {'agents' if args.agent else 'the plan'}")
     return _reload_agents(cluster, args) if args.agent else _reload_plan(cluster, args)
 
 
@@ -105,7 +106,7 @@ class _Wait:
         status = self._before
         for look in client.follow(self._agent, every=True, until=when):
             if look.absent is not None:  # it hands over to a new agent, or has stopped
-                left = max(client.RETURN_S, when - clock.monotonic())
+                left = max(choice.RETURN_S, when - clock.monotonic())
                 self._cluster = client.cluster(
                     self._cluster.run_dir,
                     "watch the plan change",

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from pdsup.cli import options
+from pdsup.cli import client, options
 from pdsup.node.run_dir import refuse_own_file
 
 EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
@@ -15,7 +15,12 @@ EXAMPLE = "pdsup report runs/demo-4711 -o demo.html"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the run directory")
+    parser.add_argument(
+        "run_dir",
+        nargs="?",
+        metavar="RUN_DIR",
+        help="the run directory (default: that of the run that the other commands choose)",
+    )
     parser.add_argument(
         "-o",
         dest="out",
@@ -31,10 +36,11 @@ def run(args: argparse.Namespace) -> int:
     from pdsup.cli import report
     from pdsup.cli.screens import report as screen  # late: not needed for help
 
-    out = args.out or args.run_dir / "report.html"
+    given = Path(args.run_dir) if args.run_dir else client.run_directory(None, "report on a run")
+    out = args.out or given / "report.html"
     if not args.json:
         refuse_own_file(out, "write the report")
-    source = report.gather(args.run_dir.absolute(), out.absolute().parent)
+    source = report.gather(given.absolute(), out.absolute().parent)
     if args.json:
         print(json.dumps(screen.page(source), indent=2))
         return 0

@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     the routers, and for workers that serve metrics (SGLang: --enable-metrics). Prometheus must be
     able to read the token's file and to reach the nodes.
     """
-    from pdsup.node.run_dir import PLAN_FILE, VIEW_FILE  # late: not needed for help
+    from pdsup.node.paths import PLAN_FILE
+    from pdsup.node.run_dir import VIEW_FILE  # late: not needed for help
     from pdsup.plan.compile import load
 
     run_dir = client.run_directory(args.run_dir, "print a scrape configuration").resolve()

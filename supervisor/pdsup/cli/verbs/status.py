@@ -37,19 +37,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status: 0 if every unit is ready, which is RUNNING and able to serve, or EXITED with
-    status 0; else 3. ``--watch`` runs until q or Ctrl-C; arrows select a unit, enter
-    explains it, l shows its log, esc goes back. If stdout is not a terminal, it prints the table,
-    or a line of JSON, after each change.
+    """Of a run of which no agent answers, it shows how the journals end, on all nodes. Exit status:
+    0 if every unit is ready, which is RUNNING and able to serve, or EXITED with status 0; else 3.
+    ``--watch`` runs until q or Ctrl-C; arrows select a unit, enter explains it, l shows its log,
+    esc goes back. If stdout is not a terminal, it prints the table, or a line of JSON, after each
+    change.
     """
     if args.watch:
         return _watch(args)
-    found = client.status(client.cluster(args.run_dir, "show the status"), every=args.all)
+    run = client.seen(args.run_dir, "show the status")
+    found = client.status(run, every=args.all)
     shown, unnamed = progress.chosen(found, args.units)
     if unnamed:
         raise NothingThere(progress.no_such("show", unnamed, found))
     if args.json:
-        print(typed.dumps(shown, indent=2))
+        past = {} if isinstance(run, client.Cluster) else {"past": run.to_json()}
+        print(typed.dumps({**vars(shown), **past}, indent=2))
     else:
         colour, width = fit.is_coloured(sys.stdout), fit.width(sys.stdout)
         clients = [f"clients talk to {found.url}"] if width and found.url and not args.units else []
@@ -59,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _watch(args: argparse.Namespace) -> int:
     streams.end_with_the_reader()
-    watched = StatusWatch(args.run_dir, args.units, every=args.all)
+    # No agent at the start is an error; later it is a state to show. A newer run is not followed.
+    run_dir = client.cluster(args.run_dir, "watch the status", looks=True).run_dir
+    watched = StatusWatch(run_dir, args.units, every=args.all)
     if fit.can_paint(sys.stdout) and not args.json:
         from pdsup.cli.live import live  # late: a single look paints nothing
 
-        live.show(watched.looks(), args.run_dir)
+        live.show(watched.looks(), run_dir)
     else:
         _list_changes(watched, as_json=args.json)
     return 0
@@ -80,8 +85,6 @@ class StatusWatch:
 
     def looks(self) -> Iterator[Look]:
         """Yields a look at each change, and each second without one, forever."""
-        # No agent at the start is an error; later it is a state to show.
-        client.cluster(self._run_dir, "show the status")
         begun = False
         for look in client.follow(self._agent, every=True):
             if look.status is None:

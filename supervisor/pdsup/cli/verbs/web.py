@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """The page is read-only. The link works once, within ten minutes; the browser that opened it
     can come back for twelve hours.
     """
-    cluster = client.cluster(args.run_dir, "link to the live page")
+    cluster = client.cluster(args.run_dir, "link to the live page", looks=True)
     link = client.read(PageLink, client.tell(client.first_agent(cluster), "/v1/link", {}))
     if args.json:
         print(typed.dumps(link, indent=2))

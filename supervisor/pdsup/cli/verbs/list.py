@@ -1,0 +1,48 @@
+"""``pdsup list``: lists runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from pdsup import clock, typed
+from pdsup.cli import client, options
+from pdsup.cli.runs import listing, living, run_lines
+from pdsup.cli.runs.living import Cluster
+from pdsup.cli.runs.run_lines import RunLine
+from pdsup.cli.screens import progress
+from pdsup.errors import SupervisorError
+
+EXAMPLE = "pdsup list /scratch/me/runs"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="where else to look for runs")
+    options.as_json(parser, "print one JSON value instead of lines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Lists your active runs on this machine, and the other runs in the current directory, in its
+    ``runs/``, and beside the active ones: name, state, start, directory; of an active run also how
+    many units are ready and the URL for clients.
+    """
+    active = [_with_status(one) for one in living.clusters()]
+    ended = listing.ended([Path(one) for one in args.directories])
+    if args.json:
+        print(typed.dumps({"runs": [*ended, *active]}, indent=2))
+    elif ended or active:
+        print("\n".join(run_lines.lines([*ended, *active], clock.wall())))
+    return 0
+
+
+def _with_status(cluster: Cluster) -> RunLine:
+    """The line of an active run, with what its agents say now."""
+    (line,) = listing.active([cluster])
+    try:
+        status = client.status(cluster, every=True)
+    except SupervisorError:  # it ends while we look
+        return line
+    ready = f"ready: {progress.summary(status.units)}"
+    return replace(line, ready=ready, url=status.url)

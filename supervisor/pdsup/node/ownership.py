@@ -1,0 +1,42 @@
+"""Which node-local directories a command may trust.
+
+The directory for temporary files is open to all users, and a run directory may be writable for a
+group. What lies in a directory that somebody else made, or may change, could name any process to
+be killed and any file to be shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+
+def trusted_users(run_dir: Path | None = None) -> frozenset[int]:
+    """The users whose agents a command of this user may talk to: itself; for root also the owner
+    of a run directory that it has named.
+    """
+    own = os.geteuid()
+    if own == 0 and run_dir is not None:
+        with contextlib.suppress(OSError):
+            return frozenset({own, run_dir.stat().st_uid})
+    return frozenset({own})
+
+
+def is_trusted(state_dir: Path, users: Collection[int]) -> bool:
+    """Whether an agent's directory, with the two above it, belongs to one of these users."""
+    return all(is_private(path, users) for path in (state_dir, *state_dir.parents[:2]))
+
+
+def is_private(path: Path, users: Collection[int]) -> bool:
+    """Whether a path is a real directory of one of these users that nobody else may change."""
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        return (
+            stat.S_ISDIR(status.st_mode)
+            and status.st_uid in users
+            and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        )
+    return False
