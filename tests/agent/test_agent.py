@@ -17,7 +17,7 @@ from tests.agent.replay import replay
 
 PROGRAM = ("-m", "pdsup.launch")
 STUBBORN = ("sh", "-c", 'trap "" TERM; echo trapped; exec sleep 1000')
-FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 1}
+FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 2}
 
 
 # -- start ----------------------------------------------------------------------------------------

@@ -85,11 +85,13 @@ def outlook(plan, state, shown="BACKOFF", **restart):
 def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_failures(plan):
     found = outlook(plan, states.Backoff(107.5, (1.0, 2.0, 3.0), "killed"), max_failures=5)
     assert found.at == 1.7e9 + 7.5
-    assert "it gives up after more than 5 failures in 12 h, so far 3" in found.what
+    assert "this was failure 3 of at most 5 in 12 h" in found.what
 
 
 def test_what_follows_a_unit_of_another_node_has_no_time(plan):
-    assert outlook(plan, None).at is None
+    found = outlook(plan, None, max_failures=5)
+    assert found.at is None
+    assert "it gives up after 5 failures in 12 h" in found.what
 
 
 def test_a_deadline_that_is_never_is_no_time(plan):

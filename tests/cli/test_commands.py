@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 1}
+FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 2}
 # Ends well on TERM; a line for each HUP.
 POLITE = ("sh", "-c", "trap 'echo hup' HUP; while :; do sleep 0.02; done")
 

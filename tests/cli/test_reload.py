@@ -61,7 +61,7 @@ def test_what_does_not_work_by_the_new_plan_is_an_error(running, pdsup):
     running.plan(running.unit("a", "/no/such/program", restart=never), running.unit("b"))
     done = pdsup("reload")
     assert done.returncode == 1
-    assert "a: ERROR (failed: FATAL, gave up after 1 failures" in done.stdout
+    assert "a: ERROR (failed: FATAL, gave up after 1 failure," in done.stdout
     assert "/no/such/program" in done.stdout
 
 

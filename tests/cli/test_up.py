@@ -14,7 +14,7 @@ from pdsup.plan.model import Node
 CONFIGS = Path(__file__).parents[2] / "configs"
 ADDRESSES = tuple(Node(name=f"node{i}", address=f"127.0.10.{i + 1}") for i in range(4))
 NOW = 10_000.0
-KILLED = {"reason": "gave up after 11 failures: killed by SIGKILL"}
+KILLED = {"reason": "gave up after 10 failures: killed by SIGKILL"}
 
 
 @pytest.fixture

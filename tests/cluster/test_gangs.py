@@ -8,7 +8,7 @@ import pytest
 
 RANKS = ("w.0", "w.1", "w.2")
 NODES = ("node0", "node1", "node2")
-FAST = {"first_delay_s": 0.3, "delay_s": 0.3, "factor": 1.0, "max_failures": 1}
+FAST = {"first_delay_s": 0.3, "delay_s": 0.3, "factor": 1.0, "max_failures": 2}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from pdsup.plan.model import Log, Restart, Stop
 from pdsup.units.logs import files
 
-AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
+AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=4)
 PIPE = Log(mode="pipe")
 MODES = pytest.mark.parametrize("log", [Log(), PIPE], ids=lambda log: log.mode)
 

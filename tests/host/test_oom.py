@@ -9,7 +9,7 @@ import pytest
 from pdsup.plan.model import Restart
 
 GROUPS = Path("/sys/fs/cgroup/memory")
-ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=1)
+ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=2)
 GREEDY = "import sys; print('loads', flush=True); bytearray(256 << 20)"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pdsup.plan.model import Restart, Stop
 
-AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
+AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=4)
 
 
 def hidden_and_main(unit):

@@ -10,7 +10,7 @@ from pdsup.plan.model import Check, Probe, Probes, Progress, Restart
 
 PORT = 8000
 MOCK = (sys.executable, "-m", "pdsup.mock.worker", "--model-path", "/m", "--port", str(PORT))
-ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=1)
+ONCE = Restart(first_delay_s=60.0, delay_s=60.0, jitter=0.0, max_failures=2)
 ASK = Probe(checks=(Check(port="http", path="/health"),), period_s=0.02, timeout_s=5.0)
 
 
@@ -89,7 +89,7 @@ def test_a_command_that_worked_once_is_not_given_up_for_its_configuration(make, 
     """A module on a shared file system may be away for a moment."""
     program = tmp_path / "program.py"
     program.write_text("import time\ntime.sleep(1000)\n")
-    again = Restart(first_delay_s=0.0, delay_s=60.0, jitter=0.0, max_failures=5)
+    again = Restart(first_delay_s=0.0, delay_s=60.0, jitter=0.0, max_failures=6)
     unit = make(sys.executable, str(program), restart=again).start()
     unit.until("RUNNING")
     program.write_text("import no_such_module_here\n")

@@ -26,7 +26,7 @@ PREFILL = (
     *("--disaggregation-mode", "prefill"),
     *("--disaggregation-bootstrap-port", str(BOOTSTRAP)),
 )
-AGAIN = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=1)
+AGAIN = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=2)
 QUIET_S, TIMEOUT_S = 0.6, 0.5
 STARTUP = Probe(
     checks=(sglang.WORKER_HEALTH,), period_s=0.02, timeout_s=TIMEOUT_S,

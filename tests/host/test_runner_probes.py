@@ -12,7 +12,7 @@ from pdsup.plan.model import Check, Probe, Probes, Restart
 
 PORT = 8000
 ASK = Probe(checks=(Check(port="http", path="/health"),), period_s=0.02, timeout_s=5.0)
-AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=1)
+AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=2)
 
 
 @pytest.fixture

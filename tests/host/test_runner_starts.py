@@ -9,13 +9,13 @@ import psutil
 
 from pdsup.plan.model import Check, Probe, Probes, Restart
 
-AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=3)
+AT_ONCE = Restart(first_delay_s=0.0, delay_s=0.0, jitter=0.0, max_failures=4)
 PORT = 8000
 
 
 def take_half_a_second(make):
     """In which rechecks come by the clock of the units themselves."""
-    five_times = Restart(first_delay_s=0.1, delay_s=0.1, factor=1.0, jitter=0.0, max_failures=5)
+    five_times = Restart(first_delay_s=0.1, delay_s=0.1, factor=1.0, jitter=0.0, max_failures=6)
     make("exits", restart=five_times).start().until("FATAL")
 
 

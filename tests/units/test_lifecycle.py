@@ -56,7 +56,7 @@ from pdsup.units.states import (
     reason_of,
 )
 
-ALWAYS = Policy(first_delay_s=1.0, delay_s=2.0, max_failures=3, forgive_after_s=300.0)
+ALWAYS = Policy(first_delay_s=1.0, delay_s=2.0, max_failures=4, forgive_after_s=300.0)
 ON_FAILURE = replace(ALWAYS, policy="on-failure")
 NEVER = replace(ALWAYS, policy="never")
 GOOD, BAD = ExitStatus(0), ExitStatus(1)
@@ -284,9 +284,9 @@ def test_a_start_during_a_backoff_is_immediate_and_forgets_the_failures() -> Non
     )
 
 
-def test_one_failure_more_than_allowed_is_fatal_and_tells_the_last_reason() -> None:
+def test_as_many_failures_as_allowed_are_fatal_and_tell_the_last_reason() -> None:
     state: states.State = Starting(9, 900.0, ())
-    for _ in range(ALWAYS.max_failures):
+    for _ in range(ALWAYS.max_failures - 1):
         state = after(state, (Exited(9, BAD), at()))
         assert isinstance(state, Backoff)
         state = after(state, (Tick(), at(state.until)))
@@ -295,6 +295,20 @@ def test_one_failure_more_than_allowed_is_fatal_and_tells_the_last_reason() -> N
         (0.0, 0.0, 0.0, 0.0), "gave up after 4 failures, the last: exited with status 1"
     )
     assert deadline(state) == FOREVER
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 10])
+def test_a_unit_gives_up_at_the_failure_of_that_number(most: int) -> None:
+    policy = replace(ALWAYS, max_failures=most)
+    state: states.State = Starting(9, 900.0, ())
+    count = 0
+    while not isinstance(state, Fatal):
+        state = after(state, (Exited(9, BAD), at(restart=policy)))
+        count += 1
+        if isinstance(state, Backoff):
+            state = after(state, (Tick(), at(state.until, restart=policy)))
+    assert count == max(1, most)
+    assert state.reason.startswith(f"gave up after {count} failure{'s' * (count > 1)}, the last:")
 
 
 def test_a_fatal_unit_starts_only_when_somebody_asks() -> None:

@@ -289,7 +289,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def failures_stay_within_the_budget(self) -> None:
         if not isinstance(self.state, Stopped | Ended | Fatal):
-            assert len(self.state.failures) <= self.restart.max_failures
+            assert len(self.state.failures) < max(1, self.restart.max_failures)
 
     @invariant()
     def ticks_never_storm(self) -> None:

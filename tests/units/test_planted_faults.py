@@ -39,8 +39,8 @@ FAULTS = {
         "    if ctx.unclean is not None:\n"
         "        return Waiting(failures, ctx.unclean, ctx.now + RECHECK_S), ()\n", ""),
     "one failure too many is allowed": (
-        "if len(recent) > ctx.restart.max_failures:",
-        "if len(recent) > ctx.restart.max_failures + 1:"),
+        "if count >= ctx.restart.max_failures:",
+        "if count >= ctx.restart.max_failures + 1:"),
     "failures outside the window count": (
         "if ctx.now - at <= ctx.restart.window_s)", ")"),
     "time alone forgives, without readiness": (

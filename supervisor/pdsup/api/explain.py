@@ -93,10 +93,8 @@ def _after_end(unit: PlanUnit) -> str:
 
 
 def _failures(unit: PlanUnit, facts: Facts | None) -> str:
-    restart = unit.restart
-    window = duration(restart.window_s)
-    most = f"it gives up after more than {restart.max_failures} failures in {window}"
+    most, window = unit.restart.max_failures, duration(unit.restart.window_s)
     match facts:
         case Facts(state=states.Backoff(failures=counted)):
-            return f"{most}, so far {len(counted)}"
-    return most
+            return f"this was failure {len(counted)} of at most {most} in {window}"
+    return f"it gives up after {most} failure{'' if most == 1 else 's'} in {window}"

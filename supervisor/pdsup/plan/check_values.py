@@ -137,8 +137,8 @@ def _restart(at: str, restart: Restart) -> Iterator[Problem]:
         yield Problem(f"{at}.factor", f"must be at least 1, not {restart.factor}")
     if restart.max_failures < 0:
         yield Problem(f"{at}.max_failures", f"must be at least 0, not {restart.max_failures}")
-    elif (least := restart.max_failures * restart.limit_s) > restart.window_s:
-        message = f"is shorter than max_failures waits of limit_s, {duration(least)}"
+    elif (least := (restart.max_failures - 1) * restart.limit_s) > restart.window_s:
+        message = f"is shorter than the waits of limit_s in between, {duration(least)}"
         yield Problem(f"{at}.window_s", f"{message}: the limit could never be reached")
     for index, name in enumerate(restart.fatal_signals):
         if not re.fullmatch(r"SIG[A-Z0-9]+", name):

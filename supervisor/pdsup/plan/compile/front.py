@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from pdsup.address import url
 from pdsup.plan import defaults
@@ -12,8 +12,9 @@ from pdsup.plan.compile.placement import Site
 from pdsup.plan.document.syntax import join
 from pdsup.plan.front import front, server
 from pdsup.plan.frontends.frontend import Route
-from pdsup.plan.model import Log, Need, Needs, Nginx, PlanUnit, Probes
+from pdsup.plan.model import Need, Needs, Nginx, PlanUnit, Probes
 from pdsup.plan.recipe.deployment import Deployment, Front
+from pdsup.plan.recipe_paths import log_causes
 
 NGINX_PROBES = Probes(
     startup=defaults.NGINX_STARTUP,
@@ -23,9 +24,12 @@ NGINX_PROBES = Probes(
 NGINX_CAUSES: Mapping[str, str] = {
     "": "frontend",
     "command": "frontend.nginx_binary",
+    "ports.http": "frontend.port",
+    **log_causes("log.nginx"),
+    "restart": "restart.nginx",
     **{f"nginx.{field.name}": f"frontend.nginx_{field.name}" for field in fields(Nginx)},
 }
-BENCHMARK_CAUSES: Mapping[str, str] = {"": "benchmark"}
+BENCHMARK_CAUSES: Mapping[str, str] = {"": "benchmark", **log_causes("log.benchmark")}
 
 
 def routers(
@@ -56,7 +60,7 @@ def routers(
         later_at_least=dict(front.restart_with),
     )
     alone = front.additional is None
-    port = defaults.FRONT_PORT if alone else defaults.ROUTER_PORT
+    port = front.port if alone else defaults.ROUTER_PORT
     return tuple(
         PlanUnit(
             name=f"router-{number}",
@@ -67,9 +71,9 @@ def routers(
             env=dict(front.env),
             needs=needs,
             probes=probes,
-            restart=defaults.FRONT_RESTART,
+            restart=front.router_restart,
             stop=program.stop,
-            log=Log(file=f"{site.nodes[node].name}_router_{number}.out"),
+            log=replace(front.router_log, file=f"{site.nodes[node].name}_router_{number}.out"),
         )
         for number, node in enumerate(
             placement.router_nodes(len(site.nodes), front.additional or 0)
@@ -79,9 +83,11 @@ def routers(
 
 def router_causes(front: Front) -> Mapping[str, str]:
     """The recipe's setting behind each part of a router; for all other parts, the arguments."""
-    causes = {"": front.args_at}
+    causes = {"": front.args_at, "restart": "restart.router", **log_causes("log.router")}
     for purpose, flag in front.program.port_flags.items():
         causes[f"ports.{purpose}"] = join(front.args_at, flag)
+    if front.additional is None:
+        causes["ports.http"] = "frontend.port"
     for role in front.start_with:
         causes[f"needs.first_at_least.{role}"] = f"frontend.start_with.{role}"
     for role in front.restart_with:
@@ -102,16 +108,16 @@ def nginx(routers: tuple[PlanUnit, ...], front: Front | None, site: Site) -> tup
             name="nginx",
             kind="nginx",
             node=node,
-            ports={"http": defaults.FRONT_PORT, "status": defaults.NGINX_STATUS_PORT},
+            ports={"http": front.port, "status": defaults.NGINX_STATUS_PORT},
             command=(
                 *(front.nginx_binary, "-p", f"{settings.prefix or '{state_dir}'}/"),
                 *("-c", "{state_dir}/nginx/nginx.conf"),
                 *("-g", "daemon off;"),
             ),
             probes=NGINX_PROBES,
-            restart=defaults.FRONT_RESTART,
+            restart=front.nginx_restart,
             stop=defaults.NGINX_STOP,
-            log=Log(file=f"{node}_nginx.out"),
+            log=replace(front.nginx_log, file=f"{node}_nginx.out"),
             nginx=settings,
         ),
     )
@@ -139,6 +145,6 @@ def benchmark(
         needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in needed)),
         restart=defaults.BENCHMARK_RESTART,
         stop=defaults.BENCHMARK_STOP,
-        log=Log(file="benchmark.out"),
+        log=replace(deployment.benchmark_log, file="benchmark.out"),
     )
     return (*units, unit)

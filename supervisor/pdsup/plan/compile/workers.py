@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from pdsup.plan.compile.placement import Placed, Site, Slot
 from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, Rank
-from pdsup.plan.model import Log, PlanUnit
+from pdsup.plan.model import PlanUnit
 from pdsup.plan.recipe.deployment import Deployment, Pool
+from pdsup.plan.recipe_paths import log_causes
 
 
 def workers(placed: tuple[Placed, ...], deployment: Deployment, site: Site) -> tuple[PlanUnit, ...]:
@@ -31,7 +33,13 @@ def causes(pool: Pool, engine: Engine) -> Mapping[str, str]:
     pinned = {
         f"ports.{purpose}": join(pool.at.flags, flag) for purpose, flag in engine.port_flags.items()
     }
-    return {"": pool.at.flags, **pinned, "ports.kv-events": pool.at.kv_events}
+    return {
+        "": pool.at.flags,
+        **pinned,
+        "ports.kv-events": pool.at.kv_events,
+        "restart": pool.at.restart,
+        **log_causes(f"log.{pool.role}"),
+    }
 
 
 def _ranks(
@@ -66,7 +74,7 @@ def _ranks(
             probes=engine.probes(rank, command, deployment.load_deadline_s),
             restart=pool.restart,
             stop=engine.stop,
-            log=Log(file=f"{node}_{pool.role}_w{worker.index}.out"),
+            log=replace(pool.log, file=f"{node}_{pool.role}_w{worker.index}.out"),
         )
 
 

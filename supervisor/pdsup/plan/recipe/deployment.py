@@ -7,12 +7,12 @@ that a problem found late still points at the line that causes it. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pdsup.plan.engines.engine import Engine, EngineSettings
 from pdsup.plan.frontends.frontend import Frontend
-from pdsup.plan.model import BounceDecodes, Hook, OnFatal, Restart, Role
+from pdsup.plan.model import BounceDecodes, Hook, Log, OnFatal, Restart, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class PoolPaths:
     gpus: str
     flags: str
     kv_events: str
+    restart: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Pool:
     engine: EngineSettings
     env: Mapping[str, str]
     restart: Restart
+    log: Log
     at: PoolPaths
 
 
@@ -45,10 +47,11 @@ class Front:
     """The routers and nginx. ``additional``: routers besides the first; None: one and no nginx.
 
     ``nginx`` has the settings that the recipe gives, by their names in the plan; others keep the
-    plan's defaults. ``nginx_binary``: the program.
+    plan's defaults. ``nginx_binary``: the program. ``port``: that of nginx, or of the only router.
     """
 
     additional: int | None
+    port: int
     args: Mapping[str, Any]
     env: Mapping[str, str]
     program: Frontend
@@ -56,6 +59,10 @@ class Front:
     restart_with: Mapping[str, int]
     nginx: Mapping[str, Any]
     nginx_binary: str
+    router_restart: Restart
+    router_log: Log
+    nginx_restart: Restart
+    nginx_log: Log
     additional_at: str
     args_at: str
 
@@ -67,7 +74,8 @@ class Deployment:
     ``front``: None for one aggregated worker that clients talk to directly. ``het_jobs``: the
     prefill's nodes are the first component of the Slurm job, the decode's the second. ``at``: the
     path of the table that says how many nodes it takes. ``benchmark``: the words of a command that
-    runs once everything is ready, and with which the run ends; empty: no benchmark.
+    runs once everything is ready, and with which the run ends; empty: no benchmark. A ``log``
+    names no file.
     """
 
     name: str
@@ -80,6 +88,7 @@ class Deployment:
     at: str
     load_deadline_s: float
     benchmark: tuple[str, ...] = ()
+    benchmark_log: Log = field(default_factory=Log)
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
     hooks: tuple[Hook, ...] = ()

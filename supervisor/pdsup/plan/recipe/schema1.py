@@ -173,6 +173,7 @@ def _role(recipe: Recipe, role: Role) -> RoleTable:
             gpus=f"resources.gpus_per_{role}",
             flags=f"backend.sglang_config.{long}",
             kv_events="backend.kv_events_config",
+            restart=f"restart.{role}",
         ),
         env_at=f"backend.{long}_environment",
     )

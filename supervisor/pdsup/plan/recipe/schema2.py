@@ -85,10 +85,10 @@ def _role(role: Role, given: RoleEntry, problems: list[Problem]) -> RoleTable:
             gpus=f"{at}.gpus",
             flags=f"{at}.args",
             kv_events=f"{at}.kv_events",
+            restart=f"{at}.restart",
         ),
         env_at=f"{at}.env",
         extra_args_at=f"{at}.extra_args",
-        restart_at=f"{at}.restart",
     )
 
 
@@ -112,13 +112,13 @@ def _alone(wanted: Deployment, problems: list[Problem]) -> Deployment:
         message = f"is one aggregated worker without a router; {SET_TYPE}"
         problems.append(Problem("frontend.type", message))
         return wanted
-    return replace(wanted, front=None, pools=tuple(map(_in_front, wanted.pools)))
+    port = defaults.FRONT_PORT if wanted.front is None else wanted.front.port
+    return replace(wanted, front=None, pools=tuple(_in_front(pool, port) for pool in wanted.pools))
 
 
-def _in_front(pool: Pool) -> Pool:
+def _in_front(pool: Pool, port: int) -> Pool:
     """The pool with its worker on the port that clients use."""
-    engine = replace(pool.engine, port=pool.engine.port or defaults.FRONT_PORT)
-    return replace(pool, engine=engine)
+    return replace(pool, engine=replace(pool.engine, port=pool.engine.port or port))
 
 
 def _check_type(given: str | None, problems: list[Problem]) -> None:

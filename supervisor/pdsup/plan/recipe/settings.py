@@ -19,9 +19,17 @@ from pdsup.plan.check_values import NAME, VARIABLE, bad_name
 from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, Given
 from pdsup.plan.frontends.known import FRONTENDS
-from pdsup.plan.model import Restart, Role
+from pdsup.plan.model import Role
 from pdsup.plan.recipe.deployment import Deployment, Front, Pool, PoolPaths
-from pdsup.plan.recipe.tables import CommonRecipe, Frontend, HealthCheck, Model, RoleRestart
+from pdsup.plan.recipe.tables import (
+    CommonRecipe,
+    Frontend,
+    HealthCheck,
+    Model,
+    RoleRestart,
+    UnitLog,
+)
+from pdsup.plan.recipe.unit_settings import count, log, restart
 from pdsup.typed import show
 
 
@@ -38,10 +46,10 @@ class RoleTable:
     kv_events: Any
     extra_args: Any = None
     restart: RoleRestart | None = None
+    log: UnitLog | None = None
     at: PoolPaths
     env_at: str
     extra_args_at: str = ""
-    restart_at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +74,7 @@ def deployment(
     environment = variables(recipe.environment, "environment", problems)
     path = model_path(recipe.model, problems)
     pools = {
-        role: pool(table, path, environment, engine, problems)
+        role: pool(_cared(table, recipe, problems), path, environment, engine, problems)
         for role, table in layout.roles.items()
     }
     het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
@@ -76,11 +84,12 @@ def deployment(
         gpus_per_node=gpus_per_node(recipe.resources.gpus_per_node, problems),
         spread_workers=bool(recipe.resources.spread_workers),
         pools=check_roles(pools, engine, het_jobs, layout, problems),
-        front=front(layout, environment, problems),
+        front=front(recipe, layout, environment, problems),
         het_jobs=het_jobs,
         at=layout.at,
         load_deadline_s=load_deadline(recipe.health_check, problems),
         benchmark=benchmark(recipe.benchmark, problems),
+        benchmark_log=log(recipe.log.benchmark),
         on_fatal=recipe.on_fatal or "continue",
         bounce_decodes=recipe.bounce_decodes or "never",
         hooks=recipe.hooks,
@@ -94,24 +103,6 @@ def name(given: str | None, problems: list[Problem]) -> str:
     elif not NAME.fullmatch(given):
         problems.append(Problem("name", bad_name(given)))
     return given or "unnamed"
-
-
-def count(
-    value: int | None,
-    path: str,
-    problems: list[Problem],
-    *,
-    default: int = 0,
-    least: int = 0,
-    most: int,
-) -> int:
-    """The value if it is between ``least`` and ``most``, else the default and a problem."""
-    if value is None:
-        return default
-    if not least <= value <= most:
-        problems.append(Problem(path, f"must be {least} to {most}, not {value}"))
-        return default
-    return value
 
 
 def model_path(model: Model, problems: list[Problem]) -> str:
@@ -134,6 +125,17 @@ def gpus_per_node(given: int | None, problems: list[Problem]) -> int:
         least=1,
         most=defaults.MOST_GPUS_PER_NODE,
     )
+
+
+def _cared(table: RoleTable, recipe: CommonRecipe, problems: list[Problem]) -> RoleTable:
+    """The table with ``restart`` and ``log`` of its role; in schema 2 it may have a ``restart``."""
+    at = f"restart.{table.role}"
+    given: RoleRestart | None = getattr(recipe.restart, table.role)
+    if given is not None and table.restart is not None:
+        problems.append(Problem(at, f"is set beside {table.at.restart}; keep one"))
+    if given is not None:
+        table = replace(table, restart=given, at=replace(table.at, restart=at))
+    return replace(table, log=getattr(recipe.log, table.role))
 
 
 def pool(
@@ -174,7 +176,8 @@ def pool(
         gpus=gpus,
         engine=settings,
         env={**own, **environment},  # as in srtctl, the recipe's environment wins
-        restart=_restart(table, engine, problems),
+        restart=restart(engine.restart[table.role], table.restart, at.restart, problems),
+        log=log(table.log),
         at=at,
     )
 
@@ -208,7 +211,9 @@ def check_roles(
     return wanted
 
 
-def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem]) -> Front:
+def front(
+    recipe: CommonRecipe, layout: Layout, environment: Mapping[str, str], problems: list[Problem]
+) -> Front:
     """The routers and nginx."""
     table = layout.frontend
     additional = count(
@@ -226,6 +231,14 @@ def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem
     binary = nginx.pop("binary", defaults.NGINX)
     return Front(
         additional=additional if table.enable_multiple_frontends in (None, True) else None,
+        port=count(
+            table.port,
+            "frontend.port",
+            problems,
+            default=defaults.FRONT_PORT,
+            least=1,
+            most=65535,
+        ),
         args=args,
         env={**environment, **own},
         program=program,
@@ -233,6 +246,14 @@ def front(layout: Layout, environment: Mapping[str, str], problems: list[Problem
         restart_with=table.restart_with or {},
         nginx=nginx,
         nginx_binary=binary,
+        router_restart=restart(
+            defaults.FRONT_RESTART, recipe.restart.router, "restart.router", problems
+        ),
+        router_log=log(recipe.log.router),
+        nginx_restart=restart(
+            defaults.FRONT_RESTART, recipe.restart.nginx, "restart.nginx", problems
+        ),
+        nginx_log=log(recipe.log.nginx),
         additional_at=layout.additional_at,
         args_at=layout.args_at,
     )
@@ -328,25 +349,3 @@ def _split(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
         case _:
             problems.append(Problem(at, f"must be a list of words, not {show(given)}"))
     return ()
-
-
-def _restart(table: RoleTable, engine: Engine, problems: list[Problem]) -> Restart:
-    restart = engine.restart[table.role]
-    given = table.restart
-    if given is None:
-        return restart
-    failures = given.max_restarts
-    if failures is not None:
-        at = join(table.restart_at, "max_restarts")
-        failures = count(failures, at, problems, most=defaults.MOST_RESTARTS)
-        restart = replace(restart, max_failures=failures)
-    delay = given.backoff
-    if delay is not None and not 0 <= delay <= defaults.MOST_BACKOFF_S:
-        message = f"must be 0 to {defaults.MOST_BACKOFF_S:g} seconds, not {delay}"
-        problems.append(Problem(join(table.restart_at, "backoff"), message))
-    elif delay is not None:
-        limit = max(restart.limit_s, delay)
-        restart = replace(restart, first_delay_s=delay, delay_s=delay, limit_s=limit)
-    # The window must be long enough for all failures with their delays.
-    window = max(restart.window_s, 2 * restart.max_failures * restart.limit_s)
-    return replace(restart, policy=given.policy or restart.policy, window_s=window)

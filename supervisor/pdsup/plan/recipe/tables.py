@@ -39,11 +39,44 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class RoleRestart:
-    """When a worker that exited is restarted. ``backoff``: seconds before the first restart."""
+    """When a unit that exited is restarted. ``backoff``: seconds before the first restart."""
 
     policy: Literal["always", "on-failure", "never"] | None = None
     max_restarts: int | None = None
     backoff: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitLog:
+    """How a unit's output is written: the settings of the plan's ``log``, except its file."""
+
+    mode: Literal["direct", "pipe"] | None = None
+    max_bytes: int | None = None
+    keep: int | None = None
+    timestamps: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarts:
+    """``restart``, by role of workers and kind of other units."""
+
+    prefill: RoleRestart | None = None
+    decode: RoleRestart | None = None
+    agg: RoleRestart | None = None
+    router: RoleRestart | None = None
+    nginx: RoleRestart | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """``log``, by role of workers and kind of other units."""
+
+    prefill: UnitLog | None = None
+    decode: UnitLog | None = None
+    agg: UnitLog | None = None
+    router: UnitLog | None = None
+    nginx: UnitLog | None = None
+    benchmark: UnitLog | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +93,7 @@ class Frontend:
     """Routers and nginx."""
 
     type: str | None = None
+    port: int | None = None
     enable_multiple_frontends: bool | None = None
     num_additional_frontends: int | None = None
     args: dict[str, Any] | None = None
@@ -91,6 +125,8 @@ class CommonRecipe:
     environment: dict[str, Any] | None = None
     network: Network | None = None
     benchmark: Any = None
+    restart: Restarts = field(default_factory=Restarts)
+    log: Logs = field(default_factory=Logs)
     on_fatal: OnFatal | None = None
     bounce_decodes: BounceDecodes | None = None
     hooks: tuple[Hook, ...] = ()

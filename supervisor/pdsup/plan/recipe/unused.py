@@ -25,7 +25,7 @@ _MOUNTS = "give --container-mounts to pdsup sbatch"
 REASONS: Mapping[str, str] = {
     "backend.gpu_type": _LABEL,
     "backend.mooncake_kv_store": "no such store is started; add it to the plan as a unit",
-    "benchmark": "it has no command; a command would be started once everything is ready",
+    "benchmark": "srtctl's benchmarks are not run here; add a command to run your own",
     "container_mounts": _MOUNTS,
     "dynamo": _DYNAMO,
     "enable_config_dump": "the plan in the run directory has every command line",
