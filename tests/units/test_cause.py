@@ -74,5 +74,12 @@ def test_an_unknown_cause_comes_with_the_last_lines():
     assert found == Diagnosis("", last_words=f"three | segfault at 0x0 | {'x' * 55} ... {'y' * 60}")
 
 
+def test_a_progress_bar_leaves_room_for_other_last_words():
+    bars = [f"[12:00:0{second}] Loading shards: {second}/9" for second in range(9)]
+    found = diagnose(KILLED, ["one", "two", *bars, "[12:01] ready"], 0)
+    assert found.last_words == "two | [12:00:08] Loading shards: 8/9 | [12:01] ready"
+    assert diagnose(KILLED, ["7", "8"], 0).last_words == "8"
+
+
 def test_without_any_output_nothing_is_said():
     assert diagnose(KILLED, [], 0) == Diagnosis("")

@@ -21,6 +21,7 @@ from pdsup.units.states import FOREVER
 # The error that ended a run is among its last lines; the run survived what came before them.
 LAST = 10
 SHOWN_LINES, SHOWN = 3, 120
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,21 @@ def diagnose(status: ExitStatus, lines: Sequence[str], oom_kills: int) -> Diagno
             if sign.pattern.search(line):
                 hopeless = sign.of_configuration and back < LAST and status.code not in (None, 0)
                 return Diagnosis(f"{sign.name}: {_shown(line)}", hopeless)
-    return Diagnosis("", last_words=" | ".join(_shown(line) for line in lines[-SHOWN_LINES:]))
+    return Diagnosis("", last_words=" | ".join(_last_words(lines)))
+
+
+def _last_words(lines: Sequence[str]) -> list[str]:
+    """The last lines; of a progress bar, whose lines differ in numbers alone, only the last one."""
+    found: list[str] = []
+    before = ""
+    for line in reversed(lines):
+        words = _NUMBER.sub("", line)
+        if words != before or not found:
+            found.insert(0, _shown(line))
+        if len(found) == SHOWN_LINES:
+            break
+        before = words
+    return found
 
 
 def _shown(line: str) -> str:
