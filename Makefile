@@ -12,7 +12,7 @@ help:
 	@echo "make quick  runs only the tests that start no process: less than a minute"
 	@echo "make check  checks only style and types"
 	@echo "make bench  compares pdsup with its peers, which it fetches: about ten minutes"
-	@echo "make docs   regenerates the generated pages of docs/reference"
+	@echo "make docs   regenerates the generated pages of docs/reference, and the manual page"
 	@echo "make clean  removes everything that the other targets made"
 
 demo:

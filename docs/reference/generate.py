@@ -21,6 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pdsup
 from pdsup.agent.counters import Counts
 from pdsup.api import metrics, openapi
 from pdsup.cli.main import ALIASES, parser_of
@@ -43,6 +44,7 @@ from pdsup.units.public_state import REPORTED
 from pdsup.units.states import FOREVER, Then
 
 HERE = Path(__file__).parent
+MANUAL = HERE.parent / "man" / "pdsup.1"
 ARCHITECTURE = HERE.parent / "explanation" / "architecture.md"
 PACKAGE = HERE.parents[1] / "supervisor" / "pdsup"
 NOTE = "<!-- Made by docs/reference/generate.py from the code: change that, not this page. -->\n"
@@ -53,6 +55,7 @@ def pages() -> dict[Path, str]:
     """Every generated file and what it should hold."""
     return {
         HERE / "commands.md": commands(),
+        MANUAL: "\n".join([*help.manual(map(parser_of, VERBS), pdsup.__version__), ""]),
         HERE / "states.md": states_page(),
         HERE / "plan.md": plan(),
         HERE / "metrics.md": metrics_page(),

@@ -85,6 +85,18 @@ def test_help_as_json_is_one_value(capsys):
     assert found["example"].startswith("pdsup wait --timeout")
 
 
+def test_the_manual_page_has_every_verb_and_option_and_no_request_by_accident(capsys):
+    assert main(["help", "--man"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    plain = "\n".join(lines).replace("\\-", "-")
+    assert [verb for verb in VERBS if f"\n.SS pdsup {verb}" not in plain] == []
+    assert "\\fB--require-clean\\fR" in plain
+    known = (".TH ", ".SH ", ".SS ", ".TP", ".PP", ".B ")
+    assert [line for line in lines if line[:1] in ".'" and not line.startswith(known)] == [
+        line for line in lines if not line
+    ]
+
+
 def test_every_file_of_a_verb_is_in_the_list_of_verbs():
     files = Path(pdsup.cli.verbs.__file__).parent.glob("*.py")
     assert {path.stem.replace("_", "-") for path in files} - {"--init--"} == set(VERBS)

@@ -6,7 +6,7 @@ It is not argparse's own text, which differs between versions of Python. Pure.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pdsup.cli.terminal.fold import GLUE, folded
 
@@ -79,3 +79,36 @@ def value(action: argparse.Action) -> str:
 
 def _name(action: argparse.Action) -> str:
     return f"{', '.join(action.option_strings)} {value(action)}".strip()
+
+
+def manual(parsers: Iterable[argparse.ArgumentParser], version: str) -> list[str]:
+    """The manual page of all verbs, pdsup(1), in the lines of its source for ``man``."""
+    lines = [
+        f'.TH PDSUP 1 "" "pd-supervisor {version}"',
+        *(".SH NAME", r"pdsup \- runs prefill/decode serving of large language models"),
+        *(".SH SYNOPSIS", ".B pdsup", r"\fIVERB\fR [\fIARGS\fR]"),
+        ".SH COMMANDS",
+    ]
+    for parser in parsers:
+        summary, *about = str(parser.description).split("\n\n")
+        lines += [f".SS {_roff(' '.join(usage(parser)))}", _roff(" ".join(summary.split()))]
+        for paragraph in filter(None, (" ".join(one.split()) for one in about)):
+            lines += [".PP", _roff(paragraph)]
+        for one in arguments(parser):
+            lines += [".TP", rf"\fB{_roff(_name(one))}\fR", _roff(one.help or "")]
+        lines += [".PP", f"Example: {_roff(str(parser.epilog))}"]
+    return [*lines, *_MORE]
+
+
+_MORE = (
+    ".SH ENVIRONMENT", ".TP", ".B PDSUP_RUN_DIR", r"The run directory, without \-\-run\-dir.",
+    ".SH EXIT STATUS",
+    "0: it worked; 1: it failed; 2: wrong usage; 3: some units are not ready, or a benchmark was",
+    "disturbed; 4: no agent answers, or there is no such unit; 124: not reached in time.",
+)  # fmt: skip
+
+
+def _roff(text: str) -> str:
+    """Text in which nothing is a request or an escape of roff."""
+    safe = text.replace("\\", r"\e").replace("-", r"\-").replace("`", "")
+    return rf"\&{safe}" if safe[:1] in (".", "'") else safe

@@ -23,12 +23,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(VERBS),
         help="explain this command (default: list them all)",
     )
+    parser.add_argument(
+        "--man", action="store_true", help="print the manual page of all commands: | man -l -"
+    )
     options.as_json(parser, "print one JSON value instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
     """Lists the commands, one a line; with VERB, prints the same as ``pdsup VERB --help``."""
-    if args.verb is not None:
+    if args.man:
+        _manual()
+    elif args.verb is not None:
         from pdsup.cli import main  # late: the list imports no verb
 
         parser = main.parser_of(args.verb)
@@ -39,6 +44,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _list()
     return 0
+
+
+def _manual() -> None:
+    import pdsup
+    from pdsup.cli import main  # late: it imports every verb
+    from pdsup.cli.screens import help
+
+    print("\n".join(help.manual(map(main.parser_of, VERBS), pdsup.__version__)))
 
 
 def _list() -> None:
