@@ -23,6 +23,7 @@ OWN_WORDS = re.compile(r"(?:_s|_S|:g|f)\} ?(?:s|min|h|seconds|minutes|hours)\b|t
 GIVEN = {
     "must be 0 to {defaults.MOST_BACKOFF_S:g} seconds, not {delay}",
     "wait must be 0 to {LONGEST_WAIT_S:g} seconds",
+    "has not moved for {MOST_MISSED * CHECK_S:g} s",  # the guardian imports as little as it can
     "{_stamp(each.at)} {each.kind}, in {each.seconds:.3f} s: {each.answer}",
 }
 
