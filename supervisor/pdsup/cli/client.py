@@ -23,6 +23,7 @@ from pdsup.cli.runs.living import Cluster as Cluster
 from pdsup.cli.terminal.say import say
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node import control_socket
+from pdsup.times import duration
 
 if TYPE_CHECKING:
     from pdsup.answers.commands import LogFile
@@ -172,7 +173,9 @@ def ask_any(paths: Sequence[Path], query: str) -> Answer:
                     why = error
     if waiting:
         nodes = ", ".join(path.parent.name for path in waiting.values())
-        raise NothingThere(f"cannot ask the agent of {nodes}: no answer within {TIMEOUT_S:g} s")
+        raise NothingThere(
+            f"cannot ask the agent of {nodes}: no answer within {duration(TIMEOUT_S)}"
+        )
     raise why
 
 
@@ -194,7 +197,7 @@ def ask_all(paths: Sequence[Path], query: str) -> list[Answer | None]:
             if not ready:
                 break
         if not found:
-            raise NothingThere(f"cannot ask {query}: no agent answers within {TIMEOUT_S:g} s")
+            raise NothingThere(f"cannot ask {query}: no agent answers within {duration(TIMEOUT_S)}")
         return [found.get(path) for path in paths]
 
 
