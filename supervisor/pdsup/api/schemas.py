@@ -93,6 +93,7 @@ def _journal() -> dict[str, Schema]:
         "properties": {
             "at": {**NUMBER, "description": _SECONDS},
             "monotonic": NUMBER,
+            "boot": TEXT,
             "node": TEXT,
             "unit": TEXT,
             "run": maybe(INTEGER),

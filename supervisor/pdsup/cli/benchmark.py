@@ -6,7 +6,8 @@ import json
 import os
 import select
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -56,37 +57,52 @@ class BenchmarkRun:
         before = self._status()
         if before is None:
             raise NothingThere(f"cannot run {command[0]}: no agent answers for {self._run_dir}")
-        began = clock.wall()
+        began = clock.monotonic()
         with signals.handled(self._passed_on.hear):
             process = self._start(command, before, stdout)
             self._passed_on.begin(process)
             status = self._wait(process)
-            ended = clock.wall()
+            ended = clock.monotonic()
+            disturbed, at = self._disturbed(before, began, ended)
             benchmark = Benchmark(
                 command=command,
                 cluster=before.cluster,
                 plan=before.plan,
-                began=began,
-                ended=ended,
+                began=at(began),
+                ended=at(ended),
+                monotonic=began,
+                boot=clock.boot(),
                 status=status,
                 passed_on=self._passed_on.names,
-                incidents=ordered(self._disturbed(before, began, ended)),
+                incidents=ordered(disturbed),
             )
             self._record(benchmark)
         return benchmark
 
-    def _disturbed(self, before: Status, began: float, ended: float) -> list[Incident]:
-        """What disturbed the benchmark. Probes notice only after a while that a unit no longer
-        answers, so all of them are asked first.
+    def _disturbed(
+        self, before: Status, start: float, end: float
+    ) -> tuple[list[Incident], Callable[[float], float]]:
+        """What disturbed the benchmark between two moments, in monotonic seconds, and what these
+        are on the axis of the incidents.
+
+        Probes notice only after a while that a unit no longer answers, so all of them are asked
+        first.
         """
         wrong = self._ask_afresh()
         after = self._look()
-        recorded = incidents(Journals(self._run_dir).news(), began, ended)
-        found = [*recorded, *benchmark_rules.not_in_journal(self._lost, recorded)]
+        journals = Journals(self._run_dir)
+        at = journals.here
+        began, ended = at(start), at(end)
+        recorded = incidents(journals.news(), began, ended)
+        lost = [
+            replace(one, began=at(one.began), ended=None if one.ended is None else at(one.ended))
+            for one in self._lost
+        ]
+        found = [*recorded, *benchmark_rules.not_in_journal(lost, recorded)]
         found += benchmark_rules.not_well(wrong, found)
         if after is not None:
             found += benchmark_rules.unrecorded(before, after, found, ended)
-        return found
+        return found, at
 
     def _ask_afresh(self) -> Sequence[FreshNo]:
         try:
@@ -120,7 +136,7 @@ class BenchmarkRun:
 
     def _look(self) -> Status | None:
         status = self._status()
-        self._lost = benchmark_rules.lost_nodes(self._lost, status, clock.wall())
+        self._lost = benchmark_rules.lost_nodes(self._lost, status, clock.monotonic())
         return status
 
     def _status(self) -> Status | None:

@@ -33,7 +33,8 @@ class Benchmark:
     """A command that was run on a cluster. Times are seconds since the epoch.
 
     ``status``: as in a shell, the exit status, or 128 + the number of the signal. ``passed_on``:
-    the signals that ``pdsup run`` got meanwhile and passed on to the command.
+    the signals that ``pdsup run`` got meanwhile and passed on to the command. ``monotonic``: when
+    it began by the clock that is never set, in seconds since a ``boot``.
     """
 
     command: Sequence[str]
@@ -44,6 +45,8 @@ class Benchmark:
     status: int
     incidents: Sequence[Incident]
     passed_on: Sequence[str] = ()
+    monotonic: float = 0.0
+    boot: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -132,6 +135,8 @@ def record(benchmark: Benchmark) -> dict[str, Any]:
         "began": benchmark.began,
         "ended": benchmark.ended,
         "seconds": round(benchmark.ended - benchmark.began, 3),
+        "monotonic": benchmark.monotonic,
+        "boot": benchmark.boot,
         "status": benchmark.status,
         "passed_on": list(benchmark.passed_on),
         "verdict": benchmark.verdict,

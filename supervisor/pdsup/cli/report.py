@@ -6,6 +6,7 @@ import contextlib
 import importlib.resources
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pdsup import clock, files, typed
@@ -30,8 +31,9 @@ def gather(run_dir: Path, beside: Path) -> Source:
     """
     if not (run_dir / JOURNALS).is_dir():
         raise SupervisorError(f"cannot report on {run_dir}: it is not a run directory")
-    entries = Journals(run_dir).news()
-    benchmarks = _benchmarks(run_dir / RECORD)
+    journals = Journals(run_dir)
+    entries = journals.news()
+    benchmarks = [_placed(one, journals) for one in _benchmarks(run_dir / RECORD)]
     plan = _plan(run_dir / PLAN_FILE)
     going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in living.clusters())
     ends = [*(one.at for one in entries), *(one.ended for one in benchmarks)]
@@ -66,6 +68,14 @@ def render(source: Source) -> str:
     )
     text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
     return environment.from_string(text).render(report.page(source))
+
+
+def _placed(one: RecordedBenchmark, journals: Journals) -> RecordedBenchmark:
+    """The benchmark on the axis of the journals, even if a clock was set since."""
+    began = journals.at(one.monotonic, one.boot)
+    if began is None:
+        return one
+    return replace(one, began=began, ended=began + one.ended - one.began)
 
 
 def _benchmarks(path: Path) -> list[RecordedBenchmark]:

@@ -40,19 +40,23 @@ class Happening:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def as_json(news: Transition | Happening, node: str, wall: float) -> dict[str, Any]:
-    """The fields of a line. ``wall``: seconds since the epoch."""
+def as_json(news: Transition | Happening, node: str, wall: float, boot: str = "") -> dict[str, Any]:
+    """The fields of a line. ``wall``: seconds since the epoch. ``boot``: identifies the boot that
+    monotonic seconds count from.
+    """
+    counted_from = {"boot": boot} if boot else {}
     match news:
         case Transition():
-            return _step(news, node, wall)
+            return _step(news, node, wall) | counted_from
         case Happening():
-            return _happening(news, node, wall)
+            return _happening(news, node, wall) | counted_from
     assert_never(news)
 
 
-def line(news: Transition | Happening, node: str, wall: float) -> str:
-    """Encodes a line of the journal, with its line feed. ``wall``: seconds since the epoch."""
-    return json.dumps(as_json(news, node, wall), separators=(",", ":"), allow_nan=False) + "\n"
+def line(news: Transition | Happening, node: str, wall: float, boot: str = "") -> str:
+    """Encodes a line of the journal, with its line feed; the arguments are those of ``as_json``."""
+    values = as_json(news, node, wall, boot)
+    return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def _step(transition: Transition, node: str, wall: float) -> dict[str, Any]:
@@ -97,7 +101,7 @@ class Loss:
 LOSS = "EventsLost"
 
 
-def loss_line(loss: Loss, node: str, monotonic: float, wall: float) -> str:
+def loss_line(loss: Loss, node: str, monotonic: float, wall: float, boot: str = "") -> str:
     """Encodes a line in place of lost events; the times are those of the line after it."""
     events = "1 event" if loss.count == 1 else f"{loss.count} events"
     values = {
@@ -107,6 +111,7 @@ def loss_line(loss: Loss, node: str, monotonic: float, wall: float) -> str:
         "unit": None,
         "run": None,
         "event": {"type": LOSS, **asdict(loss)},
+        **({"boot": boot} if boot else {}),
         "reason": f"{events} since {stamp(loss.since)} are missing here: {loss.cause}",
     }
     return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
@@ -133,6 +138,18 @@ class Entry:
     short_reason: str
     exit: ExitStatus | None
     raw: Mapping[str, Any]
+
+    @property
+    def monotonic(self) -> float | None:
+        """The monotonic seconds of its moment, if it has them."""
+        value = self.raw.get("monotonic")
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def boot(self) -> str:
+        """The boot that they count from; "" if it does not say."""
+        value = self.raw.get("boot")
+        return value if isinstance(value, str) else ""
 
     @property
     def changes(self) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pdsup import clock
 from pdsup.errors import SupervisorError
 from pdsup.files import open_regular
-from pdsup.journal import entry
+from pdsup.journal import axis, entry
 from pdsup.journal.entry import Entry
 from pdsup.node.paths import JOURNALS
 
@@ -18,20 +19,35 @@ class Journals:
     def __init__(self, run_dir: Path) -> None:
         self._directory = run_dir / JOURNALS
         self._read: dict[Path, int] = {}
+        self._here = clock.wall() - clock.monotonic()
+        self._offsets = {clock.boot(): self._here}
+
+    def here(self, monotonic: float) -> float:
+        """A moment of this machine as seconds since the epoch, on the axis of the entries."""
+        return round(monotonic + self._here, 6)
+
+    def at(self, monotonic: float, boot: str) -> float | None:
+        """A moment as seconds since the epoch, on the axis of the entries; None if they are of
+        other boots.
+        """
+        offset = self._offsets.get(boot)
+        return None if offset is None else round(monotonic + offset, 6)
 
     def news(self) -> list[Entry]:
-        """Returns the entries of all nodes since the last call, ordered by time.
+        """Returns the entries of all nodes since the last call, ordered by time (``axis.py``).
 
         A line that is not complete yet is returned next time. Raises SupervisorError if a journal
         cannot be read.
         """
         try:
             paths = sorted(self._directory.glob("*.jsonl"))
-            return entry.merged([self._news_of(path) for path in paths])
+            journals = [self._news_of(path) for path in paths]
         except OSError as error:
             raise SupervisorError(
                 f"cannot read the journal {error.filename}: {error.strerror}"
             ) from None
+        self._offsets = axis.offsets(journals, self._offsets)
+        return entry.merged([axis.placed(each, self._offsets) for each in journals])
 
     def _news_of(self, path: Path) -> list[Entry]:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:

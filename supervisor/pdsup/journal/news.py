@@ -37,6 +37,7 @@ class News:
     def __init__(self, place: Place, log: Log, notify: Notify) -> None:
         """``notify`` is called with each hook event, and its entry in the journal."""
         self._node = place.node
+        self._boot = clock.boot()
         self._log = log
         self._notify = notify
         self._journal = OwnJournal(place, self._tell_of_journal)
@@ -78,7 +79,7 @@ class News:
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
         wall = self._write(news, late=late)
         if (event := hook_events.event(news)) is not None:
-            self._notify(event, entry.as_json(news, self._node, wall))
+            self._notify(event, entry.as_json(news, self._node, wall, self._boot))
 
     def _write(self, news: Transition | Happening, *, late: bool) -> float:
         """Writes news to the journal; returns when they happened, in seconds since the epoch."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from pdsup import clock
 from pdsup.files import open_regular
 from pdsup.journal import entry
 from pdsup.journal.entry import Entry, Happening, Loss
@@ -64,6 +65,7 @@ class OwnJournal:
         cause, and with "" when it can again.
         """
         self._node = place.node
+        self._boot = clock.boot()
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
         self._tell = tell
         self._changed = threading.Condition()
@@ -166,7 +168,7 @@ class OwnJournal:
         file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             size = os.fstat(file).st_size
-            text = "".join(entry.line(one.news, self._node, one.wall) for one in due)
+            text = "".join(entry.line(one.news, self._node, one.wall, self._boot) for one in due)
             # A line that an agent which was killed has cut short must not spoil the next one.
             start = "" if self._whole or _ends_whole(file, size) else "\n"
             lost = self._lost if due else 0
@@ -186,7 +188,7 @@ class OwnJournal:
         if not count:
             return ""
         loss = Loss(count, round(self._lost_since, 6), self._problem or "no room for them")
-        return entry.loss_line(loss, self._node, due[0].moment, due[0].wall)
+        return entry.loss_line(loss, self._node, due[0].moment, due[0].wall, self._boot)
 
     def _last_runs(self) -> dict[str, int]:
         found: dict[str, int] = {}

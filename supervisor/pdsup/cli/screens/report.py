@@ -35,7 +35,10 @@ LEAST_PERCENT = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedBenchmark:
-    """The part of ``run.json`` that a report shows; times are seconds since the epoch."""
+    """The part of ``run.json`` that a report shows; times are seconds since the epoch.
+
+    ``monotonic``: when it began, in seconds of a ``boot``; versions before did not record it.
+    """
 
     command: tuple[str, ...]
     began: float
@@ -43,6 +46,8 @@ class RecordedBenchmark:
     status: int
     verdict: str
     incidents: tuple[Any, ...]
+    monotonic: float = 0.0
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
