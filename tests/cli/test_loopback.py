@@ -94,6 +94,8 @@ def test_an_agent_started_by_hand_for_a_node_of_up_ends_in_order_and_is_waited_f
     os.kill(agent["guardian_pid"], signal.SIGKILL)
     os.kill(agent["pid"], signal.SIGKILL)
     wait_for(lambda: brought_up.trouble(), "the end of the guardian")
+    log = agents.run_dir / "logs" / "node1_agent.out"
+    assert brought_up.trouble() == f"the agent of node1 was killed by SIGKILL; its log: {log}"
     agents.start(agents.run_dir / "plan.yaml", "node1", program=("-m", "pdsup", "agent"))
     assert agents.reaches("RUNNING", "b", "node1")["pid"] == pid
     if asked:

@@ -153,8 +153,9 @@ class Agents:
             return None
         node, status = next(iter(self._ended.items()))
         said = agent_log.last_words(last.last_lines(str(self.log(node)), LINES))
-        killed = f"was killed by {signal.Signals(status - 128).name}" if status > 128 else ""
-        how = killed or f"exited with status {status}"
+        how = f"exited with status {status}"
+        if status - 128 in signal.valid_signals():
+            how = f"was killed by {signal.Signals(status - 128).name}"
         return f"the agent of {node} {how}{f': {said}' if said else ''}; its log: {self.log(node)}"
 
     def wait(self) -> int:
