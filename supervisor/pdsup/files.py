@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,20 @@ def write_atomically(path: Path, text: bytes, mode: int) -> None:
     """Replaces the content of a file. Raises OSError, and then the file is unchanged."""
     with _beside(path, text, mode) as aside:
         put_in_place(aside, path)
+
+
+def make_way(path: Path, *, for_directory: bool = False) -> None:
+    """Removes what is in the place of a file, or of a directory: something of another kind.
+
+    Raises OSError.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not path.is_symlink():
+        if not for_directory:
+            shutil.rmtree(path)
+    elif for_directory or not path.is_file():
+        path.unlink()
 
 
 def write_if_different(path: Path, text: bytes, mode: int) -> None:

@@ -23,7 +23,6 @@ from typing import TextIO, cast
 import aiohttp
 import uvloop
 
-from pdsup import clock
 from pdsup.agent import parts, signals
 from pdsup.agent.agent import Agent
 from pdsup.api.server import Server
@@ -80,7 +79,7 @@ def _run(args: argparse.Namespace) -> int:
         raise
     mains = [note.main for note in inherited.notes.values() if note.main]
     life = _Life(bool(mains))
-    noted = _place(state_dir, environ)
+    noted = agent_files.place(state_dir, environ)
     try:
         before = "" if joins else plan_digest(run_dir)
         token = _prepared(part, inherited, noted, joins=joins)
@@ -98,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
             loaded.plan, loaded.digest, place, inherited.former, before, loaded.text
         )
         above = GuardianLink(guardian, mains, beats=beats)
-        status = uvloop.run(_serve(assignment, token, above, inherited, life))
+        status = uvloop.run(_serve(assignment, token, above, inherited, life, held))
         if not life.units:
             above.say(guardian_link.ENDED)
         return status
@@ -163,15 +162,6 @@ def _prepared(part: Part, left: Ledger, noted: AgentPlace, *, joins: bool) -> st
     return left.token
 
 
-def _place(state_dir: Path, environ: Mapping[str, str]) -> AgentPlace:
-    return AgentPlace(
-        directory=str(state_dir),
-        host=os.uname().nodename,
-        boot=clock.boot(),
-        job=environ.get("SLURM_JOB_ID", ""),
-    )
-
-
 @dataclass(slots=True)
 class _Life:
     """Whether this agent leaves running units behind, for the next agent to take over."""
@@ -180,7 +170,12 @@ class _Life:
 
 
 async def _serve(
-    assignment: Assignment, token: str, above: GuardianLink, inherited: Ledger, life: _Life
+    assignment: Assignment,
+    token: str,
+    above: GuardianLink,
+    inherited: Ledger,
+    life: _Life,
+    lock: int,
 ) -> int:
     connector = aiohttp.TCPConnector(limit=0, socket_factory=peers.watched)
     limits = aiohttp.ClientTimeout(total=None)  # each request sets its own
@@ -197,7 +192,9 @@ async def _serve(
         log = _log(assignment.place.node)
         agent = Agent(parts.build(assignment, token, session, tasks, above, inherited, log))
         socket_path = Path(assignment.place.state_dir, paths.SOCKET)
-        async with Server(agent, token).serve(socket_path):
+        server = Server(agent, token)
+        agent.keep_directories(token, lock, server.restore_socket)
+        async with server.serve(socket_path):
             life.units = True
             status = await agent.run()
             life.units = agent.leaves_units

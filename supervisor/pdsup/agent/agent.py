@@ -11,11 +11,12 @@ crash it leaves all of them to its successor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pdsup import clock
 from pdsup.agent.counters import Counts
+from pdsup.agent.directories import Directories
 from pdsup.agent.parts import Parts
 from pdsup.agent.signals import Signals
 from pdsup.cluster import ending_rules, peers
@@ -43,6 +44,16 @@ class Agent:
         self.assignment = parts.assignment
         self.plan = parts.assignment.plan
         self.node = parts.assignment.place.node
+        self._directories: Directories | None = None
+
+    def keep_directories(
+        self, token: str, lock: int, listen: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Makes ``run`` restore what is removed from its directories (see ``Directories``)."""
+        its = self._parts
+        self._directories = Directories(
+            its.assignment, token, lock, its.ledger, its.front, listen, its.log
+        )
 
     # -- running ------------------------------------------------------------------------------
 
@@ -117,6 +128,7 @@ class Agent:
                 its.gpu_watch.run(),
                 its.hooks.run(),
                 *its.front.work(),
+                *([self._directories.run()] if self._directories else []),
             )
         ]
 

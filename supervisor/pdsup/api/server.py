@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pdsup import clock, typed
+from pdsup import clock, files, typed
 from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
@@ -44,6 +46,35 @@ CLOSE_S = 0.2
 VERSION = "X-Pdsup-Version"
 
 
+class ControlSocket:
+    """The control socket of one agent, at a path that somebody may remove."""
+
+    def __init__(self, runner: web.AppRunner, path: Path) -> None:
+        self._runner = runner
+        self._path = path
+        self._site: web.UnixSite | None = None
+        self._bound: os.stat_result | None = None
+
+    async def listen(self) -> None:
+        """Listens, in place of whatever is there: the socket of a killed agent, for instance."""
+        files.make_way(self._path)
+        self._path.unlink(missing_ok=True)
+        self._site = web.UnixSite(self._runner, str(self._path))
+        await self._site.start()
+        self._bound = self._path.lstat()
+
+    async def restore(self) -> bool:
+        """Listens again unless the socket is there; returns whether it was not. Raises OSError."""
+        with contextlib.suppress(OSError):
+            if self._bound and os.path.samestat(self._path.lstat(), self._bound):
+                return False
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+        await self.listen()
+        return True
+
+
 class Server:
     """The HTTP server of one agent."""
 
@@ -56,6 +87,7 @@ class Server:
         self._followers: dict[asyncio.Transport, str] = {}
         self._asked = Bell()
         self._beats = Beats()
+        self._socket: ControlSocket | None = None
 
     @asynccontextmanager
     async def serve(self, socket_path: Path) -> AsyncIterator[None]:
@@ -70,15 +102,20 @@ class Server:
             await remote.setup()
             await self._listen_to_nodes(remote)
             await local.setup()
-            socket_path.unlink(missing_ok=True)
-            await web.UnixSite(local, str(socket_path)).start()
+            self._socket = ControlSocket(local, socket_path)
+            await self._socket.listen()
             yield
         finally:
             await self._tell_last_report()
             self._agent.stop_waiting()
             beating.cancel()
             await asyncio.gather(local.cleanup(), remote.cleanup())
-            socket_path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                socket_path.unlink(missing_ok=True)
+
+    async def restore_socket(self) -> bool:
+        """Listens on the control socket again if it was removed; returns whether it was."""
+        return self._socket is not None and await self._socket.restore()
 
     async def _listen_to_nodes(self, runner: web.AppRunner) -> None:
         address, port = self._agent.assignment.address, self._agent.plan.control_port

@@ -7,9 +7,11 @@ agent stays and is harmless: it only says where to look.
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from pdsup import files
+from pdsup import clock, files
 from pdsup.node import agent_place
 from pdsup.node.agent_place import AgentPlace
 from pdsup.node.ownership import is_trusted, trusted_users
@@ -17,6 +19,29 @@ from pdsup.node.paths import AGENTS, RUN_LINK
 
 # A larger file is not from an agent.
 MOST_BYTES = 16 << 10
+
+
+def place(state_dir: Path, environ: Mapping[str, str]) -> AgentPlace:
+    """The place of this process, if it is the agent of a node-local directory."""
+    return AgentPlace(
+        directory=str(state_dir),
+        host=os.uname().nodename,
+        boot=clock.boot(),
+        job=environ.get("SLURM_JOB_ID", ""),
+    )
+
+
+def restore(run_dir: Path, node: str, place: AgentPlace) -> bool:
+    """Writes the note of a running agent again if it was removed; returns whether it was.
+
+    Raises OSError.
+    """
+    path = _path(run_dir, node)
+    if _read(path) == place:
+        return False
+    files.make_way(path)
+    files.write_atomically(path, agent_place.write(place), 0o644)
+    return True
 
 
 def write(run_dir: Path, node: str, place: AgentPlace) -> None:

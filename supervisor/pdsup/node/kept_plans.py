@@ -36,6 +36,18 @@ def kept(state_dir: Path, digest: str) -> Loaded | None:
     return _read(_path(state_dir, digest), digest)
 
 
+def restore(state_dir: Path, loaded: Loaded) -> bool:
+    """Keeps a plan again if it was removed; returns whether it was. Raises OSError."""
+    path = _path(state_dir, loaded.digest)
+    if path.is_file():
+        return False
+    files.make_way(path.parent, for_directory=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files.make_way(path)
+    files.write_atomically(path, loaded.text, 0o600)
+    return True
+
+
 def parsed(text: bytes, digest: str) -> Loaded | None:
     """The plan in a text; None if it has another digest."""
     with os.fdopen(os.memfd_create("plan"), "wb") as file:

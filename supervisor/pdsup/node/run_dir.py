@@ -16,14 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
-from pdsup.files import create_once, read_regular, write_atomically, write_if_different
+from pdsup.files import create_once, make_way, read_regular, write_atomically, write_if_different
 from pdsup.node import origin as origins
 from pdsup.node import tokens
 from pdsup.node.origin import Origin
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
 
+TOKEN_FILE = "token"  # noqa: S105  # the name of a file
 VIEW_FILE = "view-token"
 TOKEN_BYTES = 32
+DIRECTORIES = ("logs", JOURNALS, "nginx", AGENTS)
 OWN_DIRECTORIES = ("logs", "evidence", "nginx")
 _OWN = re.compile(r"(plan(\..*)?\.yaml|origin(\..*)?\.json|run\.json|(view-)?token)")
 
@@ -50,7 +52,7 @@ def prepare(
     can't be used.
     """
     try:
-        for name in ("logs", JOURNALS, "nginx", AGENTS):
+        for name in DIRECTORIES:
             (run_dir / name).mkdir(parents=True, exist_ok=True)
         if not (resumed and (run_dir / PLAN_FILE).exists()):
             _place_plan(run_dir, text)
@@ -61,6 +63,31 @@ def prepare(
         return token
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
+
+
+def missing(run_dir: Path) -> bool:
+    """Whether something that ``prepare`` makes is not there. May block."""
+    files = (PLAN_FILE, TOKEN_FILE, VIEW_FILE)
+    return not (
+        all((run_dir / name).is_dir() for name in DIRECTORIES)
+        and all((run_dir / name).is_file() for name in files)
+    )
+
+
+def restore(run_dir: Path, text: bytes, token: str, origin: Origin | None) -> None:
+    """Makes again what was removed, with the plan and the token that an agent has in memory.
+
+    Raises SupervisorError if it can't be written. May block.
+    """
+    try:
+        for name in DIRECTORIES:
+            make_way(run_dir / name, for_directory=True)
+        for name in (PLAN_FILE, TOKEN_FILE, VIEW_FILE):
+            make_way(run_dir / name)
+    except OSError as error:
+        raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
+    lacks_origin = not (run_dir / origins.FILE).exists()
+    prepare(run_dir, text, origin if lacks_origin else None, resumed=True, token=token)
 
 
 def origin_of(run_dir: Path) -> Origin:
@@ -148,7 +175,7 @@ def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
 
 
 def _token(run_dir: Path, known: str) -> str:
-    path = run_dir / "token"
+    path = run_dir / TOKEN_FILE
     if not path.exists():
         create_once(path, (known or secrets.token_hex(TOKEN_BYTES)).encode())
     token = read_regular(path).decode(errors="replace").strip()

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
+from pdsup import files
 from pdsup.errors import SupervisorError
 from pdsup.node import paths
 from pdsup.node.temp_dir import temp_dir
@@ -77,6 +78,31 @@ def holder(state_dir: Path) -> int | None:
 def run_dir_of(state_dir: Path) -> Path:
     """The run directory of an agent, from its node-local one; raises OSError if that is gone."""
     return (state_dir.parent / paths.RUN_LINK).readlink()
+
+
+def restore(state_dir: Path, run_dir: Path, lock: int) -> bool:
+    """Makes the directory, the link to the run directory and the lock again if they were removed;
+    returns whether they were. ``lock``: the descriptor that holds the lock, and goes on to.
+
+    Raises OSError, or SupervisorError if another agent has claimed the directory meanwhile.
+    """
+    made = not state_dir.is_dir()
+    _private_dir(state_dir.parents[1])
+    for directory in (state_dir.parent, state_dir):
+        files.make_way(directory, for_directory=True)
+        _private_dir(directory)
+    link = state_dir.parent / paths.RUN_LINK
+    if not link.is_symlink():
+        files.make_way(link)
+        link.symlink_to(run_dir)
+        made = True
+    if not _is_same_file(state_dir / paths.LOCK, lock):
+        files.make_way(state_dir / paths.LOCK)
+        again = _lock(state_dir)
+        os.dup2(again, lock, inheritable=False)
+        os.close(again)
+        made = True
+    return made
 
 
 def release(state_dir: Path, lock: int) -> None:
@@ -142,8 +168,9 @@ def _lock(directory: Path) -> int:
         raise SupervisorError(
             f"cannot start an agent for {directory.name}: one is already running, pid {pid}"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    with contextlib.suppress(OSError):  # a full disk: the pid is only for messages
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
 
 
