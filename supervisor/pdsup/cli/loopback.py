@@ -15,7 +15,9 @@ from pathlib import Path
 from pdsup import clock
 from pdsup.cli.runs import living
 from pdsup.cli.screens import agent_log
+from pdsup.cli.screens.waiting import Silence
 from pdsup.cli.terminal import signals
+from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError
 from pdsup.node import paths, state_dir
 from pdsup.plan.model import Node, Plan
@@ -31,6 +33,8 @@ LOCK = "\0pdsup up"
 ALONE_S = 60.0
 # Longer than any agent takes: the stop deadlines of its units stay below Slurm's KillWait.
 KILLED_S = 40.0
+# While agents stop, how often to look whether it is time to say what is waited for.
+TICK_S = 1.0
 # Of an agent's log: its last line may be blank.
 LINES = 5
 # A socket that does not exist yet can't be waited for, only polled.
@@ -118,8 +122,10 @@ class Agents:
         for node in plan.nodes:
             self._running[node.name] = self._start(node.name)
             self._pids[node.name] = {self._running[node.name].pid}
+        silence = Silence(say)
         while not self.trouble() and not self._were_up:
             self._were_up = all(map(self._is_ours, self._running)) and self._all_listen()
+            silence.explain(["the agents to answer: see logs/NODE_agent.out"])
             time.sleep(0 if self._were_up else LOOK_S)
 
     def _start(self, node: str) -> subprocess.Popen[bytes]:
@@ -173,9 +179,10 @@ class Agents:
             if self._any_left():
                 say("stopping everything")
             self._signal(signal.SIGTERM)
-            until = clock.monotonic() + KILLED_S
+            until, silence = clock.monotonic() + KILLED_S, Silence(say)
             while self._any_left() and (left := until - clock.monotonic()) > 0:
-                self._wait_for_one(left)
+                silence.explain([f"the units of {', '.join(self._running)} to stop"])
+                self._wait_for_one(min(left, TICK_S))
             self._signal(signal.SIGKILL)
             while self._running:
                 self._wait_for_one(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import shlex
@@ -15,7 +16,8 @@ from types import FrameType
 from typing import Any
 
 from pdsup import clock, typed
-from pdsup.cli import benchmark_rules
+from pdsup.answers.status import Status
+from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.screens.status import table
@@ -62,6 +64,10 @@ def _run(args: argparse.Namespace, told: Told) -> int:
         return 0 if detached else _stay(agents, run_dir, told)
     except _NotUp as error:
         say(f"pdsup: cannot bring up {args.file}: {error}")
+        agents.stop(say)
+        here = error.run_dir.is_relative_to(Path.cwd())
+        where = shlex.quote(os.path.relpath(error.run_dir) if here else str(error.run_dir))
+        say(f"next: pdsup explain UNIT --run-dir {where}, pdsup report {where}")
         return int(error.outcome.value)
     finally:
         if not detached:
@@ -69,9 +75,10 @@ def _run(args: argparse.Namespace, told: Told) -> int:
 
 
 class _NotUp(Exception):
-    def __init__(self, outcome: Outcome, why: str) -> None:
+    def __init__(self, outcome: Outcome, why: str, run_dir: Path) -> None:
         super().__init__(why)
         self.outcome = outcome
+        self.run_dir = run_dir
 
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
@@ -146,11 +153,19 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
     if args.json and not (args.command and outcome is Outcome.REACHED):
         found = {"outcome": outcome.name.lower(), "missing": wait.missing, "url": front_of(plan)}
         _print({**found, "run_dir": str(run_dir), "status": wait.status})
-    if wait.status is not None:
+    status = wait.status if outcome is Outcome.REACHED else _status(run_dir) or wait.status
+    if status is not None:
         colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)
-        say("\n".join(table(wait.status.nodes, colour=colour, width=width)))
+        say("\n".join(table(status.nodes, colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
-        raise _NotUp(outcome, wait.why(outcome))
+        raise _NotUp(outcome, wait.why(outcome), run_dir)
+
+
+def _status(run_dir: Path) -> Status | None:
+    """The status as of now; None if no agent answers."""
+    with contextlib.suppress(SupervisorError):
+        return client.status(client.cluster(str(run_dir), returns_in=0.0), every=True)
+    return None
 
 
 def _run_command(args: argparse.Namespace, run_dir: Path) -> int:

@@ -16,6 +16,7 @@ from pdsup.errors import NothingThere
 from pdsup.journal import load_times
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
+from pdsup.times import duration
 from pdsup.units.public_state import PublicState
 
 Goal = Literal["running", "stopped"]
@@ -66,10 +67,12 @@ class Wait:
         self._past: tuple[Journals, list[Entry]] | None = None
         self._ran_in = Path()
         self._earlier: dict[str, float] | None = None
+        self._timeout: float | None = None
         self.status: Status | None = None
 
     def watch(self, timeout: float | None) -> Outcome:
         """Returns when the goal is reached, can no longer be, or after ``timeout`` seconds."""
+        self._timeout = timeout
         until = float("inf") if timeout is None else clock.monotonic() + timeout
         for look in client.follow(self._agent, every=True, until=until):
             outcome = self._without_agent() if look.absent else self._judge(look.status)
@@ -84,8 +87,11 @@ class Wait:
 
     def why(self, outcome: Outcome) -> str:
         """The cause of an outcome other than REACHED, with what is missing."""
-        late = "timed out" if outcome is Outcome.TIMED_OUT else "it can no longer become ready"
-        return "\n".join((late, *(f"  {line}" for line in self.missing)))
+        goal = "ready" if self._goal == "running" else "stopped"
+        late = "in time" if self._timeout is None else f"within {duration(self._timeout)}"
+        is_late = outcome is Outcome.TIMED_OUT
+        head = f"not {goal} {late}" if is_late else f"it can no longer become {goal}"
+        return "\n".join((head, *(f"  {line}" for line in self.missing)))
 
     def _agent(self) -> Path:
         cluster = client.cluster(self._run_dir)
@@ -98,7 +104,7 @@ class Wait:
         if self._goal == "stopped":
             return Outcome.REACHED
         if self._seen:
-            self.missing = ["the agent has stopped"]
+            self.missing = ["its agents no longer answer: the cluster was stopped meanwhile"]
             return Outcome.LOST
         return None
 
