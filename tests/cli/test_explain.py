@@ -184,7 +184,7 @@ def test_a_unit_of_any_node_of_this_machine_is_explained_in_full(killed, pdsup):
     assert first.endswith(": killed by SIGKILL.")
     assert "Gate: none." in rest
     assert "        | it works" in rest
-    assert any(line.startswith("Next, at ") and "so far 1" in line for line in rest)
+    assert any(line.startswith("Next, at ") and "this was failure 1 of" in line for line in rest)
     assert f"Evidence: {evidence}" in rest
 
 

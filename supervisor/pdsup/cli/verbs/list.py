@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pdsup.cli.runs import listing, living, run_lines
 from pdsup.cli.runs.living import Cluster
 from pdsup.cli.runs.run_lines import RunLine
 from pdsup.cli.screens import progress
-from pdsup.errors import SupervisorError
+from pdsup.errors import NothingThere, SupervisorError
 
 EXAMPLE = "pdsup list /scratch/me/runs"
 
@@ -29,12 +30,19 @@ def run(args: argparse.Namespace) -> int:
     many units are ready and the URL for clients.
     """
     active = [_with_status(one) for one in living.clusters()]
-    ended = listing.ended([Path(one) for one in args.directories])
+    ended = listing.ended([_there(one) for one in args.directories])
     if args.json:
         print(typed.dumps({"runs": [*ended, *active]}, indent=2))
     elif ended or active:
         print("\n".join(run_lines.lines([*ended, *active], clock.wall())))
     return 0
+
+
+def _there(directory: str) -> Path:
+    """A directory that was given. Raises NothingThere if there is none."""
+    if not os.path.isdir(directory):  # noqa: PTH112 (of a name that is too long it says no)
+        raise NothingThere(f"cannot list the runs in {directory[:80]}: no such directory")
+    return Path(directory)
 
 
 def _with_status(cluster: Cluster) -> RunLine:
