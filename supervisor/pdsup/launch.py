@@ -177,6 +177,7 @@ async def _serve(
     life: _Life,
     lock: int,
 ) -> int:
+    signals.hold_terminations()
     connector = aiohttp.TCPConnector(limit=0, socket_factory=peers.watched)
     limits = aiohttp.ClientTimeout(total=None)  # each request sets its own
     async with (

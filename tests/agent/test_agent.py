@@ -259,6 +259,25 @@ def test_an_interrupt_and_the_near_end_of_the_wall_time_end_the_node(agents, num
     assert agents.ended() == {"node0": 0}
 
 
+@pytest.mark.parametrize("program", [("-m", "pdsup.launch"), ("-m", "pdsup", "agent")])
+def test_who_sent_the_agent_a_signal_is_known_also_through_a_guardian(agents, wait_for, program):
+    agents.start(agents.plan(agents.unit("worker")), program=program)
+    agents.reaches("RUNNING", "worker")
+
+    def told(number):
+        return [one for one in agents.requests() if one["event"].get("signal") == number.name]
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        agents.signal(number)
+        (line,) = wait_for(lambda: told(number))  # noqa: B023
+        assert (line["event"]["type"], line["event"]["pid"]) == ("Requested", os.getpid())
+    assert agents.ended() == {"node0": 0}
+    assert line["event"]["verb"] == "shutdown"
+    stops = [one["reason"] for one in agents.journal() if one.get("to") == "STOPPING"]
+    assert stops == [line["reason"]]
+    assert line["reason"].startswith("SIGTERM sent by ")
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_that_reaches_every_process_means_the_agent_alone(agents, wait_for, number):
     """As Slurm sends them. What is no known program may have been meant, and gets it."""

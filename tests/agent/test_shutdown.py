@@ -92,7 +92,7 @@ async def test_a_node_that_ends_the_cluster_is_followed_and_one_that_ends_alone_
     assert node.noted() is None
     ends = report("node1", ending="shutdown requested", ends_cluster=True)
     node.shutdown.peer_changed(Peer("node1", ends, problem=None))
-    assert node.noted() == ("node1 ends the cluster: shutdown requested", True)
+    assert node.noted() == ("shutdown requested", True)
     version = node.own_report.version
     node.shutdown.peer_changed(Peer("node1", ends, problem=None))
     assert node.own_report.version == version

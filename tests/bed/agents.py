@@ -21,6 +21,7 @@ from tests.bed.addresses import fresh_address
 from tests.bed.hosts import assigned
 
 LIMIT_S = 60.0
+REQUESTED = "Requested"
 NGINX = os.environ.get("PDSUP_TEST_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
 # Listens on ADDRESS PORT after DELAY seconds, for ever.
 LISTENER = """
@@ -187,12 +188,19 @@ class Agents:
         return wait_for(there, f"{unit} {state}")
 
     def journal(self, *nodes) -> list[dict]:
-        """The lines of nodes in the order of their (one) clock, up to what agents show."""
+        """The lines of nodes about what happened in the order of their (one) clock, up to what
+        agents show.
+        """
         names = nodes or ("node0",)
         for node in names:
             wait_for(lambda: self._has_written(node), f"the journal of {node}")  # noqa: B023
         lines = [line for node in names for line in self._lines(node)]
-        return sorted(lines, key=lambda line: line["monotonic"])
+        happened = [line for line in lines if line["event"]["type"] != REQUESTED]
+        return sorted(happened, key=lambda line: line["monotonic"])
+
+    def requests(self, node: str = "node0") -> list[dict]:
+        """The lines of a node about what somebody asked it for."""
+        return [line for line in self._lines(node) if line["event"]["type"] == REQUESTED]
 
     def _lines(self, node: str) -> list[dict]:
         path = self.run_dir / "events" / f"{node}.jsonl"

@@ -1,6 +1,8 @@
 """``pdsup start``, ``stop``, ``restart`` and ``signal`` with real agents and processes."""
 
 import json
+import os
+import pwd
 import sys
 
 import pytest
@@ -169,4 +171,28 @@ def test_nothing_is_started_while_its_node_ends(agents, pdsup, wait_for):
     agents.reaches("STOPPED", "a")
     done = pdsup("start", "a")
     assert done.returncode == 1
-    assert done.stderr == ("pdsup: cannot start a: node0 is ending (shutdown requested)\n")
+    assert done.stderr.startswith("pdsup: cannot start a: node0 is ending (shutdown requested by ")
+
+
+def test_who_asked_for_what_stands_in_the_journal_and_in_the_reasons(agents, pdsup, wait_for):
+    agents.start(agents.plan(agents.unit("a", restart=FAST | {"max_failures": 9})))
+    agents.reaches("RUNNING", "a")
+    orders = (["signal", "KILL"], ["restart"], ["stop"], ["start"])
+    for number, order in enumerate(orders, 1):
+        assert pdsup(*order, "a").returncode == 0
+        wait_for(lambda: len(agents.requests()) == number)  # noqa: B023
+        agents.reaches("STOPPED" if order == ["stop"] else "RUNNING", "a")
+    found = [line["event"] for line in agents.requests()]
+    assert [(one["verb"], one["tool"]) for one in found] == [
+        (verb, f"pdsup {verb}") for verb, *_ in orders
+    ]
+    assert (found[0]["signal"], {one["user"] for one in found}) == ("SIGKILL", {whoami()})
+    reasons = [line["reason"] for line in agents.journal() if line.get("to")]
+    ends = ("killed by SIGKILL: sent", "restart requested", "stop requested")
+    for one, words in zip(found[:3], ends, strict=True):
+        by = f"by {whoami()} with {one['tool']} (pid {one['pid']}, node0)"
+        assert f"{words} {by}" in reasons
+
+
+def whoami():
+    return pwd.getpwuid(os.geteuid()).pw_name

@@ -24,7 +24,7 @@ from tests.bed.network import TOKEN, FakeNetwork
 
 LIMIT_S = 60.0
 RESTING = ("STOPPED", "EXITED", "FATAL")
-START, STOP = events.Start(), events.Stop()
+START, STOP = events.Start(), events.Stop(reason="the node is ending")
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ async def test_hurry_stops_everything_at_once_with_a_short_deadline(node):
     async with node("node0", stubborn=["nginx", "router-0", "prefill-0", "etcd"]) as n:
         assert n.order == ["nginx STOPPING"]
         n.ending.hurry()
-        hurried = events.Stop(within=ending_module.HURRY_S)
+        hurried = events.Stop(ending_module.HURRY_S, "the node is ending")
         assert {told[-1] for told in n.units.told.values()} == {hurried}
         await settle()
         for unit in n.units.runners:
@@ -261,5 +261,5 @@ async def test_hurry_before_the_end_has_begun_is_no_defect(node):
     async with node("node0", begin=False) as n:
         n.ending.hurry()
         await n.ending.end()
-    hurried = events.Stop(within=ending_module.HURRY_S)
+    hurried = events.Stop(ending_module.HURRY_S, "the node is ending")
     assert {tuple(told) for told in n.units.told.values()} == {(START, hurried)}

@@ -13,16 +13,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from signal import Signals as Signal
 
 from pdsup import clock
+from pdsup.agent import callers
+from pdsup.agent.commands import Command
 from pdsup.agent.counters import Counts
 from pdsup.agent.directories import Directories
 from pdsup.agent.parts import Parts
-from pdsup.agent.signals import Signals
+from pdsup.agent.signals import Sender, Signals
 from pdsup.cluster import ending_rules, peers
 from pdsup.cluster.gate_rules import Decision
 from pdsup.cluster.report import Peer, Report, UnitReport
 from pdsup.front.nginx_conf import Reloads
+from pdsup.journal import requests
+from pdsup.journal.requests import Caller, Verb
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
 from pdsup.units import events, takeover
@@ -104,12 +109,29 @@ class Agent:
     @contextmanager
     def _hearing_signals(self) -> Iterator[None]:
         its = self._parts
-        heard = Signals(its.shutdown.begin, its.ending.hurry, its.reload.hear, its.reaper.sweep)
+        guardian = its.guardian.pid
+        heard = Signals(self._end_on, its.ending.hurry, self._reload_on, its.reaper.sweep, guardian)
         heard.listen()
         try:
             yield
         finally:
             heard.close()
+
+    def _end_on(self, number: Signal, sender: Sender | None) -> None:
+        reason = self._record("shutdown", number, sender)
+        self._parts.shutdown.begin(reason, of_cluster=False)
+
+    def _reload_on(self, number: Signal, sender: Sender | None) -> None:
+        self._record("reload", number, sender)
+        self._parts.reload.hear()
+
+    def _record(self, verb: Verb, number: Signal, sender: Sender | None) -> str:
+        """Writes to the journal what a signal asks for and who sent it; returns it as a reason."""
+        pid, uid = (sender.pid, sender.uid) if sender else (0, None)
+        caller = callers.caller(self.node, pid, uid)
+        self.tell_request(verb, caller, signal=number.name)
+        near = " (wall time is near)" if number == Signal.SIGUSR1 else ""
+        return requests.text(verb, caller, f"{number.name}{near}")
 
     def _lose_guardian(self) -> None:
         self._parts.log.warning("the guardian was killed: if this agent dies, nothing restarts it")
@@ -172,30 +194,42 @@ class Agent:
 
     # -- commands -----------------------------------------------------------------------------
 
-    def end(self, reason: str, *, of_cluster: bool) -> None:
-        """Begins to stop this node's units, or those of all nodes."""
-        self._parts.shutdown.begin(reason, of_cluster=of_cluster)
+    def tell_request(self, verb: Verb, caller: Caller, *, signal: str = "") -> None:
+        """Writes to the journal that somebody asked this node for something."""
+        event = requests.event(verb, caller, clock.monotonic(), signal=signal)
+        self._parts.journal.tell(event)
 
-    async def hand_over(self) -> None:
+    def end(self, caller: Caller, *, of_cluster: bool) -> None:
+        """Begins to stop this node's units, or those of all nodes."""
+        self.tell_request("shutdown", caller)
+        self._parts.shutdown.begin(requests.text("shutdown", caller), of_cluster=of_cluster)
+
+    async def hand_over(self, caller: Caller) -> None:
         """Ends this agent but not its units. Raises SupervisorError if no successor could start."""
         await self._parts.hand_over.check()
+        self.tell_request("reload", caller)
         self._parts.hand_over.begin()
 
     async def preview_plan(self, file: str | None) -> tuple[Loaded, Difference]:
         """See ``Reload.preview``."""
         return await self._parts.reload.preview(file)
 
-    async def change_plan(self, file: str | None) -> tuple[Loaded, Difference]:
+    async def change_plan(self, file: str | None, caller: Caller) -> tuple[Loaded, Difference]:
         """See ``Reload.change``."""
-        return await self._parts.reload.change(file)
+        loaded, changes = await self._parts.reload.change(file)
+        if loaded.digest != self.assignment.digest:
+            self.tell_request("reload", caller)
+        return loaded, changes
 
-    def command(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
+    def command(
+        self, verb: Command, names: Sequence[str], caller: Caller
+    ) -> tuple[UnitReport, ...]:
         """See ``Commands.command``."""
-        return self._parts.commands.command(verb, names)
+        return self._parts.commands.command(verb, names, caller)
 
-    def signal(self, number: int, names: Sequence[str]) -> dict[str, bool]:
+    def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
         """See ``Commands.signal``."""
-        return self._parts.commands.signal(number, names)
+        return self._parts.commands.signal(number, names, caller)
 
     def visit_all(self) -> None:
         """Follows every node for a while, for a client that looks at the whole cluster."""

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, assert_never, get_args
 
+from pdsup import clock
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import UnitReport
 from pdsup.errors import NothingThere, SupervisorError
+from pdsup.journal import requests
+from pdsup.journal.entry import Happening
+from pdsup.journal.requests import Caller
 from pdsup.units import events
+from pdsup.units.process.spawn import signal_name
 from pdsup.units.runner import Runner
 
-# The event that each command sends to a unit. A stop by an operator never counts as a failure.
-COMMANDS: Mapping[str, events.Event] = {
-    "start": events.Start(),
-    "stop": events.Stop(),
-    "restart": events.Restart(),
-}
+Command = Literal["start", "stop", "restart"]
+COMMANDS: tuple[Command, ...] = get_args(Command)
+LEAVES = events.Stop(reason="the changed plan no longer contains it")
 
 
 class Commands:
-    """Passes operators' commands to the units of one node."""
+    """Passes operators' commands to the units of one node, and writes to the journal who asked."""
 
-    def __init__(self, runners: Mapping[str, Runner], own_report: OwnReport) -> None:
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        own_report: OwnReport,
+        tell: Callable[[Happening], None],
+    ) -> None:
+        """``tell`` writes to the journal."""
         self._runners = runners
         self._own_report = own_report
+        self._tell = tell
 
-    def command(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
-        """Sends one of ``COMMANDS`` to units; returns their reports from just before.
+    def command(
+        self, verb: Command, names: Sequence[str], caller: Caller
+    ) -> tuple[UnitReport, ...]:
+        """Sends a command to units; returns their reports from just before.
 
         Raises NothingThere if one is not on this node, and SupervisorError for a start or restart
         while the node is ending; in both cases no unit gets the command.
@@ -38,17 +50,37 @@ class Commands:
                 f"cannot {verb} {', '.join(names)}: {self._own_report.report().node} "
                 f"is ending ({ending})"
             )
-        for name in names:
-            self._runners[name].tell(COMMANDS[verb])
+        event = _event(verb, requests.text(verb, caller))
+        for unit in before:
+            self._tell(
+                requests.event(verb, caller, clock.monotonic(), unit=unit.name, run=unit.run)
+            )
+            self._runners[unit.name].tell(event)
         return before
 
-    def signal(self, number: int, names: Sequence[str]) -> dict[str, bool]:
+    def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
         """Signals the main processes of units; returns whether each had one.
 
         Raises NothingThere if one is not on this node.
         """
-        self._units("signal", names)
-        return {name: self._runners[name].signal(number) for name in names}
+        return {
+            unit.name: self._signal(number, unit, caller) for unit in self._units("signal", names)
+        }
+
+    def _signal(self, number: int, unit: UnitReport, caller: Caller) -> bool:
+        name = signal_name(number)
+        sent = self._runners[unit.name].signal(number, str(caller))
+        if sent and number:
+            now = clock.monotonic()
+            self._tell(
+                requests.event("signal", caller, now, unit=unit.name, run=unit.run, signal=name)
+            )
+        return sent
+
+    def stop_leaving(self, names: Sequence[str]) -> None:
+        """Stops units that the changed plan no longer contains."""
+        for name in names:
+            self._runners[name].tell(LEAVES)
 
     def _units(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
         strangers = [name for name in names if name not in self._runners]
@@ -56,3 +88,15 @@ class Commands:
             node = self._own_report.report().node
             raise NothingThere(f"cannot {verb} {', '.join(strangers)}: no such unit on {node}")
         return tuple(self._own_report.units[name] for name in names)
+
+
+def _event(verb: Command, reason: str) -> events.Event:
+    """The event for a command. A stop by an operator never counts as a failure."""
+    match verb:
+        case "start":
+            return events.Start()
+        case "stop":
+            return events.Stop(reason=reason)
+        case "restart":
+            return events.Restart(reason)
+    assert_never(verb)

@@ -158,7 +158,7 @@ def build(
     for name, note in inherited.notes.items():
         runners[name].restore(note)
     counters = Counters({n: r.facts.state for n, r in runners.items()}, clock.monotonic())
-    commands = Commands(runners, own_report)
+    commands = Commands(runners, own_report, journal.tell)
 
     # Parts that watch reports and send events to runners.
     front = Front(

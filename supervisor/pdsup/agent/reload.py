@@ -262,7 +262,7 @@ class Reload:
         node = self._assignment.place.node
         names = difference.leaving(self._assignment.plan, loaded.plan, node)
         self._log.info("applying the changed plan", plan=loaded.digest[:12], stopping=names)
-        self._commands.command("stop", names)
+        self._commands.stop_leaving(names)
 
         def left() -> list[str]:
             units = self._own_report.units

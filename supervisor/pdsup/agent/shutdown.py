@@ -65,7 +65,7 @@ class Shutdown:
     def peer_changed(self, peer: Peer) -> None:
         """Ends the cluster here too when another node says that it ends."""
         if peer.usable and peer.usable.ends_cluster:
-            self._end_cluster(f"{peer.node} ends the cluster: {peer.usable.ending}")
+            self._end_cluster(peer.usable.ending)
 
     def _end_cluster(self, reason: str | None) -> None:
         if reason is not None and not self._own_report.ends_cluster:

@@ -6,7 +6,9 @@ every process of a job's step, where USR1 and HUP would kill units. So units mus
 two ignored, and the only way to that without code in the child is to inherit it: the agent ignores
 them as well. It receives them all the same, because it also blocks them and reads them from a
 descriptor (signalfd). A thread that does not block them would take them away from the descriptor,
-hence ``hold`` before there are threads.
+hence ``hold`` before there are threads. TERM and INT are read from it too, because only there the
+kernel says who sent a signal. They are blocked later, when nothing that may hang is left before
+``Signals`` listens.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import asyncio
 import ctypes
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from pdsup import clock
@@ -25,9 +29,11 @@ from pdsup.node.assignment import FOR_AGENTS
 
 # A TERM so soon after the first is the same one: on scancel both srun and Slurm's daemon send one.
 REPEATED_S = 2.0
-# The size of struct signalfd_siginfo; only its first field, the signal's number, is used.
+# struct signalfd_siginfo: number, code, pid and uid of the sender, and the value of sigqueue(3).
 RECORD_BYTES = 128
-
+RECORD = struct.Struct("=I4xiII28xQ")
+SI_QUEUE = -1
+TERMINATION = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _HELD = frozenset(signal.Signals[f"SIG{name}"] for name in FOR_AGENTS)
 
@@ -42,11 +48,23 @@ def hold() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-class End(Protocol):
-    """Begins to stop this node's units, or those of all nodes."""
+def hold_terminations() -> None:
+    """Blocks TERM and INT; call it before there are threads, and soon before ``Signals.listen``."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, TERMINATION)
 
-    def __call__(self, reason: str, *, of_cluster: bool) -> None:
-        """``reason`` is published in this node's report."""
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The process that sent a signal; ``uid`` is None if another process passed the signal on."""
+
+    pid: int
+    uid: int | None
+
+
+class Heard(Protocol):
+    """Acts on a signal; ``sender`` is None if it is not known."""
+
+    def __call__(self, number: signal.Signals, sender: Sender | None) -> None: ...
 
 
 class Signals:
@@ -54,28 +72,32 @@ class Signals:
 
     def __init__(
         self,
-        end: End,
+        end: Heard,
         hurry: Callable[[], None],
-        reload: Callable[[], None],
+        reload: Heard,
         sweep: Callable[[], None],
+        guardian: int | None = None,
     ) -> None:
-        """``hurry`` shortens stop deadlines on a later TERM or INT; ``reload`` reads the plan
-        again; ``sweep`` reaps children that have exited.
+        """``end`` stops this node's units; ``hurry`` shortens stop deadlines on a later TERM or INT;
+        ``reload`` reads the plan again; ``sweep`` reaps children that have exited. ``guardian``: its
+        pid; it passes signals on and says whose they are.
         """
         self._end = end
         self._hurry = hurry
         self._reload = reload
         self._sweep = sweep
+        self._guardian = guardian
         self._told: float | None = None  # when the first TERM or INT came
         self._descriptor = Descriptor()
 
     def listen(self) -> None:
         """Begins to act on signals, on the running loop."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._terminate, number.name)
+        for number in TERMINATION:  # for a thread that does not block them
+            loop.add_signal_handler(number, self._terminate, number, None)
         hold()
-        self._descriptor = Descriptor(_signalfd(_HELD))
+        hold_terminations()
+        self._descriptor = Descriptor(_signalfd(_HELD | TERMINATION))
         loop.add_reader(self._descriptor.fileno(), self._read)
         # Not add_signal_handler: uvloop reserves SIGCHLD for itself, though it starts no children.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
@@ -86,23 +108,32 @@ class Signals:
         if self._descriptor.is_open:
             asyncio.get_running_loop().remove_reader(self._descriptor.fileno())
             self._descriptor.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINATION)
 
     def _read(self) -> None:
-        records = os.read(self._descriptor.fileno(), RECORD_BYTES * len(FOR_AGENTS))
-        starts = range(0, len(records), RECORD_BYTES)
-        heard = {int.from_bytes(records[at : at + 4], sys.byteorder) for at in starts}
-        if signal.SIGUSR1 in heard:
-            self._end("SIGUSR1 (wall time is near)", of_cluster=False)
-        if signal.SIGHUP in heard:
-            self._reload()
+        most = RECORD_BYTES * (len(_HELD) + len(TERMINATION))
+        records = os.read(self._descriptor.fileno(), most)
+        for at in range(0, len(records), RECORD_BYTES):
+            number, code, pid, uid, value = RECORD.unpack_from(records, at)
+            if code == SI_QUEUE and pid == self._guardian:
+                pid, uid = value, None
+            self._act(signal.Signals(number), Sender(pid, uid) if pid else None)
 
-    def _terminate(self, name: str) -> None:
+    def _act(self, number: signal.Signals, sender: Sender | None) -> None:
+        if number in TERMINATION:
+            self._terminate(number, sender)
+        elif number == signal.SIGUSR1:
+            self._end(number, sender)
+        elif number == signal.SIGHUP:
+            self._reload(number, sender)
+
+    def _terminate(self, number: signal.Signals, sender: Sender | None) -> None:
         # Slurm's first TERM may come while the cluster is ending already: no reason to hurry.
         if self._told is None:
             self._told = clock.monotonic()
         elif clock.monotonic() - self._told >= REPEATED_S:
             self._hurry()
-        self._end(name, of_cluster=False)
+        self._end(number, sender)
 
 
 def _signalfd(numbers: Iterable[int]) -> int:

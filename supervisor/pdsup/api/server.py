@@ -26,6 +26,7 @@ from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
 from pdsup.api.beats import Beats
+from pdsup.api.caller import caller
 from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
@@ -33,6 +34,7 @@ from pdsup.bell import Bell
 from pdsup.cluster.peers import BEATS
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
+from pdsup.journal.requests import Caller
 from pdsup.node.assignment import log_path
 from pdsup.plan.model import PlanUnit
 from pdsup.units.process.holders import holder
@@ -256,7 +258,7 @@ class Server:
         match _json(await request.read()):
             case {"agent": True}:
                 try:
-                    await self._agent.hand_over()
+                    await self._agent.hand_over(self._caller(request))
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=str(error)) from None
                 replacing = Replacing(replaced=self._agent.incarnation)
@@ -264,7 +266,10 @@ class Server:
             case {"plan": None | str() as file, "dry_run": bool(dry)}:
                 agent = self._agent
                 try:
-                    loaded, changes = await (agent.preview_plan if dry else agent.change_plan)(file)
+                    if dry:
+                        loaded, changes = await agent.preview_plan(file)
+                    else:
+                        loaded, changes = await agent.change_plan(file, self._caller(request))
                 except SupervisorError as error:
                     raise web.HTTPConflict(text=complaint(error)) from None
                 answer = reloading(loaded.digest, changes)
@@ -284,22 +289,28 @@ class Server:
         )
         return web.json_response(link, dumps=typed.dumps)
 
+    def _caller(self, request: web.Request) -> Caller:
+        return caller(request, self._agent.node)
+
     async def _shutdown(self, request: web.Request) -> web.Response:
         match _json(await request.read()):
             case {"all": bool(everywhere)}:
-                self._agent.end("shutdown requested", of_cluster=everywhere)
+                self._agent.end(self._caller(request), of_cluster=everywhere)
                 return web.json_response({"ending": True})
         raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
 
     async def _command(self, request: web.Request) -> web.Response:
         """Queries once the units have the command; the status shows what comes of it."""
-        match _json(await request.read()):
-            case {"command": str(verb), "units": [*names]} if verb in COMMANDS and _texts(names):
-                return _obeyed(lambda: _before(self._agent.command(verb, names)))
+        order, who = _json(await request.read()), self._caller(request)
+        match order:
+            case {"command": "start" | "stop" | "restart" as verb, "units": [*names]} if _texts(
+                names
+            ):
+                return _obeyed(lambda: _before(self._agent.command(verb, names, who)))
             case {"command": "signal", "signal": int(number), "units": [*names]} if (
                 number is not True and number in valid_signals() and _texts(names)
             ):
-                return _obeyed(lambda: self._agent.signal(number, names))
+                return _obeyed(lambda: self._agent.signal(number, names, who))
         verbs = ", ".join(COMMANDS)
         raise web.HTTPBadRequest(
             text=f'the body must be {{"command": one of {verbs}, "units": [NAME...]}} '

@@ -201,9 +201,12 @@ def ask_all(paths: Sequence[Path], query: str) -> list[Answer | None]:
         return [found.get(path) for path in paths]
 
 
-def tell(path: Path, command: str, value: Any) -> Answer:
-    """Sends ``POST command`` with a JSON value. Raises NothingThere if the agent is gone."""
-    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S)
+def tell(path: Path, command: str, value: Any, verb: str = "") -> Answer:
+    """Sends ``POST command`` with a JSON value. Raises NothingThere if the agent is gone.
+
+    ``verb``: the command of pdsup that asks, for the journal.
+    """
+    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S, verb)
 
 
 def read(kind: type[T], answer: Answer) -> T:
@@ -217,21 +220,26 @@ def read(kind: type[T], answer: Answer) -> T:
     return value
 
 
-def _request(path: Path, method: str, target: str, body: str, timeout: float) -> Answer:
+def _request(
+    path: Path, method: str, target: str, body: str, timeout: float, verb: str = ""
+) -> Answer:
     """Sends one request on its own connection. The standard library's client would do, but
     importing it takes longer than the whole query.
     """
-    with _sent(path, method, target, body, timeout) as connection:
+    with _sent(path, method, target, body, timeout, verb) as connection:
         return _received(connection, path, f"{method} {target}")
 
 
-def _sent(path: Path, method: str, target: str, body: str, timeout: float) -> socket.socket:
+def _sent(
+    path: Path, method: str, target: str, body: str, timeout: float, verb: str = ""
+) -> socket.socket:
     """A connection with the request sent. Raises NothingThere if the agent is gone."""
     lines = (
         f"{method} {target} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
         f"Content-Length: {len(body.encode())}",
+        *((f"User-Agent: pdsup {verb}",) if verb else ()),
     )
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -58,7 +58,7 @@ def signal(number: int, args: argparse.Namespace) -> int:
     for wave in waves:
         for node, units in _by_node(wave).items():
             order = {"command": "signal", "signal": number, "units": _names(units)}
-            answer = client.tell(cluster.sockets[node], "/v1/units", order)
+            answer = client.tell(cluster.sockets[node], "/v1/units", order, "signal")
             reached = client.read(dict[str, bool], answer)
             results += [_signalled(unit, reached[unit.name]) for unit in units]
     return _summed_up([_shown(result, args) for result in results], args)
@@ -88,7 +88,7 @@ def _carry_out(
     by_node = _by_node(wave)
     for node, units in by_node.items():
         order = {"command": verb, "units": _names(units)}
-        answer = client.tell(cluster.sockets[node], "/v1/units", order)
+        answer = client.tell(cluster.sockets[node], "/v1/units", order, verb)
         before |= client.read(dict[str, UnitBefore], answer)
     for node, units in by_node.items():
         yield from _await(verb, cluster.sockets[node], _names(units), before, until)

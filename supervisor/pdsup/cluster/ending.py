@@ -63,14 +63,18 @@ class Ending:
             {self._plan.by_name[name].node for name in in_front - self._runners.keys()}
         )
         while not self._all_settled():
-            self._stop(self._stoppable(), events.Stop())
+            self._stop(self._stoppable(), events.Stop(reason=self._reason))
             await self._bell.wait_until(
                 lambda: self._all_settled() or bool(self._stoppable()), LOOK_S
             )
 
     def hurry(self) -> None:
         """Stops all units now, in no order, and kills those left after ``HURRY_S``."""
-        self._stop(list(self._runners), events.Stop(within=HURRY_S))
+        self._stop(list(self._runners), events.Stop(HURRY_S, self._reason))
+
+    @property
+    def _reason(self) -> str:
+        return self._own_report.ending or "the node is ending"
 
     async def linger(self) -> None:
         """Waits, for a limited time, until the other nodes know that the cluster ends."""

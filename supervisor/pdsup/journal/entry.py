@@ -35,7 +35,7 @@ class Happening:
     at: float
     unit: str | None
     run: int | None
-    event: Literal["Reloaded", "ReloadFailed", "NodeLost", "NodeBack"] | Event
+    event: Literal["Reloaded", "ReloadFailed", "NodeLost", "NodeBack", "Requested"] | Event
     reason: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 

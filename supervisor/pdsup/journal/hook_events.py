@@ -35,7 +35,7 @@ def event(news: Transition | Happening) -> HookEvent | None:
     """The hook event for something that happened; None for the many steps that are none."""
     match news:
         case Happening(event=what):
-            return _HAPPENINGS[what]
+            return _HAPPENINGS.get(what)
         case Transition(before=before, after=after):
             state = states.public(after)
             if state == states.public(before):

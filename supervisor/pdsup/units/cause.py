@@ -135,6 +135,32 @@ def _shown(line: str) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2 - 5]} ... {text[-SHOWN // 2 :]}"
 
 
+# A program may take a while to end on a signal; one that runs on for longer has not ended by it.
+AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SentSignal:
+    """The last signal to a run. ``by``: who sent it, in words; ``at``: monotonic seconds."""
+
+    run: int
+    name: str
+    by: str
+    at: float
+
+
+def explained(
+    found: Diagnosis, status: ExitStatus, run: int, sent: SentSignal | None, now: float
+) -> Diagnosis:
+    """What is known of a run's end, with the signal that it was sent shortly before."""
+    if sent is None or sent.run != run or now - sent.at > AFTER_S:
+        return found
+    if status.signal is not None:
+        return Diagnosis(f"sent {sent.by}") if status.signal == sent.name else found
+    after = f"after {sent.name} sent {sent.by}"
+    return Diagnosis(f"{found.cause}; {after}" if found.cause else after)
+
+
 MOST = 1 << 15  # bytes of output: some 300 lines
 MOST_LINES = 200
 # Units that start or end together share one reading of the kernel's counts.

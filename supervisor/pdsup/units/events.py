@@ -25,6 +25,7 @@ class Stop:
     """
 
     within: float = FOREVER
+    reason: str = "stop requested"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,8 @@ def step(state: State, event: Event, ctx: Context) -> Step:
     match event:
         case Start():
             return _on_start(state, ctx)
-        case Stop(within=within):
-            return _on_stop(state, within, ctx)
+        case Stop():
+            return _on_stop(state, event, ctx)
         case Restart(reason=reason):
             return _on_restart(state, reason, ctx)
         case Tick():
@@ -155,13 +155,14 @@ def _on_start(state: State, ctx: Context) -> Step:
     assert_never(state)
 
 
-def _on_stop(state: State, within: float, ctx: Context) -> Step:
+def _on_stop(state: State, event: Stop, ctx: Context) -> Step:
+    within = event.within
     hurried = within < ctx.stop_within
     if hurried:
         ctx = replace(ctx, stop_within=within, drain_within=0.0)
     match state:
         case Starting() | Running() | Unhealthy():
-            return _end(state, Then.REST, "stop requested", ctx)
+            return _end(state, Then.REST, event.reason, ctx)
         case Draining(run=run, failures=failures, reason=why) if hurried:
             return _terminate(run, Then.REST, failures, why, ctx.now + within)
         case Draining(until=when):

@@ -19,6 +19,7 @@ from pdsup.node.assignment import AssignedUnit
 from pdsup.plan import difference
 from pdsup.times import duration
 from pdsup.units import codec, events, lifecycle, states
+from pdsup.units.cause import SentSignal, explained
 from pdsup.units.facts import Facts, LastExit, Transition
 from pdsup.units.host import Host, UnitHost
 from pdsup.units.ledger import Note
@@ -28,6 +29,7 @@ from pdsup.units.probes.watch import Dead, Loading, NotReady, NotReadyYet, Ready
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import UNSEEN
 from pdsup.units.process.holders import CleanSlate, cause
+from pdsup.units.process.spawn import signal_name
 from pdsup.units.process.tree import Identity
 from pdsup.units.run import Gone, MainEnded, News, Run, Survived
 from pdsup.units.states import FOREVER
@@ -57,6 +59,7 @@ class Runner:
         self._slate = CleanSlate(unit.address, unit.bind, unit.plan.ports, gpus)
         self._planned = difference.fingerprint(unit.plan)
         self._was_ready = False
+        self._sent: SentSignal | None = None
 
     @property
     def is_as_planned(self) -> bool:
@@ -90,9 +93,17 @@ class Runner:
         """Puts an event into the inbox."""
         self._inbox.put_nowait(event)
 
-    def signal(self, number: int) -> bool:
-        """Sends a signal to the main process (0 only checks); False if there is none."""
-        return self._run is not None and self._run.signal(number)
+    def signal(self, number: int, by: str = "") -> bool:
+        """Sends a signal to the main process (0 only checks); False if there is none.
+
+        ``by``: who sends it, if somebody asked for it: it may be why the run ends.
+        """
+        run = self._run
+        if run is None or not run.signal(number):
+            return False
+        if number and by:
+            self._sent = SentSignal(run.number, signal_name(number), by, clock.monotonic())
+        return True
 
     # -- what an earlier agent left -----------------------------------------------------------
 
@@ -321,7 +332,8 @@ class Runner:
     def _exited(self, run: Run, status: ExitStatus) -> events.Exited:
         if isinstance(self.facts.state, states.Stopping):  # the reason for the stop is the cause
             return events.Exited(run.number, status)
-        diagnosis = run.diagnose(status)
+        found, now = run.diagnose(status), clock.monotonic()
+        diagnosis = explained(found, status, run.number, self._sent, now)
         # A command that has worked before is not wrong: what it lacks may come back.
         hopeless = diagnosis.hopeless and not self._was_ready
         return events.Exited(run.number, status, diagnosis.cause, hopeless, diagnosis.last_words)

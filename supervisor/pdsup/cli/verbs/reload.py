@@ -60,7 +60,7 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
     before = client.status(cluster, every=True)
     file = str(Path(args.file).absolute()) if args.file else None
     order = {"plan": file, "dry_run": args.dry_run}
-    told = client.tell(client.first_agent(cluster), "/v1/reload", order)
+    told = client.tell(client.first_agent(cluster), "/v1/reload", order, "reload")
     answer = client.read(Reloading, told)
     if not args.json:
         changed = answer.units or answer.settings
@@ -163,7 +163,7 @@ def _reload_agents(cluster: client.Cluster, args: argparse.Namespace) -> int:
     until = clock.monotonic() + timeout
     agents = []
     for node, path in cluster.sockets.items():
-        told = client.tell(path, "/v1/reload", {"agent": True})
+        told = client.tell(path, "/v1/reload", {"agent": True}, "reload --agent")
         replaced = client.read(Replacing, told).replaced
         successor = _successor(path, replaced, until)
         if successor is None:

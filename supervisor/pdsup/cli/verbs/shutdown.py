@@ -84,7 +84,8 @@ def _stop(cluster: client.Cluster, args: argparse.Namespace) -> tuple[list[str],
         pidfds = {name: _pidfd(cluster, name) for name in ending}
         for pidfd in pidfds.values():
             stack.callback(os.close, pidfd)
-        client.tell(cluster.sockets[node], "/v1/shutdown", {"all": args.all})
+        verb = "shutdown --all" if args.all else "shutdown"
+        client.tell(cluster.sockets[node], "/v1/shutdown", {"all": args.all}, verb)
         left = _wait(pidfds, args.timeout)
     return [name for name in ending if name not in left], left
 

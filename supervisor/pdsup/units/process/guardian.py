@@ -9,8 +9,8 @@ is why it imports as little of the standard library as it can (it should stay be
 
 The guardian restarts the agent until one says that it has stopped its units: that agent's exit
 status becomes its own. If the first agent ends before it has run any unit, its arguments or its
-plan are wrong and it is not restarted. Signals are forwarded, but held back while a restarted agent
-is not ready for them: it would die of them.
+plan are wrong and it is not restarted. Signals are forwarded with the pid of their sender, but held
+back while a restarted agent is not ready for them: it would die of them.
 
 An agent may also stand still: somebody stopped it, or a file system hangs under it. It beats while
 its loop moves, and one that misses its beats for 10 to 15 seconds is killed and restarted. Neither
@@ -52,6 +52,10 @@ MOST_RECORDS = 1000
 UNKNOWN_STATUS = 70
 
 
+# Its number, and the pid of its sender.
+Signal = tuple[int, int]
+
+
 class Guardian:
     """Runs one agent after another, until one says that its units have ended."""
 
@@ -61,8 +65,8 @@ class Guardian:
         self._status = 0  # of the last agent, as wait(2) gives it
         self._tell = self._hear = -1
         self._records: list[bytes] = []
-        self._held: list[int] = []  # signals for an agent that cannot handle them yet
-        self._sent: list[int] = []  # signals that the current agent was sent
+        self._held: list[Signal] = []  # those for an agent that cannot handle them yet
+        self._sent: list[Signal] = []  # those that the current agent was sent
         self._outputs: list[int] = []  # log pipes of units, which the agent reads
         self._began = self._ever_began = self._ended = self._replaced = False
         self._beats = self._beat = False  # the current agent ever did; it did since the last look
@@ -160,21 +164,22 @@ class Guardian:
             _say(f"the agent has not moved for {MOST_MISSED * CHECK_S:g} s")
             os.kill(self._agent, signal.SIGKILL)
 
-    def _next_signal(self, within: float | None) -> int | None:
+    def _next_signal(self, within: float | None) -> Signal | None:
         if within is None:
-            return signal.sigwaitinfo(WATCHED).si_signo
-        info = signal.sigtimedwait(WATCHED, within)
-        return info.si_signo if info else None
+            info = signal.sigwaitinfo(WATCHED)
+            return info.si_signo, info.si_pid
+        found = signal.sigtimedwait(WATCHED, within)
+        return (found.si_signo, found.si_pid) if found else None
 
-    def _take(self, number: int | None) -> None:
+    def _take(self, new: Signal | None) -> None:
         self._listen()
         self._reap()
-        if number is not None and number != signal.SIGCHLD:
-            self._held.append(number)
+        if new is not None and new[0] != signal.SIGCHLD:
+            self._held.append(new)
         # An agent that has units must not die of a signal that it cannot handle yet.
         if self._agent is not None and (self._began or not self._ever_began):
             for held in self._held:
-                os.kill(self._agent, held)
+                _forward(self._agent, *held)
             self._sent += self._held
             self._held = []
 
@@ -217,6 +222,12 @@ def _nameless_file() -> int:
         return -1
     os.set_inheritable(copy, True)
     return copy
+
+
+def _forward(pid: int, number: int, sender: int) -> None:
+    """Sends a signal with the pid of its first sender, as sigqueue(3) allows."""
+    if ctypes.CDLL(None).sigqueue(pid, number, ctypes.c_void_p(sender)):
+        os.kill(pid, number)  # too many signals are queued
 
 
 def _children() -> list[int]:

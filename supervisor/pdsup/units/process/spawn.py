@@ -254,12 +254,16 @@ def _tagged(tag: int) -> Iterator[int | None]:
 def exit_status(wait_status: int) -> ExitStatus:
     """Converts a status from wait(2)."""
     if os.WIFSIGNALED(wait_status):
-        number = os.WTERMSIG(wait_status)
-        try:
-            return ExitStatus(None, signal.Signals(number).name)
-        except ValueError:  # real-time signals have no name
-            return ExitStatus(None, f"signal {number}")
+        return ExitStatus(None, signal_name(os.WTERMSIG(wait_status)))
     return ExitStatus(os.WEXITSTATUS(wait_status))
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal; real-time signals have none: ``signal 35``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def close_inherited() -> None:
