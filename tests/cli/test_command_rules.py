@@ -1,9 +1,20 @@
 """What a command of an operator means, to which units, and when it is done."""
 
+import shlex
+
 import pytest
 
 from pdsup.answers.commands import UnitBefore
-from pdsup.cli.command_rules import Outcome, Result, choose, exit_status, outcome, waves
+from pdsup.cli.command_rules import (
+    Outcome,
+    Result,
+    choose,
+    exit_status,
+    job_of,
+    on_node,
+    outcome,
+    waves,
+)
 from pdsup.errors import NothingThere
 from pdsup.units.public_state import PublicState
 
@@ -16,8 +27,8 @@ def cluster(unit, node, status):
     front = unit("nginx", kind="nginx", gang=None)
     last = unit("prefill-0.2", gang="prefill-0")
     return status(
-        node("node0", [*first, unit("router-0", kind="router")]),
-        node("node1", [last, unit("router-1", kind="router")]),
+        node("node0", [*first, unit("router-0", kind="router", role=None)]),
+        node("node1", [last, unit("router-1", kind="router", role=None)]),
         node("node2", [front]),
     )
 
@@ -43,34 +54,53 @@ def test_units_are_named_by_name_glob_gang_or_all(cluster, patterns, expected):
     assert (names(chosen.units), chosen.elsewhere) == (expected, ())
 
 
-def test_globs_and_all_mean_the_units_of_this_machine(cluster):
+def test_all_means_the_units_of_this_machine(cluster):
     for pattern in ("all", "*"):
         chosen = choose("stop", cluster, [pattern], {"node2"})
         assert (names(chosen.units), chosen.elsewhere) == (["nginx"], ())
 
 
-def test_ranks_of_a_gang_on_other_machines_are_told_apart(cluster):
-    chosen = choose("stop", cluster, ["prefill-0.0"], {"node0"})
-    assert names(chosen.units) == ["prefill-0.0", "prefill-0.1"]
-    assert names(chosen.elsewhere) == ["prefill-0.2"]
+def test_named_units_and_ranks_of_their_gangs_on_other_machines_are_told_apart(cluster):
+    chosen = choose("stop", cluster, ["prefill-0.0", "router", "nginx"], {"node0"})
+    assert names(chosen.units) == ["prefill-0.0", "prefill-0.1", "router-0"]
+    assert names(chosen.elsewhere) == ["router-1", "nginx"]
+    assert names(chosen.mates) == ["prefill-0.2"]
+
+
+def test_a_pattern_that_matches_nothing_is_an_error_whatever_else_is_named(cluster):
+    with pytest.raises(NothingThere, match=r"cannot stop decode-\*: no such unit; there are p"):
+        choose("stop", cluster, ["router-0", "decode-*"], {"node0"})
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("run_dir", "environ", "number"),
     [
-        ("decode-*", "cannot stop decode-*: no such unit"),
-        ("router-1", "cannot stop router-1: it runs on node1, not on this machine"),
+        ("/runs/demo-4711", {}, "4711"),
+        ("/runs/demo-4711", {"SLURM_JOB_ID": "12"}, "12"),
+        ("/runs/demo-local", {}, None),
     ],
 )
-def test_a_name_without_a_unit_here_is_an_error_that_says_where_to_go(cluster, pattern, told):
-    with pytest.raises(NothingThere, match=told.replace("*", r"\*")):
-        choose("stop", cluster, ["router-0", pattern], {"node0"})
+def test_the_job_of_a_run_is_known_by_its_directory_unless_this_is_a_step_of_it(
+    run_dir, environ, number
+):
+    assert job_of(run_dir, environ) == number
+
+
+def test_a_command_for_another_node_can_be_pasted():
+    words = ["signal", "KILL", "decode-0", "--run-dir", "/my runs/x"]
+    assert on_node(words, "node1", "4711") == (
+        "srun --jobid=4711 --overlap --nodes=1 --ntasks=1 -w node1 "
+        "pdsup signal KILL decode-0 --run-dir '/my runs/x'"
+    )
+    over_ssh = on_node(words, "node1", None)
+    assert over_ssh.startswith("ssh node1 ")
+    assert shlex.split(shlex.split(over_ssh)[2]) == ["pdsup", *words]
 
 
 def test_a_stop_begins_in_front(unit):
     given = [
-        unit("decode-0"), unit("router-0", kind="router"), unit("nginx", kind="nginx"),
-        unit("router-1", kind="router"), unit("etcd", kind="service"),
+        unit("decode-0"), unit("router-0", kind="router", role=None), unit("nginx", kind="nginx"),
+        unit("router-1", kind="router", role=None), unit("etcd", kind="service"),
     ]  # fmt: skip
     order = [names(wave) for wave in waves("stop", given)]
     assert order == [["nginx"], ["router-0", "router-1"], ["decode-0", "etcd"]]
@@ -83,7 +113,7 @@ def test_a_restart_takes_one_router_at_a_time(unit):
 
 
 def test_a_start_needs_no_order(unit):
-    given = [unit("router-0", kind="router"), unit("decode-0")]
+    given = [unit("router-0", kind="router", role=None), unit("decode-0")]
     assert [names(wave) for wave in waves("start", given)] == [["router-0", "decode-0"]]
 
 

@@ -153,12 +153,24 @@ def idle(shared_agents):
     shared_agents.start(shared_agents.plan(shared_agents.unit("a")))
 
 
-def test_a_unit_of_a_node_without_an_agent_here_is_an_error_that_names_the_node(agents, pdsup):
+def test_for_a_unit_of_another_machine_the_command_line_to_run_there_is_printed(agents, pdsup):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0")
-    done = pdsup("restart", "b")
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "cannot restart b: it runs on node1, not on this machine" in done.stderr
+    done = pdsup("restart", "b", "--json")
+    line = f"ssh node1 'pdsup restart b --run-dir {agents.run_dir}'"
+    there = {"node": "node1", "units": ["b"], "command": line}
+    assert done.returncode == 4
+    assert json.loads(done.stdout) == {"units": [], "elsewhere": [there]}
+    assert done.stderr == (
+        "pdsup: cannot restart b from here: the agent of node1 is on another machine; run\n"
+        f"  {line}\n"
+    )
+    done = pdsup("signal", "CONT", "a", "b")
+    assert (done.returncode, done.stdout) == (1, "a: signalled\n")
+    assert f"'pdsup signal CONT b --run-dir {agents.run_dir}'" in done.stderr
+    assert pdsup("signal", "CONT", "all").returncode == 0
+    done = pdsup("status", "b")
+    assert (done.returncode, done.stdout.split()[:2]) == (3, ["b", "UNKNOWN"])
 
 
 def test_nothing_is_started_while_its_node_ends(agents, pdsup, wait_for):

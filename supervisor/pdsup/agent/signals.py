@@ -78,9 +78,9 @@ class Signals:
         sweep: Callable[[], None],
         guardian: int | None = None,
     ) -> None:
-        """``end`` stops this node's units; ``hurry`` shortens stop deadlines on a later TERM or INT;
-        ``reload`` reads the plan again; ``sweep`` reaps children that have exited. ``guardian``: its
-        pid; it passes signals on and says whose they are.
+        """``end`` stops this node's units; ``hurry`` shortens stop deadlines on a later TERM or
+        INT; ``reload`` reads the plan again; ``sweep`` reaps children that have exited.
+        ``guardian``: its pid; it passes signals on and says whose they are.
         """
         self._end = end
         self._hurry = hurry

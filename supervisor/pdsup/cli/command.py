@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdsup import clock
@@ -16,6 +18,7 @@ from pdsup.cli.command_rules import Outcome, Result, Verb
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
+from pdsup.errors import NothingThere
 
 
 def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -24,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
         "units",
         nargs="+",
         metavar="UNIT",
-        help="names, globs, gangs, or all (units of this machine)",
+        help="names, globs, gangs, groups such as decode, or all (units of this machine)",
     )
     options.as_json(parser)
     options.run_dir(parser)
@@ -38,7 +41,8 @@ def carry_out(verb: Verb, args: argparse.Namespace) -> int:
 
     A wave that is not fully done keeps later waves from being started.
     """
-    cluster, waves = _waves(verb, args)
+    target = _target(verb, (verb,), args)
+    cluster, waves = target.cluster, target.waves
     until = clock.monotonic() + args.timeout
     results: list[Result] = []
     for number, wave in enumerate(waves):
@@ -48,36 +52,78 @@ def carry_out(verb: Verb, args: argparse.Namespace) -> int:
             rest = [unit for later in waves[number + 1 :] for unit in later]
             results += [_shown(Result(verb, unit, Outcome.SKIPPED), args) for unit in rest]
             break
-    return _summed_up(results, args)
+    return _summed_up(results, target, args)
 
 
 def signal(number: int, args: argparse.Namespace) -> int:
     """Signals the main processes of units; the exit status: 0 if each had one, else 1."""
-    cluster, waves = _waves("signal", args)
+    target = _target("signal", ("signal", args.signal), args)
+    cluster = target.cluster
     results = []
-    for wave in waves:
+    for wave in target.waves:
         for node, units in _by_node(wave).items():
             order = {"command": "signal", "signal": number, "units": _names(units)}
             answer = client.tell(cluster.sockets[node], "/v1/units", order, "signal")
             reached = client.read(dict[str, bool], answer)
             results += [_signalled(unit, reached[unit.name]) for unit in units]
-    return _summed_up([_shown(result, args) for result in results], args)
+    return _summed_up([_shown(result, args) for result in results], target, args)
 
 
 def _signalled(unit: UnitStatus, reached: bool) -> Result:
     return Result("signal", unit, Outcome.DONE if reached else Outcome.NO_PROCESS)
 
 
-def _waves(verb: Verb, args: argparse.Namespace) -> tuple[client.Cluster, list[list[UnitStatus]]]:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command is for: the units of this machine in waves, and for each other node its units
+    with the command line to run there. ``complete``: whether all named units are here.
+    """
+
+    cluster: client.Cluster
+    waves: list[list[UnitStatus]]
+    elsewhere: tuple[There, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Units of another node, and the command line that is to be run for them."""
+
+    node: str
+    units: tuple[str, ...]
+    command: str
+
+
+def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Target:
+    """Says on stderr what to run elsewhere; raises that as NothingThere if no unit is here."""
     cluster = client.commanded(args.run_dir, f"{verb} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
-    for unit in chosen.elsewhere:
-        say(
-            f"pdsup: {unit.name} belongs to the same gang and runs on {unit.node}, whose "
-            f"agent is not on this machine; run pdsup {verb} there too"
-        )
-    return cluster, command_rules.waves(verb, chosen.units)
+    elsewhere = tuple(
+        There(node, tuple(_names(units)), _there(words, node, units, cluster.run_dir))
+        for node, units in _by_node((*chosen.elsewhere, *chosen.mates)).items()
+    )
+    target = Target(
+        cluster, command_rules.waves(verb, chosen.units), elsewhere, not chosen.elsewhere
+    )
+    refusals = [
+        f"cannot {verb} {', '.join(one.units)} from here: the agent of {one.node} is on another "
+        f"machine; run\n  {one.command}"
+        for one in elsewhere
+    ]
+    if not chosen.units:
+        if args.json:
+            _summed_up([], target, args)
+        raise NothingThere("\npdsup: ".join(refusals))
+    for refusal in refusals:
+        say(f"pdsup: {refusal}")
+    return target
+
+
+def _there(words: Sequence[str], node: str, units: Sequence[UnitStatus], run_dir: str) -> str:
+    own = [*words, *_names(units), "--run-dir", run_dir]
+    job = command_rules.job_of(run_dir, os.environ)
+    return command_rules.on_node(own, node, job)
 
 
 def _carry_out(
@@ -130,9 +176,12 @@ def _shown(result: Result, args: argparse.Namespace) -> Result:
     return result
 
 
-def _summed_up(results: list[Result], args: argparse.Namespace) -> int:
+def _summed_up(results: list[Result], target: Target, args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        print(json.dumps({"units": [result.value() for result in results]}, indent=2))
-    return command_rules.exit_status(results)
+        found: dict[str, object] = {"units": [result.value() for result in results]}
+        if target.elsewhere:
+            found["elsewhere"] = [asdict(one) for one in target.elsewhere]
+        print(json.dumps(found, indent=2))
+    return command_rules.exit_status(results) or (0 if target.complete else 1)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import PurePath
 from typing import Literal, assert_never
 
 from pdsup.answers.commands import UnitBefore
@@ -28,6 +30,10 @@ DONE: Mapping[Verb, str] = {
 }
 
 
+# What means every unit of this machine, and never one of another.
+EVERYTHING = ("all", "*")
+
+
 class Outcome(Enum):
     """The result of a command for one unit."""
 
@@ -41,40 +47,39 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The chosen units of this machine, and ranks of their gangs that are ``elsewhere``."""
+    """The chosen units of this machine, and those ``elsewhere``, which it can't command.
+
+    ``mates``: further ranks elsewhere, of gangs of the chosen units of this machine.
+    """
 
     units: tuple[UnitStatus, ...]
     elsewhere: tuple[UnitStatus, ...]
+    mates: tuple[UnitStatus, ...] = ()
 
 
 def choose(verb: str, status: Status, patterns: Iterable[str], here: Collection[str]) -> Chosen:
     """The units that match a pattern; with one rank of a gang, all its ranks.
 
     ``status``: of all nodes. ``here``: the nodes whose agents are on this machine; only their units
-    can be commanded. Raises NothingThere for a pattern that matches none of these.
+    can be commanded. ``all`` means those only. Raises NothingThere for a pattern that matches none.
     """
     units = status.units
     named: set[str] = set()
     for pattern in patterns:
-        found = [unit for unit in units if pattern == "all" or progress.is_named(unit, pattern)]
-        own = [unit.name for unit in found if unit.node in here]
-        if not own:
-            raise NothingThere(_nothing(verb, pattern, found, status))
-        named.update(own)
+        if pattern in EVERYTHING:
+            found = [unit.name for unit in units if unit.node in here]
+        else:
+            found = [unit.name for unit in units if progress.is_named(unit, pattern)]
+        if not found:
+            raise NothingThere(progress.no_such(verb, [pattern], status))
+        named.update(found)
     gangs = {unit.gang for unit in units if unit.name in named} - {None}
     wanted = [unit for unit in units if unit.name in named or unit.gang in gangs]
+    away = [unit for unit in wanted if unit.node not in here]
     return Chosen(
         tuple(unit for unit in wanted if unit.node in here),
-        tuple(unit for unit in wanted if unit.node not in here),
-    )
-
-
-def _nothing(verb: str, pattern: str, found: list[UnitStatus], status: Status) -> str:
-    if not found:
-        return progress.no_such(verb, [pattern], status)
-    nodes = ", ".join(dict.fromkeys(unit.node for unit in found))
-    return (
-        f"cannot {verb} {pattern}: it runs on {nodes}, not on this machine; run the command there"
+        tuple(unit for unit in away if unit.name in named),
+        tuple(unit for unit in away if unit.name not in named),
     )
 
 
@@ -165,6 +170,24 @@ class Result:
         shown = ("name", "node", "state", "run", "pid", "reason")
         copied = {name: getattr(self.unit, name) for name in shown}
         return {**copied, "outcome": self.words(), "ok": self.good}
+
+
+def job_of(run_dir: str, environ: Mapping[str, str]) -> str | None:
+    """The Slurm job of a run: that of this command, else the one that a run directory of the
+    default form, ``runs/NAME-JOBID``, is named for.
+    """
+    number = PurePath(run_dir).name.rpartition("-")[2]
+    return environ.get("SLURM_JOB_ID") or (number if number.isdecimal() else None)
+
+
+def on_node(words: Sequence[str], node: str, job: str | None) -> str:
+    """A command line that runs ``pdsup WORDS...`` on another node, ready to paste: as a step beside
+    the others of the job, or over ssh if there is no job.
+    """
+    own = shlex.join(["pdsup", *words])
+    if job is None:
+        return f"ssh {shlex.quote(node)} {shlex.quote(own)}"
+    return f"srun --jobid={job} --overlap --nodes=1 --ntasks=1 -w {shlex.quote(node)} {own}"
 
 
 def exit_status(results: Collection[Result]) -> int:

@@ -13,6 +13,8 @@ from pdsup.units.public_state import PublicState
 
 # How similar a name must be to be suggested for another.
 ALIKE = 0.7
+# How many units a message names.
+MOST_NAMED = 8
 
 
 class Named(Protocol):
@@ -61,10 +63,15 @@ def unknown(verb: str, unnamed: Sequence[str], units: Iterable[Named]) -> str:
     """The same for any things that are named as units are."""
     import difflib  # late: rarely needed
 
+    units = list(units)
     names = [name for unit in units for name in (unit.name, unit.gang) if name]
     near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
-    hint = f"; did you mean {near[0]}?" if near and len(unnamed) == 1 else ""
-    return f"cannot {verb} {', '.join(unnamed)}: no such unit{hint}"
+    known = list(dict.fromkeys(unit.name for unit in units))
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    hint = f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there is none"
+    if near and len(unnamed) == 1:
+        hint = f"did you mean {near[0]}?"
+    return f"cannot {verb} {', '.join(unnamed)}: no such unit; {hint}"
 
 
 def is_named(unit: Named, pattern: str) -> bool:

@@ -48,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     run = client.seen(args.run_dir, "show the status")
     found = client.status(run, every=args.all)
     shown, unnamed = progress.chosen(found, args.units)
+    if unnamed and not args.all:  # units of other nodes
+        found = client.status(run, every=True)
+        shown, unnamed = progress.chosen(found, args.units)
     if unnamed:
         raise NothingThere(progress.no_such("show", unnamed, found))
     if args.json:
