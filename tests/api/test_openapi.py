@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from pdsup.agent.commands import COMMANDS
 from pdsup.api import openapi, queries
 from pdsup.api import server as server_module
 from pdsup.api.server import Server
+from pdsup.journal.file import Journals
 from pdsup.plan import yaml
+from pdsup.units.runner import Runner
 
 DOCUMENT = openapi.document(COMMANDS)
 OPERATIONS = {
@@ -137,6 +140,7 @@ BODIES = {
         *({"command": verb, "units": ["decode-1"]} for verb in COMMANDS),
         {"command": "signal", "signal": 10, "units": ["decode-1"]},
     ],
+    "evidence": [{"units": ["decode-1"]}],
     "link": [None],
     "shutdown": [{"all": False}],
 }
@@ -154,6 +158,10 @@ REFUSED = {
         ("/v1/reload", {"agent": True}, 409),
         ("/v1/reload", {"plan": "/nowhere", "dry_run": True}, 409),
         ("/v1/reload", {"plan": None}, 400),
+    ],
+    "evidence": [
+        ("/v1/evidence", {"units": "decode-1"}, 400),
+        ("/v1/evidence", {"units": ["nothing"]}, 404),
     ],
     "shutdown": [("/v1/shutdown", {}, 400)],
 }
@@ -200,6 +208,25 @@ async def test_a_command_and_its_answer_are_as_they_are_described(serving, name,
         answer = await s.local(path, method, data=json.dumps(body))
         assert answer.status == 200, answer.body
         fits_answer(name, answer)
+
+
+ASKS = [(name, body) for name in BODIES if name != "link" for body in BODIES[name]]
+
+
+@pytest.mark.parametrize(("name", "body"), ASKS, ids=str)
+async def test_whoever_asks_for_a_change_stands_in_the_journal(
+    serving, until, monkeypatch, name, body
+):
+    """A reload of the plan needs a guardian, so the command line's tests have it."""
+    monkeypatch.setattr(Runner, "signal", lambda *_: True)
+    method, path, _ = OPERATIONS[name]
+    async with serving() as s:
+        await s.local(path, method, data=json.dumps(body))
+        run_dir = Path(s.agent.assignment.place.run_dir)
+        (line,) = await until(lambda: Journals(run_dir).news())
+        asked = line.raw["event"]
+        assert (line.event, asked["verb"]) == ("Requested", body.get("command", name))
+        assert asked["pid"] == os.getpid()
 
 
 async def test_what_a_changed_plan_would_bring_is_as_it_is_described(serving):

@@ -37,6 +37,8 @@ def test_only_what_differs_begins_anew_and_that_is_told(running, pdsup):
     assert lines[:3] == told
     assert sorted(lines[3:]) == ["a: restarted", "c: added"]
     assert (running.look("a")["run"], running.look("b")["pid"]) == (2, b)
+    (asked,) = running.requests()
+    assert asked["event"].items() >= {"verb": "reload", "tool": "pdsup reload"}.items()
     assert pdsup("reload").stdout == "the plan has not changed\n"
 
 

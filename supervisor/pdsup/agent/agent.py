@@ -231,6 +231,12 @@ class Agent:
         """See ``Commands.signal``."""
         return self._parts.commands.signal(number, names, caller)
 
+    async def take_evidence(
+        self, names: Sequence[str], caller: Caller
+    ) -> dict[str, tuple[str | None, str]]:
+        """See ``Commands.take_evidence``."""
+        return await self._parts.commands.take_evidence(names, caller)
+
     def visit_all(self) -> None:
         """Follows every node for a while, for a client that looks at the whole cluster."""
         self._parts.peers.visit(node.name for node in self.plan.nodes if node.name != self.node)

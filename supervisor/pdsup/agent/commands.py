@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, assert_never, get_args
 
 from pdsup import clock
+from pdsup.cluster.gang_evidence import GangEvidence
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import UnitReport
 from pdsup.errors import NothingThere, SupervisorError
@@ -28,9 +30,11 @@ class Commands:
         self,
         runners: Mapping[str, Runner],
         own_report: OwnReport,
+        evidence: GangEvidence,
         tell: Callable[[Happening], None],
     ) -> None:
         """``tell`` writes to the journal."""
+        self._evidence = evidence
         self._runners = runners
         self._own_report = own_report
         self._tell = tell
@@ -76,6 +80,20 @@ class Commands:
                 requests.event("signal", caller, now, unit=unit.name, run=unit.run, signal=name)
             )
         return sent
+
+    async def take_evidence(
+        self, names: Sequence[str], caller: Caller
+    ) -> dict[str, tuple[str | None, str]]:
+        """Collects evidence of units, all at once; see ``GangEvidence.take``. Where it is, is
+        relative to the run directory. Raises NothingThere if one is not on this node.
+        """
+        units = self._units("take evidence of", names)
+        now = clock.monotonic()
+        for unit in units:
+            self._tell(requests.event("evidence", caller, now, unit=unit.name, run=unit.run))
+        reason = requests.text("evidence", caller)
+        taken = await asyncio.gather(*(self._evidence.take(u.name, reason) for u in units))
+        return {unit.name: found for unit, found in zip(units, taken, strict=True)}
 
     def stop_leaving(self, names: Sequence[str]) -> None:
         """Stops units that the changed plan no longer contains."""

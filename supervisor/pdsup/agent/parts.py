@@ -158,7 +158,6 @@ def build(
     for name, note in inherited.notes.items():
         runners[name].restore(note)
     counters = Counters({n: r.facts.state for n, r in runners.items()}, clock.monotonic())
-    commands = Commands(runners, own_report, journal.tell)
 
     # Parts that watch reports and send events to runners.
     front = Front(
@@ -186,6 +185,7 @@ def build(
     evidence = GangEvidence(
         plan, runners, Evidence(place.run_dir, spawner), tasks, gates.look, due.set
     )
+    commands = Commands(runners, own_report, evidence, journal.tell)
     bounce = DecodeBounce(plan, runners, gates.look)
     lost_nodes = LostNodes(assignment, journal.tell, ledger, inherited.lost)
     reports = UnitReports(own_report, runners, front, rollout, gangs, evidence)

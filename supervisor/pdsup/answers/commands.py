@@ -17,6 +17,14 @@ class UnitBefore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceTaken:
+    """Where the evidence of a unit is; ``directory`` is null if there is none: see ``problem``."""
+
+    directory: str | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageLink:
     """A link to the live page, valid for one visit within ``seconds``."""
 

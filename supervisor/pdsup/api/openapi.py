@@ -10,7 +10,7 @@ from typing import Any
 
 from pdsup import __version__
 from pdsup.answers.checks import FreshChecks
-from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
+from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import Status
@@ -236,6 +236,14 @@ def _for_local(commands: list[str]) -> _Values:
             _told(),
             _orders(commands),
             {**missing, **refused},
+        ),
+        "/v1/evidence": _post(
+            "evidence",
+            "Collects evidence of units of this node now, as before a hung unit is stopped; the "
+            "response comes when it is there, after at most half a minute.",
+            schemas.by_name(schemas.schema(EvidenceTaken)),
+            table(units=schemas.rows(TEXT)),
+            {**missing, "400": refused["400"]},
         ),
         "/v1/reload": _post(
             "reload",

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from pdsup.answers.checks import FreshChecks
-from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
+from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation, GateCondition
 from pdsup.answers.reload import Reloading, Replacing
 from pdsup.answers.status import AgentStatus, GpuUse, NodeStatus, Status, UnitStatus
@@ -56,7 +56,7 @@ def maybe(of: Schema) -> Schema:
 
 # The classes of responses; the classes of their fields are found from these.
 _WITH_PARTS = (Report, Status, Explanation, FreshChecks, Reloading)
-_SMALL = (Replacing, UnitBefore, PageLink, LogFile, LogFiles)
+_SMALL = (Replacing, UnitBefore, EvidenceTaken, PageLink, LogFile, LogFiles)
 # Classes with another name in the document than in the code.
 _NAMES = {
     UnitStatus: "Unit",

@@ -21,7 +21,7 @@ from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
-from pdsup.answers.commands import LogFile, LogFiles, PageLink, UnitBefore
+from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
@@ -152,6 +152,7 @@ class Server:
                 web.post("/v1/link", self._link),
                 web.post("/v1/shutdown", self._shutdown),
                 web.post("/v1/units", self._command),
+                web.post("/v1/evidence", self._evidence),
             ]
         )
         return app
@@ -298,6 +299,21 @@ class Server:
                 self._agent.end(self._caller(request), of_cluster=everywhere)
                 return web.json_response({"ending": True})
         raise web.HTTPBadRequest(text='the body must be {"all": true or false}')
+
+    async def _evidence(self, request: web.Request) -> web.Response:
+        match _json(await request.read()):
+            case {"units": [*names]} if _texts(names):
+                try:
+                    found = await self._agent.take_evidence(names, self._caller(request))
+                except NothingThere as error:
+                    raise web.HTTPNotFound(text=str(error)) from None
+                run_dir = Path(self._agent.assignment.place.run_dir)
+                taken = {
+                    name: EvidenceTaken(directory=where and str(run_dir / where), problem=problem)
+                    for name, (where, problem) in found.items()
+                }
+                return web.json_response(taken, dumps=typed.dumps)
+        raise web.HTTPBadRequest(text='the body must be {"units": [NAME...]}')
 
     async def _command(self, request: web.Request) -> web.Response:
         """Queries once the units have the command; the status shows what comes of it."""

@@ -201,12 +201,13 @@ def ask_all(paths: Sequence[Path], query: str) -> list[Answer | None]:
         return [found.get(path) for path in paths]
 
 
-def tell(path: Path, command: str, value: Any, verb: str = "") -> Answer:
+def tell(path: Path, command: str, value: Any, verb: str = "", *, wait: float = 0.0) -> Answer:
     """Sends ``POST command`` with a JSON value. Raises NothingThere if the agent is gone.
 
-    ``verb``: the command of pdsup that asks, for the journal.
+    ``verb``: the command of pdsup that asks, for the journal. ``wait``: how many seconds the agent
+    may take for it.
     """
-    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S, verb)
+    return _request(path, "POST", command, json.dumps(value), TIMEOUT_S + wait, verb)
 
 
 def read(kind: type[T], answer: Answer) -> T:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdsup import clock
-from pdsup.answers.commands import UnitBefore
+from pdsup.answers.commands import EvidenceTaken, UnitBefore
 from pdsup.answers.status import UnitStatus
 from pdsup.cli import client, command_rules, options
 from pdsup.cli.command_rules import Outcome, Result, Verb
@@ -19,6 +19,9 @@ from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
 from pdsup.errors import NothingThere
+
+# Longer than an agent takes to collect evidence, whatever hangs.
+EVIDENCE_S = 30.0
 
 
 def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -69,6 +72,28 @@ def signal(number: int, args: argparse.Namespace) -> int:
     return _summed_up([_shown(result, args) for result in results], target, args)
 
 
+def evidence(args: argparse.Namespace) -> int:
+    """Takes evidence of units; the exit status: 0 if there is some of each, else 1."""
+    target = _target("evidence", ("evidence",), args)
+    found: list[dict[str, object]] = []
+    for wave in target.waves:
+        for node, units in _by_node(wave).items():
+            order = {"units": _names(units)}
+            socket = target.cluster.sockets[node]
+            answer = client.tell(socket, "/v1/evidence", order, "evidence", wait=EVIDENCE_S)
+            taken = client.read(dict[str, EvidenceTaken], answer)
+            found += [
+                {"name": unit.name, "node": node, **asdict(taken[unit.name])} for unit in units
+            ]
+    if args.json:
+        _print_json(found, target)
+    else:
+        for one in found:
+            where = one["directory"] or f"ERROR (no evidence: {one['problem']})"
+            print(f"{one['name']}: {where}")
+    return 0 if target.complete and all(one["directory"] for one in found) else 1
+
+
 def _signalled(unit: UnitStatus, reached: bool) -> Result:
     return Result("signal", unit, Outcome.DONE if reached else Outcome.NO_PROCESS)
 
@@ -113,7 +138,7 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
     ]
     if not chosen.units:
         if args.json:
-            _summed_up([], target, args)
+            _print_json((), target)
         raise NothingThere("\npdsup: ".join(refusals))
     for refusal in refusals:
         say(f"pdsup: {refusal}")
@@ -178,10 +203,14 @@ def _shown(result: Result, args: argparse.Namespace) -> Result:
 
 def _summed_up(results: list[Result], target: Target, args: argparse.Namespace) -> int:
     if args.json:
-        import json
-
-        found: dict[str, object] = {"units": [result.value() for result in results]}
-        if target.elsewhere:
-            found["elsewhere"] = [asdict(one) for one in target.elsewhere]
-        print(json.dumps(found, indent=2))
+        _print_json([result.value() for result in results], target)
     return command_rules.exit_status(results) or (0 if target.complete else 1)
+
+
+def _print_json(units: Sequence[Mapping[str, object]], target: Target) -> None:
+    import json
+
+    found: dict[str, object] = {"units": units}
+    if target.elsewhere:
+        found["elsewhere"] = [asdict(one) for one in target.elsewhere]
+    print(json.dumps(found, indent=2))

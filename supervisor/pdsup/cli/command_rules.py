@@ -19,7 +19,7 @@ from pdsup.cli.screens import progress
 from pdsup.errors import NothingThere
 from pdsup.units.public_state import PublicState
 
-Verb = Literal["start", "stop", "restart", "signal"]
+Verb = Literal["start", "stop", "restart", "signal", "evidence"]
 
 # The word for a unit when the command is done.
 DONE: Mapping[Verb, str] = {
@@ -27,6 +27,7 @@ DONE: Mapping[Verb, str] = {
     "stop": "stopped",
     "restart": "restarted",
     "signal": "signalled",
+    "evidence": "evidence taken",
 }
 
 
@@ -99,7 +100,7 @@ def waves(verb: Verb, units: Iterable[UnitStatus]) -> list[list[UnitStatus]]:
             order = [nginx, routers, others]
         case "restart":
             order = [others + nginx, *([router] for router in routers)]
-        case "start" | "signal":
+        case "start" | "signal" | "evidence":
             order = [given]
         case _:
             assert_never(verb)

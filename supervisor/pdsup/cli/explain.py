@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,5 +86,5 @@ def _evidence(run_dir: Path, unit: str) -> list[str]:
 
 
 def _is_of(name: str, unit: str) -> bool:
-    before, _, run = name.rpartition("-")
-    return before == unit and run.isdigit()
+    """Whether a directory is the evidence of a unit: of a hung run, or taken by hand at a time."""
+    return re.fullmatch(rf"{re.escape(unit)}-\d+(-at-\d+T\d+Z)?", name) is not None

@@ -78,6 +78,20 @@ class GangEvidence:
         await bell.wait_until(lambda: not any(map(self._lacks, self._siblings.get(unit, ()))), left)
         return outcome
 
+    async def take(self, unit: str, reason: str) -> tuple[str | None, str]:
+        """Collects evidence now, from this unit alone; returns where it is, or None and why there
+        is none. What is collected before a hung unit is stopped is not affected.
+        """
+        runner = self._runners[unit]
+        if (watch := runner.watch) is None:
+            return None, "it is not running"
+        run, subject, asked = runner.facts.run, watch.subject, watch.asked
+        try:
+            where = await self._collection.collect(unit, run, reason, subject, asked, clock.wall())
+        except OSError as error:  # also when it took too long
+            return None, error.strerror or str(error) or "it took too long"
+        return where, ""
+
     def react(self) -> None:
         """Examines the units of this node whose gang is being examined."""
         for unit, others in self._siblings.items():

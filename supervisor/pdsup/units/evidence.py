@@ -41,17 +41,25 @@ class Evidence:
         self._spawner = spawner
 
     async def collect(
-        self, unit: str, run: int, reason: str, subject: Subject, asked: Iterable[Asked]
+        self,
+        unit: str,
+        run: int,
+        reason: str,
+        subject: Subject,
+        asked: Iterable[Asked],
+        at: float | None = None,
     ) -> str:
         """Collects everything; returns the directory, relative to the run directory. Raises OSError
         if nothing can be written.
+
+        ``at``: if somebody asked for it, when (seconds since the epoch): what is collected later
+        from the same run goes beside it.
         """
-        name = directory(unit, run)
+        name = directory(unit, run, at)
         path = self._run_dir / name
         await apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
         parts = await self._take(path, subject, list(asked))
-        at = _stamp(clock.wall())
-        page = why(unit, run, at, reason, parts)
+        page = why(unit, run, _stamp(clock.wall()), reason, parts)
         await apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
         return name
 
@@ -174,9 +182,10 @@ class Part:
     problem: str = ""
 
 
-def directory(unit: str, run: int) -> str:
-    """The directory for the evidence of a run, relative to the run directory."""
-    return f"evidence/{unit}-{run}"
+def directory(unit: str, run: int, at: float | None = None) -> str:
+    """The directory for the evidence of a run, relative to the run directory; ``at`` as above."""
+    moment = "" if at is None else f"-at-{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%S%f}Z"
+    return f"evidence/{unit}-{run}{moment}"
 
 
 def why(unit: str, run: int, at: str, reason: str, parts: Iterable[Part]) -> str:

@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = {
     "stop": "stop units and wait until all their processes are gone; routers leave nginx first",
     "restart": "restart units, routers one at a time so that the others keep serving",
     "signal": "send a signal to the main processes of units",
+    "evidence": "collect evidence of units now: stacks, processes, sockets, GPUs, end of the log",
     "reload": "read the recipe or plan again and apply what changed; everything else keeps running",
     "shutdown": "stop this node's agent and its units, or the whole cluster",
     "completion": "print a shell completion script for verbs, options and unit names",
