@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from signal import Signals as Signal
 
 from pdsup import clock
-from pdsup.agent import callers
 from pdsup.agent.commands import Command
 from pdsup.agent.counters import Counts
 from pdsup.agent.directories import Directories
@@ -26,7 +25,7 @@ from pdsup.cluster import ending_rules, peers
 from pdsup.cluster.gate_rules import Decision
 from pdsup.cluster.report import Peer, Report, UnitReport
 from pdsup.front.nginx_conf import Reloads
-from pdsup.journal import requests
+from pdsup.journal import callers, requests
 from pdsup.journal.requests import Caller, Verb
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference

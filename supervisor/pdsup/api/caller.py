@@ -7,7 +7,7 @@ import struct
 
 from aiohttp import web
 
-from pdsup.agent import callers
+from pdsup.journal import callers
 from pdsup.journal.requests import Caller
 
 # struct ucred: pid, uid, gid.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pdsup.agent import callers
+from pdsup.journal import callers
 from pdsup.journal.requests import Caller
 
 UID = os.geteuid()

@@ -1,4 +1,4 @@
-"""Finds out who asked this agent for something: the user and the program behind a pid."""
+"""Finds out who asked an agent for something: the user and the program behind a pid."""
 
 from __future__ import annotations
 
