@@ -33,7 +33,10 @@ def listener(path: Path) -> Listener | None:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(TIMEOUT_S)
-        if probe.connect_ex(str(path)) != 0:
+        try:
+            if probe.connect_ex(str(path)) != 0:
+                return None
+        except OSError:  # the path is too long for a socket, so nobody listens there
             return None
         pid, uid = _peer(probe)
         return Listener(pid, _is_stopped(pid)) if _owns(uid, path) else None

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,29 @@ def test_runs_come_in_the_order_in_which_they_were_started(agent, home):
 # -- the run directory says where the agents are --------------------------------------------------
 
 
+@pytest.fixture
+def short(tmp_path):
+    """A short path of the test's directory, as that of a socket may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="pd", dir="/tmp") as directory:
+        link = Path(directory, "t")
+        link.symlink_to(tmp_path)
+        yield link
+
+
 def test_agents_are_found_through_the_run_directory_whatever_the_environment_says(
-    agent, home, monkeypatch
+    agent, home, short, monkeypatch
 ):
-    run_dir, socket_path = home.parent / "run", agent("node0").absolute()
+    run_dir, socket_path = home.parent / "run", short / agent("node0")
     noted(run_dir, "node0", socket_path.parent)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     assert living.clusters() == []
     assert living.cluster_of(run_dir).sockets == {"node0": socket_path}
+
+
+@pytest.mark.parametrize("length", [100, 5000])
+def test_no_agent_listens_at_a_path_that_is_too_long_for_a_socket(home, length):
+    noted(home.parent, "node0", home.parent / ("x" * length))
+    assert living.cluster_of(home.parent).sockets == {}
 
 
 def test_an_agent_that_was_killed_is_known_through_the_run_directory(agent, home, monkeypatch):
