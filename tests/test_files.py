@@ -20,6 +20,17 @@ def test_a_write_gives_the_file_the_mode_that_was_asked_for(tmp_path):
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("umask", [0o027, 0o077], ids=oct)
+@pytest.mark.parametrize("write", [files.write_atomically, files.write_if_different])
+def test_a_write_keeps_from_others_what_the_users_umask_does(tmp_path, umask, write):
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "file", b"text", 0o644)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644 & ~umask
+
+
 def test_a_file_that_is_there_is_not_made_again(tmp_path):
     for text in (b"first", b"second"):
         files.create_once(tmp_path / "file", text)

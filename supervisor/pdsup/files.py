@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,12 +105,14 @@ def put_in_place(aside: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path, text: bytes, mode: int) -> Iterator[Path]:
-    """A temporary file beside ``path``, deleted afterwards unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """A temporary file beside ``path``, deleted afterwards unless it was renamed. The user's umask
+    takes from ``mode`` what others shall not have.
+    """
+    aside = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, mode)
             file.write(text)
-        yield Path(name)
+        yield aside
     finally:
-        Path(name).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def agent(home):
             directory = home / paths.cluster_id(str(run_dir)) / node
             directory.mkdir(parents=True)
             (directory / paths.LOCK).touch()
-            run_dir.mkdir(exist_ok=True)
+            run_dir.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 (directory.parent / paths.RUN_LINK).symlink_to(run_dir)
             server = stack.enter_context(socket.socket(socket.AF_UNIX))

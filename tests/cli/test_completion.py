@@ -66,6 +66,24 @@ def test_names_of_units_are_completed(agents, complete, shell):
     assert [one for one in found if one.startswith("dec")] == ["decode-0"]
 
 
+@SHELLS
+def test_with_several_runs_those_of_the_line_are_completed(agents, complete, shell, monkeypatch):
+    for name, unit in (("one", "decode-1"), ("two", "decode-2")):
+        (agents.directory / name / "events").mkdir(parents=True)
+        plan = agents.plan(agents.unit(unit))
+        (agents.directory / name / "plan.yaml").write_text(plan.read_text())
+    monkeypatch.chdir(agents.directory)
+    assert set(complete(shell, "pdsup", "status", "--run-dir", "")) >= {"one", "two"}
+    for name, unit in (("one", "decode-1"), ("two", "decode-2")):
+        found = complete(shell, "pdsup", "explain", "--run-dir", name, "dec")
+        assert [word for word in found if word.startswith("dec")] == [unit]
+
+
+@SHELLS
+def test_signals_are_completed(complete, shell):
+    assert set(complete(shell, "pdsup", "signal", "US")) >= {"USR1", "USR2"}
+
+
 def test_without_a_cluster_there_are_no_names_and_no_complaint(pdsup):
     done = pdsup("completion", "names")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")

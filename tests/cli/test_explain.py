@@ -93,6 +93,18 @@ def test_without_a_width_each_sentence_is_one_line(found):
     assert any(len(line) > 160 for line in story(found(), NOW))
 
 
+def test_a_unit_of_whose_node_nobody_has_heard_is_told_from_its_journal(agents, pdsup, monkeypatch):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    agents.signal(signal.SIGKILL, "node1")
+    agents.ended("node1")
+    agents.start(plan, "node0")
+    told = pdsup("explain", "b").stdout
+    assert told.startswith("b (service on node1) is UNKNOWN since ")
+    assert ": was RUNNING; cannot reach its agent" in told.replace("\n", " ")
+
+
 def test_what_can_not_be_known_is_told(found, unit):
     lost = found(
         unit(state="UNKNOWN", reason="was RUNNING; cannot reach its agent"),

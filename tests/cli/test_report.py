@@ -203,8 +203,8 @@ def test_a_plan_that_can_not_be_read_costs_only_what_it_tells(died_once, pdsup):
 
 def test_a_directory_without_a_run_is_named(pdsup, tmp_path):
     done = pdsup("report", str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"pdsup: cannot report on {tmp_path}: it is not a run directory\n"
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == f"pdsup: cannot write the report: {tmp_path} is not a run directory\n"
 
 
 def test_a_page_that_can_not_be_written_is_named(died_once, pdsup, tmp_path):

@@ -7,6 +7,7 @@ from pdsup.cli.screens import watch
 from pdsup.cli.terminal.lines import Size
 
 URL = "http://127.0.10.1:8000"
+NO_CLUSTER = client.Cluster("/runs/x", {}, frozenset(), {}, 0.0)
 
 
 @pytest.fixture
@@ -15,7 +16,8 @@ def answers(monkeypatch, status, node, unit):
 
     def of(url):
         found = status(node("node0", [unit()]), url=url)
-        monkeypatch.setattr(client, "cluster", lambda *_, **__: None)
+        for name in ("cluster", "seen"):
+            monkeypatch.setattr(client, name, lambda *_, **__: NO_CLUSTER)
         monkeypatch.setattr(client, "status", lambda *_, **__: found)
         return found
 

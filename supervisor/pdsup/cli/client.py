@@ -138,11 +138,13 @@ def with_returning_agents(found: Cluster) -> Cluster:
 
 
 def run_directory(run_dir: str | None, purpose: str) -> Path:
-    """The directory of the run that a command looks at, active or past.
+    """The directory of the run that a command looks at, active or past, as it was named.
 
     Raises what ``seen`` raises.
     """
-    return Path(choice.choose(run_dir, purpose, looks=True, returns_in=0.0).cluster.run_dir)
+    run = choice.choose(run_dir, purpose, looks=True, returns_in=0.0)
+    named = choice.given(run_dir)
+    return named.path if named else Path(run.cluster.run_dir)
 
 
 def ask(path: Path, query: str, *, wait: float = 0.0) -> Answer:

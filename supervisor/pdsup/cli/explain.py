@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
     told = _asked(found, unit) if isinstance(found, client.Cluster) else found.explanation(unit)
     run_dir = Path(told.run_dir)
     entries = Journals(run_dir).news()
+    if told.unit.state is PublicState.UNKNOWN and not told.unit.run:
+        told = _from_journal(told, entries)
     return Findings(
         explanation=told,
         usual_load_s=_usual_load(found, told.unit, run_dir, entries),
@@ -50,6 +53,15 @@ def _asked(cluster: client.Cluster, unit: str) -> Explanation:
     if node in cluster.sockets and node != told.told_by:
         told = _explanation([cluster.sockets[node], *sockets], unit)
     return told
+
+
+def _from_journal(told: Explanation, entries: list[Entry]) -> Explanation:
+    """The last known state of a unit of whose node no agent here has ever heard."""
+    from pdsup.cli.runs import past_rules  # late: rarely needed
+
+    steps = runs.steps(entries).get(told.unit.name, ())
+    known = past_rules.unit_status(told.unit, steps, told.unit.reason)
+    return replace(told, unit=known)
 
 
 def _explanation(agents: Sequence[Path], unit: str) -> Explanation:

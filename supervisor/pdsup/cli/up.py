@@ -20,6 +20,7 @@ from pdsup.answers.status import Status
 from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
+from pdsup.cli.runs import choice
 from pdsup.cli.screens.status import table
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal import fit, signals
@@ -83,9 +84,11 @@ class _NotUp(Exception):
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
-        given = Path(args.run_dir).resolve() if args.run_dir else None
+        named = choice.given(args.run_dir)
+        given = named.path.resolve() if named else None
+        origin = f" in the directory{named.origin}" if named and named.origin else ""
         if given is not None:
-            _refuse_used(args.file, given)
+            _refuse_used(args.file, given, origin)
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count), Installed())
         warn(str(args.file), draft.warnings)
@@ -97,22 +100,23 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         prepare(run_dir, loaded.text, _origin(args))
         say(
             f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, writing to {run_dir}"
+            f"{named.origin if named else ''}"
         )
         agents.start(plan, run_dir)
         return plan, run_dir
 
 
-def _refuse_used(file: Path, run_dir: Path) -> None:
+def _refuse_used(file: Path, run_dir: Path, origin: str) -> None:
     """Raises SupervisorError if a run is, or was, in the directory: its journal and numbers, and
     the verdicts on it, are those of one run.
     """
     if there := takeover.occupants(run_dir, os.environ):
-        raise takeover.in_use(f"bring up {file}", run_dir, str(file), there, os.environ)
+        raise takeover.in_use(f"bring up {file}{origin}", run_dir, str(file), there, os.environ)
     journals = (run_dir / JOURNALS).glob("*.jsonl")
     if last := max((path.stat().st_mtime for path in journals), default=None):
         raise SupervisorError(
-            f"cannot bring up {file}: {run_dir} holds an earlier run, whose last event was at "
-            f"{moment(last, clock.wall())}; give another directory, such as "
+            f"cannot bring up {file}{origin}: {run_dir} holds an earlier run, whose last event was "
+            f"at {moment(last, clock.wall())}; give another directory, such as "
             f"--run-dir {shlex.quote(str(_unused(run_dir)))}"
         )
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from pdsup.errors import WrongUsage
+
 # Where run directories are by default, relative to the working directory.
 RUNS = "runs"
 # In the run directory.
@@ -40,10 +42,22 @@ def state_roots(environ: Mapping[str, str], temporary: str, uid: int) -> tuple[P
 
 
 def cluster_id(run_dir: str) -> str:
-    """A short name of a run, the same on all its nodes: a hash of the absolute run directory."""
+    """A short name of a run, the same on all its nodes: a hash of the absolute run directory.
+
+    Raises WrongUsage if that is not UTF-8.
+    """
     import hashlib  # late: most commands do not need it
 
+    refuse_odd(run_dir)
     return hashlib.sha256(run_dir.encode()).hexdigest()[:10]
+
+
+def refuse_odd(run_dir: str) -> None:
+    """Raises WrongUsage for a run directory that is not UTF-8: its path is part of plans, journals
+    and messages, which are.
+    """
+    if any("\ud800" <= char <= "\udfff" for char in run_dir):
+        raise WrongUsage(f"cannot use run directory {run_dir!a}: its path is not UTF-8")
 
 
 def node_dir(root: PurePath, run_dir: str, node: str) -> PurePath:

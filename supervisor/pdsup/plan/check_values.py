@@ -26,6 +26,8 @@ LONGEST_NAME = 200
 VARIABLE = re.compile(r"[^=\0]{1,255}", re.DOTALL)
 # Commands that take unit names give these words another meaning.
 RESERVED = frozenset({"all"})
+# Beside the node-local directories of the nodes lies a link of this name (node/paths.py).
+RESERVED_NODE = "run"
 SIGNALS = frozenset({"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM"})
 # A rotation takes time: it must not happen at every line, nor rename too many files.
 LEAST_LOG = 1 << 16
@@ -54,6 +56,9 @@ def check(plan: Plan) -> Iterator[Problem]:
     for index, node in enumerate(plan.nodes):
         if not NAME.fullmatch(node.name):
             yield Problem(f"nodes.{index}.name", bad_name(node.name))
+        if node.name == RESERVED_NODE:
+            message = f"{node.name!r} is the name of a file beside those of nodes; rename the node"
+            yield Problem(f"nodes.{index}.name", message)
         if not is_address(node.address):
             message = f"{node.address!r} is neither a host name nor an IP address"
             yield Problem(f"nodes.{index}.address", message)

@@ -87,7 +87,7 @@ def test_a_unit_of_another_run_is_named_with_what_ends_it(address: str) -> None:
         agent.communicate()
     assert said is not None
     assert said.endswith(
-        " of another run (to stop it: pdsup shutdown --run-dir /runs/other); stop it first"
+        " of another run (to stop it: pdsup shutdown --all --run-dir /runs/other); stop it first"
     )
 
 

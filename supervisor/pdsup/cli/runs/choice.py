@@ -21,7 +21,7 @@ from pdsup import clock
 from pdsup.cli.runs import living
 from pdsup.cli.runs.living import Cluster
 from pdsup.errors import NothingThere, WrongUsage
-from pdsup.node.paths import JOURNALS, PLAN_FILE, RUNS
+from pdsup.node.paths import JOURNALS, PLAN_FILE, RUNS, refuse_odd
 
 VARIABLE = "PDSUP_RUN_DIR"
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
@@ -56,8 +56,12 @@ class Named(NamedTuple):
     source: Source
 
     def __str__(self) -> str:
-        origin = f" (from {VARIABLE})" if self.source is Source.VARIABLE else ""
-        return f"{self.path}{origin}"
+        return f"{self.path}{self.origin}"
+
+    @property
+    def origin(self) -> str:
+        """Where the name came from, if not from the command line."""
+        return f" (from {VARIABLE})" if self.source is Source.VARIABLE else ""
 
 
 class Run(NamedTuple):
@@ -77,11 +81,15 @@ class Run(NamedTuple):
 
 
 def given(option: str | None) -> Named | None:
-    """The run directory that an option or PDSUP_RUN_DIR names, whether it exists or not."""
-    if option:
-        return Named(Path(option), Source.OPTION)
-    variable = os.environ.get(VARIABLE)
-    return Named(Path(variable), Source.VARIABLE) if variable else None
+    """The run directory that an option or PDSUP_RUN_DIR names, whether it exists or not.
+
+    Raises WrongUsage if that is not UTF-8.
+    """
+    named = option or os.environ.get(VARIABLE)
+    if not named:
+        return None
+    refuse_odd(named)
+    return Named(Path(named), Source.OPTION if option else Source.VARIABLE)
 
 
 def choose(
@@ -153,6 +161,7 @@ def _inside() -> Named | None:
     if here is None:
         return None
     found = next((path for path in (here, *here.parents) if is_run_dir(path)), None)
+    refuse_odd(str(found or ""))
     return Named(found, Source.INSIDE) if found and _is_own(found) else None
 
 

@@ -150,7 +150,7 @@ def _agent(problem: str) -> AgentStatus:
 
 
 def unit_status(
-    unit: PlanUnit, steps: Sequence[Entry], problem: str, pid: int | None = None
+    unit: PlanUnit | UnitStatus, steps: Sequence[Entry], problem: str, pid: int | None = None
 ) -> UnitStatus:
     """A unit as its journal ends; ``problem``: why its agent can't be asked.
 

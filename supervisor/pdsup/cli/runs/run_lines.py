@@ -44,5 +44,6 @@ def _row(run: RunLine, now: float) -> tuple[str, ...]:
     began = "not started" if run.began is None else f"started {day_and_time(run.began)}"
     more = ", ".join(part for part in (run.ready, run.url) if part)
     if run.state is not RunState.ACTIVE and run.last is not None:
-        more = f"{age(now - run.last)} ago"
+        what = "ended" if run.state is RunState.ENDED else "last news"
+        more = f"{what} {age(now - run.last)} ago"
     return (run.name, run.state, began, run.run_dir, more)

@@ -19,15 +19,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="which node of the plan this is (default: SLURMD_NODENAME, else the host name)",
     )
     options.run_dir(
-        parser, "where all agents of this run write logs and journals (default: runs/NAME-JOBID)"
+        parser,
+        "where all agents of this run write logs and journals (default: PDSUP_RUN_DIR, else "
+        "runs/NAME-JOBID)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Does not return: the process becomes the agent's guardian and keeps its pid."""
-    from pdsup.units.process import guardian  # late: not needed for help
+    from pdsup.cli.runs import choice  # late: not needed for help
+    from pdsup.units.process import guardian
 
     words = [args.file]
     words += ["--node", args.node] if args.node else []
-    words += ["--run-dir", args.run_dir] if args.run_dir else []
+    named = choice.given(args.run_dir)
+    words += ["--run-dir", str(named.path)] if named else []
     os.execv(sys.executable, guardian.command(words))  # noqa: S606 (own interpreter, no shell)

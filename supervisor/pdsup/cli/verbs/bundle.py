@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from pdsup.cli.bundle.bundle import pack  # late: not needed for help
 
-    given = Path(args.run_dir) if args.run_dir else client.run_directory(None, "pack a bundle")
+    given = client.run_directory(args.run_dir, "pack a bundle")
     out = args.out or Path(f"{given.resolve().name}.bundle.tar.gz")
     refuse_own_file(out, "write the bundle")
     packed = pack(given, out)

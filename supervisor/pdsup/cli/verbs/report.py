@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from pdsup.cli import report
     from pdsup.cli.screens import report as screen  # late: not needed for help
 
-    given = Path(args.run_dir) if args.run_dir else client.run_directory(None, "report on a run")
+    given = client.run_directory(args.run_dir, "write the report")
     out = args.out or given / "report.html"
     if not args.json:
         refuse_own_file(out, "write the report")

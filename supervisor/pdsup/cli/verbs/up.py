@@ -35,7 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "print one JSON value with the status when it is ready or has failed; with COMMAND, print "
         "the content of run.json at the end (COMMAND's stdout then goes to stderr)",
     )
-    options.run_dir(parser, "where to write logs and journals (default: runs/NAME-TIME)")
+    options.run_dir(
+        parser, "where to write logs and journals (default: PDSUP_RUN_DIR, else runs/NAME-TIME)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

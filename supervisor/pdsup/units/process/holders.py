@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
@@ -145,16 +146,19 @@ def holder(address: str, bind: Bind, port: int) -> str:
             process = psutil.Process(connection.pid)
             command = " ".join(process.cmdline()) or process.name()
             who = f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
-            return who + _whose(parent.cmdline() for parent in process.parents())
+            return who + _whose((one.cmdline(), one.cwd()) for one in process.parents())
     return "a process that is not visible from here (another user's or another container's)"
 
 
-def _whose(commands: Iterable[list[str]]) -> str:
-    """Names the run of a process, if one of the commands above it is an agent's."""
-    for words in commands:
+def _whose(commands: Iterable[tuple[list[str], str]]) -> str:
+    """Names the run of a process, if one of the commands above it, each with its working directory,
+    is an agent's.
+    """
+    for words, cwd in commands:
         for flag, run_dir in pairwise(words):
             if flag == "--run-dir" and AGENT in words:
-                return f" of another run (to stop it: pdsup shutdown --run-dir {_shown(run_dir)})"
+                end = f"pdsup shutdown --all --run-dir {_shown(str(Path(cwd, run_dir)))}"
+                return f" of another run (to stop it: {end})"
     return ""
 
 
