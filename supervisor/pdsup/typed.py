@@ -24,6 +24,8 @@ T = TypeVar("T")
 Path = tuple[str | int, ...]
 # A larger number fits no float, and Python refuses to print one of 4300 digits.
 LARGEST = 2**1023
+# Looking for a similar word takes a millisecond, and nobody reads that many hints.
+MOST_HINTS = 50
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -196,8 +198,8 @@ def _one_of(choices: tuple[Any, ...]) -> Reader:
         for choice in choices:
             if type(value) is type(choice) and value == choice:
                 return choice
-        hint = suggestion(value, texts) if isinstance(value, str) else ""
-        return _wrong(value, path, faults, wanted, hint)
+        hinted = isinstance(value, str) and len(faults) < MOST_HINTS
+        return _wrong(value, path, faults, wanted, suggestion(value, texts) if hinted else "")
 
     return read_choice
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pdsup.errors import Problem
 from pdsup.plan.check_sizes import too_long
 from pdsup.plan.document.syntax import join
-from pdsup.typed import show, suggestion
+from pdsup.typed import MOST_HINTS, show, suggestion
 
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -119,29 +121,40 @@ class KnownFlags:
     switches: frozenset[str] | None = None
     certain: bool = False
 
+    def has_beginning(self, text: str) -> bool:
+        """Whether a flag begins with ``text``: argparse takes any beginning that is clear."""
+        at = bisect.bisect_left(self._ordered, text)
+        return at < len(self._ordered) and self._ordered[at].startswith(text)
+
+    @cached_property
+    def _ordered(self) -> list[str]:
+        return sorted(self.names)
+
 
 def doubts(known: KnownFlags, given: Mapping[str, Any], at: str) -> Iterator[Problem]:
     """What a program does not accept of its flags: errors if that is certain, else warnings."""
+    hints = MOST_HINTS
     for name, value in given.items():
         flag = name.replace("_", "-")
-        if value not in (None, False) and (why := _doubt(known, flag, value)):
+        if value not in (None, False) and (why := _doubt(known, flag, value, hints > 0)):
+            hints -= 1
             yield Problem(join(at, name), why, severity="error" if known.certain else "warning")
 
 
-def _doubt(known: KnownFlags, flag: str, value: Any) -> str | None:
+def _doubt(known: KnownFlags, flag: str, value: Any, hinted: bool) -> str | None:
     program = f"the installed {known.program}" if known.certain else known.program
     if flag not in known.names:
-        # argparse takes any beginning of a flag, and --no-FLAG for some.
-        if flag.removeprefix("no-") in known.names or any(n.startswith(flag) for n in known.names):
+        # Some have a --no-FLAG too.
+        if flag.removeprefix("no-") in known.names or known.has_beginning(flag):
             return None
-        hint = suggestion(flag, known.names)
+        hint = suggestion(flag, known.names) if hinted else ""
         return f"{program} has no flag --{flag[:60]}{hint or _newer(known)}"
     if known.switches is not None and (value is True) != (flag in known.switches):
         takes = "takes no value" if flag in known.switches else "needs a value"
         return f"--{flag} of {program} {takes}"
     for one in map(_word, value if isinstance(value, list | tuple) else (value,)):
         if flag in known.choices and one not in known.choices[flag]:
-            hint = suggestion(one, known.choices[flag])
+            hint = suggestion(one, known.choices[flag]) if hinted else ""
             choices = f"; choose from {', '.join(known.choices[flag])}"
             return f"{program} does not accept {show(one)} for --{flag}{hint or choices}"
         if flag in known.numbers and not _is(known.numbers[flag], one):

@@ -113,7 +113,7 @@ def check_all(
         for problem in found:
             by_problem.setdefault(problem, []).append(file.variant or "")
     named = (_with_variants(problem, names, len(files)) for problem, names in by_problem.items())
-    problems = tuple(sorted(named, key=source.order))
+    problems = source.listed(named) if len(files) > 1 else tuple(named)
     if len(plans) < len(files):
         raise InvalidDocument(str(files[0].path), problems)
     return Checked(tuple(plans), problems)

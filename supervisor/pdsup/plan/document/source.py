@@ -13,6 +13,8 @@ from pdsup.plan.document.variants import Variant
 
 # A plan of 1000 nodes has 2 MB. The limit keeps /dev/zero and model weights out of memory.
 MOST_BYTES = 256 << 20
+# How many problems of one file are listed.
+MOST_PROBLEMS = 200
 # How many variants an error message lists.
 MOST_NAMED = 40
 
@@ -36,7 +38,7 @@ class Source:
     def locate(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
         """All problems so far and ``more``, with their lines, without duplicates, in file order."""
         located = {*self.problems, *(tree.locate(self.root, problem) for problem in more)}
-        return tuple(sorted(located, key=order))
+        return listed(located)
 
     def refuse(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
         """Raises InvalidDocument if there is an error, so far or in ``more``; else the warnings."""
@@ -44,6 +46,16 @@ class Source:
         if any(problem.severity == "error" for problem in located):
             raise InvalidDocument(str(self.path), located)
         return located
+
+
+def listed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems in file order, and no more than anyone reads; errors come before warnings."""
+    found = sorted(problems, key=order)
+    if (more := len(found) - MOST_PROBLEMS) <= 0:
+        return tuple(found)
+    first = sorted(found, key=lambda one: one.severity)[:MOST_PROBLEMS]
+    shown = f"{more} more problem{'' if more == 1 else 's'} not listed"
+    return (*sorted(first, key=order), Problem("", shown, severity=first[-1].severity))
 
 
 def order(problem: Problem) -> tuple[int, int, str, str]:

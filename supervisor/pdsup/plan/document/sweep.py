@@ -15,8 +15,11 @@ from dataclasses import replace
 
 from pdsup.errors import Problem
 from pdsup.plan.document.syntax import Item, join
+from pdsup.plan.document.tree import CHARACTERS, distinct, size
 
 KEY = "sweep"
+# Of all points together, aliases counted as often as they repeat them: each point is compiled.
+MOST_VALUES = 500_000
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -34,7 +37,7 @@ def points(root: Item, most: int) -> tuple[tuple[Item, ...], tuple[Problem, ...]
     if problems or not isinstance(swept.value, dict):
         return (), problems
     axes = {key: _axis(item) for key, item in swept.value.items()}
-    keys = re.compile("|".join(re.escape(f"{{{key}}}") for key in axes))
+    keys = _pattern(swept.value)
     return tuple(
         _at(rest, dict(zip(axes, values, strict=True)), keys)
         for values in itertools.product(*axes.values())
@@ -50,32 +53,40 @@ def _problems(swept: Item, rest: Item, most: int) -> Iterator[Problem]:
         message = "must be a table of lists, such as {max_tokens: [4096, 8192]}"
         yield Problem(KEY, message, swept.line, swept.column)
         return
-    texts = " ".join(_texts(rest))
+    texts = [item.value for item in distinct(rest) if isinstance(item.value, str)]
     for key, item in swept.value.items():
         place = (item.line, item.column)
         if not _axis(item):
             yield Problem(join(KEY, key), "is an empty list; give a value", *place)
         if any(isinstance(value.value, dict | tuple | None) for value in _axis(item)):
             yield Problem(join(KEY, key), "may contain only numbers, texts, true and false", *place)
-        if f"{{{key}}}" not in texts:
+        if not any(f"{{{key}}}" in text for text in texts):
             message = f"changes nothing: no setting of the recipe contains {{{key}}}"
             yield Problem(join(KEY, key), message, *place)
     count = math.prod(len(_axis(item)) for item in swept.value.values())
     if count > most:
         message = f"has {count} points; at most {most} are allowed"
         yield Problem(KEY, message, swept.line, swept.column)
+    elif (total := count * _filled_size(rest, swept.value)) > MOST_VALUES:
+        message = f"makes about {total:,} values; at most {MOST_VALUES:,} are allowed"
+        yield Problem(KEY, message, swept.line, swept.column)
 
 
-def _texts(item: Item) -> Iterator[str]:
-    match item.value:
-        case dict(table):
-            for entry in table.values():
-                yield from _texts(entry)
-        case tuple(entries):
-            for entry in entries:
-                yield from _texts(entry)
-        case str(text):
-            yield text
+def _filled_size(rest: Item, axes: Mapping[str, Item]) -> int:
+    """The size of the largest point: every text with the longest values in it."""
+    values = (value for item in axes.values() for value in _axis(item))
+    longest = max((len(_text(value)) for value in values), default=0)
+    keys = _pattern(axes)
+    known = {
+        id(item): 1 + (len(item.value) + longest * len(keys.findall(item.value))) // CHARACTERS
+        for item in distinct(rest)
+        if isinstance(item.value, str)
+    }
+    return size(rest, known)
+
+
+def _pattern(axes: Mapping[str, Item]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(f"{{{key}}}") for key in axes))
 
 
 def _at(rest: Item, values: Mapping[str, Item], keys: re.Pattern[str]) -> Item:

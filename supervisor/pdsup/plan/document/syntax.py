@@ -32,6 +32,10 @@ TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
 # A plan of 1000 nodes has about 100,000 values. Far more can only come from aliases of aliases.
 MAX_VALUES = 2_000_000
 
+# To YAML 1.1 a text such as 1:59:59 is a number to the base of 60; reading a long one takes
+# quadratic time. No number that is of use has so many digits.
+MOST_DIGITS = 400
+
 Scalar = str | int | float | bool | None
 # A PyYAML that was built without libyaml has no C loader.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -241,6 +245,9 @@ class _Reader:
         if tag not in SCALARS:
             self.problems.append(_problem(event, path, f"the tag {tag} is not supported"))
             return None
+        if tag not in EMPTY_TAGS and len(event.value) > MOST_DIGITS:
+            self.problems.append(_problem(event, path, "is too long for a number"))
+            return None
         try:
             value = SCALARS[tag](self._loader, yaml.ScalarNode(tag, event.value))
             return self._usable(value, event, path)
@@ -271,6 +278,7 @@ MERGE = object()
 # A date is text: no setting is a date, and a version such as 2025-01-01 is a name.
 TEXT_TAG = "tag:yaml.org,2002:str"
 TEXT_TAGS = frozenset({TEXT_TAG, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
+EMPTY_TAGS = frozenset({"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"})
 _SAFE = yaml.constructor.SafeConstructor
 SCALARS: Mapping[str, Callable[[Any, yaml.ScalarNode], Scalar]] = {
     "tag:yaml.org,2002:null": _SAFE.construct_yaml_null,

@@ -5,11 +5,15 @@ It does not know YAML (``plan/document/syntax.py``), recipes or plans. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from pdsup.errors import Problem
 from pdsup.plan.document.syntax import MAX_DEPTH, Document, Item, parse
+
+# A text of so many characters takes as much memory as one more value.
+CHARACTERS = 64
 
 
 def plain(item: Item) -> Any:
@@ -21,6 +25,40 @@ def plain(item: Item) -> Any:
             return tuple(plain(entry) for entry in entries)
         case scalar:
             return scalar
+
+
+def distinct(item: Item, seen: dict[int, int] | None = None) -> Iterator[Item]:
+    """Each item once, however often aliases repeat it."""
+    seen = {} if seen is None else seen
+    if id(item) in seen:
+        return
+    seen[id(item)] = 1
+    yield item
+    match item.value:
+        case dict(table):
+            for entry in table.values():
+                yield from distinct(entry, seen)
+        case tuple(entries):
+            for entry in entries:
+                yield from distinct(entry, seen)
+
+
+def size(item: Item, known: dict[int, int]) -> int:
+    """The number of values, aliases counted as often as they repeat them; long texts count more.
+
+    ``known`` holds the sizes found so far, by the id of items that must stay alive.
+    """
+    if id(item) not in known:
+        match item.value:
+            case dict(table):
+                known[id(item)] = 1 + sum(size(entry, known) for entry in table.values())
+            case tuple(entries):
+                known[id(item)] = 1 + sum(size(entry, known) for entry in entries)
+            case str(text):
+                known[id(item)] = 1 + len(text) // CHARACTERS
+            case _:
+                known[id(item)] = 1
+    return known[id(item)]
 
 
 def locate(root: Item, problem: Problem) -> Problem:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pdsup.errors import Problem
-from pdsup.plan.document import sweep
+from pdsup.plan.document import sweep, tree
 from pdsup.plan.document.syntax import Item, join
 
 BASE = "base"
@@ -45,6 +45,11 @@ def expand(root: Item) -> tuple[Variant, ...]:
     misplaced = tuple(_misplaced(table))
     if misplaced:
         return (Variant((), root, misplaced),)
+    count = sum(key.startswith((OVERRIDE, ZIP)) for key in table)
+    if count > MOST_VARIANTS:
+        key = next(key for key in table if key.startswith((OVERRIDE, ZIP)))
+        message = f"is the first of {count} variants; at most {MOST_VARIANTS} are allowed"
+        return (Variant((), root, (_problem(table[key], key, message),)),)
     shared = {SHARED: table[SHARED]} if SHARED in table else {}
     base = table[BASE]
     if isinstance(base.value, dict):
@@ -55,6 +60,10 @@ def expand(root: Item) -> tuple[Variant, ...]:
             made.append(_overridden(base, key, item))
         elif key.startswith(ZIP):
             made += _zipped(base, key, item)
+    known: dict[int, int] = {}
+    if (total := sum(tree.size(variant.root, known) for variant in made)) > sweep.MOST_VALUES:
+        message = f"makes about {total:,} values; at most {sweep.MOST_VALUES:,} are allowed"
+        return (Variant((), root, (_problem(base, BASE, f"with its variants {message}"),)),)
     most = max(1, MOST_VARIANTS // len(made))
     return tuple(point for variant in made for point in _points(variant, most))
 

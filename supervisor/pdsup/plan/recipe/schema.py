@@ -7,7 +7,7 @@ hints where a misplaced key belongs. Later steps check how settings fit together
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -18,7 +18,7 @@ from pdsup.plan.recipe.schema1 import IGNORED, Recipe
 from pdsup.plan.recipe.schema2 import IGNORED as IGNORED_2
 from pdsup.plan.recipe.schema2 import RolesRecipe
 from pdsup.plan.recipe_paths import Causes
-from pdsup.typed import Fault, Path, read, suggestion
+from pdsup.typed import MOST_HINTS, Fault, Path, read, suggestion
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Part:
 def plan(values: Any) -> tuple[Plan | None, Part | None, tuple[Problem, ...]]:
     """The plan, or its valid part (if any) and every type error and unknown key."""
     whole, faults = read(Plan, values)
-    problems = tuple(_problem(Plan, fault) for fault in faults)
+    problems = tuple(_problems(Plan, faults))
     return whole, _sound_part(values, faults) if faults else None, problems
 
 
@@ -55,7 +55,7 @@ def ignored(values: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
 def _sound(kind: type[T], values: Mapping[str, Any], nothing: T) -> tuple[T, tuple[Problem, ...]]:
     sound = _used(values, ignored(values))
     instance, faults = read(kind, sound)
-    problems = tuple(_problem(kind, fault) for fault in faults)
+    problems = tuple(_problems(kind, faults))
     # Dropping a wrong setting can't make another one wrong: every setting is optional.
     for fault in faults:
         _drop(sound, fault.path)
@@ -115,9 +115,11 @@ def _drop(values: Any, path: Path) -> None:
         values.pop(path[-1], None)
 
 
-def _problem(root: type, fault: Fault) -> Problem:
-    path = tuple(map(str, fault.path))
-    return Problem(".".join(path), fault.message + (_hint(root, path) if fault.unknown else ""))
+def _problems(root: type, faults: Iterable[Fault]) -> Iterator[Problem]:
+    for number, fault in enumerate(faults):
+        path = tuple(map(str, fault.path))
+        hint = _hint(root, path) if fault.unknown and number < MOST_HINTS else ""
+        yield Problem(".".join(path), fault.message + hint)
 
 
 def _hint(root: type, path: tuple[str, ...]) -> str:
