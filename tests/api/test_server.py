@@ -128,6 +128,21 @@ async def test_who_waits_for_a_report_and_asks_for_beats_sees_that_the_agent_mov
             assert from_json(answer.body).unit("decode-1").state == "BACKOFF"
 
 
+async def test_a_follower_that_has_gone_while_it_waits_is_no_error(serving, unit_report, caplog):
+    """An error is a traceback in the agent's log."""
+    async with serving() as s:
+        version = from_json((await s.local("/v1/report")).body).version
+        reader, writer = await asyncio.open_unix_connection(str(s.socket))
+        ask = f"GET /v1/report?since={version}&wait=60&beat=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+        writer.write(ask.encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        s.parts.own_report.publish(unit_report("decode-1", "STARTING"))
+        await s.local("/v1/report")
+    assert caplog.records == []
+
+
 async def test_a_wait_that_is_no_number_is_refused_before_the_first_beat(serving):
     async with serving() as s:
         since = from_json((await s.remote("/v1/report")).body).version

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import valid_signals
 from typing import Any
@@ -207,7 +207,8 @@ class Server:
         await response.prepare(request)
         with self._beats.to(request, response):
             newer = await _newer(request, agent.wait_for_report, lambda: agent.report_version)
-        await response.write_eof(to_json(agent.report()) if newer else b"")
+        with suppress(ConnectionError):  # the follower has gone meanwhile
+            await response.write_eof(to_json(agent.report()) if newer else b"")
         return response
 
     async def _status(self, request: web.Request) -> web.Response:
