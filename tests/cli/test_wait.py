@@ -6,10 +6,12 @@ import socket
 
 import pytest
 
+from pdsup.cli import wait
 from pdsup.cli.screens.progress import is_up, missing
 from pdsup.cli.screens.waiting import WaitLines
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.wait import Outcome, Wait
+from pdsup.errors import NothingThere
 
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
 
@@ -104,16 +106,14 @@ def test_what_a_wait_says_looks_as_it_was_looked_at(unit, golden, width):
     watcher.missing = missing(units, is_up, now, 8, {"decode": 900.0})
     WaitLines(said.append, is_up).show((), ["no agent answers yet"])
     WaitLines(said.append, is_up).show(units, watcher.missing)
-    end = f"pdsup: cannot wait for running: {watcher.why(Outcome.TIMED_OUT)}".split("\n")
+    end = f"pdsup: gave up waiting: {watcher.why(Outcome.TIMED_OUT)}".split("\n")
     golden(f"wait-{width}", [*"\n".join(said).split("\n"), *folded(end, width)])
 
 
 def test_a_wait_that_has_no_time_says_everything_once(pdsup):
     done = pdsup("wait", "--timeout", "0")
     assert (done.returncode, done.stdout) == (124, "")
-    assert done.stderr == (
-        "pdsup: cannot wait for running: not ready within 0 s\n  no agent answers yet\n"
-    )
+    assert done.stderr == "pdsup: gave up waiting: not ready within 0 s\n  no agent answers yet\n"
 
 
 def test_a_wait_without_an_agent_takes_its_time_too(pdsup):
@@ -136,6 +136,44 @@ def test_a_wait_for_an_agent_that_goes_away_is_lost(agents, pdsup_goes_on, wait_
     agents.signal(signal.SIGKILL)
     assert waiting.wait(60) == 1
     assert "the cluster was stopped meanwhile" in waiting.said.read_text()
+
+
+@pytest.fixture
+def ended(agents, pdsup):
+    """The directory of a run that has ended in order."""
+    agents.start(agents.plan(agents.unit("a")))
+    agents.reaches("RUNNING", "a")
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    return str(agents.run_dir)
+
+
+@pytest.mark.parametrize("verb", [("wait",), ("run", "--", "true")])
+def test_a_wait_for_a_run_that_has_ended_says_so_and_ends(ended, pdsup, verb):
+    done = pdsup(verb[0], "--run-dir", ended, *verb[1:])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"small in {ended} ended " in done.stderr
+    assert pdsup("wait", "--for", "stopped", "--run-dir", ended).returncode == 0
+
+
+@pytest.mark.parametrize("verb", [("wait",), ("wait", "--for", "stopped"), ("run", "--", "true")])
+def test_a_wait_for_a_directory_that_does_not_exist_says_so_and_ends(pdsup, tmp_path, verb):
+    at = verb.index("--") if "--" in verb else len(verb)
+    done = pdsup(*verb[:at], "--run-dir", str(tmp_path / "nosuch"), *verb[at:])
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"no such directory: {tmp_path}/nosuch" in done.stderr
+
+
+def test_a_wait_for_agents_that_never_come_ends_in_the_end(monkeypatch, unit):
+    monkeypatch.setattr(wait, "NEVER_S", 0.0)
+    watcher = Wait(None, (), "running", WaitLines(lambda _: None, is_up))
+    monkeypatch.setattr(watcher, "_agent", nobody)
+    assert watcher.watch(None) is Outcome.TIMED_OUT
+    assert "no agent has answered within" in watcher.why(Outcome.TIMED_OUT)
+
+
+def nobody():
+    raise NothingThere("no run is active")
 
 
 def test_a_wait_for_a_unit_that_does_not_exist_ends_at_once(agents, pdsup):

@@ -10,11 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.bed.addresses import fresh_address
 from tests.system.cluster import PDSUP, ROOT, Cluster, until
 from tests.system.load import Load, chat
 
 DEMO = str(ROOT / "configs" / "demo.yaml")
+
+
+NEVER_READY = (
+    "name: a, command: [sleep, '1000'], ports: {http: 30000}, probes: {startup: {checks: [{port: "
+    "http}], period_s: 0.1, timeout_s: 1, deadline_s: 1000}}"
+)
 
 
 def _plan(cluster: Cluster, unit: str, address: str) -> Path:
@@ -84,6 +92,21 @@ def test_ctrl_c_during_the_start_stops_everything_too(cluster: Cluster) -> None:
     assert cluster.processes() == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGQUIT])
+def test_any_signal_that_would_end_it_stops_everything_in_order(
+    cluster: Cluster, number: int
+) -> None:
+    plan = _plan(cluster, NEVER_READY, fresh_address())
+    process = cluster.start("up", str(plan), "--run-dir", str(cluster.run_dir))
+    journal = cluster.run_dir / "events" / "a.jsonl"
+    until(lambda: journal.exists() and "STARTING" in journal.read_text(), "its unit starts")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert cluster.processes() == []
+    assert json.loads(journal.read_text().splitlines()[-1])["to"] == "STOPPED"
+
+
 def test_two_clusters_run_beside_each_other(cluster: Cluster) -> None:
     other = Cluster()
     try:
@@ -131,10 +154,27 @@ def test_a_unit_that_can_never_run_ends_up_with_its_reason(cluster: Cluster) -> 
 
 def test_a_worker_that_does_not_get_ready_ends_up_with_124_in_time(cluster: Cluster) -> None:
     slow = ("--set", "backend.decode_environment.MOCK_LOAD_SECONDS=600")
-    done = cluster.command("up", DEMO, "--timeout", "4", *slow, timeout=60)
+    run = ("--run-dir", str(cluster.run_dir))
+    done = cluster.command("up", DEMO, "--timeout", "4", *slow, *run, timeout=60)
     assert done.returncode == 124
-    assert "decode-0" in done.stderr
+    assert "not ready within 4 s" in done.stderr
+    *_, wrote, then = done.stderr.splitlines()
+    assert wrote == "what it wrote: run, with logs in run/logs"
+    assert then.startswith("next: pdsup explain decode-0 --run-dir run, ")
     assert cluster.processes() == []
+    assert "decode-0" in cluster.command("explain", "decode-0", *run).stdout
+
+
+def test_a_cluster_that_does_not_get_ready_can_be_kept(cluster: Cluster) -> None:
+    plan = _plan(cluster, NEVER_READY, fresh_address())
+    run = ("--run-dir", str(cluster.run_dir))
+    done = cluster.command("up", str(plan), "--timeout", "2", "--keep", *run)
+    assert done.returncode == 124
+    assert done.stderr.splitlines()[-1] == (
+        "left running (--keep): pdsup shutdown --all --run-dir run ends it"
+    )
+    assert cluster.units()["a"]["state"] == "STARTING"
+    assert cluster.command("shutdown", "--all", *run).returncode == 0
 
 
 def test_a_killed_up_leaves_a_cluster_that_can_still_be_shut_down(cluster: Cluster) -> None:

@@ -158,6 +158,8 @@ class Agents:
         if not self._ended:
             return None
         node, status = next(iter(self._ended.items()))
+        if status == 0:
+            return "somebody stopped the cluster while it was coming up"
         said = agent_log.last_words(last.last_lines(str(self.log(node)), LINES))
         how = f"exited with status {status}"
         if status - 128 in signal.valid_signals():

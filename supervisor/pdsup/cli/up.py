@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
 import shlex
@@ -16,8 +15,7 @@ from types import FrameType
 from typing import Any
 
 from pdsup import clock, typed
-from pdsup.answers.status import Status
-from pdsup.cli import benchmark_rules, client
+from pdsup.cli import benchmark_rules
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.runs import choice
@@ -65,10 +63,10 @@ def _run(args: argparse.Namespace, told: Told) -> int:
         return 0 if detached else _stay(agents, run_dir, told)
     except _NotUp as error:
         say(f"pdsup: cannot bring up {args.file}: {error}")
-        agents.stop(say)
-        here = error.run_dir.is_relative_to(Path.cwd())
-        where = shlex.quote(os.path.relpath(error.run_dir) if here else str(error.run_dir))
-        say(f"next: pdsup explain UNIT --run-dir {where}, pdsup report {where}")
+        detached = args.keep
+        if not detached:
+            agents.stop(say)
+        _say_where(error.run_dir, error.culprit, kept=detached)
         return int(error.outcome.value)
     finally:
         if not detached:
@@ -76,10 +74,22 @@ def _run(args: argparse.Namespace, told: Told) -> int:
 
 
 class _NotUp(Exception):
-    def __init__(self, outcome: Outcome, why: str, run_dir: Path) -> None:
+    def __init__(self, outcome: Outcome, why: str, run_dir: Path, culprit: str) -> None:
         super().__init__(why)
         self.outcome = outcome
         self.run_dir = run_dir
+        self.culprit = culprit
+
+
+def _say_where(run_dir: Path, unit: str, *, kept: bool) -> None:
+    """Says where to look for the cause, which is all there after the end too."""
+    here = run_dir.is_relative_to(Path.cwd())
+    path = shlex.quote(os.path.relpath(run_dir) if here else str(run_dir))
+    where = f"--run-dir {path}"
+    say(f"what it wrote: {path}, with logs in {path}/logs")
+    say(f"next: pdsup explain {unit} {where}, pdsup report {path}")
+    if kept:
+        say(f"left running (--keep): pdsup shutdown --all {where} ends it")
 
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
@@ -154,22 +164,16 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
     with on_stderr(reaches("running")) as view:
         wait = Wait(str(run_dir), (), "running", view, agents.trouble)
         outcome = wait.watch(args.timeout)
+    if outcome is not Outcome.REACHED:
+        wait.look_again()  # what it saw last may be as old as the last change
     if args.json and not (args.command and outcome is Outcome.REACHED):
         found = {"outcome": outcome.name.lower(), "missing": wait.missing, "url": front_of(plan)}
         _print({**found, "run_dir": str(run_dir), "status": wait.status})
-    status = wait.status if outcome is Outcome.REACHED else _status(run_dir) or wait.status
-    if status is not None:
+    if wait.status is not None:
         colour, width = fit.is_coloured(sys.stderr), fit.width(sys.stderr)
-        say("\n".join(table(status.nodes, colour=colour, width=width)))
+        say("\n".join(table(wait.status.nodes, colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
-        raise _NotUp(outcome, wait.why(outcome), run_dir)
-
-
-def _status(run_dir: Path) -> Status | None:
-    """The status as of now; None if no agent answers."""
-    with contextlib.suppress(SupervisorError):
-        return client.status(client.cluster(str(run_dir), returns_in=0.0), every=True)
-    return None
+        raise _NotUp(outcome, wait.why(outcome), run_dir, wait.culprit or plan.units[0].name)
 
 
 def _run_command(args: argparse.Namespace, run_dir: Path) -> int:

@@ -20,7 +20,11 @@ TAINTED = 3
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    options.timeout(parser, "wait at most S seconds until everything is ready")
+    options.timeout(
+        parser,
+        "wait at most S seconds until everything is ready (default: no limit, but 10 min if no "
+        "agent ever answers)",
+    )
     parser.add_argument(
         "--require-clean", action="store_true", help="exit with 3 if the verdict is tainted"
     )
@@ -42,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             "cannot run a benchmark: put its command after --, as in pdsup run -- COMMAND"
         )
     with on_stderr(reaches("running")) as view:
-        wait = Wait(args.run_dir, (), "running", view)
+        wait = Wait(args.run_dir, (), "running", view, purpose=f"run {args.command[0]}")
         outcome = wait.watch(args.timeout)
     if outcome is not Outcome.REACHED:
         say(f"pdsup: cannot run {args.command[0]}: {wait.why(outcome)}")

@@ -30,6 +30,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detach", action="store_true", help="return when it is ready and leave it running"
     )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="if it does not become ready, leave it running to look into",
+    )
     options.as_json(
         parser,
         "print one JSON value with the status when it is ready or has failed; with COMMAND, print "
@@ -44,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Stays in the foreground and says what happens, until Ctrl-C, which stops everything. With
     COMMAND, runs it when everything is ready, then stops everything. Exit status: COMMAND's if it
     was run; else 0 if the cluster came up and stopped well; 1 if it could not come up or a unit was
-    FATAL; 124 if it was not ready at the timeout; 130 if interrupted before it was ready.
+    FATAL; 124 if it was not ready at the timeout (then everything is stopped, unless ``--keep``);
+    130 if interrupted before it was ready.
     """
     from pdsup.cli import up  # late: not needed for help and completion
     from pdsup.cli.live.follow import told
