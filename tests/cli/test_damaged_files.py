@@ -1,6 +1,5 @@
 """Damaged files of a run, or those that somebody else wrote, break no command and no terminal."""
 
-import itertools
 import json
 
 import pytest
@@ -22,6 +21,14 @@ RECORD = {
 }  # fmt: skip
 
 
+PLAN = """\
+plan: 1
+name: small
+nodes: [{name: n0, address: n0}]
+units: [{name: a, kind: service, node: n0, command: [sleep, '1']}]
+"""
+
+
 def as_text(fields):
     return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}\n"
 
@@ -32,6 +39,7 @@ def run_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "state"))
     (tmp_path / "run" / "events").mkdir(parents=True)
     (tmp_path / "run" / "events" / "n0.jsonl").write_text(as_text(LINE))
+    (tmp_path / "run" / "plan.yaml").write_text(PLAN)
     return tmp_path / "run"
 
 
@@ -41,24 +49,34 @@ def reads(run_dir, capsys):
     for words in (
         ["events", "--run-dir", where], ["events", "--json", "--run-dir", where],
         ["report", where], ["report", "--json", where],
+        ["status", "--json", "--run-dir", where], ["status", "--run-dir", where],
+        ["explain", "a", "--json", "--run-dir", where], ["explain", "a", "--run-dir", where],
     ):  # fmt: skip
-        assert main.main(words) == 0
+        assert main.main(words) == (3 if "status" in words else 0)
         shown = capsys.readouterr()
         assert "\x1b" not in shown.out + shown.err
         if "--json" in words:
             json.loads(shown.out)
 
 
-@pytest.mark.parametrize(("field", "value"), list(itertools.product(LINE, VALUES)))
-def test_a_line_of_a_journal_may_hold_anything(run_dir, capsys, field, value):
+@pytest.mark.parametrize("field", LINE)
+def test_a_line_of_a_journal_may_hold_anything(run_dir, capsys, field):
     with (run_dir / "events" / "n0.jsonl").open("a") as journal:
-        journal.write(as_text({**LINE, field: value}))
+        journal.writelines(as_text({**LINE, field: value}) for value in VALUES)
     reads(run_dir, capsys)
 
 
-@pytest.mark.parametrize(("field", "value"), list(itertools.product(RECORD, VALUES)))
-def test_the_record_of_a_benchmark_may_hold_anything(run_dir, capsys, field, value):
-    (run_dir / "run.json").write_text(as_text({**RECORD, field: value}))
+@pytest.mark.parametrize("field", RECORD)
+def test_the_record_of_a_benchmark_may_hold_anything(run_dir, capsys, field):
+    damaged = [as_text({**RECORD, field: value}) for value in VALUES]
+    text = as_text({**RECORD, "earlier": f"[{', '.join(damaged)}]"})
+    (run_dir / "run.json").write_text(text)
+    reads(run_dir, capsys)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value[:20])
+def test_the_earlier_benchmarks_may_be_anything(run_dir, capsys, value):
+    (run_dir / "run.json").write_text(as_text({**RECORD, "earlier": value}))
     reads(run_dir, capsys)
 
 

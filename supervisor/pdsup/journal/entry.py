@@ -22,6 +22,7 @@ from pdsup.units.public_state import PublicState
 
 # The end of the year 9999: a calendar has no later time.
 LATEST = 253402300799.0
+LONGEST_UPTIME = 1e9
 
 Event = Literal["GpusThrottled", "GpusUnthrottled", "GpusLost", "GpusBack"]
 
@@ -141,9 +142,13 @@ class Entry:
 
     @property
     def monotonic(self) -> float | None:
-        """The monotonic seconds of its moment, if it has them."""
+        """The monotonic seconds of its moment, if it has them and no machine runs too short or too
+        long for them.
+        """
         value = self.raw.get("monotonic")
-        return float(value) if isinstance(value, int | float) else None
+        if isinstance(value, int | float) and 0 <= value <= LONGEST_UPTIME:
+            return float(value)
+        return None
 
     @property
     def boot(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pdsup.printable import printable
 from pdsup.times import age, day_and_time
 
 
@@ -46,4 +47,4 @@ def _row(run: RunLine, now: float) -> tuple[str, ...]:
     if run.state is not RunState.ACTIVE and run.last is not None:
         what = "ended" if run.state is RunState.ENDED else "last news"
         more = f"{what} {age(now - run.last)} ago"
-    return (run.name, run.state, began, run.run_dir, more)
+    return (printable(run.name), run.state, began, printable(run.run_dir), more)

@@ -59,7 +59,7 @@ def story(found: Findings, now: float, width: int | None = None) -> list[str]:
         *_evidence(found.evidence),
         f"Log: {told.log}",
     ]
-    return [line for sentence in sentences for line in _folded(sentence, width)]
+    return [line for sentence in sentences for line in _folded(printable(sentence), width)]
 
 
 def to_json(found: Findings) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
     for logged in reversed(logged_runs):
         yield f"{INDENT}{_run(logged.run, now)}"
         for line in logged.output:
-            yield f"{INDENT}{INDENT}| {printable(line)}"
+            yield f"{INDENT}{INDENT}| {line}"
 
 
 def _run(run: Run, now: float) -> str:
