@@ -11,7 +11,7 @@ from pdsup.cluster.gate import Gates
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
 from pdsup.units import events
-from tests.bed.hosts import FakeNode, settle
+from tests.bed.hosts import FakeNode, LoudDefects, settle
 from tests.bed.network import TOKEN, FakeNetwork
 
 
@@ -20,7 +20,7 @@ async def reacting():
     """Two parts that note when they react, and ``due``; the first can be made to do more."""
     due, order = asyncio.Event(), []
     parts = (lambda: order.append("first"), lambda: order.append("second"))
-    task = asyncio.create_task(Reactions(due, parts).run())
+    task = asyncio.create_task(Reactions(due, parts, LoudDefects()).run())
     yield SimpleNamespace(due=due, order=order)
     task.cancel()
 
@@ -73,7 +73,7 @@ async def test_the_front_has_reacted_before_anybody_can_read_news_of_a_peer(
     monkeypatch.setattr(knows.gates, "forget", lambda units: order.append(sorted(units)))
     news = PeerNews(
         plan, knows.peers, knows.gates, [lambda: order.append("front")],
-        [lambda peer: order.append(peer.node)], bell, due,
+        [lambda peer: order.append(peer.node)], bell, due, LoudDefects(),
     )  # fmt: skip
     knows.peers.listen(news.changed)
     woken = asyncio.create_task(bell.wait_until(lambda: news.count > 0, 10))

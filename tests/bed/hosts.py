@@ -7,6 +7,7 @@ On the fake host runners, ledger, outputs and probes are real. ``units/test_host
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import os
@@ -24,6 +25,7 @@ from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
+from pdsup.units.process.defects import Defects
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.nvml import GpuReadings
@@ -124,6 +126,19 @@ class FakeReaper:
                 process.send(signal.SIGKILL)
 
 
+class LoudDefects:
+    """Contains nothing: a test sees a defect as what it is."""
+
+    def contained(self, where):
+        return contextlib.nullcontext()
+
+    async def kept_up(self, where, work):
+        await work()
+
+    def tell(self, where, error):
+        raise error
+
+
 def real_host(
     tasks: asyncio.TaskGroup, directory: Path, guardian: GuardianLink | None = None
 ) -> Host:
@@ -132,15 +147,17 @@ def real_host(
     return Host(
         spawner, Reaper(spawner, guardian), GpuReadings(), CauseSearch(),
         LedgerFile(str(directory), "", Ledger()), guardian, tasks, "test",
+        LoudDefects(),
     )  # fmt: skip
 
 
-def fake_host(tasks: asyncio.TaskGroup, directory: Path) -> Host:
+def fake_host(tasks: asyncio.TaskGroup, directory: Path, defects: Defects | None = None) -> Host:
     """A host that starts nothing; its ledger is in ``directory``."""
     spawner = FakeSpawner()
     return Host(
         spawner, FakeReaper(spawner), GpuReadings(), CauseSearch(),
         LedgerFile(str(directory), "", Ledger()), GuardianLink(None), tasks, "test",
+        defects or LoudDefects(),
     )  # fmt: skip
 
 
@@ -195,8 +212,9 @@ class FakeNode:
         tasks: asyncio.TaskGroup,
         directory: Path,
         on_change: OnChange = lambda unit, transition: None,
+        defects: Defects | None = None,
     ) -> None:
-        self.host = fake_host(tasks, directory)
+        self.host = fake_host(tasks, directory, defects)
         self.around = FakeUnitHost(on_change)
         self.runners = {unit.name: Runner(unclaimed(unit), self.host) for unit in units}
         self.told: dict[str, list[events.Event]] = {name: [] for name in self.runners}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from signal import Signals as Signal
 
 from pdsup import clock
@@ -138,20 +139,19 @@ class Agent:
 
     def _serve(self) -> list[asyncio.Task[None]]:
         its = self._parts
-        runners = its.runners.values()
-        return [
-            its.tasks.create_task(work)
-            for work in (
-                its.pulse.run(),
-                its.reactions.run(),
-                *(runner.serve(its.host) for runner in runners),
-                output.watch([runner.output for runner in runners]),
-                its.gpu_watch.run(),
-                its.hooks.run(),
-                *its.front.work(),
-                *([self._directories.run()] if self._directories else []),
-            )
+        outputs = [runner.output for runner in its.runners.values()]
+        work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("pulse", its.pulse.run),
+            ("reactions", its.reactions.run),
+            *((name, partial(runner.serve, its.host)) for name, runner in its.runners.items()),
+            ("checks of logs", lambda: output.watch(outputs)),
+            ("checks of GPUs", its.gpu_watch.run),
+            ("hooks", its.hooks.run),
+            *its.front.work(),
+            *([("directories", self._directories.run)] if self._directories else []),
         ]
+        keep_up = its.defects.kept_up
+        return [its.tasks.create_task(keep_up(where, serve)) for where, serve in work]
 
     async def _count_from_journal(self) -> None:
         """Numbers the runs of units about which an earlier agent left only its journal."""

@@ -59,6 +59,7 @@ from pdsup.units.cause import CauseSearch
 from pdsup.units.evidence import Evidence
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
+from pdsup.units.process.defects import Defects
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper
@@ -80,6 +81,7 @@ class Parts:
     guardian: GuardianLink
     reaper: Reaper
     gpus: GpuReadings
+    defects: Defects
     own_report: OwnReport
     pulse: Pulse
     peers: Peers
@@ -130,6 +132,7 @@ def build(
         assignment.text,
     )
     own_report = OwnReport(assignment, bell, guardian.pid)
+    defects = Defects(log)
     pulse = Pulse(guardian.beat)
     known = {node.name for node in plan.nodes if took_over} - inherited.lost
     peers = Peers(
@@ -152,7 +155,7 @@ def build(
     hooks = Hooks(assignment, spawner, reaper, session, log, inherited=took_over)
     journal = News(place, log, hooks.tell)
     shared = Host(
-        spawner, reaper, gpus, CauseSearch(), ledger, guardian, tasks, assignment.run_name
+        spawner, reaper, gpus, CauseSearch(), ledger, guardian, tasks, assignment.run_name, defects
     )
     runners = {unit.name: Runner(unit, shared) for unit in assignment.units}
     for name, note in inherited.notes.items():
@@ -214,6 +217,7 @@ def build(
             # Last, so that what ended the run is published first.
             shutdown.react,
         ),
+        defects,
     )
     peer_news = PeerNews(
         plan,
@@ -225,6 +229,7 @@ def build(
         (lost_nodes.peer_changed, shutdown.peer_changed, reload.peer_changed),
         bell,
         due,
+        defects,
     )
     peers.listen(peer_news.changed)
     host = NodeHost(
@@ -242,6 +247,7 @@ def build(
         shutdown=shutdown,
         bell=bell,
         due=due,
+        defects=defects,
     )
     # The API answers before the agent runs, so every unit needs a report by then.
     gangs.react()
@@ -257,6 +263,7 @@ def build(
         guardian=guardian,
         reaper=reaper,
         gpus=gpus,
+        defects=defects,
         own_report=own_report,
         pulse=pulse,
         peers=peers,

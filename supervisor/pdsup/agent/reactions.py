@@ -17,6 +17,7 @@ from pdsup.cluster.peers import Peers
 from pdsup.cluster.report import Peer
 from pdsup.plan.model import Plan
 from pdsup.units import events, states
+from pdsup.units.process.defects import Defects
 from pdsup.units.runner import Runner
 
 React = Callable[[], None]
@@ -25,9 +26,10 @@ React = Callable[[], None]
 class Reactions:
     """Calls all parts, in order, whenever ``due`` is set."""
 
-    def __init__(self, due: asyncio.Event, parts: Sequence[React]) -> None:
+    def __init__(self, due: asyncio.Event, parts: Sequence[React], defects: Defects) -> None:
         self._due = due
         self._parts = parts
+        self._defects = defects
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -35,7 +37,8 @@ class Reactions:
             await self._due.wait()
             self._due.clear()
             for react in self._parts:
-                react()
+                with self._defects.contained(react.__qualname__):
+                    react()
 
 
 class PeerNews:
@@ -50,6 +53,7 @@ class PeerNews:
         heard: Sequence[Callable[[Peer], None]],
         bell: Bell,
         due: asyncio.Event,
+        defects: Defects,
     ) -> None:
         """``at_once``: called before anyone can read a report that reflects the news. ``heard``:
         called with the peer that has news.
@@ -61,6 +65,7 @@ class PeerNews:
         self._heard = heard
         self._bell = bell
         self._due = due
+        self._defects = defects
         self._units_of: dict[str, list[str]] = {}
         for unit in plan.units:
             self._units_of.setdefault(unit.node, []).append(unit.name)
@@ -69,12 +74,14 @@ class PeerNews:
         """Takes in that a node has a new report, or another problem."""
         self._gates.forget(self._units_of.get(node, ()))
         for react in self._at_once:
-            react()
+            with self._defects.contained(react.__qualname__):
+                react()
         self.count += 1
         self._bell.ring()
         self._due.set()
         for hear in self._heard:
-            hear(self._peers.peers[node])
+            with self._defects.contained(hear.__qualname__):
+                hear(self._peers.peers[node])
 
 
 class WaitingUnits:

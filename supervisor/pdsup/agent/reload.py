@@ -205,6 +205,8 @@ class Reload:
             await work
         except SupervisorError as error:
             self._log.warning("cannot apply the changed plan", cause=complaint(error))
+        except Exception as error:  # the node goes on with the plan that it has
+            self._log.warning("cannot apply the changed plan", cause=repr(error))
 
     @property
     def _is_under_way(self) -> bool:

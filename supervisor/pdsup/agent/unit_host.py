@@ -18,6 +18,7 @@ from pdsup.journal.news import News
 from pdsup.plan.model import Plan
 from pdsup.units import states
 from pdsup.units.facts import Transition
+from pdsup.units.process.defects import Defects
 from pdsup.units.runner import Runner
 
 
@@ -41,6 +42,7 @@ class NodeHost:
     shutdown: Shutdown
     bell: Bell
     due: asyncio.Event
+    defects: Defects
 
     def gate(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for before a start, or None."""
@@ -68,16 +70,22 @@ class NodeHost:
 
     def changed(self, unit: str, transition: Transition | None) -> None:
         """Publishes and records a unit's change, and lets the rest of the node react."""
-        self.journal.tell_of_log(unit, self.runners[unit].facts.log_problem)
-        self.gangs.react()  # records a run's epoch before its process is started
-        self.reports.publish([unit])
+        contained = self.defects.contained
+        with contained(f"the journal's news of {unit}"):
+            self.journal.tell_of_log(unit, self.runners[unit].facts.log_problem)
+        with contained(f"gangs, at news of {unit}"):
+            self.gangs.react()  # records a run's epoch before its process is started
+        with contained(f"the report of {unit}"):
+            self.reports.publish([unit])
         # At once, not when ``due``: no report may show nginx ready with a list that lacks a router
         # known to be ready.
-        self.front.react()
-        self.reports.publish_front()
+        with contained(f"the front, at news of {unit}"):
+            self.front.react()
+            self.reports.publish_front()
         self.gates.forget([unit])
         if transition is not None:
-            self.record(transition)
+            with contained(f"the record of {unit}"):
+                self.record(transition)
         self.due.set()
 
     def record(self, transition: Transition, *, late: bool = False) -> None:

@@ -125,6 +125,8 @@ class GangEvidence:
             return f"evidence in {where}"
         except OSError as error:  # also when it took too long
             return f"no evidence: {error.strerror or error or 'it took too long'}"
+        except Exception as error:  # its restart must not depend on it
+            return f"no evidence: {error!r}"
         finally:
             exam = self._exams[unit]
             if exam.state.run == run:

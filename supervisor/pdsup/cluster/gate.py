@@ -123,6 +123,6 @@ class Connects:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await connect(self._plan.address[unit.node], unit.ports[port[1]])
-        except (OSError, UnicodeError) as error:  # UnicodeError: an impossible host name
+        except (OSError, ValueError, OverflowError) as error:  # an impossible host name or port
             return cause(error)
         return None

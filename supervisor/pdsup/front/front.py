@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from pdsup.front.drain import Drains
 from pdsup.front.nginx_conf import Reloads
@@ -25,10 +24,10 @@ class Front:
         self.drains = drains
         self.units = (*nginx, *drains.routers)
 
-    def work(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """The coroutines that reload nginx and repair routers; each runs until cancelled."""
-        yield from (nginx.run() for nginx in self._nginx.values())
-        yield from (router.run() for router in self._routers)
+    def work(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What reloads nginx and repairs routers, by name; each runs until cancelled."""
+        yield from ((f"reloads of {name}", nginx.run) for name, nginx in self._nginx.items())
+        yield from (("repair of a router", router.run) for router in self._routers)
 
     def restore(self) -> None:
         """Writes again what was removed of nginx's files."""

@@ -220,12 +220,18 @@ class Delivery:
                 await self._news.wait()
                 self._news.clear()
                 while self._waiting:
-                    self._judge(await self._deliver(self._waiting.popleft()))
+                    self._judge(await self._delivered(self._waiting.popleft()))
                 self._tell_missed()
                 self._idle.set()
         finally:
             self._missed += len(self._waiting)
             self._tell_missed()
+
+    async def _delivered(self, event: bytes) -> str | None:
+        try:
+            return await self._deliver(event)
+        except Exception as error:  # a hook is foreign code on a foreign machine
+            return hooks.masked(repr(error))
 
     async def finish(self) -> None:
         """Returns when the queue is empty."""

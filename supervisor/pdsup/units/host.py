@@ -9,6 +9,7 @@ from typing import Protocol
 from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import LedgerFile
+from pdsup.units.process.defects import Defects
 from pdsup.units.process.guardian_link import GuardianLink
 from pdsup.units.process.nvml import GpuReadings
 from pdsup.units.process.reap import Reaper
@@ -27,6 +28,7 @@ class Host:
     guardian: GuardianLink
     tasks: asyncio.TaskGroup
     cluster: str
+    defects: Defects
 
 
 class UnitHost(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pdsup.errors import SupervisorError, Unstartable
@@ -158,11 +158,12 @@ class Run:
         )
         host = self._host
         self.watch = Watch(subject, host.spawner, host.gpus, self._told, ready=ready)
-        self.begin(self.watch.run())
+        watch, where = self.watch, f"probes of {self._mark}"
+        self.begin(lambda: host.defects.kept_up(where, watch.run))
 
-    def begin(self, task: Coroutine[None, None, None]) -> None:
-        """Runs a task that is cancelled when the main process ends or is sent its stop signal."""
-        self._tasks.append(self._host.tasks.create_task(task))
+    def begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does work that is cancelled when the main process ends or is sent its stop signal."""
+        self._tasks.append(self._host.tasks.create_task(self._contained(work)))
 
     async def drain(self) -> None:
         """Runs the unit's drain command, if it has one; its output goes to the unit's log.
@@ -195,7 +196,11 @@ class Run:
         if self.main is None:
             raise AssertionError(f"{self._mark} ended before it was started")
         trace = Trace(self._mark, self.main[0], self.tag, anywhere=self._inherited)
-        self._proof = self._host.tasks.create_task(self._prove_end(trace, status))
+        self._proof = self._host.tasks.create_task(
+            self._host.defects.kept_up(
+                f"end of {self._mark}", lambda: self._prove_end(trace, status)
+            )
+        )
 
     def diagnose(self, status: ExitStatus) -> Diagnosis:
         """Diagnoses why the run ended."""
@@ -209,6 +214,10 @@ class Run:
         self._cancel_tasks()
         if self._proof is not None:
             self._proof.cancel()
+
+    async def _contained(self, work: Callable[[], Awaitable[None]]) -> None:
+        with self._host.defects.contained(self._mark):
+            await work()
 
     def _cancel_tasks(self) -> None:
         for task in self._tasks:

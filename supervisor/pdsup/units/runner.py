@@ -135,7 +135,7 @@ class Runner:
             run.prove_end(note.last_exit.status)
         else:
             self._take_over(run, main)
-        self._node.changed(self.unit.name, None)
+        self._report(None)
 
     def _take_over(self, run: Run, main: Identity) -> None:
         self.facts = replace(self.facts, pid=main[0], run=run.number)
@@ -163,12 +163,17 @@ class Runner:
         """Continues what an earlier agent left, then handles events until cancelled."""
         self._node = node
         try:
-            self._resume()
+            defects, name = self._host.defects, self.unit.name
+            with defects.contained(name):
+                self._resume()
             while True:
-                await self._take(await self._next_event())
+                await defects.kept_up(name, self._turn)
         finally:
             if self._run is not None:
                 self._run.close()
+
+    async def _turn(self) -> None:
+        await self._take(await self._next_event())
 
     async def _next_event(self) -> events.Event:
         left = states.deadline(self.facts.state) - clock.monotonic()
@@ -240,7 +245,14 @@ class Runner:
         since = self.facts.since if same_word else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
         self._write(transition)
-        self._node.changed(self.unit.name, transition)
+        self._report(transition)
+
+    def _report(self, transition: Transition | None) -> None:
+        """Tells the agent around it. What fails there must not keep effects from being performed:
+        a unit without its process would wait for ever for the end of it.
+        """
+        with self._host.defects.contained(f"news of {self.unit.name}"):
+            self._node.changed(self.unit.name, transition)
 
     def _write(self, step: Transition | None = None) -> None:
         """Notes the unit in the ledger, before anything that follows from it is done."""
@@ -269,7 +281,7 @@ class Runner:
             case events.Spawn():
                 self._spawn(run)
             case events.Drain():
-                run.begin(self._drain(run))
+                run.begin(lambda: self._drain(run))
             case events.Terminate():
                 run.terminate()
             case events.Kill():
@@ -282,7 +294,9 @@ class Runner:
         try:
             self._node.before_spawn(self.unit.name)
             pid, _ = run.spawn(str(last.status) if last else "")
-        except (OSError, SupervisorError) as error:
+        except Exception as error:
+            if not isinstance(error, OSError | SupervisorError):
+                self._host.defects.tell(f"start of {self.unit.name}", error)
             why = cause(error) if isinstance(error, OSError) else str(error)
             # A program that ran before is not wrong: what it lacks may come back.
             hopeless = isinstance(error, Unstartable) and not self._was_ready
@@ -290,7 +304,7 @@ class Runner:
             return
         self.facts = replace(self.facts, pid=pid, run=run.number, started=clock.monotonic())
         self._write()
-        self._node.changed(self.unit.name, None)
+        self._report(None)
         run.begin_watch()
 
     async def _drain(self, run: Run) -> None:
@@ -313,7 +327,7 @@ class Runner:
             case NotReady(detail, since):
                 self.tell(events.LostReadiness(run.number, detail, since))
             case Dead(detail, since):
-                run.begin(self._examine(run, detail, since))
+                run.begin(lambda: self._examine(run, detail, since))
             case MainEnded(status):
                 last = LastExit(status, clock.wall())
                 self.facts = replace(self.facts, pid=None, started=None, last_exit=last)
@@ -326,7 +340,9 @@ class Runner:
                 assert_never(news)
 
     async def _examine(self, run: Run, detail: str, since: float) -> None:
-        evidence = await self._node.examine(self.unit.name, detail)
+        evidence = "no evidence: see the agent's log"
+        with self._host.defects.contained(f"evidence of {self.unit.name}"):
+            evidence = await self._node.examine(self.unit.name, detail)
         self.tell(events.FoundDead(run.number, f"{detail}; {evidence}", since))
 
     def _exited(self, run: Run, status: ExitStatus) -> events.Exited:
@@ -344,7 +360,7 @@ class Runner:
     def _show(self, facts: Facts) -> None:
         if facts != self.facts:
             self.facts = facts
-            self._node.changed(self.unit.name, None)
+            self._report(None)
 
 
 def _spawns(effects: tuple[events.Effect, ...]) -> bool:

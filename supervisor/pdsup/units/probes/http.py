@@ -188,7 +188,7 @@ def _is_wanted(check: Check, status: int) -> bool:
 def _field(path: str, equals: str | None, text: str) -> Answer:
     try:
         value = _inside(json.loads(text), path.split("."))
-    except ValueError:
+    except (ValueError, RecursionError):
         return No("the reply is not JSON")
     except LookupError:
         return No(f"no {path} in the reply")
