@@ -18,9 +18,9 @@ async def heard(monkeypatch, until):
     done, now = [], [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     signals = Signals(
-        lambda reason, *, of_cluster: done.append(reason),
+        lambda number, sender: done.append(number.name),
         lambda: done.append("hurry"),
-        lambda: done.append("reload"),
+        lambda number, sender: done.append("reload"),
         lambda: None,
     )
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
