@@ -4,15 +4,19 @@ import dataclasses
 
 import pytest
 
+from pdsup.answers.explanation import CheckResult
 from pdsup.api import explain
 from pdsup.api.explain import Now
 from pdsup.cluster import gate_rules
-from pdsup.plan.model import Need, Needs, Restart
+from pdsup.plan.engines import sglang
+from pdsup.plan.model import Check, Need, Needs, Probe, Probes, Restart
 from pdsup.units import states
 from pdsup.units.facts import Facts
+from pdsup.units.probes.health import No, Unasked, Yes
 from pdsup.units.public_state import PublicState
 
 NOW = Now(wall=1.7e9, monotonic=100.0)
+RAN = states.Running(1, 0.0, ())
 
 
 @pytest.fixture
@@ -110,3 +114,60 @@ def test_what_follows_the_end_of_a_running_unit_is_its_restart_policy(plan, poli
 @pytest.mark.parametrize("state", PublicState)
 def test_every_state_has_an_outlook(plan, state):
     assert outlook(plan, None, state).what
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "UNHEALTHY"])
+def test_a_unit_that_fails_its_liveness_probe_has_the_time_of_its_end(plan, state):
+    unit, facts = plan.by_name["decode-0"], Facts(RAN, 7, 1, 1.0, None, "", None)
+    found = explain.outlook(unit, PublicState(state), facts, NOW, 160.0)
+    assert found.at == 1.7e9 + 60.0
+    assert "it is killed and restarted, unless its liveness probe passes" in found.what
+
+
+def test_one_that_is_being_stopped_has_the_time_of_its_stop(plan):
+    unit = plan.by_name["decode-0"]
+    ending = states.Stopping(1, 107.5, states.Then.REST, (), "stop requested")
+    facts = Facts(ending, 7, 1, 1.0, None, "", None)
+    assert explain.outlook(unit, PublicState.STOPPING, facts, NOW, 160.0).at == 1.7e9 + 7.5
+
+
+def test_each_check_of_a_probe_is_told_with_its_answer_and_what_a_refusal_means(plan):
+    tree = Check(tree="sglang::")
+
+    def probe(*checks):
+        return Probe(checks=checks, period_s=1.0, timeout_s=1.0)
+
+    startup = probe(sglang.WORKER_HEALTH, sglang.BOOTSTRAP_ROUTE)
+    probes = Probes(startup=startup, liveness=probe(sglang.WORKER_HEALTH, tree))
+    unit = dataclasses.replace(plan.by_name["prefill-0"], probes=probes)
+    where = "10.0.0.1:30001/route"
+    latest = [
+        (sglang.WORKER_HEALTH, Yes(), 90.0),
+        (sglang.BOOTSTRAP_ROUTE, No(f"{where}: HTTP 503"), 99.5),
+        (tree, Unasked("no /proc"), 100.0),
+    ]
+    health, route, processes = explain.checks(unit, "10.0.0.1", latest, 100.0)
+    assert health == CheckResult(
+        probes=("startup", "liveness"), what="GET 10.0.0.1:30000/health", holds=True, detail="",
+        age_s=10.0,
+    )  # fmt: skip
+    assert (route.what, route.holds, route.probes) == (f"GET {where}", False, ("startup",))
+    assert route.detail == (
+        f"{where}: HTTP 503: not all ranks of this prefill have registered with its bootstrap "
+        "server"
+    )
+    assert (processes.holds, processes.detail) == (None, "no /proc")
+
+
+@pytest.mark.parametrize(
+    ("check", "what"),
+    [
+        (Check(port="http"), "TCP connect to [::1]:30000"),
+        (Check(command=("nvidia-smi", "-L")), "nvidia-smi -L exits with 0"),
+        (Check(log="fired up"), "a line of output matches fired up"),
+        (Check(tree="sglang::"), "its processes run, and every sglang::* lives"),
+        (Check(tree=""), "its processes run"),
+    ],
+)
+def test_a_check_is_told_in_a_few_words(check, what):
+    assert explain._checked(check, "::1", {"http": 30000}) == what

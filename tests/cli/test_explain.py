@@ -7,7 +7,14 @@ import signal
 
 import pytest
 
-from pdsup.answers.explanation import Explanation, Gate, GateCondition, Outlook
+from pdsup.answers.explanation import (
+    CheckResult,
+    Explanation,
+    Gate,
+    GateCondition,
+    Outlook,
+    ProcessUse,
+)
 from pdsup.cli.screens.explain import Findings, LoggedRun, story
 from pdsup.journal.runs import Run
 
@@ -89,6 +96,39 @@ def test_the_story_of_a_waiting_router_looks_as_it_was_looked_at(found, waiting,
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_story_of_a_frozen_worker_looks_as_it_was_looked_at(found, unit, golden, width):
+    stopped = "its process 4711 (python3) is stopped (state T)"
+    shown = unit(state="UNHEALTHY", pid=4711, run=3, since=NOW - 18, uptime_s=61.0, reason=stopped,
+                 ports={"http": 30000, "nccl": 30002})  # fmt: skip
+    told = found(shown, then=Outlook(what="it is killed and restarted", at=NOW + 290)).explanation
+    told = dataclasses.replace(
+        told,
+        command=("python3", "-m", "sglang.launch_server", "--model-path", "/models/a b"),
+        checks=(
+            check("GET 10.0.0.2:30000/health", True, "", 20.0, "startup", "liveness"),
+            check("its processes run", False, stopped, 0.5, "liveness"),
+            check("nvidia-smi exits with 0", None, "no program nvidia-smi", 1.0, "readiness"),
+        ),
+        processes=(
+            ProcessUse(pid=4711, depth=0, name="python3", state="T", cpu_s=61.25, memory=3 << 30),
+            ProcessUse(
+                pid=4715, depth=1, name="sglang::sched", state="S", cpu_s=0.5, memory=1 << 20
+            ),
+        ),
+        more_processes=3,
+    )
+    asked = ("SIGSTOP sent by ann with pdsup signal (pid 7, node2)", NOW - 18)
+    lines = story(found(explanation=told, asked=asked), NOW, width)
+    golden(f"explain-frozen-{width}", lines)
+    assert max(map(len, lines)) <= width
+
+
+def check(what, holds, detail, age, *probes):
+    return CheckResult(probes=probes, what=what, holds=holds, detail=detail, age_s=age)
+
+
 def test_without_a_width_each_sentence_is_one_line(found):
     assert any(len(line) > 160 for line in story(found(), NOW))
 
@@ -110,6 +150,8 @@ def test_what_can_not_be_known_is_told(found, unit):
         unit(state="UNKNOWN", reason="was RUNNING; cannot reach its agent"),
         problem="cannot reach its agent: connection refused",
     )
+    line = "pdsup agent /runs/demo-4711/plan.yaml --node node2 --run-dir /runs/demo-4711"
+    assert f"    {line}" in story(lost, NOW)
     assert "This is the last known state: cannot reach its agent: connection refused." in story(
         lost, NOW
     )
@@ -205,6 +247,8 @@ def test_the_explanation_as_json_is_one_value(killed, pdsup):
     assert (found["unit"]["state"], found["told_by"]) == ("BACKOFF", "node1")
     (run,) = found["runs"]
     assert (run["how"], run["failed"], run["output"]) == ("killed by SIGKILL", True, ["it works"])
+    assert found["command"][:2] == ["sh", "-c"]
+    assert (found["checks"], found["processes"], found["asked"]) == ([], [], None)
     assert found["next"]["at"] > run["ended"] + 900
 
 

@@ -34,6 +34,7 @@ from pdsup.units import events, takeover
 from pdsup.units.facts import Facts
 from pdsup.units.logs import output
 from pdsup.units.probes.health import Answer
+from pdsup.units.probes.watch import Watch
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.process.guardian_link import BEGAN
 from pdsup.units.process.reap import become_subreaper
@@ -308,6 +309,11 @@ class Agent:
         """The duration in seconds of the last probe of each kind, for a unit of this node."""
         watch = self._parts.runners[unit].watch
         return {probe.kind: probe.seconds for probe in (watch.asked if watch else ())}
+
+    def watch(self, unit: str) -> Watch | None:
+        """The probes of a unit of this node, while it has a process."""
+        runner = self._parts.runners.get(unit)
+        return runner.watch if runner else None
 
     def reloads(self) -> Mapping[str, Reloads]:
         """For each nginx of this node, how its reloads went."""

@@ -39,8 +39,39 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """The latest answer to one check of a probe; `holds` is null if it could not be asked.
+
+    ``probes``: which probes have the check. ``detail``: what is wrong. ``age_s``: how long ago.
+    """
+
+    probes: tuple[str, ...]
+    what: str
+    holds: bool | None
+    detail: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUse:
+    """A process of a unit: ``depth`` below its main one; ``memory`` is resident, in bytes;
+    ``state``: a letter, as in /proc.
+    """
+
+    pid: int
+    depth: int
+    name: str
+    state: str
+    cpu_s: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Why a unit is in its state.
+
+    ``command``: as it was started. ``checks`` and ``processes`` are of its current run, and only
+    its own agent knows them. ``more_processes``: how many are not listed.
 
     ``address``: the node's address. ``told_by``: the node whose agent answered. ``log``: its file.
     ``noise``: regular expressions; a line of the log that matches one is about a probe.
@@ -55,3 +86,7 @@ class Explanation:
     log: str
     noise: tuple[str, ...] = ()
     run_dir: str
+    command: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    processes: tuple[ProcessUse, ...] = ()
+    more_processes: int = 0

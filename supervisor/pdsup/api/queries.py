@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -14,7 +16,7 @@ from aiohttp import web
 from pdsup import clock, typed
 from pdsup.agent.agent import Agent
 from pdsup.answers.checks import FreshChecks, FreshNo
-from pdsup.answers.explanation import Explanation
+from pdsup.answers.explanation import Explanation, ProcessUse
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.api import explain, metrics
 from pdsup.api import status as cluster_status
@@ -24,11 +26,13 @@ from pdsup.errors import SupervisorError
 from pdsup.journal import file
 from pdsup.node.assignment import log_path
 from pdsup.plan.front import front_of
-from pdsup.threads import Turns
+from pdsup.threads import Turns, apart
 from pdsup.times import duration
 from pdsup.units.facts import Facts
 from pdsup.units.probes.health import Answer, No, Unasked, Yes
+from pdsup.units.process import proc
 from pdsup.units.process.gpu import Gpu
+from pdsup.units.process.tree import Row
 
 # How long a first request about all nodes waits for those that were not followed before.
 FIRST_ANSWERS_S = 2.5
@@ -38,6 +42,9 @@ QUIET_S = 0.4
 GPUS_KEPT_S = 2.0
 # For the journals of all nodes, from a file system that may hang.
 READ_S = 5.0
+# An engine has hundreds of processes; these are read from /proc, within this many seconds.
+MOST_PROCESSES = 24
+PROCESSES_S = 2.0
 # Longer than two questions in a row to an engine that does not answer; some were under way.
 FRESH_S = 60.0
 GRACE_S = 5.0
@@ -158,7 +165,34 @@ class Queries:
             raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit{hint}")
         await self.visit_all()
         explanation = self._explanation(name, await self.gpus())
+        if unit.node == self._agent.node:
+            explanation = await self._with_own(explanation)
         return web.json_response(explanation, dumps=typed.dumps)
+
+    async def _with_own(self, told: Explanation) -> Explanation:
+        """The explanation of a unit of this node with what only this agent knows."""
+        name, agent = told.unit.name, self._agent
+        unit = next(unit for unit in agent.assignment.units if unit.plan.name == name)
+        watch, now = agent.watch(name), explain.Now(clock.wall(), clock.monotonic())
+        if watch is None:
+            return replace(told, command=unit.command)
+        rows, more = list[Row](), 0
+        with contextlib.suppress(TimeoutError, OSError):
+            pid = watch.subject.pid
+            rows, more = await apart(lambda: proc.rows(pid, MOST_PROCESSES), PROCESSES_S)
+        outlook = told.next
+        if watch.dies_at is not None:
+            outlook = explain.outlook(
+                unit.plan, told.unit.state, agent.facts(name), now, watch.dies_at
+            )
+        return replace(
+            told,
+            command=unit.command,
+            checks=explain.checks(unit.plan, unit.local_address, watch.latest(), now.monotonic),
+            processes=tuple(ProcessUse(**asdict(row)) for row in rows),
+            more_processes=more,
+            next=outlook,
+        )
 
     def _explanation(self, name: str, gpus: Sequence[Gpu]) -> Explanation:
         agent = self._agent
@@ -180,6 +214,7 @@ class Queries:
             log=log_path(agent.assignment.place.run_dir, unit),
             noise=unit.probes.progress.noise,
             run_dir=agent.assignment.place.run_dir,
+            command=unit.command,
         )
 
 

@@ -42,6 +42,7 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
         runs=_runs(entries, told),
         evidence=_evidence(run_dir, unit),
         past=not isinstance(found, client.Cluster),
+        asked=_asked_last(entries, unit),
     )
 
 
@@ -87,6 +88,14 @@ def _runs(entries: list[Entry], told: Explanation) -> list[LoggedRun]:
     wanted = last.Wanted(MOST_LINES, split.noise(told.noise))
     output = last.of_runs(told.log, unit, [run.number for run in found], wanted)
     return [LoggedRun(run, lines) for run, lines in zip(found, output, strict=True)]
+
+
+def _asked_last(entries: list[Entry], unit: str) -> tuple[str, float] | None:
+    """What somebody asked of a unit last, with who did, and when."""
+    for entry in reversed(entries):
+        if (entry.event, entry.unit) == ("Requested", unit):
+            return entry.reason, entry.at
+    return None
 
 
 def _evidence(run_dir: Path, unit: str) -> list[str]:

@@ -175,3 +175,21 @@ def test_without_jitter_and_a_first_pause_by_chance_they_would_march_in_step():
     rigid = probe(jitter=0.0)
     times = [questions(rigid, random.Random(7), until=100.0) for _ in range(10)]
     assert all(one == times[0] for one in times)
+
+
+@pytest.mark.parametrize(
+    ("answer", "row", "moved", "at"),
+    [
+        (Yes(), 1, 0.0, None),
+        (CANNOT, -1, 0.0, None),
+        (NO, -1, 0.0, 120.0),
+        (NO, -1, 90.0, 150.0),
+        (NO, -3, 0.0, 100.0),
+        (No("has died", final=True), -2, 99.0, 110.0),
+    ],
+)
+def test_a_unit_is_found_dead_when_it_has_failed_and_stood_still_for_long_enough(
+    answer, row, moved, at
+):
+    asked = probe(failures=3, quiet_s=60.0)
+    assert health.dies_at(asked, Tally(row=row), answer, moved, 100.0) == at

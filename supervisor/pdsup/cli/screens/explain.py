@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdsup.answers.explanation import Explanation, Gate, Outlook
+from pdsup.answers.explanation import CheckResult, Explanation, Gate, Outlook
 from pdsup.answers.status import GpuUse, UnitStatus
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import cut
@@ -34,7 +35,8 @@ class Findings:
     its evidence directories.
 
     ``usual_load_s``: while the unit starts, the seconds that similar units take, if known.
-    ``past``: no agent told it, so what its gate waits for is not known.
+    ``past``: no agent told it, so what its gate waits for is not known. ``asked``: the last request
+    of somebody about the unit, and when.
     """
 
     explanation: Explanation
@@ -42,6 +44,7 @@ class Findings:
     runs: Sequence[LoggedRun]
     evidence: Sequence[str]
     past: bool = False
+    asked: tuple[str, float] | None = None
 
 
 def story(found: Findings, now: float, width: int | None = None) -> list[str]:
@@ -52,7 +55,12 @@ def story(found: Findings, now: float, width: int | None = None) -> list[str]:
     told = found.explanation
     sentences = [
         *_state(told, now),
+        *_return(told),
         *_usual(told.unit, found.usual_load_s, now),
+        *_asked(found.asked, now),
+        *_made(told),
+        *_processes(told),
+        *_checks(told.checks),
         *(() if found.past else _gate(told.gate, told.unit.state)),
         *_runs(found.runs, now),
         _next(told.next, now),
@@ -71,6 +79,7 @@ def to_json(found: Findings) -> dict[str, Any]:
         "usual_load_s": found.usual_load_s,
         "runs": [{**runs.to_json(one.run), "output": one.output} for one in found.runs],
         "evidence": found.evidence,
+        "asked": found.asked and {"what": found.asked[0], "at": found.asked[1]},
     }
 
 
@@ -95,6 +104,61 @@ def _state(told: Explanation, now: float) -> Iterator[str]:
         yield "It is running but cannot serve requests, so it is not ready."
     if not told.agent.reachable:
         yield f"This is the last known state: {told.agent.problem}."
+
+
+def _return(told: Explanation) -> Iterator[str]:
+    """How to bring back the agent of a node that does not answer."""
+    if told.agent.reachable or not told.run_dir or not told.told_by:
+        return
+    node, run_dir = told.unit.node, told.run_dir
+    words = ["pdsup", "agent", f"{run_dir}/plan.yaml", "--node", node, "--run-dir", run_dir]
+    yield (
+        "If its guardian does not start it again, this does, on that machine; it takes over what "
+        "still runs:"
+    )
+    yield f"{INDENT}{shlex.join(words)}"
+
+
+def _asked(asked: tuple[str, float] | None, now: float) -> Iterator[str]:
+    if asked is not None:
+        yield f"Last request, at {moment(asked[1], now)}: {asked[0]}."
+
+
+def _made(told: Explanation) -> Iterator[str]:
+    if told.command:
+        yield f"Command: {printable(shlex.join(told.command))}"
+    if told.unit.ports:
+        yield "Ports: " + ", ".join(f"{what} {port}" for what, port in told.unit.ports.items())
+
+
+def _processes(told: Explanation) -> Iterator[str]:
+    rows = told.processes
+    if not rows:
+        return
+    memory, cpu = sum(row.memory for row in rows), sum(row.cpu_s for row in rows)
+    count = f"{len(rows)} process{'' if len(rows) == 1 else 'es'}"
+    yield f"It uses {_bytes(memory)} of memory and has used {duration(cpu)} of CPU in {count}:"
+    for row in rows:
+        name = f"{'  ' * row.depth}{printable(row.name)}"
+        yield f"{INDENT}{row.pid} {row.state} {name}, {_bytes(row.memory)}, {duration(row.cpu_s)}"
+    if told.more_processes:
+        yield f"{INDENT}and {told.more_processes} more"
+
+
+def _bytes(count: float) -> str:
+    """A number of bytes: ``512.0 MiB`` or ``1.5 GiB``."""
+    return f"{count / 1024**3:.1f} GiB" if count >= 1024**3 else f"{count / 1024**2:.1f} MiB"
+
+
+def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
+    if not checks:
+        return
+    yield "Checks, with the age of the last answer:"
+    for one in checks:
+        word = "?  " if one.holds is None else "yes" if one.holds else "no "
+        detail = f": {printable(one.detail)}" if one.detail else ""
+        probes = ", ".join(one.probes)
+        yield f"{INDENT}{word} {one.what} ({probes}; {duration(one.age_s)} ago){detail}"
 
 
 def _gpus(gpus: Sequence[int], use: GpuUse) -> str:

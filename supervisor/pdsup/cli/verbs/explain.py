@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows the unit's state, since when and why; while it loads, when it is usually ready; each
+    """Shows the unit's state, since when and why; while it loads, when it is usually ready; who
+    asked for it last; its command line, ports, processes, and the latest answer to each check; each
     condition of its gate; its last three runs with the end of their output; what happens next and
     when; and where its evidence and log are.
     """

@@ -80,8 +80,8 @@ class Engine:
 
     ``rank_flags``: flags whose value differs between ranks. ``port_flags``: the flag that pins a
     port, by the port's purpose. ``dropped_flags``: flags that are accepted but not passed on, with
-    the reason. ``known_flags``: those that its versions are known to have. ``needs_gpus``: whether
-    a Slurm job must request GPUs.
+    the reason. ``known_flags``: those that its versions are known to have. ``refusals``: what it
+    means that a probe of a path is refused. ``needs_gpus``: whether a Slurm job must request GPUs.
     """
 
     name: EngineName
@@ -94,6 +94,7 @@ class Engine:
     port_flags: Mapping[str, str]
     dropped_flags: Mapping[str, str]
     known_flags: KnownFlags
+    refusals: Mapping[str, str]
     restart: Mapping[Role, Restart]
     stop: Stop
     needs_gpus: bool

@@ -14,6 +14,9 @@ RANK_FLAGS = frozenset(flag for engine in ENGINES.values() for flag in engine.ra
 DROPPED_FLAGS: Mapping[str, str] = {
     flag: reason for engine in ENGINES.values() for flag, reason in engine.dropped_flags.items()
 }
+REFUSALS: Mapping[str, str] = {
+    path: meaning for engine in ENGINES.values() for path, meaning in engine.refusals.items()
+}
 
 
 def derived_ports(command: Sequence[str]) -> tuple[tuple[str, int], ...]:

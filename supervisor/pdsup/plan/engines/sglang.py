@@ -38,6 +38,7 @@ BOOTSTRAP_ROUTE = Check(
     path="/route?prefill_dp_rank=-1&prefill_cp_rank=-1&target_tp_rank=-1&target_pp_rank=-1",
     skip=(400, 404),
 )
+REFUSALS = {"/route": "not all ranks of this prefill have registered with its bootstrap server"}
 WORKER_STARTUP_PERIOD_S = 0.25  # a refused connect costs nothing while the model loads
 # Rarely, because each probe costs the engine a token; three failures, because a long prefill can
 # make one fail.
@@ -228,6 +229,7 @@ ENGINE = Engine(
     port_flags={"http": "port", "bootstrap": BOOTSTRAP},
     dropped_flags=DROPPED,
     known_flags=sglang_flags.KNOWN,
+    refusals=REFUSALS,
     restart={
         "prefill": PREFILL_RESTART,
         "decode": defaults.WORKER_RESTART,

@@ -112,6 +112,17 @@ def is_dead(probe: Probe, tally: Tally, answer: Answer, moved: float, now: float
     return answer.final or now - moved >= (probe.quiet_s or 0.0)
 
 
+def dies_at(probe: Probe, tally: Tally, answer: Answer, moved: float, now: float) -> float | None:
+    """When a unit is found dead at the earliest if nothing changes; None while nothing is wrong.
+
+    ``now``: when the answer came; the questions still to be asked may take longer than assumed.
+    """
+    if not isinstance(answer, No):
+        return None
+    left = max(0, probe.failures + tally.row) * probe.period_s
+    return now + left if answer.final else max(now + left, moved + (probe.quiet_s or 0.0))
+
+
 # -- progress ---------------------------------------------------------------------------------
 
 

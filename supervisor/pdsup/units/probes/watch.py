@@ -117,6 +117,12 @@ class Watch:
         self._seen: No | None = None  # what a look at its processes says is wrong
         self._noticed = asyncio.Event()
         self._began = self._seen_well = clock.monotonic()
+        # When liveness finds it dead at the earliest, in monotonic seconds; None: nothing is wrong.
+        self.dies_at: float | None = None
+
+    def latest(self) -> list[tuple[Check, Answer, float]]:
+        """The latest answer to each check, and when it came, in monotonic seconds."""
+        return [(one.check, one.answer, one.at) for one in self._known if one.answer is not None]
 
     def halted(self) -> None:
         """Takes in that the main process was stopped or continued, so that nobody has to wait until
@@ -262,6 +268,7 @@ class Watch:
             elif isinstance(answer, Yes):
                 moved = well = clock.monotonic()
             now = clock.monotonic()
+            self.dies_at = health.dies_at(probe, tally, answer, moved, now)
             if isinstance(answer, No) and health.is_dead(probe, tally, answer, moved, now):
                 self._tell(Dead(_story(answer, moved, now), well))
                 return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup.node.assignment import RUN_VARIABLE
-from pdsup.units.process.tree import Identity, Leftover, Process, Seen, Usage
+from pdsup.units.process.tree import Identity, Leftover, Process, Row, Seen, Usage
 
 _MARK = RUN_VARIABLE.encode() + b"="
 _TAG = b"\nMax file locks"
@@ -143,6 +143,20 @@ def usage(roots: Mapping[str, int]) -> dict[str, Usage]:
     for pid, stat in stats.items():
         below.setdefault(stat.parent, []).append(pid)
     return {name: _used(root, stats, below) for name, root in roots.items() if root in stats}
+
+
+def rows(root: int, most: int) -> tuple[list[Row], int]:
+    """At most ``most`` processes of a tree, parents first, and how many more there are."""
+    pids = tree(root)
+    stats = {pid: stat for pid, _ in pids[:most] if (stat := _stat(pid))}
+    depths: dict[int, int] = {}
+    for pid, stat in stats.items():
+        depths[pid] = depths.get(stat.parent, -1) + 1
+    found = [
+        Row(pid, depths[pid], s.name, s.state.decode(), s.ticks / TICKS_PER_S, s.resident)
+        for pid, s in stats.items()
+    ]
+    return found, max(0, len(pids) - most)
 
 
 def usage_of(pid: int) -> Usage | None:

@@ -64,6 +64,18 @@ class Usage:
     processes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One process of a tree: ``depth`` below its root; ``memory`` is resident, in bytes."""
+
+    pid: int
+    depth: int
+    name: str
+    state: str
+    cpu_s: float
+    memory: int
+
+
 def members_of_run(
     leftovers: Iterable[Leftover], trace: Trace, known: Container[Identity]
 ) -> list[Leftover]:
