@@ -56,3 +56,33 @@ def test_an_output_goes_to_where_a_link_points_and_into_a_pipe_that_is_there(tmp
     files.write_output(pipe, b"text")
     assert os.read(reader, 10) == b"text"
     os.close(reader)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a directory", "a device"])
+def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path, kind):
+    path = tmp_path / "file"
+    match kind:
+        case "a named pipe":
+            os.mkfifo(path)
+        case "a directory":
+            path.mkdir()
+        case "a device":
+            path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+        files.read_regular(path)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a directory", "a file", "nothing"])
+def test_what_is_of_another_kind_makes_way(tmp_path, kind):
+    path = tmp_path / "thing"
+    for for_directory in (False, True):
+        match kind:
+            case "a named pipe":
+                os.mkfifo(path)
+            case "a directory":
+                path.mkdir(exist_ok=True)
+            case "a file":
+                path.touch()
+        files.make_way(path, for_directory=for_directory)
+        kept = {"a directory": for_directory, "a file": not for_directory}.get(kind, False)
+        assert path.exists() == kept

@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def open_regular(path: Path | str, flags: int, mode: int = 0o666) -> int:
-    """Opens a regular file, close-on-exec. Raises OSError for anything else.
+def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, devices: bool = False) -> int:
+    """Opens a regular file, close-on-exec, or a device if ``devices``. Raises OSError for anything
+    else.
 
     To open a named pipe waits for its other end, maybe for ever, and a device may never end.
     """
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not (stat.S_ISREG(status.st_mode) or (devices and stat.S_ISCHR(status.st_mode))):
             number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
             said = os.strerror(number) if number == errno.EISDIR else "not a regular file"
             raise OSError(number, said, str(path))

@@ -122,7 +122,11 @@ def test_a_journal_or_log_that_is_none_holds_up_nothing(agents, wait_for, how):
     for path in ("events/node0.jsonl", "logs/node0_b.out"):
         tree.lose(agents.run_dir / path, how)
     obeys(agents, "b")
-    obeys(agents, "b")
+    before = agents.look("b")
+    os.kill(before["pid"], signal.SIGKILL)  # its last words are looked for
+    wait_for(lambda: agents.look("b")["run"] == before["run"] + 1, "the next run")
+    agents.reaches("RUNNING", "b")
+    assert "cannot write its log" in agents.look("b")["reason"]
     assert agents.look("a")["pid"] == pid
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}

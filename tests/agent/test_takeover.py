@@ -523,20 +523,36 @@ def sweep(agents, what):
     if what == "both":
         sweep(agents, "node-local")
         sweep(agents, "run directory")
+    if what == "named pipes":
+        for base in (agents.runtime / "pdsup", agents.run_dir):
+            for path in base.glob("**/*"):
+                if path.is_file() and path.parent.name != "logs":
+                    path.unlink()
+                    os.mkfifo(path)
+
+
+def is_file_with(path, text) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+# A unit that says something whenever it is told to.
+SAYS = 'n=0; trap "n=\\$((n + 1)); echo said \\$n" USR1; while :; do sleep 0.02; done'
 
 
 def test_what_is_removed_while_no_agent_lives_costs_no_unit_as_long_as_the_guardian_does(
     agents, node, wait_for
 ):
-    plan = agents.plan(agents.unit("a"), agents.unit("stopped"))
+    says = agents.unit("says", "bash", "-c", SAYS, log={"mode": "pipe"})
+    plan = agents.plan(agents.unit("a"), agents.unit("stopped"), says)
     agents.start(plan, program=("-c", EAGER))
-    (pid,) = pids(agents, "a")
+    pid, saying = pids(agents, "a", "says")
     agents.reaches("RUNNING", "stopped")
     agents.tell("node0", "/v1/units", {"command": "stop", "units": ["stopped"]})
     agents.reaches("STOPPED", "stopped")
     token = (agents.run_dir / "token").read_text()
     plan.unlink()
-    for what in (*SWEPT, "run directory", "both"):
+    log = agents.run_dir / "logs" / "node0_says.out"
+    for number, what in enumerate((*SWEPT, "run directory", "both", "named pipes"), 1):
         guardian, agent = node.guardian, node.agent
         os.kill(guardian, signal.SIGSTOP)
         os.kill(agent, signal.SIGKILL)
@@ -544,9 +560,12 @@ def test_what_is_removed_while_no_agent_lives_costs_no_unit_as_long_as_the_guard
         os.kill(guardian, signal.SIGCONT)
         wait_for(lambda: agents.agent() not in (None, agent), f"an agent after {what}")  # noqa: B023
         assert pids(agents, "a") == [pid], what
-        assert agents.look("a")["run"] == 1, what
+        assert [agents.look(unit)["run"] for unit in ("a", "says")] == [1, 1], what
+        os.kill(saying, signal.SIGUSR1)
+        said = f"said {number}\n"
+        wait_for(lambda: log.is_file() and said in log.read_text(), f"the log after {what}")  # noqa: B023
         assert agents.look("stopped")["state"] == "STOPPED", what
-        assert (agents.run_dir / "token").read_text() == token, what
+        wait_for(lambda: is_file_with(agents.run_dir / "token", token), f"the token after {what}")
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []

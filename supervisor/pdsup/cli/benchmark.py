@@ -19,7 +19,7 @@ from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark_rules import Benchmark
 from pdsup.cli.terminal import signals
 from pdsup.errors import NothingThere, SupervisorError
-from pdsup.files import write_atomically
+from pdsup.files import read_regular, write_atomically
 from pdsup.journal.file import Journals
 from pdsup.journal.incidents import Incident, incidents, ordered
 
@@ -32,7 +32,7 @@ RECORD = "run.json"
 def recorded(path: Path) -> list[Any]:
     """The benchmarks in a ``run.json``, oldest first; empty if there is none or it is damaged."""
     try:
-        last = json.loads(path.read_bytes())
+        last = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return []
     if not isinstance(last, dict):

@@ -241,7 +241,7 @@ class NginxReload:
         """Whether the configuration is in place, and the directories that nginx makes for it."""
         prefix = Path(self._settings.prefix)
         try:
-            same = self._conf.read_text("utf-8") == rendered.text
+            same = files.read_regular(self._conf) == rendered.text.encode()
         except OSError:
             return False
         return same and (not self._runs() or all((prefix / d).is_dir() for d in TEMPORARY))
@@ -258,7 +258,7 @@ class NginxReload:
             target = Path(f"{self._copy}{suffix}")
             if source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                files.write_if_different(target, source.read_bytes(), 0o644)
+                files.write_if_different(target, files.read_regular(source), 0o644)
             else:
                 target.unlink(missing_ok=True)
 

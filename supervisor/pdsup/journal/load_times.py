@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pdsup.files import open_regular
 from pdsup.journal import entry
 from pdsup.journal.entry import Entry
 from pdsup.journal.runs import runs, steps
@@ -67,7 +69,7 @@ def _aged(run_dir: Path, plan: str) -> Iterator[tuple[float, Path]]:
 def _is_of(run_dir: Path, plan: str) -> bool:
     """Whether a run is one of the plan so named, which its directory's name does not prove."""
     try:
-        with (run_dir / PLAN_FILE).open("rb") as file:
+        with os.fdopen(open_regular(run_dir / PLAN_FILE, os.O_RDONLY), "rb") as file:
             head = file.read(PLAN_BYTES).decode(errors="replace")
     except OSError:
         return False
@@ -78,7 +80,7 @@ def _is_of(run_dir: Path, plan: str) -> bool:
 def _beginnings(run_dir: Path) -> Iterator[Entry]:
     for path in sorted((run_dir / JOURNALS).glob("*.jsonl"))[:MOST_JOURNALS]:
         try:
-            with path.open("rb") as file:
+            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
                 lines = file.read(JOURNAL_BYTES).split(b"\n")
         except OSError:
             continue

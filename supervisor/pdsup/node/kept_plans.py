@@ -63,6 +63,8 @@ def shared(run_dir: Path, digest: str) -> Loaded | None:
 
 def _read(path: Path, digest: str) -> Loaded | None:
     with contextlib.suppress(SupervisorError):
+        if not path.is_file():  # a named pipe would be waited for
+            return None
         loaded = load.load(path, nodes=None)
         if loaded.digest == digest:
             return loaded

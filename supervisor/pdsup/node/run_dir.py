@@ -138,7 +138,7 @@ def refuse_own_file(out: Path, purpose: str, *, but: str = "") -> None:
 def token_of(run_dir: Path) -> str:
     """The token of a run; "" if there is none that can be read."""
     with contextlib.suppress(OSError):
-        return (run_dir / "token").read_text(errors="replace").strip()
+        return read_regular(run_dir / TOKEN_FILE).decode(errors="replace").strip()
     return ""
 
 
@@ -151,7 +151,7 @@ def put_back(run_dir: Path, digest: str) -> None:
     with contextlib.suppress(OSError):
         text = read_regular(kept)
         if hashlib.sha256(text).hexdigest() == digest:
-            source = origins.read(origin.read_bytes()) if origin.exists() else None
+            source = origins.read(read_regular(origin)) if origin.exists() else None
             replace_plan(run_dir, text, source or Origin(file=str(run_dir / PLAN_FILE)))
 
 

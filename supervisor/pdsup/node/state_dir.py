@@ -68,9 +68,9 @@ def holder(state_dir: Path) -> int | None:
     """
     lock = state_dir / paths.LOCK
     with contextlib.suppress(OSError, ValueError):
-        pid = int(lock.read_text())
-        files = Path("/proc", str(pid), "fd").iterdir()
-        if any(os.readlink(file) == str(lock.resolve()) for file in files):  # noqa: PTH115
+        pid = int(files.read_regular(lock))
+        opened = Path("/proc", str(pid), "fd").iterdir()
+        if any(os.readlink(file) == str(lock.resolve()) for file in opened):  # noqa: PTH115
             return pid
     return None
 

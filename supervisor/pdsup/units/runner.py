@@ -124,7 +124,7 @@ class Runner:
         run, note = self._run, self._inherited
         if run is None or note is None:
             return
-        self.output.resume(note.log)
+        self.output.resume(note.log, note.main[0] if note.main else None)
         main = run.find()
         if main is None:
             # A start is noted before the process exists: this one did not get that far.

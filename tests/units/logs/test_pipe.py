@@ -120,6 +120,19 @@ async def test_at_the_end_everything_is_moved_and_closed(one):
     assert descriptors() == before
 
 
+@pytest.mark.processes
+async def test_a_pipe_that_lost_its_name_is_found_at_the_unit_that_writes_to_it(one, make):
+    output = one.begin()
+    one.forwarder.end()
+    unit = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=output)  # noqa: ASYNC220
+    one.pipe.unlink()
+    another = make()
+    assert not another.forwarder.resume(os.getpid())
+    assert another.forwarder.resume(unit.pid)
+    unit.communicate(b"nameless\n", 60)
+    await one.has("=== begins\nnameless\n")
+
+
 async def test_a_unit_without_a_pipe_is_not_resumed(one):
     assert not one.forwarder.resume()
     one.pipe.parent.mkdir(parents=True)

@@ -21,6 +21,7 @@ from pdsup import clock
 from pdsup.cli.runs import living
 from pdsup.cli.runs.living import Cluster
 from pdsup.errors import NothingThere, WrongUsage
+from pdsup.files import open_regular
 from pdsup.node.paths import JOURNALS, PLAN_FILE, RUNS, refuse_odd
 
 VARIABLE = "PDSUP_RUN_DIR"
@@ -184,8 +185,11 @@ def _is_own(run_dir: Path) -> bool:
 
 def plan_name(run_dir: Path) -> str:
     """The name in a run's plan, which is near its beginning; else that of the directory."""
-    with contextlib.suppress(OSError), (run_dir / PLAN_FILE).open("rb") as file:
-        if found := PLAN_NAME.search(file.read(PLAN_BYTES).decode(errors="replace")):
+    with contextlib.suppress(OSError):
+        file = open_regular(run_dir / PLAN_FILE, os.O_RDONLY)
+        with os.fdopen(file, "rb") as opened:
+            head = opened.read(PLAN_BYTES)
+        if found := PLAN_NAME.search(head.decode(errors="replace")):
             return found[1]
     return run_dir.name
 

@@ -62,11 +62,13 @@ class Output:
         self.begun = (now.st_dev, now.st_ino, now.st_size) if now else None
         return descriptor
 
-    def resume(self, begun: Place | None) -> None:
-        """Continues with a run whose output an earlier agent began at ``begun``."""
+    def resume(self, begun: Place | None, main: int | None = None) -> None:
+        """Continues with a run whose output an earlier agent began at ``begun``. ``main``: its main
+        process, if known.
+        """
         self.begun = begun
         try:
-            if not self._log_pipe.resume():
+            if not self._log_pipe.resume(main):
                 self._written = _status(self._unit.log_path)
         except OSError as error:
             self._tell(f"cannot reopen its log: {error.strerror}")

@@ -80,17 +80,22 @@ class LogPipe:
         self._move(0)
         return self.writable()
 
-    def resume(self) -> bool:
-        """Continues with a unit that is already running; False if that one has no pipe."""
-        if not self._is_pipe():
+    def resume(self, main: int | None = None) -> bool:
+        """Continues with a unit that is already running, whose main process is ``main``; False if
+        that one has no pipe. Raises OSError.
+        """
+        if self._is_pipe():
+            self._open()
+        elif main is not None and _output(main) == f"{self._path} (deleted)":
+            self._take(f"/proc/{main}/fd/1")
+        else:
             return False
-        self._open()
         self._listen()
         return True
 
     def writable(self) -> int:
-        """A descriptor to write to the pipe. Raises OSError."""
-        return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        """A descriptor to write to the pipe, which may have lost its name. Raises OSError."""
+        return os.open(f"/proc/self/fd/{self._descriptor.fileno()}", os.O_RDWR | os.O_CLOEXEC)
 
     def end(self) -> None:
         """Moves what is left, once nothing can write more, and closes everything."""
@@ -152,9 +157,12 @@ class LogPipe:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
+        self._take(str(self._path))
+
+    def _take(self, path: str) -> None:
         # Opened for writing too: a pipe without a writer is always readable, at its end of file.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-        self._descriptor = Descriptor(os.open(self._path, flags))
+        self._descriptor = Descriptor(os.open(path, flags))
         with contextlib.suppress(OSError):  # the user's limit for pipes is reached
             fcntl.fcntl(self._descriptor.fileno(), fcntl.F_SETPIPE_SZ, CAPACITY)
 
@@ -221,3 +229,10 @@ class LogPipe:
         if problem != self._problem:
             self._problem = problem
             self._tell(problem)
+
+
+def _output(main: int) -> str:
+    """Where the output of a process goes."""
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{main}/fd/1").readlink())
+    return ""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pdsup import clock
 from pdsup.descriptor import Descriptor
+from pdsup.files import open_regular
 from pdsup.plan.model import Log
 from pdsup.units.logs import files
 from pdsup.units.logs.files import TIME_RECORD
@@ -128,7 +129,7 @@ class LogWriter:
         fresh = os.O_TRUNC if status.st_size == 0 else 0
         with contextlib.suppress(OSError):
             times = files.times_of(self._path, status.st_ino)
-            self._times = Descriptor(os.open(times, _FLAGS | fresh, 0o644))
+            self._times = Descriptor(open_regular(times, _FLAGS | fresh, 0o644))
 
     # -- rotation -----------------------------------------------------------------------------
 
@@ -190,12 +191,12 @@ class LogWriter:
 
 
 def open_making_directory(path: str, flags: int) -> int:
-    """Opens a file, and creates its directory if it is missing. Raises OSError."""
+    """Opens a regular file, and creates its directory if it is missing. Raises OSError."""
     try:
-        return os.open(path, flags, 0o644)
+        return open_regular(path, flags, 0o644, devices=True)
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o644)
+        return open_regular(path, flags, 0o644, devices=True)
 
 
 def waiting(pipe: int) -> int:
