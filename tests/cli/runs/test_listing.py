@@ -76,6 +76,16 @@ def test_an_active_run_is_not_among_those_that_have_ended(agent, home, ended):
     assert (line.name, line.state) == ("plan-of-run", RunState.ACTIVE)
 
 
+def test_a_run_that_only_its_directory_leads_to_is_active_too(agent, home, ended, monkeypatch):
+    """Such as that of another user, or of a job with directories of its own."""
+    path = ended("run", NOW)
+    node = agent(run="run").parent.absolute()
+    place = AgentPlace(directory=str(node), host=os.uname().nodename, boot="now")
+    agent_files.write(path, "node0", place)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    assert found() == [("plan-of-run", "active")]
+
+
 @pytest.mark.parametrize("text", ["plan: 1\nname: 'demo'\n", '{"plan":1,"name":"demo","x":[]}'])
 def test_the_name_of_a_run_is_that_of_its_plan(home, ended, text):
     (ended("x", NOW) / "plan.yaml").write_text(text)

@@ -51,8 +51,9 @@ def test_whether_a_run_has_ended_is_known_from_the_places_of_its_agents(
         (past(), "demo in runs/x ended 5 min ago (11:55:00)"),
         (
             past(RunState.KILLED, places={"node0": place()}, pids={"a": 7}),
-            "demo in runs/x is without agents, they were killed on node0, and units still run: "
-            "a (pid 7); the last news came 5 min ago (11:55:00)",
+            "demo in runs/x is without agents, they were killed on node0, and 1 unit still runs "
+            "(pdsup shutdown --all --run-dir /w/runs/x stops what is left); the last "
+            "news came 5 min ago (11:55:00)",
         ),
         (
             past(RunState.ELSEWHERE, places={"a": place("n7"), "b": place("n3")}),
@@ -138,7 +139,7 @@ def test_a_journal_says_that_all_units_are_down_for_good():
 
 
 def test_what_happens_next_with_a_unit_of_a_past_run():
-    assert outlook(past(), UNIT) == "nothing: its run has ended"
+    assert outlook(past(), UNIT) == "nothing, its run has ended"
     assert outlook(past(RunState.ELSEWHERE), UNIT) == "unknown from here"
     again = "pdsup agent /w/runs/x/plan.yaml --node node0 --run-dir /w/runs/x"
     assert outlook(past(RunState.KILLED), UNIT).endswith(again)

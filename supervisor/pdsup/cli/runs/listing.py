@@ -14,7 +14,6 @@ from pdsup.cli.runs import choice, living, run_lines
 from pdsup.cli.runs.choice import plan_name
 from pdsup.cli.runs.living import Cluster
 from pdsup.cli.runs.past import past_of
-from pdsup.cli.runs.past_rules import Past
 from pdsup.cli.runs.run_lines import RunLine, RunState
 from pdsup.node.paths import RUNS
 
@@ -43,14 +42,15 @@ def active(clusters: Iterable[Cluster]) -> list[RunLine]:
 
 
 def ended(among: Iterable[Path] = ()) -> list[RunLine]:
-    """The lines of runs that are not active here, the oldest first: in the directories ``among``,
-    in the current one and its ``runs/``, and beside the active runs and that of PDSUP_RUN_DIR.
+    """The lines of the runs that are not among the active ones, the oldest first: in the
+    directories ``among``, in the current one and its ``runs/``, and beside the active runs and that
+    of PDSUP_RUN_DIR.
     """
     here = {Path(one.run_dir).resolve() for one in living.clusters()}
     known = [*here, *(one.path for one in [choice.given(None)] if one)]
     parents = [*among, Path(), Path(RUNS), *(path.parent for path in known)]
     found = {path.resolve() for parent in parents for path in _run_dirs(parent)}
-    lines = [_line(past_of(path, str(path))) for path in found - here]
+    lines = [_line(path) for path in found - here]
     return sorted(lines, key=lambda line: (line.began or 0.0, line.run_dir))
 
 
@@ -60,7 +60,14 @@ def _run_dirs(parent: Path) -> Iterator[Path]:
         yield from (path for path in (parent, *parent.iterdir()) if choice.is_run_dir(path))
 
 
-def _line(past: Past) -> RunLine:
+def _line(run_dir: Path) -> RunLine:
+    """The run may be active all the same: another user's, or one of another environment."""
+    past = past_of(run_dir, str(run_dir))
+    answers = bool(past.places) and bool(living.cluster_of(run_dir).sockets)
     return RunLine(
-        name=past.name, run_dir=past.run_dir, state=past.state, began=past.began, last=past.last
+        name=past.name,
+        run_dir=past.run_dir,
+        state=RunState.ACTIVE if answers else past.state,
+        began=past.began,
+        last=past.last,
     )

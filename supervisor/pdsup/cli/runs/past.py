@@ -146,7 +146,9 @@ def _is_settled(run_dir: Path) -> bool:
     """Whether a run ended in order. This reads whole journals for agents of 0.1.0 alone, which did
     not note their places.
     """
-    return (run_dir / AGENTS).is_dir() or past_rules.is_settled(Journals(run_dir).news())
+    with contextlib.suppress(SupervisorError):  # a journal that can't be read
+        return (run_dir / AGENTS).is_dir() or past_rules.is_settled(Journals(run_dir).news())
+    return False
 
 
 def _span(run_dir: Path) -> tuple[float | None, float | None]:

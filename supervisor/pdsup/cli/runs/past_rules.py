@@ -91,8 +91,9 @@ def _killed(past: Past) -> str:
 def _survivors(past: Past) -> str:
     if not past.pids:
         return ""
-    pids = ", ".join(f"{unit} (pid {pid})" for unit, pid in past.pids.items())
-    return f", and units still run: {pids}"
+    count = f"{len(past.pids)} unit{'s' * (len(past.pids) != 1)}"
+    still = f"{count} still run{'s' * (len(past.pids) == 1)}"
+    return f", and {still} (pdsup shutdown --all --run-dir {past.run_dir} stops what is left)"
 
 
 def _elsewhere(past: Past) -> str:
@@ -105,7 +106,7 @@ def _elsewhere(past: Past) -> str:
 def outlook(past: Past, unit: PlanUnit) -> str:
     """What happens next with a unit."""
     if past.state is RunState.ENDED:
-        return "nothing: its run has ended"
+        return "nothing, its run has ended"
     if past.state is RunState.KILLED:
         return f"nothing, unless a new agent takes over: {_agent_command(past, unit.node)}"
     return "unknown from here"

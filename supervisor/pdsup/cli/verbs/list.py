@@ -10,8 +10,7 @@ from pathlib import Path
 from pdsup import clock, typed
 from pdsup.cli import client, options
 from pdsup.cli.runs import listing, living, run_lines
-from pdsup.cli.runs.living import Cluster
-from pdsup.cli.runs.run_lines import RunLine
+from pdsup.cli.runs.run_lines import RunLine, RunState
 from pdsup.cli.screens import progress
 from pdsup.errors import NothingThere, SupervisorError
 
@@ -29,12 +28,12 @@ def run(args: argparse.Namespace) -> int:
     ``runs/``, and beside the active ones: name, state, start, directory; of an active run also how
     many units are ready and the URL for clients.
     """
-    active = [_with_status(one) for one in living.clusters()]
-    ended = listing.ended([_there(one) for one in args.directories])
+    others = listing.ended([_there(one) for one in args.directories])
+    found = [_with_status(one) for one in (*others, *listing.active(living.clusters()))]
     if args.json:
-        print(typed.dumps({"runs": [*ended, *active]}, indent=2))
-    elif ended or active:
-        print("\n".join(run_lines.lines([*ended, *active], clock.wall())))
+        print(typed.dumps({"runs": found}, indent=2))
+    elif found:
+        print("\n".join(run_lines.lines(found, clock.wall())))
     return 0
 
 
@@ -45,11 +44,12 @@ def _there(directory: str) -> Path:
     return Path(directory)
 
 
-def _with_status(cluster: Cluster) -> RunLine:
-    """The line of an active run, with what its agents say now."""
-    (line,) = listing.active([cluster])
+def _with_status(line: RunLine) -> RunLine:
+    """The line of a run, with what its agents say now, if it is active."""
+    if line.state is not RunState.ACTIVE:
+        return line
     try:
-        status = client.status(cluster, every=True)
+        status = client.status(client.cluster(line.run_dir, returns_in=0.0), every=True)
     except SupervisorError:  # it ends while we look
         return line
     ready = f"ready: {progress.summary(status.units)}"
