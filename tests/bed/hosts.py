@@ -174,7 +174,7 @@ class FakeUnitHost:
     def __init__(self, on_change: OnChange = lambda unit, transition: None) -> None:
         self.gates: dict[str, str | None] = {}
         self.epochs: dict[str, int | None] = {}
-        self.refusals: dict[str, str | None] = {}
+        self.refusals: dict[str, SupervisorError | None] = {}
         self.steps: list[Transition] = []
         self.on_change = on_change
 
@@ -186,7 +186,7 @@ class FakeUnitHost:
 
     def before_spawn(self, unit: str) -> None:
         if (refusal := self.refusals.get(unit)) is not None:
-            raise SupervisorError(refusal)
+            raise refusal
 
     def drain_within(self, unit: str) -> float:
         return 0.0

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from pdsup.errors import SupervisorError
+from pdsup.errors import SupervisorError, Unstartable
 from pdsup.front import nginx_program
 from pdsup.front.nginx_program import Program, find
 
@@ -64,7 +64,7 @@ def test_the_nginx_of_this_machine_is_found_on_the_path():
 )
 def test_one_that_can_not_be_used_is_told_in_one_sentence(program, says, told):
     path = program(says)
-    with pytest.raises(SupervisorError, match=re.escape(f"cannot run nginx: {path} {told}")):
+    with pytest.raises(Unstartable, match=re.escape(f"cannot run nginx: {path} {told}")):
         find(path)
 
 
@@ -73,15 +73,16 @@ def test_one_that_hangs_is_not_waited_for(program, monkeypatch, tmp_path):
     path = tmp_path / "nginx"
     path.write_text("#!/bin/sh\nexec sleep 1000\n")
     path.chmod(stat.S_IRWXU)
-    with pytest.raises(SupervisorError, match=r"does not report its version: .*timed out"):
+    with pytest.raises(SupervisorError, match=r"does not report its version: .*timed out") as told:
         find(str(path))
+    assert not isinstance(told.value, Unstartable)  # it may answer the next time
 
 
 def test_one_that_is_not_on_the_path_but_elsewhere_is_named(program, monkeypatch, tmp_path):
     elsewhere = program("nginx version: nginx/1.27.4")
     monkeypatch.setattr(nginx_program, "ELSEWHERE", (str(tmp_path / "no"), elsewhere))
     monkeypatch.setenv("PATH", os.devnull)
-    with pytest.raises(SupervisorError) as raised:
+    with pytest.raises(Unstartable) as raised:
         find("nginx")
     assert str(raised.value) == (
         "cannot run nginx: no program nginx on the PATH of the agent; "
@@ -91,7 +92,7 @@ def test_one_that_is_not_on_the_path_but_elsewhere_is_named(program, monkeypatch
 
 def test_one_that_is_nowhere_is_to_be_installed(monkeypatch):
     monkeypatch.setattr(nginx_program, "ELSEWHERE", ())
-    with pytest.raises(SupervisorError) as raised:
+    with pytest.raises(Unstartable) as raised:
         find("/opt/no/nginx")
     assert str(raised.value) == (
         "cannot run nginx: no program /opt/no/nginx; "

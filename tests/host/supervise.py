@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import AssignedUnit
 from pdsup.units import events, lifecycle, states
 from pdsup.units.facts import Transition
@@ -90,8 +91,9 @@ class Agent:
         self._around.gates[unit] = reason
         self._runners[unit].tell(events.GateChanged())
 
-    def refuse(self, unit: str, reason: str | None) -> None:
-        self._around.refusals[unit] = reason
+    def refuse(self, unit: str, reason: str | None, lasting: bool = False) -> None:
+        error = Unstartable if lasting else SupervisorError
+        self._around.refusals[unit] = error(reason) if reason else None
 
     def late(self, unit: str, run: int) -> None:
         """What an earlier run may still have to say."""

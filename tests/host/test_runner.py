@@ -326,6 +326,13 @@ def test_a_program_that_has_worked_before_is_tried_again(make, tmp_path):
     unit.until("RUNNING", lambda news: news.run > 1)
 
 
+def test_preparations_that_will_never_succeed_are_fatal(make):
+    unit = make("sleep", restart=Restart(first_delay_s=0.0, delay_s=0.05, jitter=0.0))
+    unit.do("refuse", "no nginx", True).start()
+    said = unit.until("FATAL")
+    assert said.reason == "cannot start: no nginx; not restarted: it would fail the same way again"
+
+
 def test_preparations_that_fail_are_a_reason_not_to_start(make, until):
     unit = make("sleep", restart=Restart(first_delay_s=0.0, delay_s=0.05, jitter=0.0))
     unit.do("refuse", "cannot run nginx: no program nginx").start()

@@ -39,7 +39,8 @@ class Program:
 def find(binary: str) -> Program:
     """The program called ``binary``, with its version; running it to ask takes 5 ms.
 
-    Raises SupervisorError when it is missing or too old.
+    Raises Unstartable when it is missing, too old or not nginx, SupervisorError when it does not
+    answer.
     """
     path = shutil.which(binary)
     if path is None:
@@ -81,7 +82,7 @@ def _version(path: str) -> Version:
     found = re.search(r"nginx version: \S+?/(\d+)\.(\d+)\.(\d+)", done.stderr)
     if found is None:
         said = (done.stderr or done.stdout).strip()[:80]
-        raise SupervisorError(
+        raise Unstartable(
             f"cannot run nginx: {path} does not report its version; it says {said!r}: is it nginx?"
         )
     major, minor, patch = map(int, found.groups())
