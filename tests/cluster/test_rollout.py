@@ -29,6 +29,8 @@ STATES = {
     "FATAL": states.Fatal((), "gave up"),
     "STOPPED": states.Stopped(),
     "WAITING": states.Waiting((), "waits"),
+    "DRAINING": states.Draining(2, 900.0, states.Then.REST, (), "stop requested"),
+    "STOPPING": states.Stopping(2, 900.0, states.Then.REST, (), "stop requested"),
 }
 
 
@@ -158,6 +160,14 @@ async def test_a_router_that_would_have_to_wait_runs_on(node):
         it.rollout.react()
         assert it.told() == {"prefill-0": [RESTART]}
         assert it.rollout.holds("router-0") == "waits for any decode"
+
+
+@pytest.mark.parametrize("state", ["DRAINING", "STOPPING"])
+async def test_what_was_asked_to_stop_is_not_started_again(node, state):
+    """Else the end of a node would wait for it for ever."""
+    async with node(**{"prefill-0": state, "router-0": state}) as it:
+        it.rollout.react()
+        assert it.told() == {}
 
 
 async def test_what_gave_up_is_tried_at_once_and_what_rests_or_waits_is_left(node):

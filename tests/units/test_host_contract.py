@@ -260,6 +260,15 @@ async def test_a_unit_whose_program_is_missing_is_refused(life):
         )
 
 
+@pytest.mark.parametrize("made", ["now", "then"])
+async def test_only_a_command_that_has_worked_itself_is_tried_again(life, made):
+    async with life("/nowhere/engine") as it:
+        it.runner._was_ready = True
+        it.runner.fingerprint = it.runner._planned if made == "now" else "then"
+        it.runner.tell(events.Start())
+        await it.reaches("BACKOFF" if made == "now" else "FATAL")
+
+
 async def test_a_unit_waits_for_its_gate_without_a_process(life):
     async with life() as it:
         it.around.gates["unit"] = "waits for etcd"

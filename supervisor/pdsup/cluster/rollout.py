@@ -95,6 +95,8 @@ class Rollout:
         state = runner.facts.state
         if isinstance(state, states.Stopped | states.Ended | states.Waiting):
             return
+        if isinstance(state, states.Draining | states.Stopping) and state.then is states.Then.REST:
+            return  # it was asked to stop, perhaps because the node ends
         if self._restarted.get(name) == runner.facts.run:
             return
         serves = runner.unit.plan.kind == "router" and states.run_of(state) is not None

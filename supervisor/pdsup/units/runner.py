@@ -231,6 +231,8 @@ class Runner:
             self._run = None
         if number is not None and spawns:
             self._run = self._make_run(number, self._host.spawner.next_tag())
+            # That an earlier command has worked says nothing about a changed one.
+            self._was_ready &= not self.outdated
             self.fingerprint, self.epoch = self._planned, self._node.epoch(self.unit.name)
 
     def _make_run(self, number: int, tag: int | None) -> Run:
