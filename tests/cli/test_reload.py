@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from pdsup.answers.reload import Reloading
 from pdsup.answers.status import AgentStatus, NodeStatus, Status, UnitStatus
 from pdsup.cli.screens import reload
 from pdsup.cli.screens.reload import Outcome, Result
-from pdsup.errors import NothingThere
+from pdsup.cli.verbs import reload as verb
+from pdsup.errors import InvalidDocument, NothingThere
+from pdsup.node import origin
+from pdsup.node.origin import Origin
 from pdsup.plan.difference import Change
 from pdsup.units.public_state import PublicState
 
@@ -63,7 +67,7 @@ def test_what_does_not_work_by_the_new_plan_is_an_error(running, pdsup):
     running.plan(running.unit("a", "/no/such/program", restart=never), running.unit("b"))
     done = pdsup("reload")
     assert done.returncode == 1
-    assert "a: ERROR (failed: FATAL, gave up after 1 failure," in done.stdout
+    assert "a: ERROR (failed: FATAL, cannot start: /no/such/program: No such file" in done.stdout
     assert "/no/such/program" in done.stdout
 
 
@@ -248,3 +252,49 @@ def test_a_result_is_good_by_its_outcome_not_by_its_words(what, outcome, before,
     result = Result(change(what=what), outcome, before, unit("STARTING", reason="loads"))
     assert result.line() == line
     assert result.good is ("ERROR" not in line)
+
+
+RECIPE = Path(__file__).parents[2] / "configs" / "demo.yaml"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The directory of a run of a recipe, with the text ``edited`` at the end of the recipe."""
+
+    def made(edited=""):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(RECIPE.read_text() + edited)
+        (tmp_path / origin.FILE).write_bytes(origin.write(Origin(file=str(path))))
+        return tmp_path
+
+    return made
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("named", [False, True])
+def test_a_reload_refuses_what_the_installed_router_refuses(run, named, tmp_path):
+    directory = run("environment: {A: '1'}\n")
+    recipe = directory / "recipe.yaml"
+    text = recipe.read_text().replace("  type: sglang  ", "  args: {polcy: x}\n  type: sglang  ")
+    (recipe if not named else tmp_path / "other.yaml").write_text(text)
+    with pytest.raises(InvalidDocument) as caught:
+        verb._examine(directory, str(tmp_path / "other.yaml") if named else None)
+    (problem,) = caught.value.problems
+    assert problem.path == "frontend.args.polcy"
+
+
+def test_a_reload_warns_of_a_mistyped_flag(run, capfd):
+    directory = run("      tensor-paralel-size: 2\n")
+    verb._examine(directory, None)
+    assert "has no flag --tensor-paralel-size" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("edited", ["", "nam: x\n", "[", "plan: 1\n"])
+def test_what_is_wrong_otherwise_is_left_to_the_agent(run, edited, capfd):
+    verb._examine(run(edited), None)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_run_of_unknown_origin_is_left_to_the_agent(tmp_path, capfd):
+    verb._examine(tmp_path, None)
+    assert capfd.readouterr().err == ""

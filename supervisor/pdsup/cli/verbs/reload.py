@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from pdsup import clock, typed
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
     before = client.status(cluster, every=True)
     file = str(Path(args.file).absolute()) if args.file else None
+    _examine(Path(cluster.run_dir), file)
     order = {"plan": file, "dry_run": args.dry_run}
     told = client.tell(client.first_agent(cluster), "/v1/reload", order, "reload")
     answer = client.read(Reloading, told)
@@ -77,6 +79,35 @@ def _reload_plan(cluster: client.Cluster, args: argparse.Namespace) -> int:
     if not in_time:
         return options.TIMED_OUT
     return 0 if all(result.good for result in wait.results) else 1
+
+
+def _examine(run_dir: Path, file: str | None) -> None:
+    """Prints warnings about the recipe to apply. Raises InvalidDocument if the router on this
+    machine refuses its flags; other mistakes are left to the agent, which knows the nodes.
+    """
+    from pdsup.cli.terminal.say import warn
+    from pdsup.node.installed import Installed
+    from pdsup.node.run_dir import origin_of
+    from pdsup.plan.compile import load  # late: not needed for help
+    from pdsup.plan.compile.nodes import invented_nodes
+
+    origin = origin_of(run_dir)
+    if file is not None:
+        origin = replace(origin, file=file, variant=None, overrides=())
+    path, overrides = Path(origin.file), origin.overrides
+    try:
+        nodes = invented_nodes(load.node_count(path, overrides, origin.variant))
+    except SupervisorError:
+        return
+    loaded = load.load(
+        path,
+        nodes=nodes,
+        engine=origin.engine,
+        overrides=overrides,
+        variant=origin.variant,
+        machine=Installed(),
+    )
+    warn(str(path), loaded.warnings)
 
 
 class _Wait:
