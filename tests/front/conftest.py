@@ -58,6 +58,7 @@ def settings_of(directory: Path, **changes) -> Settings:
         client_max_body_size="45m",
         client_header_size="32k",
         proxy_buffer_size="32k",
+        refused_paths=("/workers",),
         descriptors=1024,
         worker_connections=256,
         balance="round-robin",

@@ -127,6 +127,28 @@ async def test_a_websocket_passes_and_no_other_upgrade(nginx, router):
         assert "upgrade" not in await response.json()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/workers",
+            "/workers/",
+            "/workers/7?a=b",
+            "/workers?url=x",
+            "//workers",
+            "/x/../workers",
+        ),
+        *("/%77orkers", "/workers%2f7", "/./workers", "/workers%3fx"),
+    ],
+)
+async def test_paths_of_administration_do_not_pass(nginx, router, path):
+    await balance_over(nginx, await router("router-0"))
+    line = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    status, _, body = await raw(nginx, line)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "not_for_clients")
+    assert await served_by(nginx, path="/v1/workers") == ["router-0"]
+
+
 async def test_requests_go_round_robin_whichever_worker_takes_them(nginx, router):
     await balance_over(nginx, await router("router-0"), await router("router-1"))
     names = await served_by(nginx, 20)

@@ -27,6 +27,7 @@ SETTINGS = Settings(
     client_max_body_size="45m",
     client_header_size="32k",
     proxy_buffer_size="32k",
+    refused_paths=("/workers",),
     descriptors=4096,
     worker_connections=1024,
     balance="round-robin",
@@ -184,8 +185,18 @@ def test_every_error_of_nginx_itself_is_json_as_openai_writes_it():
     for tree in (rendered(), rendered(ROUTER)):
         (*_, server), _ = find(tree, "http", "server")
         pages = {path: number for _, number, path in find(server, "error_page")}
-        assert set(pages.values()) == {"400", "413", "414", "494", "500", "502", "503", "504"}
-        for words in find(server, "location")[:-1]:
+        assert set(pages.values()) == {
+            "400",
+            "403",
+            "413",
+            "414",
+            "494",
+            "500",
+            "502",
+            "503",
+            "504",
+        }
+        for words in find(server, "location")[: len(pages)]:
             location = words[-1]
             ((_, status, body),) = find(location, "return")
             assert status == {"494": "400"}.get(pages[words[2]], pages[words[2]])
@@ -248,7 +259,7 @@ HOSTILE = st.one_of(
     [
         *("listen", "status_address", "prefix", "keepalive_timeout", "client_max_body_size"),
         *("user", "router name", "router address", "stream_timeout", "session_header"),
-        *("client_header_size", "proxy_buffer_size"),
+        *("client_header_size", "proxy_buffer_size", "refused path"),
     ],
 )
 @settings(max_examples=25, deadline=None)
@@ -259,6 +270,8 @@ def test_no_value_changes_the_structure(field, value):
         changes["prefix"] = "/" + value
     elif field == "user":
         changes["user"] = (value, "hpc")
+    elif field == "refused path":
+        changes["refused_paths"] = (value,)
     elif field.startswith("router"):
         router = dataclasses.replace(ROUTER, **{field.removeprefix("router "): value})
     else:
@@ -286,6 +299,7 @@ def test_no_value_changes_the_structure(field, value):
         ({"stream_timeout": "1 day"}, "stream_timeout '1 day' is not like 24h"),
         ({"session_header": "X Y"}, "session header 'X Y' is not like X-Session-ID"),
         ({"client_header_size": "0k"}, "client_header_size '0k' is not like 32k"),
+        ({"refused_paths": ("/",)}, "refused path '/' is not like /workers"),
         ({"proxy_buffer_size": "1m"}, "proxy_buffer_size '1m' is not like 32k"),
         ({"descriptors": 0}, "descriptors 0 is not at least 1"),
         ({"user": ("a;b", "c")}, "user 'a;b' is not a plain name"),

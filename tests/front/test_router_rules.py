@@ -94,6 +94,22 @@ def test_the_last_worker_of_its_role_is_not_dropped(targets, listed):
     assert router_rules.mend(running, frozenset(), listed, frozenset(), targets[2:]).drop == ()
 
 
+def test_a_stranger_is_dropped_and_a_data_parallel_rank_is_none(targets, listed):
+    ranks = {f"{targets[0].url}@{rank}": f"id-{rank}" for rank in range(2)}
+    known = router_rules.known_urls(targets, ("--worker-urls", "http://mine:1"))
+    strange = {"http://127.0.66.6:30000": "id-x", "http://mine:1@x": "id-y"}
+    whole = {**listed, **ranks, "http://mine:1": "id-mine", **strange}
+    mending = router_rules.mend(targets, frozenset(), whole, frozenset(), (), known)
+    assert mending == router_rules.Mending((), (), ("id-x", "id-y"))
+
+
+def test_a_router_whose_command_names_no_worker_may_list_any(targets, listed):
+    known = router_rules.known_urls(targets, ("--service-discovery",))
+    mending = router_rules.mend(targets, frozenset(), {"http://x:1": "id"}, None, (), known)
+    assert known is None
+    assert mending.drop == ()
+
+
 def test_breakers_that_are_open_or_half_open_are_found_in_the_metrics():
     assert router_rules.open_breakers(METRICS) == {"http://a:30000", "http://c:30000"}
 

@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
+_REFUSED = re.compile(r"/[A-Za-z0-9_.-][A-Za-z0-9_./-]*")
 _KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
 # The only characters that are special to nginx inside double quotes.
 _MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
@@ -46,6 +47,7 @@ class Settings:
     ``user``: user and group of the workers, which only an nginx started by root can set.
     ``keepalive_timeout``, ``stream_timeout``, ``client_max_body_size``, ``client_header_size``,
     ``proxy_buffer_size``: in nginx's notation (``600s``, ``24h``, ``45m``, ``32k``, ``32k``).
+    ``refused_paths``: what clients may not ask; each stands for all paths that begin so.
     ``descriptors``: how many files a worker process may open; ``worker_connections``: how many of
     these for connections, of which a proxied request takes two.
     ``session_header``: requests with the same value of it go to the same router; None for no such
@@ -64,6 +66,7 @@ class Settings:
     client_max_body_size: str
     client_header_size: str
     proxy_buffer_size: str
+    refused_paths: tuple[str, ...]
     descriptors: int
     worker_connections: int
     balance: Literal["round-robin", "least-conn"]
@@ -128,6 +131,10 @@ def _values(settings: Settings) -> dict[str, object]:
         "buffer_size": _word(
             "proxy_buffer_size", settings.proxy_buffer_size, _KILOBYTES, "like 32k"
         ),
+        "refused": [
+            _word("refused path", path, _REFUSED, "like /workers")
+            for path in sorted(set(settings.refused_paths))
+        ],
         "stream": _word("stream_timeout", settings.stream_timeout, _TIME, "like 24h"),
         "descriptors": _count("descriptors", settings.descriptors),
         "worker_connections": _count("worker_connections", settings.worker_connections),

@@ -6,11 +6,15 @@ between, and it answers an API call before it has acted on it. So each round rea
 list and asks only for the difference, and repeats until nothing is missing. A worker must never be
 dropped only because its agent fails to answer, so a TCP connect from here has to fail as well; and
 the last worker of a role stays listed.
+
+Whoever reaches the router's port can change its list, and nothing tells of that: it is compared
+with the plan every ``COMPARE_S`` seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any, Protocol
 
@@ -29,6 +33,7 @@ from pdsup.units.public_state import PublicState
 TIMEOUT_S = 5.0
 # The router answers before it has acted, so its list is read again until it has.
 CHECK_S = 0.2
+COMPARE_S = 15.0
 # A connect within a cluster takes a millisecond, so a path that takes this long is dead.
 SILENT_S = 0.5
 RETRY_LIMIT_S = 5.0
@@ -69,6 +74,7 @@ class RouterRepair:
             for target in self._targets
             for unit in (plan.by_name[target.unit],)
         }
+        self._known_urls = router_rules.known_urls(self._targets, router.plan.command)
         self._run: int | None = None
         self._stays: dict[str, Stay] = {}
         self._returned: set[str] = set()
@@ -104,9 +110,13 @@ class RouterRepair:
             self._due.set()
 
     async def run(self) -> None:
-        """Repairs the router's list whenever a worker came or left; runs until cancelled."""
+        """Repairs the router's list whenever a worker came or left, and every ``COMPARE_S``
+        seconds; runs until cancelled.
+        """
         while True:
-            await self._due.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMPARE_S):
+                    await self._due.wait()
             self._due.clear()
             pause = CHECK_S
             while self._run is not None and not await self._repaired():
@@ -134,7 +144,9 @@ class RouterRepair:
         broken = await self._broken() if returned else frozenset()
         running = [target for target in self._targets if target.unit in self._stays]
         gone = [t for t in self._targets if t.unit in lost and await self._is_out_of_reach(t)]
-        mending = router_rules.mend(running, returned, listed, broken, gone)
+        mending = router_rules.mend(running, returned, listed, broken, gone, self._known_urls)
+        if strange := router_rules.strangers(listed, self._known_urls):
+            self._log.warning("router lists strangers", unit=self._router.name, dropped=strange)
         for target in mending.add:
             await self._ask("POST", "/workers", target.addition())
         for worker in mending.close:
@@ -142,7 +154,7 @@ class RouterRepair:
         for worker in mending.drop:
             await self._ask("DELETE", f"/workers/{worker}")
         self._trouble = ""
-        if returned or mending.drop:
+        if returned or gone:
             names = sorted(target.unit for target in gone)
             self._log.info("router told", unit=self._router.name, back=sorted(returned), gone=names)
         return not mending.add

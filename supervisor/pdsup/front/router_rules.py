@@ -10,14 +10,16 @@ All of this can be corrected through its API. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pdsup.address import url
+from pdsup.plan.frontends.known import routes
 from pdsup.plan.model import Plan
 
 _BREAKER = re.compile(r'^smg_worker_cb_state\{[^}]*worker="([^"]+)"[^}]*\} ([0-9.]+)', re.M)
+_RANK = re.compile(r"@\d+$")
 _TYPES: Mapping[str | None, str] = {"prefill": "prefill", "decode": "decode"}
 
 
@@ -70,6 +72,7 @@ def mend(
     listed: Mapping[str, str],
     broken: frozenset[str] | None,
     gone: Iterable[Target] = (),
+    known_urls: frozenset[str] | None = None,
 ) -> Mending:
     """What to ask of a router.
 
@@ -77,6 +80,8 @@ def mend(
     ``listed``: the router's ids by worker URL. ``broken``: URLs with open breakers; None if that
     is unknown, and then every breaker is closed once a worker returned. ``gone``: workers that
     should get no requests; the last one of a role stays listed, as it is no worse than none.
+    ``known_urls``: all that the router may list, None for any. A stranger, which somebody has
+    added, is dropped: it gets the requests of users.
     """
     known = [target for target in running if target.url in listed]
     doubtful = broken if broken is not None else {t.url for t in known if returned}
@@ -91,8 +96,25 @@ def mend(
             listed[target.url]
             for target in gone
             if target.url in listed and target.role in {other.role for other in known}
-        ),
+        )
+        + tuple(listed[url] for url in strangers(listed, known_urls)),
     )
+
+
+def known_urls(targets: Iterable[Target], command: Sequence[str]) -> frozenset[str] | None:
+    """The URLs that a router may list: of its workers in the plan and in its command.
+
+    None for a command that names none: how that router finds its workers is not known.
+    """
+    named = {route.url for route in routes(command)}
+    return frozenset(named | {target.url for target in targets}) if named else None
+
+
+def strangers(listed: Iterable[str], known_urls: frozenset[str] | None) -> list[str]:
+    """The listed URLs that are not known; ``URL@N`` is a data-parallel rank of a worker."""
+    if known_urls is None:
+        return []
+    return [url for url in listed if _RANK.sub("", url) not in known_urls]
 
 
 def listing(answer: Any) -> dict[str, str] | None:

@@ -27,6 +27,7 @@ from pdsup.front.nginx_conf import Reloads, Settings, Upstream
 from pdsup.front.nginx_reload import Live, NginxReload
 from pdsup.journal.entry import Happening
 from pdsup.node.assignment import AssignedUnit, Assignment
+from pdsup.plan.frontends.known import admin_paths
 from pdsup.units.process.spawn import Spawner
 from pdsup.units.public_state import PublicState
 from pdsup.units.runner import Runner
@@ -189,6 +190,7 @@ def _settings(assignment: Assignment, unit: AssignedUnit) -> Settings:
         client_max_body_size=nginx.client_max_body_size,
         client_header_size=nginx.client_header_size,
         proxy_buffer_size=nginx.proxy_buffer_size,
+        refused_paths=admin_paths() if nginx.refused_paths is None else nginx.refused_paths,
         descriptors=descriptors,
         worker_connections=max(
             SPARE_DESCRIPTORS, min(MOST_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)

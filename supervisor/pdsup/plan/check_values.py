@@ -36,6 +36,7 @@ _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
+_PATH = re.compile(r"/[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,200}")
 _NGINX_VALUES = (
     ("keepalive_timeout", _TIME, "time like 600s"),
     ("stream_timeout", _TIME, "time like 24h"),
@@ -188,6 +189,9 @@ def _nginx(at: str, unit: PlanUnit) -> Iterator[Problem]:
     for name, form, wanted in _NGINX_VALUES:
         if not form.fullmatch(getattr(nginx, name)):
             yield Problem(f"{at}.nginx.{name}", f"must be a {wanted}")
+    for index, path in enumerate(nginx.refused_paths or ()):
+        if not _PATH.fullmatch(path):
+            yield Problem(f"{at}.nginx.refused_paths.{index}", "must be a path like /workers")
     if nginx.prefix is not None and not _PREFIX.fullmatch(nginx.prefix):
         message = 'must be an absolute path without ", \\, $ or control characters'
         yield Problem(f"{at}.nginx.prefix", message)

@@ -248,8 +248,9 @@ class Nginx:
     requests with the same value of ``session_affinity_header`` go to the same router as long as it
     is ready; requests without the header go round-robin. ``client_header_size``: the longest header
     of a request; ``proxy_buffer_size``: all headers of a response. ``stream_timeout``: how long a
-    request or response may stall. ``prefix``: a directory for what nginx writes; default: the
-    node-local one.
+    request or response may stall. ``refused_paths``: clients get 403 for paths that begin so; None:
+    for the administration of routers and engines. ``prefix``: a directory for what nginx writes;
+    default: the node-local one.
     """
 
     upstreams: tuple[str, ...]
@@ -257,6 +258,7 @@ class Nginx:
     client_max_body_size: str = "45m"
     client_header_size: str = "32k"
     proxy_buffer_size: str = "32k"
+    refused_paths: tuple[str, ...] | None = None
     stream_timeout: str = "24h"
     balance: Literal["round-robin", "least-conn"] = "round-robin"
     session_affinity: bool = False

@@ -81,7 +81,9 @@ class Engine:
     ``rank_flags``: flags whose value differs between ranks. ``port_flags``: the flag that pins a
     port, by the port's purpose. ``dropped_flags``: flags that are accepted but not passed on, with
     the reason. ``known_flags``: those that its versions are known to have. ``refusals``: what it
-    means that a probe of a path is refused. ``needs_gpus``: whether a Slurm job must request GPUs.
+    means that a probe of a path is refused. ``admin_paths``: what its API has for its owner, not
+    for clients; each stands for all paths that begin so. ``needs_gpus``: whether a Slurm job must
+    request GPUs.
     """
 
     name: EngineName
@@ -97,4 +99,5 @@ class Engine:
     refusals: Mapping[str, str]
     restart: Mapping[Role, Restart]
     stop: Stop
+    admin_paths: tuple[str, ...]
     needs_gpus: bool

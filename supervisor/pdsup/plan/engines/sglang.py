@@ -218,6 +218,17 @@ def probes(rank: Rank, command: tuple[str, ...], load_s: float) -> Probes:
     )
 
 
+# Whoever may ask these stops a server, changes its model, or sees what others ask.
+ADMIN_PATHS = (
+    *("/abort_request", "/clear_hicache", "/configure_logging", "/continue_generation"),
+    *("/destroy_weights", "/dump_expert_distribution_record", "/dumper", "/freeze_gc"),
+    *("/get_weights_by_name", "/init_weights", "/load_lora_adapter", "/pause_generation"),
+    *("/release_memory_occupation", "/resume_memory_occupation", "/set_internal_state"),
+    *("/set_trace_level", "/slow_down", "/start_expert_distribution_record", "/start_profile"),
+    *("/stop_expert_distribution_record", "/stop_profile", "/unload_lora_adapter"),
+    *("/update_weight", "/weights_checker"),
+)
+
 ENGINE = Engine(
     name="sglang",
     settle=settle,
@@ -236,5 +247,6 @@ ENGINE = Engine(
         "agg": defaults.WORKER_RESTART,
     },
     stop=WORKER_STOP,
+    admin_paths=ADMIN_PATHS,
     needs_gpus=True,
 )

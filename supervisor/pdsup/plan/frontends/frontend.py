@@ -35,8 +35,9 @@ class Frontend:
     ports besides the one for clients. ``command``: the command line with these arguments, over
     these workers, listening on a host and a port. ``routes``: the workers that a command names;
     none for a command without this frontend's flags. ``port_flags``: the flag that pins a port, by
-    the port's purpose. ``module``: the Python module that reads its arguments; ``known_flags``:
-    those that its versions are known to have.
+    the port's purpose. ``admin_paths``: what its API has for its owner, not for clients; each
+    stands for all paths that begin so. ``module``: the Python module that reads its arguments;
+    ``known_flags``: those that its versions are known to have.
     """
 
     launcher: Launcher
@@ -48,4 +49,5 @@ class Frontend:
     probes: Callable[[tuple[Route, ...]], Probes]
     routes: Callable[[Sequence[str]], tuple[Route, ...]]
     port_flags: Mapping[str, str]
+    admin_paths: tuple[str, ...]
     stop: Stop

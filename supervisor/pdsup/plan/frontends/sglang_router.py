@@ -176,6 +176,12 @@ def _routes(command: Sequence[str]) -> Iterator[Route]:
                 yield Route("agg", url, None)
 
 
+# Whoever may ask these adds a worker that reads prompts, or takes all workers away.
+ADMIN_PATHS = (
+    *("/add_worker", "/admin", "/flush_cache", "/get_loads", "/ha/", "/list_workers", "/register"),
+    *("/remove_worker", "/v1/tokenizers", "/wasm", "/workers"),
+)
+
 FRONTEND = Frontend(
     launcher="sglang_router.launch_router",
     module=MODULE,
@@ -186,5 +192,6 @@ FRONTEND = Frontend(
     probes=probes,
     routes=routes,
     port_flags={"http": "port", "prometheus": PROMETHEUS},
+    admin_paths=ADMIN_PATHS,
     stop=ROUTER_STOP,
 )

@@ -105,6 +105,7 @@ class Frontend:
     nginx_client_max_body_size: str | None = None
     nginx_client_header_size: str | None = None
     nginx_proxy_buffer_size: str | None = None
+    nginx_refused_paths: tuple[str, ...] | None = None
     nginx_stream_timeout: str | None = None
     nginx_balance: Literal["round-robin", "least-conn"] | None = None
     nginx_session_affinity: bool | None = None
