@@ -449,7 +449,7 @@ def test_every_line_of_the_journal_is_json_that_names_run_and_reason_and_can_be_
     agents.ended()
     lines = agents.journal()
     keys = {"at", "monotonic", "node", "unit", "run", "event", "from", "to", "reason"}
-    keys |= {"state", "context"}
+    keys |= {"state", "context", "boot"}
     assert all(line.keys() == keys for line in lines)
     assert {line["node"] for line in lines} == {"node0"}
     steps = [(x["run"], x["to"]) for x in lines if x["unit"] == "worker"]

@@ -278,3 +278,16 @@ def test_a_unit_that_does_not_exist_is_not_explained(killed, pdsup, name):
 
 def test_without_an_agent_nothing_is_explained(pdsup):
     assert pdsup("explain", "worker").returncode == 4
+
+
+def test_a_state_lasts_by_the_journal_whatever_the_wall_clock_was_set_to(agents, pdsup):
+    """As on a machine whose clock was set back by two hours after the unit became RUNNING."""
+    agents.start(agents.plan(agents.unit("a")))
+    now = agents.reaches("RUNNING", "a")["since"]
+    journal = agents.run_dir / "events" / "node0.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    wrong = [{**line, "at": line["at"] + 7200} for line in lines]
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in wrong))
+    found = json.loads(pdsup("explain", "a", "--json").stdout)
+    assert abs(found["unit"]["since"] - now) < 3600
+    assert found["runs"][0]["began"] <= found["runs"][0]["ready"] < now + 3600

@@ -36,6 +36,7 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
     entries = Journals(run_dir).news()
     if told.unit.state is PublicState.UNKNOWN and not told.unit.run:
         told = _from_journal(told, entries)
+    told = _since_by_journal(told, entries)
     return Findings(
         explanation=told,
         usual_load_s=_usual_load(found, told.unit, run_dir, entries),
@@ -63,6 +64,17 @@ def _from_journal(told: Explanation, entries: list[Entry]) -> Explanation:
     steps = runs.steps(entries).get(told.unit.name, ())
     known = past_rules.unit_status(told.unit, steps, told.unit.reason)
     return replace(told, unit=known)
+
+
+def _since_by_journal(told: Explanation, entries: list[Entry]) -> Explanation:
+    """The same with the beginning of the state as on the journal's axis: the agent noted it by a
+    wall clock that may have been set since.
+    """
+    steps = runs.steps(entries).get(told.unit.name, ())
+    begun = next((step for step in reversed(steps) if step.changes), None)
+    if begun is None or begun.to is not told.unit.state:
+        return told
+    return replace(told, unit=replace(told.unit, since=begun.at))
 
 
 def _explanation(agents: Sequence[Path], unit: str) -> Explanation:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
@@ -15,6 +16,9 @@ from pdsup.plan.model import Bind
 from pdsup.printable import printable
 from pdsup.threads import Turns
 from pdsup.units.process.nvml import BoundedCall, holders
+
+if TYPE_CHECKING:
+    import psutil
 
 # Finding out who holds a port is expensive, so the answer is kept for a while.
 HOLDER_S = 10.0
@@ -146,8 +150,19 @@ def holder(address: str, bind: Bind, port: int) -> str:
             process = psutil.Process(connection.pid)
             command = " ".join(process.cmdline()) or process.name()
             who = f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
-            return who + _whose((one.cmdline(), one.cwd()) for one in process.parents())
+            return who + _whose(_above(process))
     return "a process that is not visible from here (another user's or another container's)"
+
+
+def _above(process: psutil.Process) -> Iterator[tuple[list[str], str]]:
+    """The commands above a process with their working directories; of pid 1, and those of other
+    users, these cannot be read.
+    """
+    import psutil
+
+    for one in process.parents():
+        with contextlib.suppress(psutil.Error):
+            yield one.cmdline(), one.cwd()
 
 
 def _whose(commands: Iterable[tuple[list[str], str]]) -> str:
