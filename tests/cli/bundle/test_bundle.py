@@ -104,7 +104,7 @@ def test_a_run_whose_plan_can_not_be_read_is_packed_all_the_same(run_dir):
 
 
 def test_what_is_no_run_directory_makes_no_bundle(run_dir, capsys):
-    assert main.main(["bundle", str(run_dir.parent)]) == 1
+    assert main.main(["bundle", str(run_dir.parent)]) == 4
     assert "is not a run directory" in capsys.readouterr().err
     assert main.main(["bundle", str(run_dir), "-o", "no/b.tar.gz"]) == 1
     assert "cannot write no/b.tar.gz" in capsys.readouterr().err

@@ -61,4 +61,4 @@ def test_where_nothing_can_be_written_to_a_command_works_and_json_goes_nowhere_e
             capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (4, b"")
-        assert (b"no agent answers" in done.stderr) is (streams == ">&-")
+        assert (b"no such directory: /nowhere" in done.stderr) is (streams == ">&-")
