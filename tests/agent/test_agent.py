@@ -108,20 +108,31 @@ def test_an_agent_whose_units_only_had_to_be_restarted_ends_with_zero(agents, wa
 
 DEFECT = """
 import sys
+import asyncio
+from pdsup.agent.shutdown import Shutdown
 from pdsup.journal import entry
 from pdsup.launch import main
 
+seen = set()
+
 def line(transition, *rest, real=entry.line):
-    if transition.unit == "late":
-        raise RuntimeError("a defect")
+    seen.add(transition.unit)
     return real(transition, *rest)
 
+async def wait(self):
+    while "late" not in seen:
+        await asyncio.sleep(0.01)
+    raise RuntimeError("a defect")
+
 entry.line = line
+Shutdown.wait = wait
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_defect_ends_the_agent_with_its_traceback_and_the_next_one_goes_on_with_its_units(agents):
+def test_a_defect_of_the_agent_itself_shows_its_traceback_and_the_next_one_goes_on_with_its_units(
+    agents,
+):
     family = (
         "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'sleep 1000 & exec sleep 1000' &) ; wait"
     )
@@ -143,6 +154,31 @@ def test_a_defect_ends_the_agent_with_its_traceback_and_the_next_one_goes_on_wit
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []
     assert agents.socket() is None
+
+
+CONTAINED = """
+import sys
+from pdsup.journal import entry
+from pdsup.launch import main
+
+def line(transition, *rest, real=entry.line):
+    if transition.unit == "late":
+        raise RuntimeError("a defect")
+    return real(transition, *rest)
+
+entry.line = line
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_defect_at_the_news_of_a_unit_is_logged_and_the_unit_and_all_others_go_on(agents):
+    plan = agents.plan(agents.unit("early"), agents.unit("late", needs=["early"]))
+    agents.start(plan, program=("-c", CONTAINED))
+    agents.reaches("RUNNING", "late")
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert "RuntimeError: a defect" in agents.errors()
+    assert agents.processes_left() == []
 
 
 def test_an_agent_that_can_not_write_its_journal_goes_on(agents):
