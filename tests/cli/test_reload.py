@@ -200,6 +200,13 @@ def test_what_became_of_a_unit_is_told_when_it_is_so(what, before, now, outcome)
     assert reload.outcome(change(what=what), before, now) == outcome
 
 
+def test_a_node_whose_agent_is_late_holds_up_the_outcomes_of_no_other():
+    here, there = change("a"), change("b", node="node1")
+    assert reload.left((here, there), ()) == [here, there]
+    assert reload.left((here, there), (), ("node1",)) == [here]
+    assert reload.left((here, there), ("a",), ("node1",)) == []
+
+
 def status(*nodes, plan="new"):
     """A cluster; each node is given as its name, its agent's incarnation and problem, its units."""
     agents = {
@@ -220,9 +227,9 @@ A = unit("STARTING", reason="loads")
     ("now", "lines"),
     [
         (status(("node0", "a", None, (A,)), ("node1", "x", None, ())),
-         ["a new agent on node1"]),
+         ["a new agent on node1", "a (node0) STARTING for 5 s: loads"]),
         (status(("node0", "a", None, (A,)), ("node1", "x", "no answer", ())),
-         ["a new agent on node1 (no answer)"]),
+         ["a new agent on node1 (no answer)", "a (node0) STARTING for 5 s: loads"]),
         (status(("node0", "a", None, (A,)), ("node1", "b", None, ()), plan="old"),
          ["the agents to load the changed plan"]),
         (status(("node0", "a", None, (A,)), ("node1", "b", None, ())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from typing import assert_never
@@ -64,18 +64,17 @@ def late_nodes(before: Status, now: Status) -> list[str]:
 def waits_for(
     before: Status, now: Status, answer: Reloading, done: Iterable[str], time: float
 ) -> list[str]:
-    """Lines about what a reload waits for: agents, then units. ``time``: seconds since the epoch.
-
-    While an agent is missing, the units wait for it, so only agents are listed.
+    """Lines about what a reload waits for: agents, then units of other nodes. ``time``: seconds
+    since the epoch.
     """
     agents = {node.node: node.agent for node in now.nodes}
-    if late := late_nodes(before, now):
-        return [_agent(name, agents[name]) for name in late]
+    late = late_nodes(before, now)
+    lines = [_agent(name, agents[name]) for name in late]
     if now.plan != answer.plan:
-        return ["the agents to load the changed plan"]
-    waiting = {change.unit for change in left(answer.units, done)}
+        return lines or ["the agents to load the changed plan"]
+    waiting = {change.unit for change in left(answer.units, done, late)}
     units = [unit for unit in now.units if unit.name in waiting]
-    return progress.missing(units, lambda _: False, time, MOST_LINES)
+    return lines + progress.missing(units, lambda _: False, time, MOST_LINES)
 
 
 def _agent(node: str, agent: AgentStatus) -> str:
@@ -163,7 +162,9 @@ def to_json(answer: Reloading, results: Iterable[Result]) -> dict[str, object]:
     }
 
 
-def left(changes: Iterable[Change], done: Iterable[str]) -> list[Change]:
-    """The changes without an outcome yet."""
+def left(
+    changes: Iterable[Change], done: Iterable[str], late: Collection[str] = ()
+) -> list[Change]:
+    """The changes without an outcome yet; without those of ``late`` nodes, which can't have one."""
     known = set(done)
-    return [change for change in changes if change.unit not in known]
+    return [one for one in changes if one.unit not in known and one.node not in late]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,8 +147,8 @@ class _Wait:
                 )
                 continue
             status = look.status or status
-            changed = status.plan == self._answer.plan
-            if changed and not reload.late_nodes(self._before, status) and not self._look(status):
+            late = reload.late_nodes(self._before, status)
+            if status.plan == self._answer.plan and not self._look(status, late) and not late:
                 return True
             self._silence.explain(self._waits_for(status))
         self._give_up(status)
@@ -164,9 +165,10 @@ class _Wait:
         """The outcome of each unit."""
         return list(self._done.values())
 
-    def _look(self, status: Status) -> list[Change]:
+    def _look(self, status: Status, late: Collection[str]) -> list[Change]:
+        """The changes without an outcome; those of ``late`` nodes can't have one yet."""
         now = reload.by_name(status)
-        for change in reload.left(self._answer.units, self._done):
+        for change in reload.left(self._answer.units, self._done, late):
             unit, before = now.get(change.unit), self._units.get(change.unit)
             outcome = reload.outcome(change, before, unit)
             if outcome is not None:
