@@ -287,12 +287,16 @@ def test_the_first_term_during_an_end_that_was_asked_for_does_not_hurry_it(agent
     assert stops(agents) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
-def test_an_interrupt_and_the_near_end_of_the_wall_time_end_the_node(agents, number):
-    agents.start(agents.plan(agents.unit("worker")))
+@pytest.mark.parametrize("program", [None, ("-m", "pdsup", "agent")], ids=["agent", "guardian"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
+def test_the_keys_of_a_terminal_and_the_near_end_of_the_wall_time_end_the_node_in_order(
+    agents, number, program
+):
+    agents.start(agents.plan(agents.unit("worker")), program=program)
     agents.reaches("RUNNING", "worker")
     agents.signal(number)
     assert agents.ended() == {"node0": 0}
+    assert agents.journal()[-1]["to"] == "STOPPED"
 
 
 @pytest.mark.parametrize("program", [("-m", "pdsup.launch"), ("-m", "pdsup", "agent")])

@@ -23,7 +23,7 @@ async def heard(monkeypatch, until):
         lambda number, sender: done.append("reload"),
         lambda: None,
     )
-    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    before = {name: signal.getsignal(name) for name in signals_module.TERMINATION}
     held = {number: signal.getsignal(number) for number in signals_module._HELD}
     signals.listen()
 

@@ -33,7 +33,7 @@ REPEATED_S = 2.0
 RECORD_BYTES = 128
 RECORD = struct.Struct("=I4xiII28xQ")
 SI_QUEUE = -1
-TERMINATION = frozenset({signal.SIGTERM, signal.SIGINT})
+TERMINATION = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 _HELD = frozenset(signal.Signals[f"SIG{name}"] for name in FOR_AGENTS)
 

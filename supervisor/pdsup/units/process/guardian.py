@@ -35,7 +35,9 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+FORWARDED = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
 WATCHED = {signal.SIGCHLD, *FORWARDED}
 # An agent that ran for this long is restarted without delay.
 STABLE_S = 60.0
