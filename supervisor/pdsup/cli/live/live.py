@@ -137,13 +137,17 @@ class _Live:
 
     def _investigate(self) -> Findings | str:
         try:
-            return investigate(client.cluster(self._run_dir), self._view.selected or "")
+            return investigate(
+                client.cluster(self._run_dir, returns_in=0.0), self._view.selected or ""
+            )
         except SupervisorError as error:
             return str(error)
 
     def _log(self, count: int) -> list[str]:
         try:
-            path = client.log_file(client.cluster(self._run_dir), self._view.selected or "")
+            path = client.log_file(
+                client.cluster(self._run_dir, returns_in=0.0), self._view.selected or ""
+            )
         except SupervisorError as error:
             return [str(error)]
         return [printable(line) for line in last.last_lines(str(path), count)]
