@@ -5,9 +5,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from pdsup.agent.signals import Signals
 from pdsup.descriptor import Descriptor
@@ -182,6 +184,27 @@ async def test_a_signal_never_reaches_whoever_got_the_number_of_a_pidfd(tmp_path
             await asyncio.gather(*ends)
         mine.pidfd.close()
         lost.pidfd.close()
+
+
+def test_the_event_loop_closes_a_connection_that_was_given_up_only_once():
+    """uvloop before 0.23 does it again when the socket is collected, whatever has its number by
+    then: a pidfd, and the next signal to that unit ends the agent.
+    """
+
+    async def give_up():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, server.sockets[0].getsockname())
+            connecting = loop.create_task(loop.create_connection(asyncio.Protocol, sock=client))
+            await asyncio.sleep(0)
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            server.close()
+            return connecting.cancelled(), client.fileno()
+
+    assert uvloop.run(give_up()) == (True, -1)
 
 
 @pytest.mark.processes
