@@ -153,8 +153,7 @@ def test_each_check_of_a_probe_is_told_with_its_answer_and_what_a_refusal_means(
     )  # fmt: skip
     assert (route.what, route.holds, route.probes) == (f"GET {where}", False, ("startup",))
     assert route.detail == (
-        f"{where}: HTTP 503: not all ranks of this prefill have registered with its bootstrap "
-        "server"
+        "HTTP 503: not all ranks of this prefill have registered with its bootstrap server"
     )
     assert (processes.holds, processes.detail) == (None, "no /proc")
 

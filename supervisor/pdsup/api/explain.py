@@ -82,15 +82,18 @@ def checks(
             probes=tuple(kind for kind, probe in asking.items() if probe and check in probe.checks),
             what=_checked(check, address, unit.ports),
             holds=None if isinstance(answer, Unasked) else isinstance(answer, Yes),
-            detail="" if isinstance(answer, Yes) else _detail(check, answer.detail),
+            detail="" if isinstance(answer, Yes) else _detail(check, address, unit, answer.detail),
             age_s=round(max(0.0, now - at), 3),
         )
         for check, answer, at in latest
     )
 
 
-def _detail(check: Check, detail: str) -> str:
+def _detail(check: Check, address: str, unit: PlanUnit, detail: str) -> str:
+    """What is wrong, without the place, which is in the check, but with what a refusal means."""
     path = (check.path or "").partition("?")[0]
+    if check.port is not None:
+        detail = detail.removeprefix(f"{endpoint(address, unit.ports[check.port])}{path}: ")
     return f"{detail}: {REFUSALS[path]}" if path in REFUSALS else detail
 
 

@@ -64,7 +64,7 @@ def unknown(verb: str, unnamed: Sequence[str], units: Iterable[Named]) -> str:
     import difflib  # late: rarely needed
 
     units = list(units)
-    names = [name for unit in units for name in (unit.name, unit.gang) if name]
+    names = [name for unit in units for name in (unit.name, unit.gang, kind(unit)) if name]
     near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
     known = list(dict.fromkeys(unit.name for unit in units))
     more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
