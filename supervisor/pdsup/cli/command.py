@@ -124,6 +124,11 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
     cluster = client.commanded(args.run_dir, f"{verb} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
+    away = {unit.node for unit in (*chosen.elsewhere, *chosen.mates)} & cluster.silent
+    if away:
+        say(f"pdsup: waiting for the agent of {', '.join(sorted(away))}, which does not answer now")
+        cluster = client.with_returning_agents(cluster)
+        chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
     elsewhere = tuple(
         There(node, tuple(_names(units)), _there(words, node, units, cluster.run_dir))
         for node, units in _by_node((*chosen.elsewhere, *chosen.mates)).items()
@@ -132,8 +137,9 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
         cluster, command_rules.waves(verb, chosen.units), elsewhere, not chosen.elsewhere
     )
     refusals = [
-        f"cannot {verb} {', '.join(one.units)} from here: the agent of {one.node} is on another "
-        f"machine; run\n  {one.command}"
+        f"cannot {verb} {', '.join(one.units)} from here: the agent of {one.node} "
+        f"{'does not answer' if one.node in cluster.silent else 'is on another machine'}; run\n"
+        f"  {one.command}"
         for one in elsewhere
     ]
     if not chosen.units:
