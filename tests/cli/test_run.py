@@ -44,6 +44,19 @@ def test_a_benchmark_that_nothing_disturbed_is_clean_and_recorded(cluster, pdsup
     assert begin <= found["began"] <= found["ended"] <= time.time()
 
 
+def test_a_verdict_that_can_not_be_recorded_is_told_all_the_same(cluster, pdsup):
+    (cluster.run_dir / "run.json").unlink(missing_ok=True)
+    (cluster.run_dir / "run.json").mkdir()
+    try:
+        done = pdsup("run", "--", "sh", "-c", "exit 7")
+    finally:
+        (cluster.run_dir / "run.json").rmdir()
+    assert done.returncode == 7
+    problem, verdict = done.stderr.splitlines()
+    assert problem == f"pdsup: cannot write {cluster.run_dir}/run.json: Is a directory"
+    assert verdict.startswith("clean: nothing happened in ")
+
+
 @pytest.mark.parametrize(("words", "expected"), [([], 0), (["--require-clean"], 3)])
 def test_a_benchmark_during_which_a_unit_died_is_tainted(cluster, pdsup, words, expected):
     done = pdsup("run", *words, "--", *kills(cluster, "b", "node1"))

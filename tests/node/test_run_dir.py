@@ -16,7 +16,14 @@ from pdsup.errors import SupervisorError
 from pdsup.node import state_dir as state_dir_module
 from pdsup.node.origin import Origin
 from pdsup.node.paths import RUN_LINK, SOCKET
-from pdsup.node.run_dir import default_run_dir, origin_of, plan_digest, prepare, put_back
+from pdsup.node.run_dir import (
+    default_run_dir,
+    origin_of,
+    plan_digest,
+    prepare,
+    put_back,
+    replace_plan,
+)
 from pdsup.node.state_dir import _lock, claim, release, state_root
 
 LIMIT = 60.0  # seconds, for anything that is going to happen
@@ -136,6 +143,7 @@ def test_a_run_directory_that_has_everything_is_not_written_to(tmp_path, monkeyp
 
     monkeypatch.setattr(files, "_beside", full)
     assert prepare(tmp_path, PLAN, origin) == token
+    replace_plan(tmp_path, PLAN, origin)
 
 
 def test_a_token_that_was_removed_is_made_again_as_it_was_known(tmp_path):

@@ -18,6 +18,7 @@ from pdsup.answers.status import Status
 from pdsup.cli import benchmark_rules, client
 from pdsup.cli.benchmark_rules import Benchmark
 from pdsup.cli.terminal import signals
+from pdsup.cli.terminal.say import say
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.files import read_regular, write_atomically
 from pdsup.journal.file import Journals
@@ -146,14 +147,16 @@ class BenchmarkRun:
             return None
 
     def _record(self, benchmark: Benchmark) -> None:
-        """Writes the benchmark to ``run.json``, which keeps earlier ones of the run below it."""
+        """Writes the benchmark to ``run.json``, which keeps earlier ones of the run below it. Where
+        that is not possible, as on a full disk, the command was not run in vain all the same.
+        """
         path = self._run_dir / RECORD
         record = {**benchmark_rules.record(benchmark), "earlier": recorded(path)}
         text = json.dumps(record, indent=2) + "\n"
         try:
             write_atomically(path, text.encode(), 0o644)
         except OSError as error:
-            raise SupervisorError(f"cannot write {path}: {error.strerror}") from None
+            say(f"pdsup: cannot write {path}: {error.strerror}")
 
 
 class _PassedOn:

@@ -105,7 +105,7 @@ def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
     """
     try:
         _set_aside(run_dir, text)
-        write_atomically(run_dir / origins.FILE, origins.write(origin), 0o644)
+        write_if_different(run_dir / origins.FILE, origins.write(origin), 0o644)
         _place_plan(run_dir, text)
     except OSError as error:
         raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pdsup.units.process import spawn
+from pdsup.units.process import proc, spawn
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.spawn import TAG_LIMIT, Process, Spawner, close_inherited, exit_status
 
@@ -235,6 +235,22 @@ async def test_the_tag_survives_a_new_session_a_cleared_environment_and_an_exec(
     assert limit_of(daemon) == limit_of(child.process.pid) == child.process.tag
     os.kill(daemon, signal.SIGKILL)
     await child.kill()
+
+
+async def test_what_nobody_noted_is_found_by_its_mark_or_by_its_tag_and_output(
+    output: int, tmp_path: Path
+) -> None:
+    marked = Child(SLEEP, output, env={**ENV, "PDSUP_RUN": "cluster/a/3"})
+    cleared = Child(SLEEP, output, env={"PATH": ENV["PATH"]})
+    (tmp_path / "out").unlink()
+    found = {each.identity[0]: each for each in proc.untold()}
+    assert found[marked.process.pid].mark == "cluster/a/3"
+    assert found[marked.process.pid].tag == marked.process.tag
+    assert found[cleared.process.pid].mark == ""
+    assert found[cleared.process.pid].output == str(tmp_path / "out")
+    assert os.getpid() not in found
+    for child in (marked, cleared):
+        await child.kill()
 
 
 async def test_every_run_and_every_agent_has_tags_of_its_own(output: int) -> None:

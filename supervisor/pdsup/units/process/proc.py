@@ -56,26 +56,27 @@ def main_of(tag: int | None) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A main process that carries a tag, of a run that nobody noted. ``mark``: the value of
-    ``PDSUP_RUN``, "" if it has written over its environment. ``output``: where its stdout goes.
+    """A main process of a run that nobody noted. ``tag``: None where none could be set. ``mark``:
+    the value of ``PDSUP_RUN``, "" if it has written over its environment. ``output``: where its
+    stdout goes.
     """
 
     identity: Identity
-    tag: int
+    tag: int | None
     mark: str
     output: str
 
 
 def untold() -> list[Untold]:
-    """Searches all processes for tagged leaders of a session, the oldest first."""
+    """Searches all processes for tagged or marked leaders of a session, the oldest first."""
     found = []
     for pid in everyone():
         stat = _stat(pid)
         if stat is not None and stat.session == pid and stat.state != b"Z":
-            tag = _tag(pid)
-            if tag is not None:
+            tag, mark = _tag(pid), _mark(pid)
+            if tag is not None or mark is not None:
                 output = _link(pid, "fd/1").removesuffix(" (deleted)")
-                found.append(Untold((pid, stat.started), tag, _mark(pid) or "", output))
+                found.append(Untold((pid, stat.started), tag, mark or "", output))
     return sorted(found, key=lambda each: each.identity[1])
 
 
