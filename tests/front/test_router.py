@@ -27,7 +27,7 @@ def front(plan, assignment, unit_report, monkeypatch):
     monkeypatch.setattr(repair_module, "CHECK_S", 0.01)
 
     @contextlib.asynccontextmanager
-    async def made():
+    async def made(unheard=frozenset()):
         targets = router_rules.targets(plan, "router-0")
         router = FakeRouter(targets)
         runner = web.AppRunner(router.app())
@@ -40,7 +40,8 @@ def front(plan, assignment, unit_report, monkeypatch):
         unit = dataclasses.replace(unit, plan=dataclasses.replace(unit.plan, ports=ports))
         said = {name: unit_report(name) for name in (*ALL, "router-0")}
         async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
-            repair = RouterRepair(plan, unit, said.get, session, quiet()[0])
+            heard = set(said) - unheard
+            repair = RouterRepair(plan, unit, said.get, heard.__contains__, session, quiet()[0])
             task = asyncio.create_task(repair.run())
 
             def see(name, **changes):
@@ -57,7 +58,7 @@ def front(plan, assignment, unit_report, monkeypatch):
             repair.react()
             try:
                 yield SimpleNamespace(
-                    router=router, see=see, back=back, said=said, react=repair.react
+                    router=router, see=see, back=back, said=said, react=repair.react, heard=heard
                 )
             finally:
                 task.cancel()
@@ -89,6 +90,27 @@ async def test_a_worker_that_was_only_unhealthy_is_served_again(front, until):
         assert f.router.asked == []
         f.see("decode-0", state="RUNNING", since=2e9 + 1)
         await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_a_worker_of_a_node_that_a_new_agent_has_not_heard_of_yet_is_not_tried(
+    front, until, monkeypatch
+):
+    tried = []
+
+    async def connect(address, port):
+        tried.append(address)
+        raise OSError(errno.EHOSTUNREACH, "no route to host")
+
+    monkeypatch.setattr(repair_module, "connect", connect)
+    async with front(unheard={"prefill-1"}) as f:
+        f.see("prefill-1")
+        f.see("decode-1", state="BACKOFF")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        assert tried == []
+        f.heard.add("prefill-1")
+        f.react()
+        await until(lambda: f.router.asked[1:] == [("drop", "prefill-1")])
+        assert len(tried) == 1
 
 
 async def test_a_worker_whose_node_was_gone_for_a_while_is_served_again(front, until):

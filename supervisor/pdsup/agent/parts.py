@@ -46,7 +46,6 @@ from pdsup.cluster.gate import Gates
 from pdsup.cluster.lost_nodes import LostNodes
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.peers import Peers
-from pdsup.cluster.report import Look
 from pdsup.cluster.rollout import Rollout
 from pdsup.front.drain import Drains
 from pdsup.front.front import Front
@@ -169,7 +168,7 @@ def build(
             for name, runner in runners.items()
             if runner.unit.plan.kind == "nginx"
         },
-        _router_repairs(assignment, gates.look, session, log),
+        _router_repairs(assignment, gates, session, log),
         Drains(assignment, gates.look, own_report.is_ending),
     )
     rollout = Rollout(assignment, runners, own_report, peers, gates, due.set)
@@ -289,10 +288,10 @@ def build(
 
 
 def _router_repairs(
-    assignment: Assignment, look: Look, session: aiohttp.ClientSession, log: Log
+    assignment: Assignment, gates: Gates, session: aiohttp.ClientSession, log: Log
 ) -> list[RouterRepair]:
     return [
-        RouterRepair(assignment.plan, unit, look, session, log)
+        RouterRepair(assignment.plan, unit, gates.look, gates.has_asked, session, log)
         for unit in assignment.units
         if unit.plan.kind == "router" and "http" in unit.plan.ports
     ]

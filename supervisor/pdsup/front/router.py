@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import aiohttp
@@ -61,11 +62,13 @@ class RouterRepair:
         plan: Plan,
         router: AssignedUnit,
         look: Look,
+        has_asked: Callable[[str], bool],
         session: aiohttp.ClientSession,
         log: Log,
     ) -> None:
         self._router = router
         self._look = look
+        self._has_asked = has_asked
         self._session = session
         self._log = log
         self._targets = router_rules.targets(plan, router.name)
@@ -101,7 +104,9 @@ class RouterRepair:
         else:  # a new run of the router has just looked at the workers itself
             self._run, self._returned, came = router.run, set(), set(stays)
             self._gone = set()
-        gone = {t.unit for t in self._targets if _is_gone(self._look(t.unit))}
+        # A new agent has not heard of every node yet: that is no reason to drop its workers.
+        heard = [t.unit for t in self._targets if self._has_asked(t.unit)]
+        gone = {unit for unit in heard if _is_gone(self._look(unit))}
         lost, self._gone = gone - self._gone, gone
         self._lost = (self._lost | lost) & gone
         self._returned &= stays.keys()
