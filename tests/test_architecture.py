@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bed.files import for_each
+
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent / "supervisor" / "pdsup"
 # Each room imports itself and those before it; "" is the root's own files.
@@ -110,7 +112,7 @@ PURE = [path for path in MODULES if is_pure(path)]
 NOT_MOCK = [path for path in MODULES if room(path) != "mock"]
 
 
-@pytest.mark.parametrize("path", NOT_MOCK, ids=name)
+@for_each(NOT_MOCK)
 def test_a_room_imports_only_itself_and_earlier_ones(path: Path) -> None:
     if name(path) in (COMPOSITION_ROOT, "__main__.py"):
         return
@@ -122,7 +124,7 @@ def test_a_room_imports_only_itself_and_earlier_ones(path: Path) -> None:
     assert {name(one) for one in used(path) if room(one) not in allowed} == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_the_rest_knows_engines_and_frontends_by_their_interface(path: Path) -> None:
     for own, interface in (("plan/engines", "engine"), ("plan/frontends", "frontend")):
         known = {f"{own}/__init__.py", f"{own}/{interface}.py", f"{own}/known.py"}
@@ -130,17 +132,17 @@ def test_the_rest_knows_engines_and_frontends_by_their_interface(path: Path) -> 
         assert room(path) == own or inside <= known
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_nothing_imports_the_composition_root(path: Path) -> None:
     assert "pdsup.launch" not in imports(path)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("mock/*.py")), ids=name)
+@for_each(sorted(ROOT.glob("mock/*.py")))
 def test_the_mock_engine_imports_nothing_of_the_rest(path: Path) -> None:
     assert {name(one) for one in used(path) if room(one) != "mock"} == set()
 
 
-@pytest.mark.parametrize("path", NOT_MOCK, ids=name)
+@for_each(NOT_MOCK)
 def test_nothing_imports_the_mock_engine(path: Path) -> None:
     assert {name(one) for one in used(path) if room(one) == "mock"} == set()
 
@@ -151,18 +153,18 @@ def test_a_folder_is_small_enough_to_look_through(folder: Path) -> None:
         assert len([path for path in MODULES if path.parent == folder]) <= MOST_FILES
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.stem.endswith("_rules")], ids=name)
+@for_each([p for p in MODULES if p.stem.endswith("_rules")])
 def test_a_file_of_rules_is_pure(path: Path) -> None:
     assert is_pure(path)
 
 
-@pytest.mark.parametrize("path", PURE, ids=name)
+@for_each(PURE)
 def test_a_pure_file_imports_only_pure_ones(path: Path) -> None:
     assert {m for m in imports(path) if m in WORLD or m.split(".")[0] in WORLD} == set()
     assert [name(one) for one in used(path) if one.stem != "__init__" and not is_pure(one)] == []
 
 
-@pytest.mark.parametrize("path", PURE, ids=name)
+@for_each(PURE)
 def test_a_pure_file_touches_no_files_and_streams(path: Path) -> None:
     if name(path) in OWN_DATA:
         return
@@ -172,7 +174,7 @@ def test_a_pure_file_touches_no_files_and_streams(path: Path) -> None:
     assert touched == set()
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name(p) not in RENAMES], ids=name)
+@for_each([p for p in MODULES if name(p) not in RENAMES])
 def test_a_file_is_replaced_only_by_the_module_for_it(path: Path) -> None:
     assert [node.lineno for node in ast.walk(tree(path)) if moves_a_file(node)] == []
 
@@ -189,7 +191,7 @@ def moves_a_file(node: ast.AST) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_a_module_holds_no_state_that_changes(path: Path) -> None:
     module = tree(path)
     containers = {
@@ -204,7 +206,7 @@ def test_a_module_holds_no_state_that_changes(path: Path) -> None:
     assert [node for node in ast.walk(module) if isinstance(node, ast.Global)] == []
 
 
-@pytest.mark.parametrize("path", NOT_MOCK, ids=name)
+@for_each(NOT_MOCK)
 def test_nobody_sets_an_attribute_of_another_part(path: Path) -> None:
     """What one part wants of another is an argument or a message; a file may fill its own records,
     whose classes are in it."""
@@ -250,18 +252,18 @@ def changed(module: ast.Module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_a_file_is_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_a_file_is_named_for_what_it_is(path: Path) -> None:
     assert path.stem not in NAMELESS
     assert ast.get_docstring(tree(path)), "a module says what it is for"
 
 
-@pytest.mark.parametrize("path", [path for path in NOT_MOCK if path.stem != "address"], ids=name)
+@for_each([path for path in NOT_MOCK if path.stem != "address"])
 def test_a_host_and_a_port_are_put_together_in_one_file(path: Path) -> None:
     """Elsewhere one forgets the brackets of an IPv6 address."""
     texts = [node.values for node in ast.walk(tree(path)) if isinstance(node, ast.JoinedStr)]
@@ -280,7 +282,7 @@ def is_endpoint(before: ast.expr, between: ast.expr, after: ast.expr) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+@for_each(TEST_FILES)
 def test_a_test_waits_for_conditions_not_for_a_time(path: Path) -> None:
     module = tree(path)
     loops = [node for node in ast.walk(module) if isinstance(node, ast.While)]
@@ -297,7 +299,7 @@ def is_nap(node: ast.AST) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+@for_each(TEST_FILES)
 def test_a_test_counts_and_leaves_speed_to_the_benchmark(path: Path) -> None:
     assert time_assertions(tree(path)) == []
     assert impatient(tree(path)) == []

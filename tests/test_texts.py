@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.units.public_state import PublicState
+from tests.bed.files import for_each
 from tests.test_architecture import MODULES, ROOT, file_of, is_ours, name, tree
 
 SENTENCE = re.compile(r"[A-Za-z']+ [A-Za-z']+|^; |^: [a-z]")
@@ -70,7 +71,7 @@ def constants(value: ast.expr, named: dict[str, str]) -> Iterator[str]:
             yield named[one]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_no_decision_hangs_on_a_sentence(path: Path) -> None:
     assert decided_by(tree(path)) == ALLOWED.get(name(path), set())
 
@@ -99,7 +100,7 @@ def test_the_live_page_knows_no_other_words_for_states() -> None:
     assert set(quoted) <= set(PublicState)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_the_words_for_states_stand_in_one_file(path: Path) -> None:
     if name(path) == "units/public_state.py":
         return

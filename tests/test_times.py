@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.times import age, duration, moment, parsed, stamp
+from tests.bed.files import for_each
 from tests.test_architecture import MODULES, ROOT, name
 
 NOON = 1795435200.0  # 2026-11-23 12:00:00 UTC
@@ -80,7 +81,7 @@ def test_a_time_that_no_calendar_has_is_unknown(at, utc):
     assert stamp(at) == "unknown"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
+@for_each(MODULES)
 def test_no_other_module_writes_a_duration_itself(path: Path):
     if name(path) == "times.py" or name(path).startswith("mock/"):
         return
