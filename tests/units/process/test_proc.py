@@ -79,14 +79,14 @@ def test_a_process_that_is_gone_is_nothing() -> None:
 def test_a_process_shows_its_session_its_mark_and_its_tag() -> None:
     env = {"A": "b", "PDSUP_RUN": "bench/decode-0/3", "PATH": os.environ["PATH"]}
     with subprocess.Popen(["sleep", "1000"], env=env, start_new_session=True) as process:
-        resource.prlimit(process.pid, TAG_LIMIT, (4711, 4711))
+        resource.prlimit(process.pid, TAG_LIMIT, (2**30, 2**30))
         # In the middle of its exec a process has no environment yet.
         end = time.monotonic() + LIMIT
         while (seen := proc.leftover(process.pid)) and not seen.mark and time.monotonic() < end:
             time.sleep(0.001)
         process.kill()
     assert seen is not None
-    assert (seen.session, seen.mark, seen.tag) == (process.pid, "bench/decode-0/3", 4711)
+    assert (seen.session, seen.mark, seen.tag) == (process.pid, "bench/decode-0/3", 2**30)
 
 
 def test_a_process_without_mark_or_tag_shows_none() -> None:

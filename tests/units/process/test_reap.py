@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -150,6 +151,25 @@ def test_the_tree_of_a_process_that_we_did_not_start_is_not_killed(
 ) -> None:
     Reaper(Spawner(), GuardianLink(None)).kill_tree(stranger.pid)
     assert lives_on(stranger)
+
+
+@pytest.fixture
+def leading_stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """One that leads a session of two processes."""
+    script = ["sh", "-c", "sleep 1000 & sleep 1000"]
+    with subprocess.Popen(script, start_new_session=True) as process:
+        yield process
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("tag", [None, 2**40])
+async def test_a_stranger_who_leads_a_session_with_the_pid_of_an_earlier_run_is_left_alone(
+    leading_stranger: subprocess.Popen[bytes], tag: int | None
+) -> None:
+    trace = Trace("bench/decode-0/1", leading_stranger.pid, tag, anywhere=True)
+    assert await Reaper(Spawner(), GuardianLink(None)).end(trace) == []
+    assert lives_on(leading_stranger)
 
 
 def test_a_pid_that_belongs_to_another_process_by_now_is_not_killed(

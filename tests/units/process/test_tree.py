@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pdsup.units.process.tree import Leftover, Trace, members_of_run
@@ -37,6 +39,22 @@ def test_a_process_with_the_mark_of_another_run_is_not_of_it(mark: str) -> None:
 def test_a_process_that_shows_no_mark_is_known_by_its_session() -> None:
     assert ours(leftover(mark=None, session=100))
     assert not ours(leftover(mark=None, session=101))
+
+
+@pytest.mark.parametrize("tag", [None, 7])
+def test_a_session_proves_nothing_of_a_process_that_this_agent_did_not_inherit(tag) -> None:
+    """The pid of a main process that has ended may be a stranger's, who leads a session too."""
+    trace = replace(TRACE, tag=tag, anywhere=True)
+    for shown in (None, 8):
+        assert not ours(leftover(pid=100, session=100, mark=None, tag=shown), trace)
+        assert not ours(leftover(session=100, mark=None, tag=shown), trace)
+
+
+def test_a_mark_beside_another_tag_is_that_of_another_cluster_with_the_same_name() -> None:
+    trace = replace(TRACE, anywhere=True)
+    assert not ours(leftover(mark=TRACE.mark, tag=8), trace)
+    assert ours(leftover(mark=TRACE.mark, tag=None), trace)
+    assert ours(leftover(mark=TRACE.mark, tag=8), replace(trace, tag=None))
 
 
 def test_a_process_that_shows_nothing_is_of_no_run() -> None:

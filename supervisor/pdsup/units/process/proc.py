@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup.node.assignment import RUN_VARIABLE
-from pdsup.units.process.tree import Identity, Leftover, Process, Row, Seen, Usage
+from pdsup.units.process.tree import LEAST_TAG, Identity, Leftover, Process, Row, Seen, Usage
 
 _MARK = RUN_VARIABLE.encode() + b"="
 _TAG = b"\nMax file locks"
@@ -259,7 +259,7 @@ def _stat(pid: int) -> _Stat | None:
 def _tag(pid: int) -> int | None:
     _, found, rest = _read(pid, "limits").partition(_TAG)
     soft = rest.split(maxsplit=1)[0] if found else b""
-    return int(soft) if soft.isdigit() else None
+    return int(soft) if soft.isdigit() and int(soft) >= LEAST_TAG else None
 
 
 def _mark(pid: int) -> str | None:

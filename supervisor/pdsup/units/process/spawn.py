@@ -32,7 +32,7 @@ from pdsup.descriptor import Descriptor
 from pdsup.times import duration
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.proc import started
-from pdsup.units.process.tree import Identity
+from pdsup.units.process.tree import LEAST_TAG, Identity
 
 # RLIMIT_LOCKS: it has limited nothing since Linux 2.4.25, but every descendant inherits it, even
 # one that leaves the session, clears its environment or runs another program.
@@ -77,7 +77,7 @@ class Spawner:
         self.pids: set[int] = set()  # of main processes, adopted ones included
         self._halts: dict[int, Callable[[], None]] = {}
         # An agent may run below another agent, so each starts counting at a random number.
-        self._tags = itertools.count(secrets.randbits(40) << 20)
+        self._tags = itertools.count((secrets.randbits(40) + 1) * LEAST_TAG)
 
     def spawn(
         self,

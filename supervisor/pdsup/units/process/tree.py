@@ -6,7 +6,9 @@ whatever a unit leaves behind becomes a child of the agent: every child that the
 itself is such a leftover. Its run left up to three traces on it: a tag (a resource limit, inherited
 whatever a process does, but not every system lets us set it), a mark (an environment variable,
 which a process may clear) and its session (which ``setsid`` leaves). A matching tag is proof;
-without it the mark decides, and where that cannot be read, the session. Pure.
+without it the mark decides, and where that cannot be read, the session. Among all processes of the
+node there are strangers, to whom the kernel may have given the pid of a main process that ended:
+there a session proves nothing, nor does a mark beside another tag. Pure.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 
 # A pid and the start time of its process (clock ticks since boot): unique until the next boot.
 Identity = tuple[int, int]
+# All tags are at least this: a smaller limit is one that an administrator has set.
+LEAST_TAG = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,11 @@ def members_of_run(
 def _shows(process: Leftover, trace: Trace) -> bool:
     if process.tag is not None and process.tag == trace.tag:
         return True
+    if trace.anywhere and process.tag is not None and trace.tag is not None:
+        return False
     if process.mark is not None:
         return process.mark == trace.mark
-    return process.session == trace.session
+    return process.session == trace.session and not trace.anywhere
 
 
 # -- processes --------------------------------------------------------------------------------
