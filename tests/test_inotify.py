@@ -9,7 +9,7 @@ from pdsup.inotify import Removals
 
 
 def heard(removals) -> bool:
-    return bool(select.select([removals.descriptor.fileno()], [], [], 0)[0])
+    return bool(select.select([removals.fileno()], [], [], 0)[0])
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def may_be(name: str, how: str) -> bool:
 def _soon(monkeypatch):
     monkeypatch.setattr(directories, "SETTLE_S", 0.0)
     monkeypatch.setattr(directories, "RETRY_S", 0.05)
+    monkeypatch.setattr(directories, "LOOK_S", 1000.0)  # only events tell
 
 
 class Tree:
@@ -167,6 +168,10 @@ class Disk:
     def allow(self) -> None:
         self._within('umount "$0"')
 
+    def vanish(self) -> None:
+        """Unmounts it though files are open."""
+        self._within('umount -l "$0"')
+
     def _within(self, script: str) -> None:
         where = str(self.path).removeprefix(f"/proc/{self.pid}/root")
         enter = ["nsenter", "-t", str(self.pid), "--mount"]
@@ -205,6 +210,22 @@ def test_nothing_depends_on_room_in_the_run_directory(agents, wait_for, how):
     (disk.path / "fill").unlink() if how == "full" else disk.allow()
     journal = disk.path / "events" / "node0.jsonl"
     wait_for(lambda: "Reloaded" in journal.read_text().splitlines()[-1], "the journal")
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    assert agents.processes_left() == []
+
+
+def test_a_run_directory_that_is_unmounted_is_made_again_below(agents, wait_for):
+    agents.run_dir.mkdir()
+    plan = agents.plan(agents.unit("a"))
+    agents.start(plan, program=("-c", MOUNTED, SPACE, str(agents.run_dir)))
+    pid = agents.reaches("RUNNING", "a")["pid"]
+    disk = Disk(agents)
+    token = (disk.path / "token").read_text()
+    disk.vanish()
+    wait_for(lambda: (disk.path / "view-token").is_file(), "the files")
+    assert (disk.path / "token").read_text() == token
+    assert agents.look("a")["pid"] == pid
     agents.signal(signal.SIGTERM)
     assert agents.ended() == {"node0": 0}
     assert agents.processes_left() == []

@@ -82,13 +82,11 @@ class Directories:
             self._removed.set()
 
         loop = asyncio.get_running_loop()
-        if removals.descriptor.is_open:
-            loop.add_reader(removals.descriptor.fileno(), hear)
+        loop.add_reader(removals.fileno(), hear)
         try:
             yield
         finally:
-            if removals.descriptor.is_open:
-                loop.remove_reader(removals.descriptor.fileno())
+            loop.remove_reader(removals.fileno())
 
     async def _next_removal(self, within: float) -> bool:
         """Waits for one, but not for ever; returns whether one was heard of."""
