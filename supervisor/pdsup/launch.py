@@ -193,7 +193,7 @@ async def _serve(
         log = _log(assignment.place.node)
         agent = Agent(parts.build(assignment, token, session, tasks, above, inherited, log))
         socket_path = Path(assignment.place.state_dir, paths.SOCKET)
-        server = Server(agent, token)
+        server = Server(agent, token, log)
         agent.keep_directories(token, lock, server.restore_socket)
         async with server.serve(socket_path):
             life.units = True

@@ -62,6 +62,7 @@ def serving(plan, assignment, tmp_path):
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as unix,
             asyncio.TaskGroup() as tasks,
         ):
+            log, logged = quiet()
             built = parts.build(
                 assignment(node, plan),
                 TOKEN,
@@ -69,14 +70,14 @@ def serving(plan, assignment, tmp_path):
                 tasks,
                 GuardianLink(None),
                 Ledger(),
-                quiet()[0],
+                log,
             )
             agent = Agent(built)
             remote = f"http://{plan.address[node]}:{plan.control_port}"
             try:
-                async with Server(agent, TOKEN).serve(socket):
+                async with Server(agent, TOKEN, log).serve(socket):
                     yield SimpleNamespace(
-                        agent=agent, parts=built, socket=socket,
+                        agent=agent, parts=built, socket=socket, logged=logged,
                         local=Asking(unix, "http://localhost", False),
                         remote=Asking(session, remote, True),
                         unsigned=Asking(session, remote, False),

@@ -85,7 +85,7 @@ async def test_it_has_the_routes_of_both_listeners_and_no_others(serving) -> Non
     described = {(method, path) for method, path, _ in OPERATIONS.values()}
     network = {p for p, item in DOCUMENT["paths"].items() if "servers" not in item}
     async with serving() as s:
-        server = Server(s.agent, "t" * 64)
+        server = Server(s.agent, "t" * 64, s.parts.log)
         assert described == routes(server.local())
         assert {(m, p) for m, p in described if p in network} == routes(server.remote())
 

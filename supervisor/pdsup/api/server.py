@@ -27,6 +27,7 @@ from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
 from pdsup.api.beats import Beats
 from pdsup.api.caller import caller
+from pdsup.api.connections import Connections, RequestLog
 from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
@@ -34,6 +35,7 @@ from pdsup.bell import Bell
 from pdsup.cluster.peers import BEATS
 from pdsup.cluster.report import UnitReport, to_json
 from pdsup.errors import NothingThere, SupervisorError
+from pdsup.journal.news import Log
 from pdsup.journal.requests import Caller
 from pdsup.node.assignment import log_path
 from pdsup.plan.model import PlanUnit
@@ -80,9 +82,11 @@ class ControlSocket:
 class Server:
     """The HTTP server of one agent."""
 
-    def __init__(self, agent: Agent, token: str) -> None:
+    def __init__(self, agent: Agent, token: str, log: Log) -> None:
         self._agent = agent
+        self._request_log = RequestLog(log)
         self._access = Access(token)
+        self._connections = Connections()
         self._answers = Queries(agent)
         self._live = LivePage(agent, self._answers)
         # For each follower's connection, the report version that its last request says it has.
@@ -97,12 +101,12 @@ class Server:
 
         Raises SupervisorError when one of them can't be listened on.
         """
-        local = web.AppRunner(self.local(), access_log=None, shutdown_timeout=CLOSE_S)
-        remote = web.AppRunner(self.remote(), access_log=None, shutdown_timeout=CLOSE_S)
+        local, remote = self._runner(self.local()), self._runner(self.remote())
         beating = asyncio.create_task(self._beats.run())
+        port: asyncio.Server | None = None
         try:
             await remote.setup()
-            await self._listen_to_nodes(remote)
+            port = await self._listen_to_nodes(remote)
             await local.setup()
             self._socket = ControlSocket(local, socket_path)
             await self._socket.listen()
@@ -111,6 +115,8 @@ class Server:
             await self._tell_last_report()
             self._agent.stop_waiting()
             beating.cancel()
+            if port is not None:
+                port.close()
             await asyncio.gather(local.cleanup(), remote.cleanup())
             with contextlib.suppress(OSError):
                 socket_path.unlink(missing_ok=True)
@@ -119,10 +125,15 @@ class Server:
         """Listens on the control socket again if it was removed; returns whether it was."""
         return self._socket is not None and await self._socket.restore()
 
-    async def _listen_to_nodes(self, runner: web.AppRunner) -> None:
+    def _runner(self, app: web.Application) -> web.AppRunner:
+        return web.AppRunner(
+            app, access_log=None, shutdown_timeout=CLOSE_S, logger=self._request_log
+        )
+
+    async def _listen_to_nodes(self, runner: web.AppRunner) -> asyncio.Server:
         address, port = self._agent.assignment.address, self._agent.plan.control_port
         try:
-            await web.TCPSite(runner, address, port).start()
+            return await self._connections.listen(runner, address, port)
         except OSError as error:
             cause = error.strerror or str(error)
             if error.errno == errno.EADDRINUSE:
@@ -159,7 +170,7 @@ class Server:
 
     def remote(self) -> web.Application:
         """The application on TCP: only routes that read, with authentication."""
-        app = web.Application(middlewares=[self._access.check])
+        app = web.Application(middlewares=[self._access.check, self._connections.know])
         app.add_routes(self._readable())
         return app
 

@@ -1,0 +1,143 @@
+"""What strangers who connect to an agent's port can do to it: next to nothing."""
+
+import asyncio
+import contextlib
+import json
+import resource
+
+import pytest
+
+from pdsup.api import connections
+
+# Each is no request, of some 40 kB.
+RUBBISH = {
+    "NUL in a header": b"GET / HTTP/1.1\r\nHost: x\r\n" + bytes(40_000),
+    "a method": b"\xff" * 40_000 + b"\r\n\r\n",
+    "a URL": b"GET http://[" + b"a" * 7_000 + b" HTTP/1.1\r\n\r\n",
+    "a long path": b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nX: " + b"\x1b[2J" * 10_000 + b"\r\n\r\n",
+    "a version": b"GET / HTTP/9.9.9\r\n" + b"\r\n" * 20_000,
+    "a length": b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"x\r\n\r\n" + bytes(40_000),
+    "a chunk": b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n" + bytes(40_000),
+    "headers": b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(4_000)) + b"\r\n",
+    "no header": b"GET / HTTP/1.1\r\n" + b"nothing\r\n" * 4_000 + b"\r\n",
+}
+
+
+@pytest.fixture
+async def strangers(plan):
+    """Opens connections to a node's port, which say nothing unless they are given words."""
+    writers = []
+
+    async def opened(number: int = 1, words: bytes = b""):
+        readers = []
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
+            writers.append(writer)
+            writer.write(words)
+            readers.append(reader)
+        return readers
+
+    yield opened
+    for writer in writers:
+        writer.close()
+
+
+async def hung_up(reader: asyncio.StreamReader) -> None:
+    """Returns once the agent has closed the connection."""
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 30)
+
+
+@pytest.fixture
+def open_for_ever(monkeypatch):
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 1000.0)
+
+
+async def answers(node) -> bool:
+    return [(await ask("/livez")).status for ask in (node.local, node.remote)] == [200, 200]
+
+
+@pytest.mark.parametrize("words", RUBBISH.values(), ids=RUBBISH)
+async def test_what_is_no_request_makes_one_short_line_a_second(
+    serving, strangers, monkeypatch, caplog, words
+):
+    monkeypatch.setattr(connections, "LOG_S", 1000.0)
+    async with serving() as node:
+        for reader in await strangers(20, words):
+            await hung_up(reader)
+        lines = [json.dumps(line) for line in node.logged]
+        assert len(lines) <= 1
+        assert not caplog.records
+        assert all(len(line) < 400 and "\\u001b" not in line for line in lines)
+        assert await answers(node)
+
+
+async def test_the_next_line_counts_what_was_left_out(serving, strangers, monkeypatch):
+    words = RUBBISH["NUL in a header"]
+    async with serving() as node:
+        monkeypatch.setattr(connections, "LOG_S", 1000.0)
+        log = connections.RequestLog(node.parts.log)
+        for _ in range(3):
+            log.exception("from %s", "x", exc_info=connections.HttpProcessingError(message=words))
+        log._next = 0.0
+        log.exception("from %s", "x", exc_info=connections.HttpProcessingError())
+        assert [line["others"] for line in node.logged] == [0, 2]
+
+
+async def test_a_defect_in_an_answer_is_logged_with_its_traceback(serving, monkeypatch):
+    async with serving() as node:
+
+        def report():
+            raise RuntimeError("never expected")
+
+        monkeypatch.setattr(node.agent, "report", report)
+        assert (await node.local("/readyz")).status == 500
+        (line,) = node.logged
+        assert "never expected" in line["trace"]
+
+
+async def test_a_connection_without_an_authenticated_request_is_closed_in_time(
+    serving, strangers, monkeypatch
+):
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.05)
+    async with serving() as node:
+        for words in (b"", b"GET / HTT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"):
+            for reader in await strangers(3, words):
+                await hung_up(reader)
+        assert await answers(node)
+
+
+async def test_a_follower_keeps_its_connection(serving, monkeypatch, until):
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.05)
+    async with serving() as node:
+        version = node.agent.report_version
+        answer = await node.remote(f"/v1/report?since={version}&wait=0.3")
+        assert answer.status == 304
+
+
+@pytest.mark.usefixtures("open_for_ever")
+async def test_of_many_silent_connections_the_oldest_are_closed(serving, strangers, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_UNKNOWN", 5)
+    async with serving() as node:
+        known = asyncio.create_task(
+            node.remote(f"/v1/report?since={node.agent.report_version}&wait=0.5")
+        )
+        readers = await strangers(20)
+        for reader in readers[:14]:
+            await hung_up(reader)
+        assert await answers(node)
+        assert not readers[-1].at_eof()
+        assert (await known).status == 304
+
+
+@pytest.mark.usefixtures("open_for_ever")
+async def test_strangers_leave_descriptors_for_the_agent(serving, strangers, monkeypatch):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving() as node:
+        assert await answers(node)
+        # As if the next descriptor was among those that are kept.
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (2, hard))
+        for reader in await strangers(10):
+            await hung_up(reader)
+        assert (await node.local("/livez")).status == 200
