@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from pdsup import files
+from pdsup.files import make_directory, open_regular
 
 
 def test_a_write_that_fails_leaves_nothing_aside(tmp_path):
@@ -86,3 +87,58 @@ def test_what_is_of_another_kind_makes_way(tmp_path, kind):
         files.make_way(path, for_directory=for_directory)
         kept = {"a directory": for_directory, "a file": not for_directory}.get(kind, False)
         assert path.exists() == kept
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A link, the path to it, and what it leads to."""
+    secret, link = tmp_path / "secret", tmp_path / "logs" / "log"
+    link.parent.mkdir()
+    secret.write_text("kept\n")
+    link.symlink_to("../secret")
+    return link, secret
+
+
+@pytest.mark.parametrize("flags", [os.O_RDWR | os.O_CREAT, os.O_WRONLY | os.O_TRUNC])
+def test_nothing_is_written_through_a_link_of_another_user(linked, flags):
+    if os.geteuid():
+        pytest.skip("only root can give a link away")
+    link, secret = linked
+    os.lchown(link, 4711, -1)
+    with pytest.raises(OSError, match="a symbolic link of another user"):
+        open_regular(link, flags)
+    beside = link.with_name("beside")
+    beside.symlink_to(link)
+    with pytest.raises(OSError, match="a symbolic link of another user"):
+        open_regular(beside, flags)
+    assert secret.read_text() == "kept\n"
+    os.close(open_regular(link, os.O_RDONLY))
+
+
+def test_links_of_the_user_are_followed(linked, tmp_path):
+    link, secret = linked
+    other = tmp_path / "other"
+    other.symlink_to(tmp_path / "logs")
+    for path in (link, other / "log"):
+        with os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND), "wb") as file:
+            file.write(b"more\n")
+    assert secret.read_text() == "kept\nmore\nmore\n"
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="Too many levels"):
+        open_regular(link, os.O_WRONLY)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002])
+def test_a_directory_that_is_made_is_for_its_owner_to_write_to(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        make_directory(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    for path in ("a", "a/b", "a/b/c"):
+        assert (tmp_path / path).stat().st_mode & 0o777 == 0o755
+    make_directory(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "file")

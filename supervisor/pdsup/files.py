@@ -14,14 +14,18 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+# As many as the kernel follows.
+MOST_LINKS = 40
+
 
 def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, devices: bool = False) -> int:
     """Opens a regular file, close-on-exec, or a device if ``devices``. Raises OSError for anything
     else.
 
-    To open a named pipe waits for its other end, maybe for ever, and a device may never end.
+    To open a named pipe waits for its other end, maybe for ever, and a device may never end. What
+    is opened to be written to is not reached through a symbolic link of another user.
     """
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    descriptor = _open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     try:
         status = os.fstat(descriptor)
         if not (stat.S_ISREG(status.st_mode) or (devices and stat.S_ISCHR(status.st_mode))):
@@ -32,6 +36,43 @@ def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, devices: bo
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open(path: Path | str, flags: int, mode: int) -> int:
+    if not flags & (os.O_WRONLY | os.O_RDWR):
+        return os.open(path, flags, mode)
+    for _ in range(MOST_LINKS):
+        try:
+            return os.open(path, flags | os.O_NOFOLLOW, mode)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        path = _target(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _target(path: Path | str) -> str:
+    """Where a symbolic link of this user, or of root, points. Raises OSError for other links."""
+    link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(link).st_uid not in (os.geteuid(), 0):
+            raise OSError(errno.ELOOP, "it is a symbolic link of another user", str(path))
+        # Of the link that was looked at: somebody may have put another one in its place.
+        target = os.readlink("", dir_fd=link)
+    finally:
+        os.close(link)
+    return os.path.join(os.path.dirname(path), target)  # noqa: PTH118, PTH120
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory, and those above it, in which only its owner can write, whatever the umask
+    is: others could put links in the place of its files. Raises OSError.
+    """
+    try:
+        path.mkdir(0o755, exist_ok=True)
+    except FileNotFoundError:
+        make_directory(path.parent)
+        path.mkdir(0o755, exist_ok=True)
 
 
 def read_regular(path: Path | str, most: int | None = None) -> bytes:
@@ -71,7 +112,7 @@ def write_if_different(path: Path, text: bytes, mode: int) -> None:
     Raises OSError.
     """
     with contextlib.suppress(OSError):
-        if read_regular(path) == text:
+        if read_regular(path, len(text)) == text:
             return
     write_atomically(path, text, mode)
 

@@ -32,10 +32,10 @@ from pdsup.cluster import peers
 from pdsup.cluster.peers import Peers
 from pdsup.errors import SupervisorError
 from pdsup.journal.news import Log
-from pdsup.node import agent_files, kept_plans, paths
+from pdsup.node import agent_files, kept_plans, ownership, paths
 from pdsup.node.agent_place import AgentPlace
 from pdsup.node.assignment import Assignment, Place, assign
-from pdsup.node.run_dir import plan_digest, prepare, token_of
+from pdsup.node.run_dir import origin_of, plan_digest, prepare, token_of
 from pdsup.node.state_dir import claim, release, state_root
 from pdsup.threads import apart
 from pdsup.units import takeover
@@ -191,6 +191,7 @@ async def _serve(
         asyncio.TaskGroup() as tasks,
     ):
         log = _log(assignment.place.node)
+        tasks.create_task(_warn_of_others(Path(assignment.place.run_dir), log))
         agent = Agent(parts.build(assignment, token, session, tasks, above, inherited, log))
         socket_path = Path(assignment.place.state_dir, paths.SOCKET)
         server = Server(agent, token, log)
@@ -200,6 +201,19 @@ async def _serve(
             status = await agent.run()
             life.units = agent.leaves_units
             return status
+
+
+async def _warn_of_others(run_dir: Path, log: Log) -> None:
+    """Warns where other users may change what runs."""
+
+    def risks() -> dict[Path, str]:
+        recipe = Path(origin_of(run_dir).file)
+        return {path: ownership.risk(path) for path in (run_dir, recipe)}
+
+    with contextlib.suppress(TimeoutError):
+        for path, cause in (await apart(risks, PREPARE_S)).items():
+            if cause:
+                log.warning("others may change what runs here", path=str(path), cause=cause)
 
 
 def _log(node: str) -> Log:

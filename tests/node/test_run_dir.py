@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from pdsup.node.run_dir import (
     prepare,
     put_back,
     replace_plan,
+    token_of,
 )
 from pdsup.node.state_dir import _lock, claim, release, state_root
 
@@ -45,6 +47,15 @@ def agents(count, code, *arguments):
 
 
 READY = "print('ready', flush=True); sys.stdin.readline();"
+
+
+def own_token(run_dir, text):
+    token = run_dir / "token"
+    token.write_text(text)
+    token.chmod(0o600)
+    return token
+
+
 PREPARE = (
     "from pathlib import Path; from pdsup.node.run_dir import prepare;"
     f"{READY} plan = sys.argv[2].encode();"
@@ -163,14 +174,66 @@ def test_a_named_pipe_in_a_run_directory_is_not_waited_for(tmp_path, name):
 
 @pytest.mark.parametrize("text", ["", "\n", "secret", "x" * 31])
 def test_a_token_that_is_too_short_is_refused(tmp_path, text):
-    (tmp_path / "token").write_text(text)
+    own_token(tmp_path, text)
     with pytest.raises(SupervisorError, match="it is too short; delete it to make one"):
         prepare(tmp_path, PLAN)
 
 
 def test_a_token_of_the_users_own_making_is_taken_without_its_line_feed(tmp_path):
-    (tmp_path / "token").write_text("my own secret, which is long enough\n")
+    own_token(tmp_path, "my own secret, which is long enough\n")
     assert prepare(tmp_path, PLAN) == "my own secret, which is long enough"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o666])
+def test_a_token_that_others_may_read_or_write_is_refused(tmp_path, mode):
+    own_token(tmp_path, "x" * 64).chmod(mode)
+    with pytest.raises(SupervisorError, match=r"token: it is not private .* delete it to make one"):
+        prepare(tmp_path, PLAN)
+    assert token_of(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "refused"), [(32, False), (4096, False), (4097, True), (200_000_000, True)]
+)
+def test_a_token_has_32_to_4096_bytes(tmp_path, size, refused):
+    token = own_token(tmp_path, "")
+    token.write_bytes(b"x" * min(size, 4097))
+    os.truncate(token, size)
+    with pytest.raises(SupervisorError, match="is too long") if refused else nullcontext():
+        assert len(prepare(tmp_path, PLAN)) == size
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "/dev/zero", "nothing"])
+def test_a_link_is_no_token_wherever_it_leads(tmp_path, target):
+    own_token(tmp_path, "x" * 64).rename(tmp_path / "elsewhere")
+    (tmp_path / "token").symlink_to(target)
+    with pytest.raises(SupervisorError, match="token: it is a symbolic link"):
+        prepare(tmp_path, PLAN)
+    assert token_of(tmp_path) == ""
+
+
+def test_a_token_of_another_user_is_refused_unless_the_directory_is_theirs(tmp_path):
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    token = own_token(tmp_path, "x" * 64)
+    os.chown(token, 4711, -1)
+    with pytest.raises(SupervisorError, match="token: it belongs to another user"):
+        prepare(tmp_path, PLAN)
+    os.chown(tmp_path, 4711, -1)
+    assert prepare(tmp_path, PLAN) == "x" * 64
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
+def test_in_no_directory_of_a_run_can_others_write(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        prepare(tmp_path / "runs" / "bench", PLAN)
+    finally:
+        os.umask(before)
+    made = [path for path in (tmp_path / "runs").rglob("*") if path.is_dir()]
+    assert len(made) == 5
+    for path in (tmp_path / "runs", *made):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755 & ~umask
 
 
 @pytest.mark.parametrize("name", ["", "logs", "plan.yaml", "token"])

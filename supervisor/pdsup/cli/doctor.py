@@ -15,7 +15,7 @@ from pdsup.cli import doctor_rules
 from pdsup.cli.doctor_rules import Finding
 from pdsup.cli.runs import living
 from pdsup.errors import SupervisorError
-from pdsup.node import identity, paths, state_dir
+from pdsup.node import identity, ownership, paths, state_dir
 from pdsup.plan.compile import load
 from pdsup.plan.compile.nodes import invented_nodes, slurm_nodes
 from pdsup.plan.engines.known import derived_ports
@@ -40,6 +40,7 @@ def examine(file: Path | None, node: str | None) -> list[Finding]:
     plan, own = _plan(file, node)
     units = [unit for unit in plan.units if own in (None, unit.node)]
     found += [_program(name, users) for name, users in doctor_rules.programs(units).items()]
+    found += _others([Path.cwd(), file])
     found += _sockets([node.name for node in plan.nodes if own in (None, node.name)])
     if own is None:
         names = [node.name for node in plan.nodes]
@@ -96,6 +97,13 @@ def _places() -> Iterator[Finding]:
     yield Finding("state directory", "ok" if good else "bad", detail)
     for one in living.clusters():
         yield Finding("agents", "note", f"you already have a run on this machine: {one.run_dir}")
+
+
+def _others(places: list[Path]) -> Iterator[Finding]:
+    """Where other users may change what runs: run directories are made in the current one."""
+    for path in dict.fromkeys(places):
+        if cause := ownership.risk(path):
+            yield Finding("others", "note", f"may change what runs: {path}: {cause}")
 
 
 def _sockets(nodes: list[str]) -> Iterator[Finding]:

@@ -257,7 +257,7 @@ class NginxReload:
             source = self._conf.with_name(self._conf.name + suffix)
             target = Path(f"{self._copy}{suffix}")
             if source.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
+                files.make_directory(target.parent)
                 files.write_if_different(target, files.read_regular(source), 0o644)
             else:
                 target.unlink(missing_ok=True)

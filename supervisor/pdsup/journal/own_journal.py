@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from pdsup import clock
-from pdsup.files import open_regular
+from pdsup.files import make_directory, open_regular
 from pdsup.journal import entry
 from pdsup.journal.entry import Entry, Happening, Loss
 from pdsup.node.assignment import Place
@@ -155,7 +155,7 @@ class OwnJournal:
         try:
             with contextlib.suppress(FileNotFoundError):
                 return self._append_to_file(lines)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             return self._append_to_file(lines)
         except OSError as error:
             return error.strerror or str(error)

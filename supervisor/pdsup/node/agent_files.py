@@ -50,7 +50,7 @@ def write(run_dir: Path, node: str, place: AgentPlace) -> None:
     """
     path = _path(run_dir, node)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(0o755, exist_ok=True)
         files.write_atomically(path, agent_place.write(place), 0o644)
 
 

@@ -30,6 +30,20 @@ def is_trusted(state_dir: Path, users: Collection[int]) -> bool:
     return all(is_private(path, users) for path in (state_dir, *state_dir.parents[:2]))
 
 
+def risk(path: Path) -> str:
+    """What lets other users change a file, or a directory; "" if nothing does. May block."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        if status.st_uid not in (os.geteuid(), 0):
+            return f"belongs to user {status.st_uid}"
+        if status.st_mode & stat.S_IWOTH:
+            return "every user may write to it"
+        # A group with the number of the user is the user's own: Debian and others make one each.
+        if status.st_mode & stat.S_IWGRP and status.st_gid != status.st_uid:
+            return f"group {status.st_gid} may write to it"
+    return ""
+
+
 def is_private(path: Path, users: Collection[int]) -> bool:
     """Whether a path is a real directory of one of these users that nobody else may change."""
     with contextlib.suppress(OSError):

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from pdsup.errors import SupervisorError
-from pdsup.files import create_once, make_way, read_regular, write_atomically, write_if_different
+from pdsup.files import (
+    create_once,
+    make_directory,
+    make_way,
+    open_regular,
+    read_regular,
+    write_atomically,
+    write_if_different,
+)
 from pdsup.node import origin as origins
 from pdsup.node import tokens
 from pdsup.node.origin import Origin
@@ -24,7 +34,7 @@ from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
 
 TOKEN_FILE = "token"  # noqa: S105  # the name of a file
 VIEW_FILE = "view-token"
-TOKEN_BYTES = 32
+TOKEN_BYTES, MOST_TOKEN_BYTES = 32, 4096
 DIRECTORIES = ("logs", JOURNALS, "nginx", AGENTS)
 OWN_DIRECTORIES = ("logs", "evidence", "nginx")
 _OWN = re.compile(r"(plan(\..*)?\.yaml|origin(\..*)?\.json|run\.json|(view-)?token)")
@@ -53,7 +63,7 @@ def prepare(
     """
     try:
         for name in DIRECTORIES:
-            (run_dir / name).mkdir(parents=True, exist_ok=True)
+            make_directory(run_dir / name)
         if not (resumed and (run_dir / PLAN_FILE).exists()):
             _place_plan(run_dir, text)
         if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
@@ -136,9 +146,9 @@ def refuse_own_file(out: Path, purpose: str, *, but: str = "") -> None:
 
 
 def token_of(run_dir: Path) -> str:
-    """The token of a run; "" if there is none that can be read."""
-    with contextlib.suppress(OSError):
-        return read_regular(run_dir / TOKEN_FILE).decode(errors="replace").strip()
+    """The token of a run; "" if there is none that can be used."""
+    with contextlib.suppress(OSError, SupervisorError):
+        return _read_token(run_dir / TOKEN_FILE)
     return ""
 
 
@@ -178,8 +188,28 @@ def _token(run_dir: Path, known: str) -> str:
     path = run_dir / TOKEN_FILE
     if not path.exists():
         create_once(path, (known or secrets.token_hex(TOKEN_BYTES)).encode())
-    token = read_regular(path).decode(errors="replace").strip()
+    return _read_token(path)
+
+
+def _read_token(path: Path) -> str:
+    """Raises OSError, and SupervisorError if others could know the token."""
+
+    def unusable(why: str) -> SupervisorError:
+        return SupervisorError(f"cannot use token {path}: it {why}; delete it to make one")
+
+    if path.is_symlink():
+        raise unusable("is a symbolic link")
+    with os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        status, text = os.fstat(file.fileno()), file.read(MOST_TOKEN_BYTES + 1)
+    # Where root's files belong to nobody (NFS), the owner of the directory has made it.
+    if status.st_uid not in (os.geteuid(), 0, path.parent.stat().st_uid):
+        raise unusable("belongs to another user")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise unusable("is not private (chmod 600), so that others may know it")
+    if len(text) > MOST_TOKEN_BYTES:
+        raise unusable("is too long")
+    token = text.decode(errors="replace").strip()
     # An empty or short token would silently mean "no authentication".
     if len(token) < TOKEN_BYTES:
-        raise SupervisorError(f"cannot use token {path}: it is too short; delete it to make one")
+        raise unusable("is too short")
     return token

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pdsup import clock
 from pdsup.address import endpoint
+from pdsup.files import make_directory, open_regular
 from pdsup.threads import apart
 from pdsup.times import duration
 from pdsup.units.logs import last
@@ -57,7 +58,7 @@ class Evidence:
         """
         name = directory(unit, run, at)
         path = self._run_dir / name
-        await apart(lambda: path.mkdir(parents=True, exist_ok=True), TAKEN_WITHIN_S)
+        await apart(lambda: make_directory(path), TAKEN_WITHIN_S)
         parts = await self._take(path, subject, list(asked))
         page = why(unit, run, _stamp(clock.wall()), reason, parts)
         await apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
@@ -102,8 +103,8 @@ class Evidence:
         await self._run((program,), path)
 
     async def _run(self, command: tuple[str, ...], path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        output = await apart(lambda: os.open(path, flags, 0o644), STACK_S)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        output = await apart(lambda: open_regular(path, flags, 0o644), STACK_S)
         try:
             await self._spawner.run(command, dict(os.environ), output, STACK_S)
         finally:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pdsup import clock
 from pdsup.descriptor import Descriptor
-from pdsup.files import open_regular
+from pdsup.files import make_directory, open_regular
 from pdsup.plan.model import Log
 from pdsup.units.logs import files
 from pdsup.units.logs.files import TIME_RECORD
@@ -195,7 +195,7 @@ def open_making_directory(path: str, flags: int) -> int:
     try:
         return open_regular(path, flags, 0o644, devices=True)
     except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_directory(Path(path).parent)
         return open_regular(path, flags, 0o644, devices=True)
 
 
