@@ -57,7 +57,7 @@ def as_json(news: Transition | Happening, node: str, wall: float, boot: str = ""
 def line(news: Transition | Happening, node: str, wall: float, boot: str = "") -> str:
     """Encodes a line of the journal, with its line feed; the arguments are those of ``as_json``."""
     values = as_json(news, node, wall, boot)
-    return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
+    return codec.compact(values) + "\n"
 
 
 def _step(transition: Transition, node: str, wall: float) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def loss_line(loss: Loss, node: str, monotonic: float, wall: float, boot: str = 
         **({"boot": boot} if boot else {}),
         "reason": f"{events} since {stamp(loss.since)} are missing here: {loss.cause}",
     }
-    return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
+    return codec.compact(values) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ class News:
 
     def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
         """Writes news to the journal, and to the log unless it is a step that does not change the
-        public state; notifies hooks. ``late``: it happened before this agent was started.
+        public state; notifies hooks. ``late``: it happened before this agent was started, and hooks
+        were notified then: an agent does so in the moment in which it notes a step.
         """
         match news:
             case Happening(unit=unit, event=what, reason=reason):
@@ -78,7 +79,7 @@ class News:
                     say = self._log.warning if state.needs_attention else self._log.info
                     say("unit", unit=unit, state=state, reason=states.reason_of(after))
         wall = self._write(news, late=late)
-        if (event := hook_events.event(news)) is not None:
+        if not late and (event := hook_events.event(news)) is not None:
             self._notify(event, entry.as_json(news, self._node, wall, self._boot))
 
     def _write(self, news: Transition | Happening, *, late: bool) -> float:

@@ -34,6 +34,9 @@ from pdsup.units.facts import Transition
 # Two restarts of everything on a large node; a few megabytes.
 MOST_WAITING = 2000
 MOST_AT_ONCE = 200
+# How long lines are gathered. Whenever the loop writes a file, a thread that runs takes the
+# interpreter away from it for milliseconds; so it runs when a burst of steps is over.
+GATHER_S = 0.03
 # How often to try while the journal can't be written: there is no event when a disk has room again.
 RETRY_S = 1.0
 # How much of a journal's end to read at first: more than a hundred lines.
@@ -104,7 +107,8 @@ class OwnJournal:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
                 self._thread.start()
-            self._changed.notify_all()
+            if len(self._waiting) == 1:
+                self._changed.notify_all()
 
     async def close(self, within: float) -> None:
         """Returns when everything is written, or can't be, or after ``within`` seconds."""
@@ -135,6 +139,7 @@ class OwnJournal:
         """Waits for lines and takes some; none if the journal is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._closing, GATHER_S)
             # There may be room for one line where there is none for many.
             count = min(len(self._waiting), 1 if self._problem else MOST_AT_ONCE)
             return [self._waiting.popleft() for _ in range(count)]

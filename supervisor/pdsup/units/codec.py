@@ -6,6 +6,7 @@ deadline ``FOREVER`` becomes null, since JSON has no infinity. Pure.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -24,6 +25,10 @@ _LARGEST = 1 << 63
 _MOST_PIDS = 1 << 31
 _STATES: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(State)}
 _EVENTS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+# Made once: each step is encoded twice. A step can't contain itself.
+compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def tagged(value: State | Event) -> dict[str, Any]:

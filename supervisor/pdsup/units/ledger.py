@@ -366,7 +366,7 @@ def note_line(note: Note) -> str:
         values["before"] = note.before
     if note.step is not None:
         values["step"] = note.step
-    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return codec.compact(values)
 
 
 def read_note(values: Mapping[str, Any]) -> Note:

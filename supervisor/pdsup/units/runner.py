@@ -180,8 +180,10 @@ class Runner:
         if left <= 0:
             await asyncio.sleep(0)  # a unit that restarts without delay must not starve the others
             return events.Tick() if self._inbox.empty() else self._inbox.get_nowait()
+        if left == FOREVER:
+            return await self._inbox.get()
         try:
-            async with asyncio.timeout(left if left < FOREVER else None):
+            async with asyncio.timeout(left):
                 return await self._inbox.get()
         except TimeoutError:
             return events.Tick()

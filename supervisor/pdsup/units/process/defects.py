@@ -45,9 +45,10 @@ class Defects:
     async def kept_up(self, where: str, work: Callable[[], Awaitable[None]]) -> None:
         """Does a piece of work, again and again until it ends without a defect."""
         while True:
-            with self.contained(where):
-                await work()
-                return
+            try:
+                return await work()
+            except Exception as error:  # whatever it is
+                self.tell(where, error)
             await asyncio.sleep(REST_S)
 
     def tell(self, where: str, error: Exception) -> None:

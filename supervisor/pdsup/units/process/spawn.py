@@ -191,11 +191,12 @@ def _refers(pidfd: int, pid: int) -> bool:
     a descriptor that was not theirs.
     """
     try:
-        with open(f"/proc/self/fdinfo/{pidfd}") as file:  # noqa: PTH123 (as short as it can be)
-            found = [int(line[4:]) for line in file if line.startswith("Pid:")]
+        with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:  # noqa: PTH123 (short)
+            _, found, rest = file.readall().partition(b"\nPid:\t")
     except OSError:
         return False
-    return bool(found) and found[0] in (pid, 0, -1)  # 0: in another namespace; -1: reaped
+    # 0: in another namespace; -1: reaped
+    return bool(found) and rest.partition(b"\n")[0] in (b"%d" % pid, b"0", b"-1")
 
 
 def _find(name: str, env: Mapping[str, str]) -> str:
