@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from pdsup.api import live
+from pdsup.journal import entry
 
 
 @contextlib.asynccontextmanager
@@ -116,6 +117,32 @@ async def test_there_are_never_too_many_streams_and_one_that_ends_makes_room(
                     async with stream(s) as message:
                         assert await message()
                         return
+
+
+async def test_a_page_that_was_closed_makes_room_before_its_stream_notices(serving, monkeypatch):
+    monkeypatch.setattr(live, "MOST_STREAMS", 1)
+    monkeypatch.setattr(live, "TICK_S", 1000.0)
+    async with serving() as s:
+        for _ in range(3):
+            async with asyncio.timeout(60):
+                while True:
+                    with contextlib.suppress(AssertionError):
+                        async with stream(s) as message:
+                            assert await message()
+                            break
+
+
+async def test_a_page_reads_the_end_of_a_journal_however_long_it_is(serving, monkeypatch, tmp_path):
+    parsed, parse = [], entry.parse
+    monkeypatch.setattr(entry, "parse", lambda line: parsed.append(len(line)) or parse(line))
+    line = {"at": 5, "node": "node1", "unit": "a", "from": "STARTING", "to": "RUNNING"}
+    async with serving() as s:
+        journal = tmp_path / "events" / "node1.jsonl"
+        journal.write_text("".join(f"{json.dumps(line | {'at': n})}\n" for n in range(30_000)))
+        async with stream(s) as message:
+            events = (await message())["events"]
+        assert [each["at"] for each in events] == list(range(29_950, 30_000))
+        assert sum(parsed) <= live.PAST_BYTES
 
 
 async def test_an_agent_that_ends_is_not_held_up_by_a_page(serving):

@@ -23,6 +23,16 @@ def journal(tmp_path):
     return write
 
 
+def test_of_a_long_journal_the_end_can_be_read_and_then_all_that_follows(journal, tmp_path):
+    journal("node0", *range(100, 200))
+    line = (tmp_path / "events" / "node0.jsonl").stat().st_size // 100
+    for most, found in ((3 * line, 2), (3 * line + 5, 3), (line // 2, 0), (1000 * line, 100)):
+        journals = Journals(tmp_path, most)
+        assert [at for at, _ in seen(journals)] == list(range(200 - found, 200))
+    journal("node0", *range(200, 290))
+    assert len(seen(journals)) == 90
+
+
 def seen(chronicler):
     return [(one.at, one.node) for one in chronicler.news()]
 

@@ -25,6 +25,8 @@ TICK_S = 1.0
 ALIVE_S = 10.0
 MOST_STREAMS = 32
 PAST_EVENTS = 50
+# Read of the end of each journal for them: a line has some 400 bytes, a journal may have 60 MB.
+PAST_BYTES = 1 << 17
 # A page without events is better than one that stands still.
 READ_S = 1.0
 # The page loads nothing from other sites, and none of them may embed it.
@@ -40,7 +42,7 @@ class LivePage:
     def __init__(self, agent: Agent, answers: Queries) -> None:
         self._agent = agent
         self._answers = answers
-        self._streams = 0
+        self._streams: set[asyncio.Transport] = set()
         self._turns = Turns()
         self._page = importlib.resources.files("pdsup.api").joinpath("page.html").read_bytes()
 
@@ -53,27 +55,31 @@ class LivePage:
         return web.Response(body=self._page, content_type="text/html", headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        if self._streams >= MOST_STREAMS:
+        # A stream that has nothing to write is the last to notice that its page was closed.
+        if sum(not to.is_closing() for to in self._streams) >= MOST_STREAMS:
             raise web.HTTPServiceUnavailable(text=f"{MOST_STREAMS} pages are open already")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
-        self._streams += 1
+        to = request.transport
+        if to is None:  # the browser has gone already
+            return response
+        self._streams.add(to)
         try:
             await response.prepare(request)
-            await self._feed(response)
+            await self._feed(to, response)
         except ConnectionError:  # the browser has gone
             pass
         finally:
-            self._streams -= 1
+            self._streams.discard(to)
         return response
 
-    async def _feed(self, response: web.StreamResponse) -> None:
+    async def _feed(self, to: asyncio.Transport, response: web.StreamResponse) -> None:
         agent, sent, alive = self._agent, "", clock.monotonic()
-        journals = Journals(Path(agent.assignment.place.run_dir))
+        journals = Journals(Path(agent.assignment.place.run_dir), PAST_BYTES)
         events = await self._news(journals)
         await self._answers.visit_all()
-        while not agent.waits_for_nothing:
+        while not (to.is_closing() or agent.waits_for_nothing):
             if agent.version != sent or events:
                 gpus = await self._answers.gpus()
                 sent = agent.version

@@ -14,9 +14,12 @@ from pdsup.node.paths import JOURNALS
 
 
 class Journals:
-    """Reads the journals of all nodes from the shared run directory."""
+    """Reads the journals of all nodes from the shared run directory. ``most``: how many bytes from
+    the end of each are read at first; all by default.
+    """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, most: int | None = None) -> None:
+        self._most = most
         self._directory = run_dir / JOURNALS
         self._read: dict[Path, int] = {}
         self._here = clock.wall() - clock.monotonic()
@@ -52,8 +55,12 @@ class Journals:
     def _news_of(self, path: Path) -> list[Entry]:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             # A file that has shrunk was truncated or replaced: start over.
-            position = self._read.get(path, 0)
-            file.seek(position if file.seek(0, 2) >= position else 0)
+            size, position = file.seek(0, os.SEEK_END), self._read.get(path)
+            if position is None and self._most is not None and size > self._most:
+                file.seek(size - self._most)
+                file.readline()  # begins within a line, or with one that is left out too
+            else:
+                file.seek(position if position is not None and size >= position else 0)
             begin = file.tell()
             complete, end, _ = file.read().rpartition(b"\n")
         self._read[path] = begin + len(complete) + len(end)
