@@ -62,8 +62,8 @@ def _iso(at: float, precision: str) -> str:
         return "unknown"
 
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?) *(d|h|min|m|s) *")
-_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
+_SPAN = r"(\d+(?:\.\d+)?) *(d|h|min|m|s) *"
+_CLOCK = r"\d{1,2}:\d\d(:\d\d)?"
 _SECONDS = {**dict(_UNITS), "m": 60}
 
 
@@ -74,12 +74,12 @@ def parsed(text: str, now: float) -> float | None:
     """
     from datetime import datetime, timedelta
 
-    spans = _SPAN.findall(text.strip())
-    if spans and not _SPAN.sub("", text.strip()):
+    spans = re.findall(_SPAN, text.strip())
+    if spans and not re.sub(_SPAN, "", text.strip()):
         return now - sum(float(count) * _SECONDS[unit] for count, unit in spans)
     try:
         today = datetime.fromtimestamp(now)
-        if not _CLOCK.fullmatch(text.strip()):
+        if not re.fullmatch(_CLOCK, text.strip()):
             return datetime.fromisoformat(text.strip()).timestamp()
         hour, _, rest = text.strip().partition(":")
         time = datetime.fromisoformat(f"2000-01-01 {hour:0>2}:{rest}").time()

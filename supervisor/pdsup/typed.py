@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +25,6 @@ Path = tuple[str | int, ...]
 LARGEST = 2**1023
 # Looking for a similar word takes a millisecond, and nobody reads that many hints.
 MOST_HINTS = 50
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Fault(NamedTuple):
@@ -76,8 +74,11 @@ def in_one_line(fault: Fault) -> str:
 def unusable(scalar: object) -> str | None:
     """Why a text or a number is unusable whatever its type should be, or None."""
     if isinstance(scalar, str):
-        bad = not scalar.isascii() and _HALF.search(scalar)
-        return "contains half a character (a lone surrogate)" if bad else None
+        try:
+            scalar.encode()
+        except UnicodeEncodeError:
+            return "contains half a character (a lone surrogate)"
+        return None
     return "is too large" if isinstance(scalar, int) and abs(scalar) > LARGEST else None
 
 

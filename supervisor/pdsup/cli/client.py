@@ -20,7 +20,6 @@ from pdsup.answers.status import Status
 from pdsup.cli.runs import choice, living
 from pdsup.cli.runs.choice import Run, Source
 from pdsup.cli.runs.living import Cluster as Cluster
-from pdsup.cli.terminal.say import say
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node import control_socket
 from pdsup.times import duration
@@ -85,11 +84,11 @@ def seen(run_dir: str | None, purpose: str) -> Cluster | PastRun:
     run = choice.choose(run_dir, purpose, looks=True)
     if not run.cluster.sockets:
         past = _past(run, purpose)
-        say(f"pdsup: {past.headline}")
+        _say(past.headline)
         return past
     if run.source is Source.NEWEST:
-        say(
-            f"pdsup: {run.active} runs are active; this is the newest, in {run.words} "
+        _say(
+            f"{run.active} runs are active; this is the newest, in {run.words} "
             "(--run-dir chooses another)"
         )
     return run.cluster
@@ -102,8 +101,14 @@ def commanded(run_dir: str | None, purpose: str) -> Cluster:
     run = choice.choose(run_dir, purpose)
     agents = answering(run, purpose)
     if not (run.source.is_named or (run.source is Source.NEARBY and run.active == 1)):
-        say(f"pdsup: {purpose} of {run}")
+        _say(f"{purpose} of {run}")
     return agents
+
+
+def _say(text: str) -> None:
+    from pdsup.cli.terminal.say import say  # late: mostly there is nothing to say
+
+    say(f"pdsup: {text}")
 
 
 def answering(run: Run, purpose: str) -> Cluster:

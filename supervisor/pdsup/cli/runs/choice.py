@@ -31,7 +31,7 @@ RETURN_S = 10.0
 LOOK_S = 0.05
 PLAN_BYTES = 4 << 10
 # The name of a plan as a block table, or as JSON.
-PLAN_NAME = re.compile(r"""(?:^|^\{[^{[]*)["']?name["']?:\s*["']?([\w.-]+)""", re.MULTILINE)
+PLAN_NAME = r"""(?:^|^\{[^{[]*)["']?name["']?:\s*["']?([\w.-]+)"""
 
 
 class Source(Enum):
@@ -189,7 +189,7 @@ def plan_name(run_dir: Path) -> str:
         file = open_regular(run_dir / PLAN_FILE, os.O_RDONLY)
         with os.fdopen(file, "rb") as opened:
             head = opened.read(PLAN_BYTES)
-        if found := PLAN_NAME.search(head.decode(errors="replace")):
+        if found := re.search(PLAN_NAME, head.decode(errors="replace"), re.MULTILINE):
             return found[1]
     return run_dir.name
 
