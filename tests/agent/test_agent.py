@@ -299,6 +299,25 @@ def test_the_keys_of_a_terminal_and_the_near_end_of_the_wall_time_end_the_node_i
     assert agents.journal()[-1]["to"] == "STOPPED"
 
 
+def test_files_named_like_modules_in_the_current_directory_end_no_agent(
+    agents, wait_for, tmp_path, monkeypatch
+):
+    """Also not the agent after one that was killed, or that handed over to newer code."""
+    job = tmp_path / "job"
+    job.mkdir()
+    for name in sys.stdlib_module_names | {"pdsup", "aiohttp", "yaml", "uvloop"}:
+        (job / f"{name}.py").write_text("raise SystemExit('usage')")
+    monkeypatch.chdir(job)
+    agents.start(agents.plan(agents.unit("worker")), program=("-P", "-m", "pdsup", "agent"))
+    first = agents.agent()
+    os.kill(first, signal.SIGKILL)
+    second = wait_for(lambda: agents.agent() not in (None, first) and agents.agent())
+    agents.tell("node0", "/v1/reload", {"agent": True})
+    wait_for(lambda: agents.agent() not in (None, first, second))
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+
+
 @pytest.mark.parametrize("program", [("-m", "pdsup.launch"), ("-m", "pdsup", "agent")])
 def test_who_sent_the_agent_a_signal_is_known_also_through_a_guardian(agents, wait_for, program):
     agents.start(agents.plan(agents.unit("worker")), program=program)

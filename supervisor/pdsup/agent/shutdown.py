@@ -16,7 +16,7 @@ from pdsup.units.process.guardian_link import REPLACE, GuardianLink
 from pdsup.units.process.spawn import Spawner
 
 # A command that must succeed before an agent hands over: the successor may load newer code.
-TRIAL = (sys.executable, "-c", "import pdsup.launch")
+TRIAL = (sys.executable, "-P", "-c", "import pdsup.launch")
 TRIAL_S = 60.0
 
 

@@ -131,7 +131,14 @@ def _elsewhere(module: str) -> str | None:
     script = (
         f"import importlib.util as u; s = u.find_spec({module!r}); print(s.origin if s else '')"
     )
-    done = subprocess.run([python, "-c", script], capture_output=True, text=True, timeout=GPUS_S)
+    done = subprocess.run(
+        [python, "-c", script],
+        # Else a file such as random.py in the current directory would be run.
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=GPUS_S,
+    )
     return done.stdout.strip() or None
 
 

@@ -289,14 +289,15 @@ def command(words: list[str]) -> list[str]:
     """The command line of a guardian whose agent gets the arguments ``words``.
 
     To stay small the guardian runs without ``site`` and is imported, not executed, so that its
-    compiled form is used.
+    compiled form is used. The agent runs no file such as random.py of the current directory
+    (``-P``); in its environment, the same would change what its units can import.
     """
     package = __file__[: -len("/pdsup/units/process/guardian.py")]
     program = (
         f"import sys; sys.path.append({package!r}); "
         "from pdsup.units.process.guardian import main; sys.exit(main(sys.argv[1:]))"
     )
-    agent = [sys.executable, "-m", "pdsup.launch", *words]
+    agent = [sys.executable, "-P", "-m", "pdsup.launch", *words]
     return [sys.executable, "-I", "-S", "-c", program, *agent]
 
 
