@@ -35,7 +35,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "supervisor", source / "supervisor")
+    for name in ("supervisor", "docs/man"):
+        shutil.copytree(ROOT / name, source / name)
     build = ("wheel", "--quiet", "--no-deps", "--wheel-dir", out, source)
     pip(Path(sys.executable), *build)
     return next(out.glob("*.whl"))
@@ -56,7 +57,9 @@ def python(tmp_path: Path) -> Path:
 
 def test_the_wheel_holds_the_package_pdsup_and_no_other(wheel: Path) -> None:
     names = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in names if not name.endswith(".dist-info")} == {"pdsup"}
+    # What belongs to the distribution (.dist-info, and .data with the manual page) is no package.
+    packages = {name for name in names if not name.endswith((".dist-info", ".data"))}
+    assert packages == {"pdsup"}
 
 
 @pytest.mark.parametrize("supervisord_first", [True, False])
