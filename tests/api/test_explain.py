@@ -92,6 +92,13 @@ def test_the_next_attempt_of_a_unit_in_backoff_has_its_time_and_the_number_of_fa
     assert "this was failure 3 of at most 5 in 12 h" in found.what
 
 
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_unit_that_waits_for_no_other_unit_does_not_start_when_its_gate_opens(plan, needs):
+    unit = plan.by_name["router-0"]
+    found = explain.outlook(unit, PublicState.WAITING, None, NOW, gate_open=not needs)
+    assert ("gate" in found.what) is needs
+
+
 def test_what_follows_a_unit_of_another_node_has_no_time(plan):
     found = outlook(plan, None, max_failures=5)
     assert found.at is None

@@ -7,6 +7,12 @@ import sys
 
 import pytest
 
+from pdsup.answers.commands import UnitBefore
+from pdsup.cli import client, command
+from pdsup.cli.command_rules import Outcome
+from pdsup.cli.screens import waiting
+from pdsup.units.public_state import PublicState
+
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 2}
 # Ends well on TERM; a line for each HUP.
 POLITE = ("sh", "-c", "trap 'echo hup' HUP; while :; do sleep 0.02; done")
@@ -208,3 +214,17 @@ def test_who_asked_for_what_stands_in_the_journal_and_in_the_reasons(agents, pds
 
 def whoami():
     return pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
+def test_a_command_says_what_it_waits_for(monkeypatch, capsys, tmp_path, unit, node, status, verb):
+    loading = status(node("node2", [unit("a", "STOPPING", since=0.0, reason="still busy")]))
+    monkeypatch.setattr(waiting, "SILENCE_S", 0.0)
+    monkeypatch.setattr(client, "follow", lambda *_, **__: iter([client.Look(loading, new=True)]))
+    state = PublicState.STOPPED if verb == "start" else PublicState.RUNNING
+    before = {"a": UnitBefore(state=state, run=1, since=0.0)}
+    (result,) = command._await(verb, tmp_path, ["a"], before, 0.0)
+    assert result.outcome is Outcome.LATE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "waiting for\n  a (node2) STOPPING: still busy\n"

@@ -34,7 +34,8 @@ def test_of_a_unit_without_a_process_there_is_none(agents, pdsup):
     agents.reaches("EXITED", "a")
     done = pdsup("evidence", "a")
     assert (done.returncode, done.stdout) == (1, "a: ERROR (no evidence: it is not running)\n")
-    assert pdsup("evidence", "b").returncode == 4
+    done = pdsup("evidence", "b")
+    assert (done.returncode, done.stderr.split(":")[1]) == (4, " cannot take evidence of b")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_a_unit_of_whose_node_nobody_has_heard_is_told_from_its_journal(agents, 
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node1")
     agents.reaches("RUNNING", "b", "node1")
+    agents.journal("node1")  # an agent gathers lines for a moment before it writes them
     agents.signal(signal.SIGKILL, "node1")
     agents.ended("node1")
     agents.start(plan, "node0")
@@ -259,6 +260,7 @@ def test_a_gate_is_told_with_the_truth_of_each_condition(killed, pdsup):
 
 
 def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wait_for):
+    killed.journal("node1")  # an agent gathers lines for a moment before it writes them
     killed.signal(signal.SIGKILL, "node1")
     killed.ended("node1")
     wait_for(lambda: "is UNKNOWN" in pdsup("explain", "worker").stdout)

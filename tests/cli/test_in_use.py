@@ -40,6 +40,7 @@ def used(shared_agents):
     same = shared_agents.plan(shared_agents.unit("a"), nodes=2)
     shared_agents.start(same)
     shared_agents.reaches("RUNNING", "a")
+    shared_agents.journal()  # so that nothing is still to be written
     other = shared_agents.plan(shared_agents.unit("b", node="node1"), nodes=2, name="other.yaml")
     return {"run": str(shared_agents.run_dir), "same": str(same), "other": str(other)}
 

@@ -66,7 +66,7 @@ def test_a_run_begins_in_the_directory_that_the_variable_names(agents, pdsup):
     assert (done.returncode, (agents.directory / "here" / "plan.yaml").exists()) == (0, True)
     done = pdsup("up", str(plan), "--", "true")
     assert done.returncode == 1
-    assert " in the directory (from PDSUP_RUN_DIR): " in done.stderr
+    assert f"{agents.directory}/here (from PDSUP_RUN_DIR) holds an earlier run" in done.stderr
 
 
 @pytest.fixture

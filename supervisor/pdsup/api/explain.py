@@ -57,18 +57,21 @@ def outlook(
     facts: Facts | None,
     now: Now,
     dies_at: float | None = None,
+    *,
+    gate_open: bool = False,
 ) -> Outlook:
     """What happens next, as a sentence, and when, in seconds since the epoch (None: no fixed time).
 
     ``state`` is the one that the status shows. ``facts`` is None for a unit of another node.
     ``dies_at``: when liveness finds the unit dead at the earliest, if something is wrong with it.
+    ``gate_open``: whether no other unit holds up its start.
     """
     if dies_at is not None and state.is_serving:
         killed = "it is killed and restarted, unless its liveness probe passes"
         return Outlook(what=killed, at=round(now.wall + dies_at - now.monotonic, 3))
     until = states.deadline(facts.state) if facts else FOREVER
     at = None if until == FOREVER else round(now.wall + until - now.monotonic, 3)
-    return Outlook(what=_next(unit, state, facts), at=at)
+    return Outlook(what=_next(unit, state, facts, gate_open), at=at)
 
 
 def checks(
@@ -110,13 +113,15 @@ def _checked(check: Check, address: str, ports: Mapping[str, int]) -> str:
     return f"its processes run, and every {check.tree}* lives" if check.tree else WELL
 
 
-def _next(unit: PlanUnit, state: PublicState, facts: Facts | None) -> str:
+def _next(unit: PlanUnit, state: PublicState, facts: Facts | None, gate_open: bool) -> str:
     match state:
         case PublicState.STOPPED | PublicState.EXITED:
             return f"it stays down; pdsup start {unit.name} starts it"
         case PublicState.FATAL:
             return f"it stays down; pdsup start {unit.name} tries again"
         case PublicState.WAITING:
+            if gate_open:
+                return "it starts once the obstacle above is gone"
             return "it starts when the conditions of its gate are met"
         case PublicState.STARTING:
             return (

@@ -204,13 +204,16 @@ class Queries:
             text = f"cannot explain {name}: the agent of {unit.node} does not have this plan yet"
             raise web.HTTPNotFound(text=text)
         moment = explain.Now(clock.wall(), clock.monotonic())
+        decision = agent.gate(name, first=_never_ran(shown, facts))
         return Explanation(
             unit=shown,
             address=node.address,
             agent=node.agent,
             told_by=agent.node,
-            gate=explain.gate(agent.plan, agent.gate(name, first=_never_ran(shown, facts))),
-            next=explain.outlook(unit, shown.state, facts, moment),
+            gate=explain.gate(agent.plan, decision),
+            next=explain.outlook(
+                unit, shown.state, facts, moment, gate_open=decision.reason is None
+            ),
             log=log_path(agent.assignment.place.run_dir, unit),
             noise=unit.probes.progress.noise,
             run_dir=agent.assignment.place.run_dir,

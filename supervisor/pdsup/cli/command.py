@@ -15,6 +15,8 @@ from pdsup.answers.commands import EvidenceTaken, UnitBefore
 from pdsup.answers.status import UnitStatus
 from pdsup.cli import client, command_rules, options
 from pdsup.cli.command_rules import Outcome, Result, Verb
+from pdsup.cli.screens import progress
+from pdsup.cli.screens.waiting import Silence
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
@@ -22,6 +24,8 @@ from pdsup.errors import NothingThere
 
 # Longer than an agent takes to collect evidence, whatever hangs.
 EVIDENCE_S = 30.0
+# How many units a command names while it waits.
+MOST_LINES = 8
 
 
 def arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -121,7 +125,8 @@ class There:
 
 def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Target:
     """Says on stderr what to run elsewhere; raises that as NothingThere if no unit is here."""
-    cluster = client.commanded(args.run_dir, f"{verb} {', '.join(args.units)}")
+    spoken = command_rules.spoken(verb)
+    cluster = client.commanded(args.run_dir, f"{spoken} {', '.join(args.units)}")
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
     away = {unit.node for unit in (*chosen.elsewhere, *chosen.mates)} & cluster.silent
@@ -137,7 +142,7 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
         cluster, command_rules.waves(verb, chosen.units), elsewhere, not chosen.elsewhere
     )
     refusals = [
-        f"cannot {verb} {', '.join(one.units)} from here: the agent of {one.node} "
+        f"cannot {spoken} {', '.join(one.units)} from here: the agent of {one.node} "
         f"{'does not answer' if one.node in cluster.silent else 'is on another machine'}; run\n"
         f"  {one.command}"
         for one in elsewhere
@@ -174,7 +179,7 @@ def _carry_out(
 def _await(
     verb: Verb, socket: Path, names: list[str], before: Mapping[str, UnitBefore], until: float
 ) -> Iterator[Result]:
-    left, units = list(names), dict[str, UnitStatus]()
+    left, units, silence = list(names), dict[str, UnitStatus](), Silence(say)
     for look in client.follow(lambda: socket, every=False, until=until):
         if look.absent is not None:
             raise look.absent
@@ -183,8 +188,11 @@ def _await(
             if (outcome := command_rules.outcome(verb, units[name], before[name])) is not None:
                 left.remove(name)
                 yield Result(verb, units[name], outcome)
+                silence.end()
         if not left:
             return
+        late = (units[name] for name in left if name in units)
+        silence.explain(progress.missing(late, lambda _: False, clock.wall(), MOST_LINES))
     for name in left:
         yield Result(verb, units[name], Outcome.LATE)
 

@@ -31,6 +31,11 @@ DONE: Mapping[Verb, str] = {
 }
 
 
+def spoken(verb: Verb) -> str:
+    """The command in a sentence: ``cannot SPOKEN UNIT``."""
+    return "take evidence of" if verb == "evidence" else verb
+
+
 # What means every unit of this machine, and never one of another.
 EVERYTHING = ("all", "*")
 
@@ -58,7 +63,7 @@ class Chosen:
     mates: tuple[UnitStatus, ...] = ()
 
 
-def choose(verb: str, status: Status, patterns: Iterable[str], here: Collection[str]) -> Chosen:
+def choose(verb: Verb, status: Status, patterns: Iterable[str], here: Collection[str]) -> Chosen:
     """The units that match a pattern; with one rank of a gang, all its ranks.
 
     ``status``: of all nodes. ``here``: the nodes whose agents are on this machine; only their units
@@ -72,7 +77,7 @@ def choose(verb: str, status: Status, patterns: Iterable[str], here: Collection[
         else:
             found = [unit.name for unit in units if progress.is_named(unit, pattern)]
         if not found:
-            raise NothingThere(progress.no_such(verb, [pattern], status))
+            raise NothingThere(progress.no_such(spoken(verb), [pattern], status))
         named.update(found)
     gangs = {unit.gang for unit in units if unit.name in named} - {None}
     wanted = [unit for unit in units if unit.name in named or unit.gang in gangs]

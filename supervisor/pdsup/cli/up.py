@@ -96,9 +96,8 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
         named = choice.given(args.run_dir)
         given = named.path.resolve() if named else None
-        origin = f" in the directory{named.origin}" if named and named.origin else ""
         if given is not None:
-            _refuse_used(args.file, given, origin)
+            _refuse_used(args.file, given, named.origin if named else "")
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count), Installed())
         warn(str(args.file), draft.warnings)
@@ -121,12 +120,12 @@ def _refuse_used(file: Path, run_dir: Path, origin: str) -> None:
     the verdicts on it, are those of one run.
     """
     if there := takeover.occupants(run_dir, os.environ):
-        raise takeover.in_use(f"bring up {file}{origin}", run_dir, str(file), there, os.environ)
+        raise takeover.in_use(f"bring up {file}", run_dir, str(file), there, os.environ, origin)
     journals = (run_dir / JOURNALS).glob("*.jsonl")
     if last := max((path.stat().st_mtime for path in journals), default=None):
         raise SupervisorError(
-            f"cannot bring up {file}{origin}: {run_dir} holds an earlier run, whose last event was "
-            f"at {moment(last, clock.wall())}; give another directory, such as "
+            f"cannot bring up {file}: {run_dir}{origin} holds an earlier run, whose last event "
+            f"was at {moment(last, clock.wall())}; give another directory, such as "
             f"--run-dir {shlex.quote(str(_unused(run_dir)))}"
         )
 

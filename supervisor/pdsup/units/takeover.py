@@ -281,11 +281,17 @@ def _local(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
 
 
 def in_use(
-    purpose: str, run_dir: Path, file: str, there: Iterable[Occupant], environ: Mapping[str, str]
+    purpose: str,
+    run_dir: Path,
+    file: str,
+    there: Iterable[Occupant],
+    environ: Mapping[str, str],
+    origin: str = "",
 ) -> SupervisorError:
     """The refusal to write into the directory of a run that others are running.
 
     ``purpose``: ``VERB THING``. ``file``: the plan or recipe that was given.
+    ``origin``: where the directory was named, if not on the command line.
     """
     nodes = ", ".join(sorted({each.node for each in there}))
     since = ""
@@ -295,7 +301,7 @@ def in_use(
             since = f", since {moment(began, clock.wall())}"
     where = f"--run-dir {shlex.quote(str(run_dir))}"
     return SupervisorError(
-        f"cannot {purpose}: {run_dir} is in use by the agents of {nodes}{since}\n"
+        f"cannot {purpose}: {run_dir}{origin} is in use by the agents of {nodes}{since}\n"
         f"  to benchmark it: pdsup run {where} -- COMMAND\n"
         f"  to change it: pdsup reload {shlex.quote(file)} {where}\n"
         f"  to end it: pdsup shutdown --all {where}\n"
