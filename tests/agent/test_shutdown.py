@@ -116,3 +116,11 @@ async def test_an_agent_whose_units_end_does_not_hand_over(node):
 async def test_an_agent_without_a_guardian_can_not_hand_over(node):
     with pytest.raises(SupervisorError, match="it has no guardian"):
         await node.hand_over(GuardianLink(None)).check()
+
+
+async def test_an_agent_whose_guardian_dies_before_it_hands_over_keeps_its_units(node):
+    """Its successor may be on trial for seconds, and units that leave take minutes to stop."""
+    hand_over = node.hand_over(GuardianLink(None))
+    with pytest.raises(SupervisorError, match="has no guardian"):
+        hand_over.begin()
+    assert not node.shutdown.leaves_units

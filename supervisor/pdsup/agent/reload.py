@@ -275,6 +275,11 @@ class Reload:
             raise SupervisorError(
                 f"cannot stop {', '.join(left())}, which the changed plan no longer contains"
             )
+        try:
+            self._hand_over.refuse_if_alone()
+        except SupervisorError:
+            self._ledger.note_next("")
+            raise
         self._ledger.adopt(loaded.digest)
         self._hand_over.begin()
 

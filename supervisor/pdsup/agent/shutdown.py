@@ -86,13 +86,20 @@ class HandOver:
 
     async def check(self) -> None:
         """Raises SupervisorError if there is no guardian, or a successor can't load its code."""
-        if self._guardian.pid is None:
-            raise SupervisorError(f"cannot reload the agent of {self._node}: it has no guardian")
+        self.refuse_if_alone()
         if (complaint := await self._spawner.complaint(TRIAL, TRIAL_S)) is not None:
             raise SupervisorError(f"cannot reload the agent of {self._node}: {complaint}")
 
+    def refuse_if_alone(self) -> None:
+        """Raises SupervisorError if there is no guardian, which may have died since ``check``."""
+        if self._guardian.pid is None:
+            raise SupervisorError(f"cannot reload the agent of {self._node}: it has no guardian")
+
     def begin(self) -> None:
-        """Begins to hand over. Raises SupervisorError if the units are being stopped already."""
+        """Begins to hand over. Raises SupervisorError if no successor would come, or the units are
+        being stopped already.
+        """
+        self.refuse_if_alone()
         if not self._shutdown.leave_units():
             raise SupervisorError(f"cannot reload the agent of {self._node}: it is ending")
         self._log.info("handing over to a new agent")
