@@ -210,7 +210,7 @@ async def _warn_of_others(run_dir: Path, log: Log) -> None:
         recipe = Path(origin_of(run_dir).file)
         return {path: ownership.risk(path) for path in (run_dir, recipe)}
 
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(Exception):  # whatever it is: no agent ends for a warning
         for path, cause in (await apart(risks, PREPARE_S)).items():
             if cause:
                 log.warning("others may change what runs here", path=str(path), cause=cause)

@@ -41,7 +41,7 @@ def as_json():
              "age_s": 0.0, "problem": None}  # fmt: skip
     one = json.loads(typed.dumps(unit(last_exit=GOOD)))
     node = {"node": "node2", "address": "10.0.0.2", "agent": agent, "units": [one]}
-    return {"cluster": "demo", "plan": "d", "nodes": [node]}
+    return {"cluster": "demo", "plan": "d", "nodes": [node], "url": None}
 
 
 def test_a_status_that_is_read_and_written_again_is_the_same():

@@ -211,9 +211,13 @@ class Agents:
         """Whether the journal has the states that an agent shows: it writes in a thread."""
         if self.agent(node) is None:
             return True
-        shown = {unit["name"]: unit["state"] for unit in self.status(node)[node]["units"]}
-        last = {line["unit"]: line["to"] for line in self._lines(node) if "to" in line}
-        return all(state == last.get(unit, "STOPPED") for unit, state in shown.items())
+        last = {line["unit"]: line for line in self._lines(node) if "to" in line}
+        return all(
+            unit["state"] == "STOPPED"
+            if (line := last.get(unit["name"])) is None
+            else (line["to"], line["run"] or unit["run"]) == (unit["state"], unit["run"])
+            for unit in self.status(node)[node]["units"]
+        )
 
     def when(self, state, unit, node="node0") -> float:
         """When a unit first came to a state; monotonic seconds."""

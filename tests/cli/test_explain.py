@@ -286,6 +286,7 @@ def test_a_state_lasts_by_the_journal_whatever_the_wall_clock_was_set_to(agents,
     """As on a machine whose clock was set back by two hours after the unit became RUNNING."""
     agents.start(agents.plan(agents.unit("a")))
     now = agents.reaches("RUNNING", "a")["since"]
+    assert agents.journal()
     journal = agents.run_dir / "events" / "node0.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     wrong = [{**line, "at": line["at"] + 7200} for line in lines]

@@ -110,6 +110,7 @@ def test_what_killed_agents_left_is_stopped_by_a_shutdown(agents, pdsup):
     plan = agents.plan(agents.unit("a"))
     agents.start(plan)
     pid = agents.reaches("RUNNING", "a")["pid"]
+    assert agents.journal()
     agents.signal(signal.SIGKILL)
     agents.ended()
     done = pdsup("status")

@@ -21,7 +21,7 @@ def fresh():
 def test_a_process_is_named_by_its_user_and_program_unless_it_names_itself():
     found = callers.caller("node0", os.getpid(), UID)
     assert (found.pid, found.node) == (os.getpid(), "node0")
-    assert found.tool.startswith(("python", "pytest"))
+    assert found.tool.startswith(("python", "pytest", "[pytest-xdist"))
     assert callers.caller("node0", os.getpid(), None) == found
     assert callers.caller("node0", os.getpid(), UID, "pdsup stop").tool == "pdsup stop"
 

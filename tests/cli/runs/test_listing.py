@@ -79,7 +79,7 @@ def test_an_active_run_is_not_among_those_that_have_ended(agent, home, ended):
 def test_a_run_that_only_its_directory_leads_to_is_active_too(agent, home, ended, monkeypatch):
     """Such as that of another user, or of a job with directories of its own."""
     path = ended("run", NOW)
-    node = agent(run="run").parent.absolute()
+    node = agent(run="run").parent  # relative, and so short enough for a socket
     place = AgentPlace(directory=str(node), host=os.uname().nodename, boot="now")
     agent_files.write(path, "node0", place)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
