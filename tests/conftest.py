@@ -9,8 +9,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
-# Whole clusters, Slurm and browsers: one at a time.
-MACHINE = ("system", "docs", "pages", "bench")
+# Whole clusters, Slurm and browsers: one at a time in each of these groups.
+MACHINE = {"system": "clusters", "docs": "pages", "pages": "pages", "bench": "pages"}
 # There is only one address of IPv6 on a machine.
 ONE_ADDRESS = ("test_ipv6.py",)
 # What takes long begins early, so that all workers end together.
@@ -66,15 +66,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class Sharing(LoadScopeScheduling):
-    """Gives a worker whole files, and everything that uses the machine as a whole to one worker.
+    """Gives a worker whole files, and each group of what uses much of the machine to one worker.
 
     xdist's own groups go by a mark, which is lost with pytest 9.2: it no longer reads ``_nodeid``.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0]).relative_to(HERE.name)
-        alone = path.parts[0] in MACHINE or path.name in ONE_ADDRESS
-        return "machine" if alone else str(path)
+        if path.name in ONE_ADDRESS:
+            return "clusters"
+        return MACHINE.get(path.parts[0], str(path))
 
 
 @pytest.hookimpl(tryfirst=True)
