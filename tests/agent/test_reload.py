@@ -16,6 +16,7 @@ import pytest
 
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError
+from tests.bed.agents import wait_for as until
 
 GUARDED = ("-m", "pdsup", "agent")
 WAITS = "waits for node1 to load the changed plan"
@@ -90,7 +91,9 @@ class Run:
 
 
 def environ(pid) -> list[str]:
-    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+    """It is empty for a moment while the process executes its program."""
+    path = Path(f"/proc/{pid}/environ")
+    return until(path.read_text, f"the environment of {pid}").split("\0")
 
 
 def test_only_what_differs_restarts(agents, run, wait_for):

@@ -118,7 +118,12 @@ class Machine:
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if (directory / "ns/pid").readlink() == space:
-                    words = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    words = (
+                        (directory / "cmdline")
+                        .read_bytes()
+                        .replace(b"\0", b" ")
+                        .decode(errors="replace")
+                    )
                     found[int(directory.name)] = words.strip()
         del found[self.init]
         return {pid: words for pid, words in found.items() if words != "sleep 86400"}

@@ -113,5 +113,7 @@ def _all_processes() -> Iterator[str]:
     """
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (
+                (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
             yield f"{directory.name} {command} in {(directory / 'cwd').readlink()}"

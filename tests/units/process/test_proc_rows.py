@@ -20,7 +20,7 @@ def test_processes_are_listed_parents_first_with_what_they_use_and_the_rest_is_c
         (first, second), more = proc.rows(parent.pid, 9)
         assert [(one.pid, one.depth) for one in (first, second)] == [(parent.pid, 0), (child, 1)]
         assert first.memory > second.memory > 0
-        assert (first.state, more) == ("S", 0)
+        assert (first.state in "RS", more) == (True, 0)
         assert [one.pid for one in proc.rows(parent.pid, 1)[0]] == [parent.pid]
         assert proc.rows(parent.pid, 1)[1] == 1
     finally:

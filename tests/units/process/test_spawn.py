@@ -172,6 +172,7 @@ async def test_a_child_has_default_dispositions_and_no_blocked_signal(output: in
 
 async def test_a_child_that_is_spared_a_signal_ignores_it_as_this_process_does(output: int) -> None:
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    hup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
     command = ("grep", "^SigIgn", "/proc/self/status")
     try:
@@ -179,6 +180,7 @@ async def test_a_child_that_is_spared_a_signal_ignores_it_as_this_process_does(o
         await ended
     finally:
         signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGHUP, hup)
     os.lseek(output, 0, os.SEEK_SET)
     mask = int(os.read(output, 1000).split()[1], 16)
     assert mask & (1 << signal.SIGUSR1 - 1)
