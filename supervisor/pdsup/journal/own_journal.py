@@ -36,7 +36,7 @@ MOST_WAITING = 2000
 MOST_AT_ONCE = 200
 # How long lines are gathered. Whenever the loop writes a file, a thread that runs takes the
 # interpreter away from it for milliseconds; so it runs when a burst of steps is over.
-GATHER_S = 0.03
+GATHER_S = 0.005
 # How often to try while the journal can't be written: there is no event when a disk has room again.
 RETRY_S = 1.0
 # How much of a journal's end to read at first: more than a hundred lines.
