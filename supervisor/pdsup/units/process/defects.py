@@ -3,7 +3,7 @@
 An exception that nobody expected would end all tasks of an agent. Its guardian starts another one,
 but where the cause is still there, that one ends too, and soon nothing is supervised for half a
 minute at a time. So each part says what goes on instead: a unit handles its next event, a probe is
-asked again, a loop begins anew. What was under way may be half done; deadlines and the next report
+asked again, a loop starts again. What was under way may be half done; deadlines and the next report
 put it right. The defect itself is logged once, with its traceback.
 """
 
