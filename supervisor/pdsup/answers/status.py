@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pdsup.plan.kinds import Kind, Role
 from pdsup.units.public_state import PublicState
+
+if TYPE_CHECKING:  # queries show units without a plan
+    from pdsup.plan.model import PlanUnit
 
 # Nothing changes these values, yet their classes are neither frozen nor have slots: a status holds
 # hundreds of them, made for each answer, and every query of a user waits until the classes are
@@ -132,3 +136,35 @@ class Status:
     def units(self) -> tuple[UnitStatus, ...]:
         """The units of all nodes."""
         return tuple(unit for node in self.nodes for unit in node.units)
+
+
+def unknown_unit(unit: PlanUnit | UnitStatus, reason: str) -> UnitStatus:
+    """A unit of which nothing is known but its plan; ``reason``: why."""
+    return UnitStatus(
+        name=unit.name,
+        kind=unit.kind,
+        role=unit.role,
+        node=unit.node,
+        rank=unit.rank,
+        gang=unit.gang,
+        state=PublicState.UNKNOWN,
+        ready=False,
+        pid=None,
+        run=0,
+        restarts=0,
+        since=None,
+        ports=unit.ports,
+        gpus=unit.gpus,
+        reason=reason,
+        short_reason=reason,
+        last_exit=None,
+        uptime_s=None,
+    )
+
+
+def unknown_agent(problem: str | None) -> AgentStatus:
+    """An agent that was never heard from; ``problem``: why, if that is known."""
+    return AgentStatus(
+        pid=None, guardian_pid=None, incarnation=None, version=None,
+        reachable=False, age_s=None, problem=problem,
+    )  # fmt: skip

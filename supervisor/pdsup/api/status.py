@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 
-from pdsup.answers.status import AgentStatus, GpuUse, LastExit, NodeStatus, Status, UnitStatus
+from pdsup.answers.status import (
+    AgentStatus,
+    GpuUse,
+    LastExit,
+    NodeStatus,
+    Status,
+    UnitStatus,
+    unknown_agent,
+    unknown_unit,
+)
 from pdsup.cluster.report import AgentReport, ExitReport, Peer, Report, UnitReport, akin
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.units.process.gpu import Gpu
 from pdsup.units.public_state import PublicState
+
+MISSING = "its agent does not report it"
 
 
 def status(
@@ -54,12 +65,6 @@ def _own(report: Report, gpus: Sequence[Gpu]) -> NodeStatus:
     )
 
 
-_UNKNOWN = AgentStatus(
-    pid=None, guardian_pid=None, incarnation=None, version=None,
-    reachable=False, age_s=None, problem=None,
-)  # fmt: skip
-
-
 def _agent(report: AgentReport) -> AgentStatus:
     """The status of an agent that answers now."""
     return AgentStatus(**asdict(report), reachable=True, age_s=0.0, problem=None)
@@ -72,14 +77,14 @@ def _other(
     report = peer.report
     related = report is not None and akin(report, own.plan, own.former)
     if report is None or not related or report.node != peer.node:
-        agent = _UNKNOWN
-        units = [_planned(unit, peer.problem or "") for unit in placed]
+        agent = unknown_agent(None)
+        units = [unknown_unit(unit, peer.problem or "") for unit in placed]
     else:
         agent = _agent(report.agent)
         units = [_last_known(unit, report, peer, now) for unit in report.units]
         if report.plan == own.plan and len(units) < len(placed):
             reported = {unit.name for unit in report.units}
-            units += [_planned(unit, MISSING) for unit in placed if unit.name not in reported]
+            units += [unknown_unit(unit, MISSING) for unit in placed if unit.name not in reported]
     return NodeStatus(
         node=peer.node,
         address=address,
@@ -145,30 +150,4 @@ def gpu_use(gpus: Iterable[Gpu], indexes: Collection[int]) -> GpuUse | None:
         memory_used=sum(gpu.memory_used or 0 for gpu in up),
         memory=sum(gpu.memory or 0 for gpu in up),
         utilization=round(sum(known) / len(known), 3) if known else None,
-    )
-
-
-MISSING = "its agent does not report it"
-
-
-def _planned(unit: PlanUnit, reason: str) -> UnitStatus:
-    return UnitStatus(
-        name=unit.name,
-        kind=unit.kind,
-        role=unit.role,
-        node=unit.node,
-        rank=unit.rank,
-        gang=unit.gang,
-        state=PublicState.UNKNOWN,
-        ready=False,
-        pid=None,
-        run=0,
-        restarts=0,
-        since=None,
-        ports=unit.ports,
-        gpus=unit.gpus,
-        reason=reason,
-        short_reason=reason,
-        last_exit=None,
-        uptime_s=None,
     )

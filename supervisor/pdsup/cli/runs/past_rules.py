@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pdsup.answers.status import AgentStatus, LastExit, NodeStatus, Status, UnitStatus
+from pdsup.answers.status import (
+    LastExit,
+    NodeStatus,
+    Status,
+    UnitStatus,
+    unknown_agent,
+    unknown_unit,
+)
 from pdsup.cli.runs.run_lines import RunState
 from pdsup.journal import runs
 from pdsup.journal.entry import Entry
@@ -128,7 +135,9 @@ def status(plan: Plan, digest: str, past: Past, entries: Sequence[Entry]) -> Sta
             if unit.node == node.name
         )
         nodes.append(
-            NodeStatus(node=node.name, address=node.address, agent=_agent(problem), units=units)
+            NodeStatus(
+                node=node.name, address=node.address, agent=unknown_agent(problem), units=units
+            )
         )
     return Status(cluster=plan.name, plan=digest, url=front_of(plan), nodes=tuple(nodes))
 
@@ -143,13 +152,6 @@ def _problem(past: Past, node: str) -> str:
     return f"its agent is on {place.host}" if place else "its agent does not answer here"
 
 
-def _agent(problem: str) -> AgentStatus:
-    return AgentStatus(
-        pid=None, guardian_pid=None, incarnation=None, version=None,
-        reachable=False, age_s=None, problem=problem,
-    )  # fmt: skip
-
-
 def unit_status(
     unit: PlanUnit | UnitStatus, steps: Sequence[Entry], problem: str, pid: int | None = None
 ) -> UnitStatus:
@@ -160,25 +162,14 @@ def unit_status(
     """
     state, since, reason = _state(steps, problem)
     run = max((entry.run or 0 for entry in steps), default=0)
-    return UnitStatus(
-        name=unit.name,
-        kind=unit.kind,
-        role=unit.role,
-        node=unit.node,
-        rank=unit.rank,
-        gang=unit.gang,
+    return replace(
+        unknown_unit(unit, reason),
         state=state,
-        ready=False,
         pid=pid,
         run=run,
         restarts=max(0, run - 1),
         since=since,
-        ports=unit.ports,
-        gpus=unit.gpus,
-        reason=reason,
-        short_reason=reason,
         last_exit=_last_exit(steps),
-        uptime_s=None,
     )
 
 
