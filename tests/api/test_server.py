@@ -10,6 +10,7 @@ import stat
 
 import pytest
 
+from pdsup.agent import commands
 from pdsup.api import beats as beats_module
 from pdsup.api import queries
 from pdsup.api import server as server_module
@@ -423,9 +424,24 @@ async def test_a_command_answers_with_the_units_as_they_were(serving):
         order = {"command": "stop", "units": ["decode-1"]}
         answer = await s.local("/v1/units", "POST", json=order)
         assert answer.status == 200
-        assert {k: v for k, v in answer.json()["decode-1"].items() if k != "since"} == {
-            "state": "STOPPED", "run": 0
-        }  # fmt: skip
+        before = answer.json()["decode-1"]
+        assert (before["state"], before["run"]) == ("STOPPED", 0)
+
+
+async def test_a_unit_shows_the_last_command_to_whoever_waits_for_an_earlier_one(serving):
+    async with serving() as s:
+        before = []
+        for verb in ("stop", "restart"):
+            version = s.agent.report_version
+            order = {"command": verb, "units": ["decode-1"]}
+            answer = await s.local("/v1/units", "POST", json=order)
+            before.append(answer.json()["decode-1"]["at"])
+            assert s.agent.report_version != version
+        (node,) = (await s.local("/v1/status")).json()["nodes"]
+        last = {unit["name"]: unit["last_command"] for unit in node["units"]}
+        assert (last["decode-1"]["verb"], last["decode-1"]["at"]) == ("restart", before[1])
+        assert before[0] < before[1]
+        assert last["benchmark"] is None
 
 
 async def test_a_signal_answers_whether_there_was_a_process(serving):
@@ -433,6 +449,26 @@ async def test_a_signal_answers_whether_there_was_a_process(serving):
         order = {"command": "signal", "signal": 1, "units": ["decode-1"]}
         answer = await s.local("/v1/units", "POST", json=order)
         assert (answer.status, answer.json()) == (200, {"decode-1": False})
+
+
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [("/v1/units", {"command": "signal", "signal": 1}), ("/v1/evidence", {})],
+    ids=["signal", "evidence"],
+)
+async def test_what_needs_a_process_waits_until_a_new_agent_has_taken_it_over(
+    serving, monkeypatch, path, order
+):
+    async with serving() as s:
+        runner = s.parts.runners["decode-1"]
+        runner.settled.clear()
+        monkeypatch.setattr(commands, "TAKEOVER_S", 0.01)
+        order |= {"units": ["decode-1"]}
+        answer = await s.local(path, "POST", json=order)
+        assert answer.status == 409
+        assert b"the new agent of node3 is still taking over its units" in answer.body
+        runner.settled.set()
+        assert (await s.local(path, "POST", json=order)).status == 200
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ AGENT = {"pid", "guardian_pid", "incarnation", "version", "reachable", "age_s"} 
 UNIT = {
     "name", "kind", "role", "node", "rank", "gang", "state", "ready", "pid", "run", "restarts",
     "since", "uptime_s", "ports", "gpus", "reason", "last_exit",
-} | {"gpu_use", "short_reason"}  # fmt: skip
+} | {"gpu_use", "short_reason", "last_command"}  # fmt: skip
 
 
 @pytest.fixture

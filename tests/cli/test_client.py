@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from pdsup import typed
 from pdsup.answers.status import Status
 from pdsup.cli import client
+from pdsup.cli.runs import living
 from pdsup.errors import NothingThere, SupervisorError
 
 
@@ -67,9 +69,31 @@ def test_an_answer_of_something_else_is_an_error_a_user_can_read(agent, says):
         client.ask(agent(says=says), "/v1/status")
 
 
-def test_an_agent_that_is_gone_is_named(agent):
-    with pytest.raises(NothingThere, match="cannot ask the agent of node0: "):
-        client.ask(agent(listens=False), "/v1/status")
+@pytest.mark.parametrize("left", ["socket", "directory", "hung up"])
+@pytest.mark.parametrize("guarded", [True, False])
+def test_for_an_agent_that_was_killed_it_is_told_what_brings_it_back(
+    agent, home, monkeypatch, guarded, left
+):
+    monkeypatch.setattr(living, "has_guardian", lambda _: guarded)
+    path = agent(listens=left == "hung up")
+    if left == "directory":
+        path.unlink()
+    with pytest.raises(NothingThere) as caught:
+        client.ask(path, "/v1/status")
+    run = f"{home.parent}/run"
+    assert str(caught.value) == "cannot ask the agent of node0: it was killed" + (
+        ", and its guardian is replacing it; try again in a few seconds"
+        if guarded
+        else " together with its guardian; this starts another one, which takes over what still "
+        f"runs:\n  pdsup agent {run}/plan.yaml --node node0 --run-dir {run}"
+    )
+
+
+def test_of_an_agent_that_has_ended_just_that_is_told(agent):
+    path = agent(listens=False)
+    shutil.rmtree(path.parent)
+    with pytest.raises(NothingThere, match="node0: it has ended"):
+        client.ask(path, "/v1/status")
 
 
 STATUS = json.dumps({"cluster": "demo", "plan": "d", "nodes": []}).encode()
@@ -159,7 +183,9 @@ def test_an_agent_that_does_not_answer_is_waited_for_only_so_long(agent, monkeyp
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
-        with pytest.raises(NothingThere, match="cannot ask the agent of node1: timed out"):
+        with pytest.raises(
+            NothingThere, match=r"cannot ask the agent of node1: no answer within 0.05 s"
+        ):
             client.ask(path, "/v1/status")
 
 

@@ -153,6 +153,42 @@ def test_a_command_is_done_when_its_units_are_as_it_wants_them(unit, verb, befor
     assert outcome(verb, unit(**now), before) == expected
 
 
+def later(verb, at=2.0):
+    return {"verb": verb, "by": "by ann with pdsup (pid 7, node0)", "at": at}
+
+
+@pytest.mark.parametrize(
+    ("verb", "last", "now", "expected"),
+    [
+        ("stop", later("restart"), {"state": "STARTING"}, Outcome.OVERTAKEN),
+        ("stop", later("start"), {"state": "RUNNING", "run": 2}, Outcome.OVERTAKEN),
+        ("stop", later("stop"), {"state": "STOPPING"}, None),
+        ("stop", later("restart", at=1.0), {"state": "STOPPING"}, None),
+        ("stop", later("restart"), {"state": "STOPPED"}, Outcome.DONE),
+        ("start", later("stop"), {"state": "STOPPING"}, Outcome.OVERTAKEN),
+        ("start", later("stop"), {"state": "STOPPED"}, Outcome.OVERTAKEN),
+        ("start", later("restart"), {"state": "STARTING"}, None),
+        ("restart", later("stop"), {"state": "STOPPED"}, Outcome.OVERTAKEN),
+        ("restart", later("restart"), {"state": "STARTING", "run": 2}, None),
+        ("restart", later("stop"), {"state": "RUNNING", "run": 2}, Outcome.DONE),
+    ],
+    ids=str,
+)
+def test_a_command_is_overtaken_by_a_later_one_that_wants_the_reverse(
+    unit, verb, last, now, expected
+):
+    before = UnitBefore(state=PublicState.BACKOFF, run=1, since=1.0, at=1.0)
+    assert outcome(verb, unit(last_command=last, **now), before) == expected
+
+
+def test_who_has_overtaken_a_command_is_told(unit):
+    taken = Result("stop", unit("a", last_command=later("restart")), Outcome.OVERTAKEN)
+    assert taken.line() == (
+        "a: ERROR (overtaken by restart by ann with pdsup (pid 7, node0): RUNNING)"
+    )
+    assert exit_status([taken]) == 1
+
+
 def test_results_are_written_as_supervisorctl_does(unit):
     late = unit("router-0", "WAITING", reason="waits for decode-0")
     assert Result("restart", unit("router-1"), Outcome.DONE).line() == "router-1: restarted"

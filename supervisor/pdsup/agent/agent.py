@@ -22,9 +22,11 @@ from pdsup.agent.counters import Counts
 from pdsup.agent.directories import Directories
 from pdsup.agent.parts import Parts
 from pdsup.agent.signals import Sender, Signals
+from pdsup.answers.commands import UnitBefore
+from pdsup.answers.status import LastCommand
 from pdsup.cluster import ending_rules, peers
 from pdsup.cluster.gate_rules import Decision
-from pdsup.cluster.report import Peer, Report, UnitReport
+from pdsup.cluster.report import Peer, Report
 from pdsup.front.nginx_conf import Reloads
 from pdsup.journal import callers, requests
 from pdsup.journal.requests import Caller, Verb
@@ -221,21 +223,24 @@ class Agent:
             self.tell_request("reload", caller)
         return loaded, changes
 
-    def command(
-        self, verb: Command, names: Sequence[str], caller: Caller
-    ) -> tuple[UnitReport, ...]:
+    def command(self, verb: Command, names: Sequence[str], caller: Caller) -> dict[str, UnitBefore]:
         """See ``Commands.command``."""
         return self._parts.commands.command(verb, names, caller)
 
-    def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
+    async def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
         """See ``Commands.signal``."""
-        return self._parts.commands.signal(number, names, caller)
+        return await self._parts.commands.signal(number, names, caller)
 
     async def take_evidence(
         self, names: Sequence[str], caller: Caller
     ) -> dict[str, tuple[str | None, str]]:
         """See ``Commands.take_evidence``."""
         return await self._parts.commands.take_evidence(names, caller)
+
+    @property
+    def last_commands(self) -> Mapping[str, LastCommand]:
+        """What operators last asked of each unit of this node, since this agent started."""
+        return self._parts.own_report.commands
 
     def visit_all(self) -> None:
         """Follows every node for a while, for a client that looks at the whole cluster."""

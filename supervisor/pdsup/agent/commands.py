@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, assert_never, get_args
 
 from pdsup import clock
+from pdsup.answers.commands import UnitBefore
+from pdsup.answers.status import LastCommand
 from pdsup.cluster.gang_evidence import GangEvidence
 from pdsup.cluster.own_report import OwnReport
 from pdsup.cluster.report import UnitReport
@@ -20,6 +22,8 @@ from pdsup.units.runner import Runner
 
 Command = Literal["start", "stop", "restart"]
 COMMANDS: tuple[Command, ...] = get_args(Command)
+# How long a command waits for a new agent that takes over, which needs a fraction of a second.
+TAKEOVER_S = 5.0
 LEAVES = events.Stop(reason="the changed plan no longer contains it")
 
 
@@ -39,15 +43,13 @@ class Commands:
         self._own_report = own_report
         self._tell = tell
 
-    def command(
-        self, verb: Command, names: Sequence[str], caller: Caller
-    ) -> tuple[UnitReport, ...]:
-        """Sends a command to units; returns their reports from just before.
+    def command(self, verb: Command, names: Sequence[str], caller: Caller) -> dict[str, UnitBefore]:
+        """Sends a command to units; returns what they were like just before.
 
         Raises NothingThere if one is not on this node, and SupervisorError for a start or restart
         while the node is ending; in both cases no unit gets the command.
         """
-        before = self._units(verb, names)
+        units, before = self._units(verb, names), dict[str, UnitBefore]()
         ending = self._own_report.ending
         if ending is not None and verb != "stop":
             raise SupervisorError(
@@ -55,21 +57,23 @@ class Commands:
                 f"is ending ({ending})"
             )
         event = _event(verb, requests.text(verb, caller))
-        for unit in before:
-            self._tell(
-                requests.event(verb, caller, clock.monotonic(), unit=unit.name, run=unit.run)
-            )
+        for unit in units:
+            now = clock.monotonic()
+            self._tell(requests.event(verb, caller, now, unit=unit.name, run=unit.run))
             self._runners[unit.name].tell(event)
+            before[unit.name] = UnitBefore(state=unit.state, run=unit.run, since=unit.since, at=now)
+            last = LastCommand(verb=verb, by=str(caller), at=now)
+            self._own_report.publish_command(unit.name, last)
         return before
 
-    def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
+    async def signal(self, number: int, names: Sequence[str], caller: Caller) -> dict[str, bool]:
         """Signals the main processes of units; returns whether each had one.
 
-        Raises NothingThere if one is not on this node.
+        Waits until this agent has taken over what an earlier one started. Raises NothingThere if
+        one is not on this node, SupervisorError if the takeover takes too long.
         """
-        return {
-            unit.name: self._signal(number, unit, caller) for unit in self._units("signal", names)
-        }
+        units = await self._taken_over("signal", names)
+        return {unit.name: self._signal(number, unit, caller) for unit in units}
 
     def _signal(self, number: int, unit: UnitReport, caller: Caller) -> bool:
         name = signal_name(number)
@@ -85,9 +89,9 @@ class Commands:
         self, names: Sequence[str], caller: Caller
     ) -> dict[str, tuple[str | None, str]]:
         """Collects evidence of units, all at once; see ``GangEvidence.take``. Where it is, is
-        relative to the run directory. Raises NothingThere if one is not on this node.
+        relative to the run directory. Waits, and raises, as ``signal`` does.
         """
-        units = self._units("take evidence of", names)
+        units = await self._taken_over("take evidence of", names)
         now = clock.monotonic()
         for unit in units:
             self._tell(requests.event("evidence", caller, now, unit=unit.name, run=unit.run))
@@ -99,6 +103,21 @@ class Commands:
         """Stops units that the changed plan no longer contains."""
         for name in names:
             self._runners[name].tell(LEAVES)
+
+    async def _taken_over(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
+        """The units, once their processes are known to this agent."""
+        units = self._units(verb, names)
+        try:
+            async with asyncio.timeout(TAKEOVER_S):
+                for unit in units:
+                    await self._runners[unit.name].settled.wait()
+        except TimeoutError:
+            node = self._own_report.report().node
+            raise SupervisorError(
+                f"cannot {verb} {', '.join(names)}: the new agent of {node} is still taking over "
+                "its units; try again"
+            ) from None
+        return self._units(verb, names)
 
     def _units(self, verb: str, names: Sequence[str]) -> tuple[UnitReport, ...]:
         strangers = [name for name in names if name not in self._runners]

@@ -9,11 +9,15 @@ from pdsup.units.public_state import PublicState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitBefore:
-    """A unit when a command reached it; compared with its later status this shows the effect."""
+    """A unit when a command reached it; compared with its later status this shows the effect.
+
+    ``at``: when that was, as in ``LastCommand``; agents of 0.1.0 do not send it.
+    """
 
     state: PublicState
     run: int
     since: float | None
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

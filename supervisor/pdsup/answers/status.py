@@ -45,13 +45,25 @@ class GpuUse:
 
 
 @dataclass(kw_only=True)
+class LastCommand:
+    """What an operator last asked of a unit: ``start``, ``stop`` or ``restart``; by whom; and when,
+    in monotonic seconds of its node.
+    """
+
+    verb: str
+    by: str
+    at: float
+
+
+@dataclass(kw_only=True)
 class UnitStatus:
     """The status of a unit, as `pdsup status` shows it.
 
     ``ready``: it is RUNNING and can be used. ``run``: the number of its last run. ``since``: when
     its state began, in seconds since the epoch. ``ports``: by purpose. ``gpu_use``: the use of its
     GPUs, if the agent can read them. ``short_reason``: the reason without the last output; agents
-    of 0.1.0 do not send it.
+    of 0.1.0 do not send it. ``last_command``: of the operators of this node since its agent
+    started; only that agent knows it.
     """
 
     name: str
@@ -73,6 +85,7 @@ class UnitStatus:
     last_exit: LastExit | None
     gpu_use: GpuUse | None = None
     uptime_s: float | None
+    last_command: LastCommand | None = None
 
     @property
     def in_short(self) -> str:

@@ -101,7 +101,14 @@ class Queries:
         agent = self._agent
         own, peers, now = agent.report(), agent.peers(), clock.monotonic()
         return cluster_status.status(
-            agent.plan, own, peers, now, gpus, all_nodes=all_nodes, url=self._url
+            agent.plan,
+            own,
+            peers,
+            now,
+            gpus,
+            all_nodes=all_nodes,
+            url=self._url,
+            commands=agent.last_commands,
         )
 
     async def _events(self, request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import valid_signals
@@ -21,7 +21,7 @@ from pdsup.address import endpoint, url
 from pdsup.agent.agent import Agent
 from pdsup.agent.commands import COMMANDS
 from pdsup.agent.reload import complaint
-from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink, UnitBefore
+from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
 from pdsup.api.access import LINK_S, Access
@@ -33,7 +33,7 @@ from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
 from pdsup.bell import Bell
 from pdsup.cluster.peers import BEATS
-from pdsup.cluster.report import UnitReport, to_json
+from pdsup.cluster.report import to_json
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.journal.news import Log
 from pdsup.journal.requests import Caller
@@ -270,10 +270,8 @@ class Server:
     async def _reload(self, request: web.Request) -> web.Response:
         match _json(await request.read()):
             case {"agent": True}:
-                try:
+                with _refusing():
                     await self._agent.hand_over(self._caller(request))
-                except SupervisorError as error:
-                    raise web.HTTPConflict(text=str(error)) from None
                 replacing = Replacing(replaced=self._agent.incarnation)
                 return web.json_response(replacing, dumps=typed.dumps)
             case {"plan": None | str() as file, "dry_run": bool(dry)}:
@@ -315,10 +313,8 @@ class Server:
     async def _evidence(self, request: web.Request) -> web.Response:
         match _json(await request.read()):
             case {"units": [*names]} if _texts(names):
-                try:
+                with _refusing():
                     found = await self._agent.take_evidence(names, self._caller(request))
-                except NothingThere as error:
-                    raise web.HTTPNotFound(text=str(error)) from None
                 run_dir = Path(self._agent.assignment.place.run_dir)
                 taken = {
                     name: EvidenceTaken(directory=where and str(run_dir / where), problem=problem)
@@ -334,11 +330,15 @@ class Server:
             case {"command": "start" | "stop" | "restart" as verb, "units": [*names]} if _texts(
                 names
             ):
-                return _obeyed(lambda: _before(self._agent.command(verb, names, who)))
+                with _refusing():
+                    before = self._agent.command(verb, names, who)
+                return web.json_response(before, dumps=typed.dumps)
             case {"command": "signal", "signal": int(number), "units": [*names]} if (
                 number is not True and number in valid_signals() and _texts(names)
             ):
-                return _obeyed(lambda: self._agent.signal(number, names, who))
+                with _refusing():
+                    reached = await self._agent.signal(number, names, who)
+                return web.json_response(reached, dumps=typed.dumps)
         verbs = ", ".join(COMMANDS)
         raise web.HTTPBadRequest(
             text=f'the body must be {{"command": one of {verbs}, "units": [NAME...]}} '
@@ -366,19 +366,15 @@ def _wait(request: web.Request) -> float:
     return wait
 
 
-def _obeyed(command: Callable[[], Mapping[str, Any]]) -> web.Response:
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Answers what a command raises with the status for it."""
     try:
-        return web.json_response(command(), dumps=typed.dumps)
+        yield
     except NothingThere as error:
         raise web.HTTPNotFound(text=str(error)) from None
     except SupervisorError as error:
         raise web.HTTPConflict(text=str(error)) from None
-
-
-def _before(units: Iterable[UnitReport]) -> dict[str, UnitBefore]:
-    return {
-        unit.name: UnitBefore(state=unit.state, run=unit.run, since=unit.since) for unit in units
-    }
 
 
 def _texts(values: list[Any]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 
 from pdsup.answers.status import (
     AgentStatus,
     GpuUse,
+    LastCommand,
     LastExit,
     NodeStatus,
     Status,
@@ -32,20 +34,22 @@ def status(
     *,
     all_nodes: bool,
     url: str | None = None,
+    commands: Mapping[str, LastCommand] = MappingProxyType({}),
 ) -> Status:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
     ``now``: monotonic seconds, the clock of ``Peer.heard``. ``url``: where clients talk to.
-    ``gpus``: this node's; reports do not carry GPU use. For a node that can't be reached, it shows
-    the last known units as UNKNOWN, unless its agent had stopped them for good. For a node never
-    heard from, or with another plan, it shows the units that this plan places there.
+    ``gpus`` and ``commands``, by unit: this node's; reports do not carry them. For a node that
+    can't be reached, it shows the last known units as UNKNOWN, unless its agent had stopped them
+    for good. For a node never heard from, or with another plan, it shows the units that this plan
+    places there.
     """
     known = {peer.node: peer for peer in peers}
     placed: dict[str, list[PlanUnit]] = {node.name: [] for node in plan.nodes}
     for unit in plan.units if all_nodes else ():
         placed[unit.node].append(unit)
     nodes = [
-        _own(own, gpus)
+        _own(own, gpus, commands)
         if node.name == own.node
         else _other(
             node.address, placed[node.name], own, known.get(node.name, Peer(node.name)), now
@@ -56,12 +60,12 @@ def status(
     return Status(cluster=own.cluster, plan=own.plan, url=url, nodes=tuple(nodes))
 
 
-def _own(report: Report, gpus: Sequence[Gpu]) -> NodeStatus:
+def _own(report: Report, gpus: Sequence[Gpu], commands: Mapping[str, LastCommand]) -> NodeStatus:
     return NodeStatus(
         node=report.node,
         address=report.address,
         agent=_agent(report.agent),
-        units=tuple(_unit(unit, report.at, gpus) for unit in report.units),
+        units=tuple(_unit(unit, report.at, gpus, commands.get(unit.name)) for unit in report.units),
     )
 
 
@@ -110,7 +114,9 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> Uni
     )
 
 
-def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
+def _unit(
+    unit: UnitReport, at: float, gpus: Sequence[Gpu] = (), command: LastCommand | None = None
+) -> UnitStatus:
     """The status of a unit; ``at`` is now, in monotonic seconds of the reporting node."""
     last = unit.last_exit
     return UnitStatus(
@@ -133,6 +139,7 @@ def _unit(unit: UnitReport, at: float, gpus: Sequence[Gpu] = ()) -> UnitStatus:
         last_exit=None if last is None else _exit(last),
         gpu_use=gpu_use(gpus, unit.gpus) if gpus else None,
         uptime_s=None if unit.started is None else round(at - unit.started, 3),
+        last_command=command,
     )
 
 

@@ -258,8 +258,20 @@ def _sent(
         connection.sendall("\r\n".join((*lines, "", body)).encode())
     except OSError as error:
         connection.close()
-        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+        raise _unanswered(path, error) from None
     return connection
+
+
+def _unanswered(path: Path, error: OSError | None = None) -> NothingThere:
+    """Why a request to the agent of a socket failed; ``error``: None if it hung up."""
+    match error:
+        case None | ConnectionError() | FileNotFoundError():
+            why = living.silence(path)
+        case TimeoutError():
+            why = f"no answer within {duration(TIMEOUT_S)}"
+        case _:
+            why = error.strerror or str(error)
+    return NothingThere(f"cannot ask the agent of {path.parent.name}: {why}")
 
 
 def _received(connection: socket.socket, path: Path, request: str) -> Answer:
@@ -267,7 +279,9 @@ def _received(connection: socket.socket, path: Path, request: str) -> Answer:
     try:
         response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     except OSError as error:
-        raise NothingThere(f"cannot ask the agent of {path.parent.name}: {error}") from None
+        raise _unanswered(path, error) from None
+    if not response:
+        raise _unanswered(path)
     try:
         return _answer(request, response.decode())
     except (ValueError, IndexError):  # cut short, or not from an agent

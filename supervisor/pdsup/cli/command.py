@@ -15,12 +15,14 @@ from pdsup.answers.commands import EvidenceTaken, UnitBefore
 from pdsup.answers.status import UnitStatus
 from pdsup.cli import client, command_rules, options
 from pdsup.cli.command_rules import Outcome, Result, Verb
+from pdsup.cli.runs import living
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.waiting import Silence
 from pdsup.cli.terminal import fit
 from pdsup.cli.terminal.fold import folded
 from pdsup.cli.terminal.say import say
 from pdsup.errors import NothingThere
+from pdsup.node.paths import SOCKET
 
 # Longer than an agent takes to collect evidence, whatever hangs.
 EVIDENCE_S = 30.0
@@ -130,7 +132,7 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
     status = client.status(cluster, every=True)
     chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
     away = {unit.node for unit in (*chosen.elsewhere, *chosen.mates)} & cluster.silent
-    if away:
+    if away and living.is_returning(cluster):
         say(f"pdsup: waiting for the agent of {', '.join(sorted(away))}, which does not answer now")
         cluster = client.with_returning_agents(cluster)
         chosen = command_rules.choose(verb, status, args.units, cluster.sockets.keys())
@@ -143,8 +145,7 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
     )
     refusals = [
         f"cannot {spoken} {', '.join(one.units)} from here: the agent of {one.node} "
-        f"{'does not answer' if one.node in cluster.silent else 'is on another machine'}; run\n"
-        f"  {one.command}"
+        + _absence(one, cluster)
         for one in elsewhere
     ]
     if not chosen.units:
@@ -154,6 +155,14 @@ def _target(verb: Verb, words: Sequence[str], args: argparse.Namespace) -> Targe
     for refusal in refusals:
         say(f"pdsup: {refusal}")
     return target
+
+
+def _absence(there: There, cluster: client.Cluster) -> str:
+    """Why the agent of a node is not at hand, and what to do."""
+    if there.node in cluster.silent:
+        why = living.silence(cluster.directories[there.node] / SOCKET)
+        return f"does not answer: {why}"
+    return f"is on another machine; run\n  {there.command}"
 
 
 def _there(words: Sequence[str], node: str, units: Sequence[UnitStatus], run_dir: str) -> str:
@@ -180,9 +189,13 @@ def _await(
     verb: Verb, socket: Path, names: list[str], before: Mapping[str, UnitBefore], until: float
 ) -> Iterator[Result]:
     left, units, silence = list(names), dict[str, UnitStatus](), Silence(say)
+    absent: NothingThere | None = None
     for look in client.follow(lambda: socket, every=False, until=until):
         if look.absent is not None:
-            raise look.absent
+            if not living.has_guardian(socket.parent):
+                raise look.absent
+            absent = look.absent  # its guardian replaces it, and its units are as they were
+            continue
         units = {unit.name: unit for unit in look.status.units} if look.status else units
         for name in [name for name in left if name in units]:
             if (outcome := command_rules.outcome(verb, units[name], before[name])) is not None:
@@ -193,6 +206,8 @@ def _await(
             return
         late = (units[name] for name in left if name in units)
         silence.explain(progress.missing(late, lambda _: False, clock.wall(), MOST_LINES))
+    if absent and not units:
+        raise absent
     for name in left:
         yield Result(verb, units[name], Outcome.LATE)
 

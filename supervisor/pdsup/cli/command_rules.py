@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Literal, assert_never
 
 from pdsup.answers.commands import UnitBefore
-from pdsup.answers.status import Status, UnitStatus
+from pdsup.answers.status import LastCommand, Status, UnitStatus
 from pdsup.cli.options import TIMED_OUT
 from pdsup.cli.screens import progress
 from pdsup.errors import NothingThere
@@ -46,6 +46,7 @@ class Outcome(Enum):
     DONE = auto()
     ALREADY = auto()  # it was in that state before
     FAILED = auto()  # it gave up
+    OVERTAKEN = auto()  # a later command wants something else of it
     LATE = auto()  # not done when the time was up
     SKIPPED = auto()  # not tried, because a unit of an earlier wave was not done
     NO_PROCESS = auto()  # there is no process to signal
@@ -114,10 +115,11 @@ def waves(verb: Verb, units: Iterable[UnitStatus]) -> list[list[UnitStatus]]:
 
 def outcome(verb: Verb, unit: UnitStatus, before: UnitBefore) -> Outcome | None:
     """The outcome of a command for a unit; None while it is pending."""
+    pending = Outcome.OVERTAKEN if _is_overtaken(verb, unit.last_command, before.at) else None
     if verb == "stop":
         if before.state.is_at_rest:
             return Outcome.ALREADY
-        return Outcome.DONE if unit.state.is_at_rest else None
+        return Outcome.DONE if unit.state.is_at_rest else pending
     if verb == "start" and before.state.is_serving:
         return Outcome.ALREADY
     afresh = unit.run > before.run
@@ -125,7 +127,16 @@ def outcome(verb: Verb, unit: UnitStatus, before: UnitBefore) -> Outcome | None:
         return Outcome.DONE
     if unit.is_lost and (afresh or unit.since != before.since):
         return Outcome.FAILED
-    return None
+    return pending
+
+
+def _is_overtaken(verb: Verb, last: LastCommand | None, at: float | None) -> bool:
+    """Whether somebody has stopped a unit since a command of ``at`` that wants it up, or the
+    reverse.
+    """
+    if last is None or at is None or last.at <= at:
+        return False
+    return (last.verb == "stop") != (verb == "stop")
 
 
 def _is_up(unit: UnitStatus) -> bool:
@@ -156,6 +167,9 @@ class Result:
                 return f"already {done}"
             case Outcome.FAILED:
                 return "failed"
+            case Outcome.OVERTAKEN:
+                last = self.unit.last_command
+                return f"overtaken by {last.verb} {last.by}" if last else "overtaken"
             case Outcome.LATE:
                 return f"not {done} in time"
             case Outcome.SKIPPED:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pdsup
 from pdsup import clock
+from pdsup.answers.status import LastCommand
 from pdsup.bell import Bell
 from pdsup.cluster.report import AgentReport, ExitReport, Report, UnitReport
 from pdsup.node.assignment import Assignment
@@ -45,6 +46,8 @@ class OwnReport:
             version=pdsup.__version__,
         )
         self.units: dict[str, UnitReport] = {}
+        # Not in the report: agents of 0.1.0 refuse fields that they do not know.
+        self.commands: dict[str, LastCommand] = {}
 
     def lose_guardian(self) -> None:
         """Takes in that the guardian was killed, so that nothing would restart this agent."""
@@ -70,6 +73,11 @@ class OwnReport:
         if self.units.get(unit.name) != unit:
             self.units[unit.name] = unit
             self._changed()
+
+    def publish_command(self, unit: str, command: LastCommand) -> None:
+        """Publishes what an operator has just asked of a unit."""
+        self.commands[unit] = command
+        self._changed()
 
     def publish_end(self, reason: str, *, of_cluster: bool) -> None:
         """Publishes that this node stops its units, and whether all nodes should."""

@@ -52,6 +52,14 @@ def cluster_id(run_dir: str) -> str:
     return hashlib.sha256(run_dir.encode()).hexdigest()[:10]
 
 
+def agent_command(run_dir: str, node: str) -> str:
+    """The command line that starts an agent in the place of one that was killed, ready to paste."""
+    import shlex  # late: most commands do not need it
+
+    plan = f"{run_dir}/{PLAN_FILE}"
+    return shlex.join(["pdsup", "agent", plan, "--node", node, "--run-dir", run_dir])
+
+
 def refuse_odd(run_dir: str) -> None:
     """Raises WrongUsage for a run directory that is not UTF-8: its path is part of plans, journals
     and messages, which are.

@@ -49,6 +49,9 @@ class Runner:
         self.fingerprint = ""
         self.epoch: int | None = None
         self.output = Output(unit, self._show_log_problem)
+        # Cleared while a run that an earlier agent started is not yet taken over.
+        self.settled = asyncio.Event()
+        self.settled.set()
         self._host = host
         self._node: UnitHost
         self._inbox: asyncio.Queue[events.Event] = asyncio.Queue()
@@ -115,6 +118,7 @@ class Runner:
         """Restores what an earlier agent knew; ``serve`` continues from there."""
         self.facts, self.fingerprint, self.epoch = note.facts, note.fingerprint, note.epoch
         self._was_ready, self._inherited = note.was_ready, note
+        self.settled.clear()
         if (number := states.run_of(note.state)) is not None:
             self._run = self._make_run(number, note.tag)
             self._run.restore(note.main, ended=note.ended)
@@ -166,6 +170,7 @@ class Runner:
             defects, name = self._host.defects, self.unit.name
             with defects.contained(name):
                 self._resume()
+            self.settled.set()
             while True:
                 await defects.kept_up(name, self._turn)
         finally:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pdsup.node import control_socket
 from pdsup.node.ownership import is_private, trusted_users
-from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, state_roots
+from pdsup.node.paths import LOCK, RUN_LINK, SOCKET, agent_command, state_roots
 from pdsup.node.temp_dir import temp_dir
 
 
@@ -130,6 +130,22 @@ def stopped(found: Cluster) -> list[tuple[str, int]]:
 def is_returning(found: Cluster) -> bool:
     """Whether the guardian of a silent agent is running, and so will restart it."""
     return any(has_guardian(found.directories[node]) for node in found.silent)
+
+
+def silence(socket: Path) -> str:
+    """Why the agent of a control socket does not answer, and what to do about it."""
+    directory = socket.parent
+    if not directory.exists():
+        return "it has ended"
+    if has_guardian(directory):
+        return "it was killed, and its guardian is replacing it; try again in a few seconds"
+    run_dir = directory.parent / RUN_LINK
+    if not run_dir.is_symlink():
+        return "it was killed together with its guardian"
+    return (
+        "it was killed together with its guardian; this starts another one, which takes over what "
+        f"still runs:\n  {agent_command(str(run_dir.readlink()), directory.name)}"
+    )
 
 
 def has_guardian(state_dir: Path) -> bool:

@@ -17,7 +17,7 @@ from pdsup.cli.runs.run_lines import RunState
 from pdsup.journal import runs
 from pdsup.journal.entry import Entry
 from pdsup.node.agent_place import AgentPlace
-from pdsup.node.paths import PLAN_FILE
+from pdsup.node.paths import agent_command
 from pdsup.plan.front import front_of
 from pdsup.plan.model import Plan, PlanUnit
 from pdsup.times import age, moment
@@ -115,12 +115,8 @@ def outlook(past: Past, unit: PlanUnit) -> str:
     if past.state is RunState.ENDED:
         return "nothing, its run has ended"
     if past.state is RunState.KILLED:
-        return f"nothing, unless a new agent takes over: {_agent_command(past, unit.node)}"
+        return f"nothing, unless a new agent takes over: {agent_command(past.run_dir, unit.node)}"
     return "unknown from here"
-
-
-def _agent_command(past: Past, node: str) -> str:
-    return f"pdsup agent {past.run_dir}/{PLAN_FILE} --node {node} --run-dir {past.run_dir}"
 
 
 def status(plan: Plan, digest: str, past: Past, entries: Sequence[Entry]) -> Status:

@@ -14,6 +14,7 @@ from pdsup.cli.screens.status import cut
 from pdsup.cli.terminal.fold import INDENT, folded
 from pdsup.journal import runs
 from pdsup.journal.runs import Run
+from pdsup.node.paths import agent_command
 from pdsup.printable import printable
 from pdsup.times import duration, moment
 from pdsup.units.public_state import PublicState
@@ -110,13 +111,11 @@ def _return(told: Explanation) -> Iterator[str]:
     """How to bring back the agent of a node that does not answer."""
     if told.agent.reachable or not told.run_dir or not told.told_by:
         return
-    node, run_dir = told.unit.node, told.run_dir
-    words = ["pdsup", "agent", f"{run_dir}/plan.yaml", "--node", node, "--run-dir", run_dir]
     yield (
         "If its guardian does not start it again, this does, on that machine; it takes over what "
         "still runs:"
     )
-    yield f"{INDENT}{shlex.join(words)}"
+    yield f"{INDENT}{agent_command(told.run_dir, told.unit.node)}"
 
 
 def _asked(asked: tuple[str, float] | None, now: float) -> Iterator[str]:

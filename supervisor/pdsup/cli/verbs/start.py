@@ -17,7 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status: 0 if all are ready; 1 if a unit gave up; 124 if one is not ready at the timeout
-    (it is still starting).
+    """Exit status: 0 if all are ready; 1 if a unit gave up, or a later stop overtook this;
+    124 if one
+    is not ready at the timeout (it is still starting).
     """
     return command.carry_out("start", args)

@@ -16,5 +16,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status: 0 if all are down; 124 if one is still stopping at the timeout."""
+    """Exit status: 0 if all are down; 1 if a later start or restart overtook this;
+    124 if one is still
+    stopping at the timeout.
+    """
     return command.carry_out("stop", args)
