@@ -21,7 +21,8 @@ ROOMS = [
 ]  # fmt: skip
 # The command line is a wing: what the agent is made of it knows only over the HTTP API.
 WING = [
-    "cli/terminal", "cli/screens", "cli/runs", "cli/logs", "cli", "cli/live", "cli/bundle",
+    "cli/terminal", "cli/screens", "cli/runs", "cli/logs", "cli", "cli/sweeps", "cli/live",
+    "cli/bundle",
     "cli/verbs",
 ]  # fmt: skip
 BELOW_THE_WING = ROOMS[: ROOMS.index("answers") + 1]

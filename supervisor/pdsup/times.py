@@ -72,11 +72,20 @@ def parsed(text: str, now: float) -> float | None:
     24 hours (``14:30``), or a date and time in ISO 8601. Seconds since the epoch; None if it is
     none of these.
     """
+    return _parsed(text, now, -1)
+
+
+def parsed_ahead(text: str, now: float) -> float | None:
+    """As ``parsed``, but a time to come: in so long, or a local time of the next 24 hours."""
+    return _parsed(text, now, 1)
+
+
+def _parsed(text: str, now: float, way: int) -> float | None:
     from datetime import datetime, timedelta
 
     spans = re.findall(_SPAN, text.strip())
     if spans and not re.sub(_SPAN, "", text.strip()):
-        return now - sum(float(count) * _SECONDS[unit] for count, unit in spans)
+        return now + way * sum(float(count) * _SECONDS[unit] for count, unit in spans)
     try:
         today = datetime.fromtimestamp(now)
         if not re.fullmatch(_CLOCK, text.strip()):
@@ -84,6 +93,7 @@ def parsed(text: str, now: float) -> float | None:
         hour, _, rest = text.strip().partition(":")
         time = datetime.fromisoformat(f"2000-01-01 {hour:0>2}:{rest}").time()
         then = datetime.combine(today, time)
-        return (then if then <= today else then - timedelta(days=1)).timestamp()
+        other_day = (then - today) * way < timedelta()
+        return (then + timedelta(days=way) if other_day else then).timestamp()
     except (ValueError, OverflowError, OSError):
         return None

@@ -6,10 +6,10 @@ import json
 import os
 import select
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from pdsup import clock
@@ -39,6 +39,7 @@ def recorded(path: Path) -> list[Any]:
     if not isinstance(last, dict):
         return []
     earlier = last.pop("earlier", [])
+    last.pop("points", None)  # of a sweep the last record has them all
     return [*(earlier if isinstance(earlier, list) else []), last]
 
 
@@ -50,17 +51,26 @@ class BenchmarkRun:
         self._lost: list[Incident] = []
         self._passed_on = _PassedOn()
 
-    def run(self, command: Sequence[str], *, stdout: int | None = None) -> Benchmark:
-        """Runs ``command`` on this terminal, with PDSUP_URL and PDSUP_RUN_DIR in its environment.
+    def run(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str] = MappingProxyType({}),
+        *,
+        stdout: int | None = None,
+        more: Callable[[Benchmark], Mapping[str, Any]] = lambda _: {},
+    ) -> Benchmark:
+        """Runs ``command`` on this terminal, with ``environ``, PDSUP_URL and PDSUP_RUN_DIR in its
+        environment, and records the verdict in ``run.json``, with the fields of ``more``.
 
         Raises SupervisorError if it can't be started.
         """
         before = self._status()
         if before is None:
             raise NothingThere(f"cannot run {command[0]}: no agent answers for {self._run_dir}")
+        facts = {"PDSUP_URL": before.url or "", "PDSUP_RUN_DIR": str(self._run_dir)}
         began = clock.monotonic()
         with signals.handled(self._passed_on.hear):
-            process = self._start(command, before, stdout)
+            process = _start(command, {**facts, **environ}, stdout)
             self._passed_on.begin(process)
             status = self._wait(process)
             ended = clock.monotonic()
@@ -77,7 +87,7 @@ class BenchmarkRun:
                 passed_on=self._passed_on.names,
                 incidents=ordered(disturbed),
             )
-            self._record(benchmark)
+            self._record(benchmark, more(benchmark))
         return benchmark
 
     def _disturbed(
@@ -113,18 +123,6 @@ class BenchmarkRun:
             return ()
         return client.read(FreshChecks, answer).wrong
 
-    def _start(
-        self, command: Sequence[str], status: Status, stdout: int | None
-    ) -> subprocess.Popen[bytes]:
-        facts = {
-            "PDSUP_URL": status.url or "",
-            "PDSUP_RUN_DIR": str(self._run_dir),
-        }
-        try:
-            return subprocess.Popen(command, env={**os.environ, **facts}, stdout=stdout)
-        except OSError as error:
-            raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
-
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         pidfd = os.pidfd_open(process.pid)
         try:
@@ -146,17 +144,27 @@ class BenchmarkRun:
         except NothingThere:
             return None
 
-    def _record(self, benchmark: Benchmark) -> None:
-        """Writes the benchmark to ``run.json``, which keeps earlier ones of the run below it. Where
-        that is not possible, as on a full disk, the command was not run in vain all the same.
+    def _record(self, benchmark: Benchmark, more: Mapping[str, Any]) -> None:
+        """Writes the benchmark, and ``more`` fields, to ``run.json``, which keeps earlier ones of
+        the run below it. Where that is not possible, as on a full disk, the command was not run in
+        vain all the same.
         """
         path = self._run_dir / RECORD
-        record = {**benchmark_rules.record(benchmark), "earlier": recorded(path)}
+        record = {**benchmark_rules.record(benchmark), **more, "earlier": recorded(path)}
         text = json.dumps(record, indent=2) + "\n"
         try:
             write_atomically(path, text.encode(), 0o644)
         except OSError as error:
             say(f"pdsup: cannot write {path}: {error.strerror}")
+
+
+def _start(
+    command: Sequence[str], environ: Mapping[str, str], stdout: int | None
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, env={**os.environ, **environ}, stdout=stdout)
+    except OSError as error:
+        raise SupervisorError(f"cannot run {command[0]}: {error.strerror}") from None
 
 
 class _PassedOn:

@@ -150,7 +150,12 @@ def lines(benchmark: Benchmark) -> list[str]:
     count = len(benchmark.incidents)
     number = f"{count} incident{'' if count == 1 else 's'}" if count else "nothing happened"
     head = f"{benchmark.verdict}: {number} in {lasted}{_end(benchmark)}"
-    return [head, *(f"  {_line(one, benchmark.ended)}" for one in benchmark.incidents)]
+    return [head, *(f"  {line}" for line in incident_lines(benchmark))]
+
+
+def incident_lines(benchmark: Benchmark) -> list[str]:
+    """A line for each incident, for people."""
+    return [_line(one, benchmark.ended) for one in benchmark.incidents]
 
 
 def _end(benchmark: Benchmark) -> str:

@@ -57,17 +57,19 @@ def since(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument("--since", metavar="TIME", help=f"{meaning}: {example}")
 
 
-def when(text: str | None, option: str, purpose: str, now: float) -> float | None:
+def when(
+    text: str | None, option: str, purpose: str, now: float, *, ahead: bool = False
+) -> float | None:
     """The time that an option means, in seconds since the epoch; None if it is not given.
 
-    Raises WrongUsage.
+    ``ahead``: it is a time to come. Raises WrongUsage.
     """
     if text is None:
         return None
     from pdsup import times  # late: help needs none of them
     from pdsup.errors import WrongUsage
 
-    at = times.parsed(text, now)
+    at = times.parsed_ahead(text, now) if ahead else times.parsed(text, now)
     if at is None:
         raise WrongUsage(f"cannot {purpose}: {option} {text}: give 5m, 14:30 or 2026-11-28T14:30")
     return at

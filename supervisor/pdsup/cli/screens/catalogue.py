@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = {
     "explain": "explain why a unit is in its state, and what happens next",
     "events": "show what happened to the units, on all nodes",
     "run": "wait until everything is ready, run a benchmark, and say whether anything disturbed it",
+    "results": "show the points of a sweep: verdicts, throughput and latencies",
     "report": "write an HTML report of a run: timeline, incidents, benchmarks, restarts",
     "scrape-config": "print the jobs for Prometheus: agents, routers and workers of a run",
     "bundle": "pack a run for a colleague into one file, secrets masked",

@@ -1,0 +1,169 @@
+"""Measures the points of a sweep one after another, and again what a fault spoiled.
+
+Results are written after every measurement: a job may end at any moment, and the next one continues
+from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pdsup import clock, typed
+from pdsup.answers.status import Status
+from pdsup.cli.benchmark import BenchmarkRun
+from pdsup.cli.benchmark_rules import Benchmark
+from pdsup.cli.sweeps import results, sweep_rules
+from pdsup.cli.sweeps.results_rules import Results
+from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.terminal.say import say
+from pdsup.errors import SupervisorError
+from pdsup.files import read_regular
+from pdsup.node.paths import PLAN_FILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to measure. ``command``: with ``{}`` where the point belongs. ``repeats``: how often a
+    spoiled point is measured again at most. ``most_failed``: the share of requests that may fail.
+    ``until``: when the time is over, in seconds since the epoch.
+    """
+
+    points: tuple[str, ...]
+    command: tuple[str, ...]
+    repeats: int
+    most_failed: float
+    until: float | None = None
+    resume: bool = False
+
+
+class Sweep:
+    """A sweep on the cluster of a run directory, which must be ready.
+
+    ``whole_again`` waits until it is ready again, and returns why that is in vain, else "".
+    """
+
+    def __init__(
+        self, run_dir: Path, status: Status, order: Order, whole_again: Callable[[], str]
+    ) -> None:
+        self._run_dir = run_dir
+        self._order = order
+        self._whole_again = whole_again
+        self._gpus = len({(unit.node, gpu) for unit in status.units for gpu in unit.gpus})
+        before = results.read(run_dir) or Results()
+        self._results = replace(
+            before,
+            cluster=status.cluster,
+            alike=likeness(run_dir, status),
+            points=tuple(dict.fromkeys((*before.points, *order.points))),
+        )
+        self._number = 1 + max((one.sweep for one in before.attempts), default=0)
+        self._why = ""
+
+    def run(self, *, stdout: int | None = None) -> list[Attempt]:
+        """Measures all points, as far as that is possible; returns a row for each of them."""
+        if self._order.resume:
+            self._resume()
+        while point := self._next():
+            self._measure(point, stdout)
+        return sweep_rules.rows(self._order.points, self._own, self._why)
+
+    @property
+    def _own(self) -> list[Attempt]:
+        return [one for one in self._results.attempts if one.sweep == self._number]
+
+    def _next(self) -> str | None:
+        """The point to measure now; None at the end, and then ``_why`` says why it came early."""
+        point = sweep_rules.next_point(self._order.points, self._own, self._order.repeats)
+        if point is None or self._why:
+            return None
+        if self._own and (why := self._whole_again()):
+            self._why = why
+        elif not sweep_rules.fits(self._own, point, clock.wall(), self._order.until):
+            self._why = "the time is over"
+        if self._why:
+            say(f"no more points: {self._why}")
+        return None if self._why else point
+
+    def _resume(self) -> None:
+        """Takes in what is clean already, in this run and in the last one of the same plan."""
+        points, command, before = self._order.points, self._order.command, self._results.attempts
+        own = sweep_rules.resumed(points, before, command)
+        missing = set(points) - {one.point for one in own}
+        earlier = results.earlier(self._run_dir, self._results.alike, command)
+        others = [one for one in earlier if one.point in missing]
+        clean = [replace(one, sweep=self._number) for one in (*own, *others)]
+        rest = tuple(one for one in before if one not in own)
+        self._results = replace(self._results, attempts=rest)
+        self._add(*clean)
+        which = ", ".join(one.point for one in clean)
+        say(f"clean already: {which}" if clean else "no point is clean already: all are measured")
+
+    def _add(self, *attempts: Attempt) -> None:
+        every = (*self._results.attempts, *attempts)
+        self._results = replace(self._results, attempts=every)
+        try:
+            results.write(self._run_dir, self._results)
+        except OSError as error:
+            where = self._run_dir / results.FOLDER
+            say(f"pdsup: cannot write the results to {where}: {error.strerror}")
+
+    def _measure(self, point: str, stdout: int | None) -> None:
+        order = self._order
+        known = (one.attempt for one in self._results.attempts if one.point == point)
+        number, directory = results.place(self._run_dir, point, 1 + max(known, default=0))
+        place = order.points.index(point) + 1
+        again = f", attempt {number}" if number > 1 else ""
+        say(f"point {point} ({place} of {len(order.points)}){again}: results in {directory}")
+
+        def taken_in(benchmark: Benchmark) -> dict[str, Any]:
+            found = results.measured(directory)
+            verdict, why = sweep_rules.judged(benchmark, found, order.most_failed)
+            self._add(
+                Attempt(
+                    point=point,
+                    verdict=verdict,
+                    attempt=number,
+                    sweep=self._number,
+                    why=why,
+                    metrics=found,
+                    gpus=self._gpus,
+                    command=order.command,
+                    directory=str(directory.relative_to(self._run_dir)),
+                    **sweep_rules.row_of(benchmark),
+                )
+            )
+            say(f"point {point}: {verdict}{f': {why}' if why else ''}")
+            if benchmark.passed_on:
+                self._why = f"{' and '.join(benchmark.passed_on)} came"
+            rows = sweep_rules.rows(order.points, self._own, "")
+            return {"point": point, "attempt": number, "points": json.loads(typed.dumps(rows))}
+
+        environ = {
+            "PDSUP_POINT": point,
+            "PDSUP_ATTEMPT": str(number),
+            "PDSUP_RESULTS": str(directory),
+        }
+        command = sweep_rules.filled(order.command, point)
+        BenchmarkRun(self._run_dir).run(command, environ, stdout=stdout, more=taken_in)
+
+
+def likeness(run_dir: Path, status: Status) -> str:
+    """A digest of a run's plan that is the same on whichever nodes it runs. Raises SupervisorError
+    if the plan is unreadable.
+    """
+    path = run_dir / PLAN_FILE
+    try:
+        text = read_regular(path)
+    except OSError as error:
+        raise SupervisorError(f"cannot read {path}: {error.strerror}") from None
+    names: dict[str, str] = {}
+    for number, node in enumerate(status.nodes):
+        names |= {node.address: f"address-{number}", node.node: f"node-{number}"}
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name.encode(), f"<{names[name]}>".encode())
+    return hashlib.sha256(text).hexdigest()

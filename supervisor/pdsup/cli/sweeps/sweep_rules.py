@@ -1,0 +1,159 @@
+"""Decides which point of a sweep is measured next, and what each measurement is worth.
+
+A point is one run of the benchmark's command, such as one concurrency. What a fault spoiled is
+measured again, right away, so that the points are in their order also in time; what failed without
+a fault would fail again and is not. The measurement of a point that counts is the first clean one,
+else the last one. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pdsup.cli import benchmark_rules
+from pdsup.cli.benchmark_rules import Benchmark
+from pdsup.cli.sweeps.metrics import Metrics
+from pdsup.errors import WrongUsage
+from pdsup.journal import incidents
+
+Verdict = Literal["clean", "tainted", "failed", "not run"]
+
+PLACE = "{}"
+# A point names a directory.
+_POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,63}")
+MOST_POINTS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One measurement of one point; a row of the results.
+
+    ``attempt``: its number among those of the point, from 1; 0 for a point that was not run.
+    Times are seconds since the epoch. ``status``: the command's, as in a shell. ``why``: why it is
+    not clean. ``gpus``: how many the cluster had. ``directory``: where the command put its files,
+    relative to the run directory unless it is of another run.
+    """
+
+    point: str
+    verdict: Verdict
+    attempt: int = 0
+    sweep: int = 0
+    why: str = ""
+    began: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    status: int | None = None
+    incidents: tuple[Mapping[str, Any], ...] = ()
+    metrics: Metrics | None = None
+    gpus: int = 0
+    command: tuple[str, ...] = ()
+    directory: str = ""
+
+
+def parsed(text: str) -> tuple[str, ...]:
+    """The points of ``1,8,64``, or of ``1x8x64`` as recipes write it. Raises WrongUsage."""
+    parts = text.split("x") if re.fullmatch(r"\d+(x\d+)+", text) else text.split(",")
+    points = tuple(part.strip() for part in parts)
+    problem = _problem(points)
+    if problem:
+        raise WrongUsage(f"run: --points {text[:80]}: {problem}")
+    return points
+
+
+def _problem(points: Sequence[str]) -> str:
+    for point in points:
+        if not _POINT.fullmatch(point):
+            return (
+                f"{point[:80]!r} is no point: give words of letters, digits and _ . + = -, "
+                "separated by commas, such as 1,8,64"
+            )
+    doubles = [point for number, point in enumerate(points) if point in points[:number]]
+    if doubles:
+        return f"{doubles[0]} is there twice"
+    return f"at most {MOST_POINTS} points" if len(points) > MOST_POINTS else ""
+
+
+def filled(command: Sequence[str], point: str) -> list[str]:
+    """The command of a point: ``{}`` is replaced by it."""
+    return [word.replace(PLACE, point) for word in command]
+
+
+def judged(benchmark: Benchmark, found: Metrics | None, most_failed: float) -> tuple[Verdict, str]:
+    """What a measurement is worth, and why it is not clean.
+
+    ``most_failed``: the share of the requests, 0 to 1, that may fail.
+    """
+    if benchmark.incidents:
+        first, *rest = benchmark_rules.incident_lines(benchmark)
+        return "tainted", first + (f" (and {len(rest)} more)" if rest else "")
+    if benchmark.status:
+        by = f" after {' and '.join(benchmark.passed_on)}" if benchmark.passed_on else ""
+        return "failed", f"the command ended with {benchmark.status}{by}"
+    if found is not None and found.is_empty:
+        what = "no request was answered" if not found.requests else "no token came"
+        return "failed", f"the command ended with 0, but {what}"
+    if found is not None and found.failed_share > most_failed:
+        total = (found.failed or 0) + (found.requests or 0)
+        return "failed", f"{found.failed} of {total} requests failed"
+    return "clean", ""
+
+
+def counted(attempts: Iterable[Attempt], point: str) -> Attempt | None:
+    """The measurement of a point that counts: of its last sweep the first clean one, else the last
+    one. None if there is none.
+    """
+    own = [one for one in attempts if one.point == point]
+    if not own:
+        return None
+    last = [one for one in own if one.sweep == own[-1].sweep]
+    return next((one for one in last if one.verdict == "clean"), last[-1])
+
+
+def next_point(points: Sequence[str], attempts: Sequence[Attempt], repeats: int) -> str | None:
+    """The point that is measured next; None if all is done.
+
+    ``attempts``: those of this sweep. ``repeats``: how often a point is measured again at most.
+    """
+    for point in points:
+        own = [one for one in attempts if one.point == point]
+        best = counted(own, point)
+        if best is None or (best.verdict == "tainted" and len(own) <= repeats):
+            return point
+    return None
+
+
+def fits(attempts: Sequence[Attempt], point: str, now: float, until: float | None) -> bool:
+    """Whether a point can be measured before ``until``, as far as its earlier attempts tell."""
+    took = max((one.seconds or 0.0 for one in attempts if one.point == point), default=0.0)
+    return until is None or now + took < until
+
+
+def rows(points: Sequence[str], attempts: Sequence[Attempt], why: str) -> list[Attempt]:
+    """One row a point: the measurement that counts. ``why``: why there is none for the others."""
+    return [
+        counted(attempts, point) or Attempt(point=point, verdict="not run", why=why)
+        for point in points
+    ]
+
+
+def resumed(
+    points: Sequence[str], attempts: Sequence[Attempt], command: Sequence[str]
+) -> list[Attempt]:
+    """The clean measurements of earlier sweeps with the same command, one a point."""
+    same = [one for one in attempts if one.command == tuple(command)]
+    found = (counted(same, point) for point in points)
+    return [one for one in found if one is not None and one.verdict == "clean"]
+
+
+def row_of(benchmark: Benchmark) -> dict[str, Any]:
+    """The fields of an attempt that its benchmark tells."""
+    return {
+        "began": benchmark.began,
+        "ended": benchmark.ended,
+        "seconds": round(benchmark.ended - benchmark.began, 3),
+        "status": benchmark.status,
+        "incidents": tuple(incidents.to_json(one) for one in benchmark.incidents),
+    }
