@@ -117,14 +117,14 @@ def write_if_different(path: Path, text: bytes, mode: int) -> None:
     write_atomically(path, text, mode)
 
 
-def write_output(path: Path, text: bytes) -> None:
+def write_output(path: Path, text: bytes, mode: int = 0o644) -> None:
     """Writes a command's output file: straight into an existing device or pipe, else atomically,
     through symbolic links. Raises OSError.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(text)
     else:
-        write_atomically(Path(os.path.realpath(path)), text, 0o644)
+        write_atomically(Path(os.path.realpath(path)), text, mode)
 
 
 def create_once(path: Path, text: bytes) -> None:

@@ -151,7 +151,15 @@ def _prepared(part: Part, left: Ledger, noted: AgentPlace, *, joins: bool) -> st
 
     def work() -> str:
         origin = None if joins else part.origin
-        token = prepare(part.run_dir, part.loaded.text, origin, resumed=joins, token=left.token)
+        loaded = part.loaded
+        token = prepare(
+            part.run_dir,
+            loaded.text,
+            origin,
+            resumed=joins,
+            token=left.token,
+            mode=loaded.mode,
+        )
         agent_files.write(part.run_dir, part.node, noted)
         return token
 

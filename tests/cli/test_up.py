@@ -68,7 +68,7 @@ def up(monkeypatch, unit, node, status, capsys):
         monkeypatch.setattr(up_module, "Wait", Watched)
         monkeypatch.setattr(up_module, "loopback_nodes", lambda draft: ADDRESSES)
         monkeypatch.setattr(up_module, "refuse_busy_ports", lambda plan: None)
-        monkeypatch.setattr(up_module, "prepare", lambda run_dir, text, origin: None)
+        monkeypatch.setattr(up_module, "prepare", lambda run_dir, text, origin, mode: None)
         monkeypatch.setattr(fit, "width", lambda stream: width)
         monkeypatch.chdir(CONFIGS)
         code = main(["up", "demo.yaml", "--run-dir", "/runs/demo-20261123-120000"])

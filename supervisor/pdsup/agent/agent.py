@@ -32,6 +32,7 @@ from pdsup.journal import callers, requests
 from pdsup.journal.requests import Caller, Verb
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
+from pdsup.plan.masks import Mask
 from pdsup.units import events, takeover
 from pdsup.units.facts import Facts
 from pdsup.units.logs import output
@@ -257,6 +258,11 @@ class Agent:
     def incarnation(self) -> str:
         """An identifier that is new for every agent that starts."""
         return self._parts.own_report.incarnation
+
+    @property
+    def mask(self) -> Mask:
+        """Masks the secrets of this run in what is shown."""
+        return self._parts.mask
 
     @property
     def report_version(self) -> str:

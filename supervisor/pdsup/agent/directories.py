@@ -138,7 +138,8 @@ class Directories:
             removals.watch(directory)
         missing = run_dir.missing(shared)
         if missing:
-            run_dir.restore(shared, self._plan.text, self._token, self._origin)
+            plan = self._plan
+            run_dir.restore(shared, plan.text, self._token, self._origin, plan.mode)
         else:
             self._origin = run_dir.origin_of(shared)
         return agent_files.restore(shared, self._node, self._noted) or missing

@@ -54,6 +54,8 @@ from pdsup.front.upstreams import Upstreams
 from pdsup.journal.hooks import Hooks
 from pdsup.journal.news import Log, News
 from pdsup.node.assignment import Assignment
+from pdsup.plan import masks
+from pdsup.plan.masks import Mask
 from pdsup.units.cause import CauseSearch
 from pdsup.units.evidence import Evidence
 from pdsup.units.host import Host
@@ -71,6 +73,7 @@ class Parts:
     """The parts that the agent runs, closes, or answers the API from."""
 
     assignment: Assignment
+    mask: Mask
     inherited: Ledger
     tasks: asyncio.TaskGroup
     log: Log
@@ -120,6 +123,7 @@ def build(
     plan, place = assignment.plan, assignment.place
     took_over = bool(inherited.notes)
     bell, due = Bell(), asyncio.Event()
+    mask = masks.of_plan(plan, place.environ, [token])
 
     # What is known: this node's report, those of others, and the gates that depend on them.
     ledger = LedgerFile(
@@ -152,9 +156,18 @@ def build(
     reaper = Reaper(spawner, guardian)
     gpus = GpuReadings()
     hooks = Hooks(assignment, spawner, reaper, session, log, inherited=took_over)
-    journal = News(place, log, hooks.tell)
+    journal = News(place, log, hooks.tell, masks.MODES[plan.readable_by.journal])
     shared = Host(
-        spawner, reaper, gpus, CauseSearch(), ledger, guardian, tasks, assignment.run_name, defects
+        spawner,
+        reaper,
+        gpus,
+        CauseSearch(mask=mask),
+        ledger,
+        guardian,
+        tasks,
+        assignment.run_name,
+        defects,
+        mask,
     )
     runners = {unit.name: Runner(unit, shared) for unit in assignment.units}
     for name, note in inherited.notes.items():
@@ -185,7 +198,12 @@ def build(
         lambda unit: described(runners[unit], front, rollout),
     )
     evidence = GangEvidence(
-        plan, runners, Evidence(place.run_dir, spawner), tasks, gates.look, due.set
+        plan,
+        runners,
+        Evidence(place.run_dir, spawner, mask, masks.MODES[plan.readable_by.logs]),
+        tasks,
+        gates.look,
+        due.set,
     )
     commands = Commands(runners, own_report, evidence, journal.tell)
     bounce = DecodeBounce(plan, runners, gates.look)
@@ -253,6 +271,7 @@ def build(
     reports.publish(runners)
     return Parts(
         assignment=assignment,
+        mask=mask,
         inherited=inherited,
         tasks=tasks,
         log=log,

@@ -119,19 +119,22 @@ class Reload:
         loaded, changes, origin = await self._read(file)
         if loaded.digest == self._assignment.digest:
             self._refuse_if_under_way()
-            run_dir.replace_plan(self._run_dir, loaded.text, origin)  # it may have been edited
+            self._place(loaded, origin)  # it may have been edited
             return loaded, changes
         self._refuse_if_alone()
         await self._keep(loaded)
         self._refuse_if_under_way()
         self._ledger.note_next(loaded.digest)
         try:
-            run_dir.replace_plan(self._run_dir, loaded.text, origin)
+            self._place(loaded, origin)
         except SupervisorError:
             self._ledger.note_next("")
             raise
         self._begin(self._change_over(loaded))
         return loaded, changes
+
+    def _place(self, loaded: Loaded, origin: Origin) -> None:
+        run_dir.replace_plan(self._run_dir, loaded.text, origin, loaded.mode)
 
     async def _files(self, read: Callable[[], T], name: str) -> T:
         """Reads files in a thread, as a file system may hang; raises SupervisorError if it does."""
@@ -158,7 +161,7 @@ class Reload:
         if loaded is None or shared not in (self._assignment.digest, plan):
             self._ledger.note_next("")
             return
-        run_dir.replace_plan(self._run_dir, loaded.text, run_dir.origin_of(self._run_dir))
+        self._place(loaded, run_dir.origin_of(self._run_dir))
         await self._keep(loaded)
         await self._change_over(loaded)
 

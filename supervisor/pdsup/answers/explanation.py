@@ -70,7 +70,8 @@ class ProcessUse:
 class Explanation:
     """Why a unit is in its state.
 
-    ``command``: as it was started. ``checks`` and ``processes`` are of its current run, and only
+    ``command``: as it was started, without secrets; ``has_secrets``: whether the plan has any.
+    ``checks`` and ``processes`` are of its current run, and only
     its own agent knows them. ``more_processes``: how many are not listed.
 
     ``address``: the node's address. ``told_by``: the node whose agent answered. ``log``: its file.
@@ -87,6 +88,7 @@ class Explanation:
     noise: tuple[str, ...] = ()
     run_dir: str
     command: tuple[str, ...] = ()
+    has_secrets: bool = False
     checks: tuple[CheckResult, ...] = ()
     processes: tuple[ProcessUse, ...] = ()
     more_processes: int = 0

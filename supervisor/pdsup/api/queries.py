@@ -25,6 +25,7 @@ from pdsup.api.scrape import Scrapes
 from pdsup.errors import SupervisorError
 from pdsup.journal import file
 from pdsup.node.assignment import log_path
+from pdsup.plan import masks
 from pdsup.plan.front import front_of
 from pdsup.threads import Turns, apart
 from pdsup.times import duration
@@ -146,9 +147,9 @@ class Queries:
 
     async def _own_checks(self) -> list[FreshNo]:
         answers, node = await self._agent.ask_afresh(FRESH_S), self._agent.node
-        ahead = clock.wall() - clock.monotonic()
+        ahead, mask = clock.wall() - clock.monotonic(), self._agent.mask
         return [
-            FreshNo(unit=unit, node=node, problem=_wrong(answer), since=since + ahead)
+            FreshNo(unit=unit, node=node, problem=mask(_wrong(answer)), since=since + ahead)
             for unit, (answer, since) in answers.items()
             if not isinstance(answer, Yes)
         ]
@@ -180,9 +181,10 @@ class Queries:
         """The explanation of a unit of this node with what only this agent knows."""
         name, agent = told.unit.name, self._agent
         unit = next(unit for unit in agent.assignment.units if unit.plan.name == name)
+        mask = agent.mask
         watch, now = agent.watch(name), explain.Now(clock.wall(), clock.monotonic())
         if watch is None:
-            return replace(told, command=unit.command)
+            return replace(told, command=mask.command(unit.command))
         rows, more = list[Row](), 0
         with contextlib.suppress(TimeoutError, OSError):
             pid = watch.subject.pid
@@ -194,8 +196,13 @@ class Queries:
             )
         return replace(
             told,
-            command=unit.command,
-            checks=explain.checks(unit.plan, unit.local_address, watch.latest(), now.monotonic),
+            command=mask.command(unit.command),
+            checks=tuple(
+                replace(each, what=mask(each.what), detail=mask(each.detail))
+                for each in explain.checks(
+                    unit.plan, unit.local_address, watch.latest(), now.monotonic
+                )
+            ),
             processes=tuple(ProcessUse(**asdict(row)) for row in rows),
             more_processes=more,
             next=outlook,
@@ -224,7 +231,8 @@ class Queries:
             log=log_path(agent.assignment.place.run_dir, unit),
             noise=unit.probes.progress.noise,
             run_dir=agent.assignment.place.run_dir,
-            command=unit.command,
+            command=agent.mask.command(unit.command),
+            has_secrets=masks.has_secrets(agent.plan),
         )
 
 

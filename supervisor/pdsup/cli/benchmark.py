@@ -23,6 +23,7 @@ from pdsup.errors import NothingThere, SupervisorError
 from pdsup.files import read_regular, write_atomically
 from pdsup.journal.file import Journals
 from pdsup.journal.incidents import Incident, incidents, ordered
+from pdsup.plan.masks import BY_FORM
 
 LOOK_S = 1.0
 # For all agents to ask their units; see ``api/queries.py``.
@@ -150,7 +151,8 @@ class BenchmarkRun:
         vain all the same.
         """
         path = self._run_dir / RECORD
-        record = {**benchmark_rules.record(benchmark), **more, "earlier": recorded(path)}
+        shown = replace(benchmark, command=BY_FORM.command(benchmark.command))
+        record = {**benchmark_rules.record(shown), **more, "earlier": recorded(path)}
         text = json.dumps(record, indent=2) + "\n"
         try:
             write_atomically(path, text.encode(), 0o644)

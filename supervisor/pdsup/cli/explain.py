@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +15,13 @@ from pdsup.answers.status import UnitStatus
 from pdsup.cli import client
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.explain import Findings, LoggedRun
+from pdsup.errors import SupervisorError
 from pdsup.journal import load_times, runs
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
+from pdsup.node.paths import PLAN_FILE
+from pdsup.plan import masks
+from pdsup.plan.masks import Mask
 from pdsup.units.logs import last, split
 from pdsup.units.public_state import PublicState
 
@@ -40,7 +46,7 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
     return Findings(
         explanation=told,
         usual_load_s=_usual_load(found, told.unit, run_dir, entries),
-        runs=_runs(entries, told),
+        runs=_runs(entries, told, _mask(told)),
         evidence=_evidence(run_dir, unit),
         past=not isinstance(found, client.Cluster),
         asked=_asked_last(entries, unit),
@@ -94,12 +100,26 @@ def _usual_load(
     return {**earlier, **load_times.median_load(entries, like)}.get(progress.alike(shown))
 
 
-def _runs(entries: list[Entry], told: Explanation) -> list[LoggedRun]:
+def _mask(told: Explanation) -> Mask:
+    """Masks what the plan and this environment hold; only then the plan is worth reading."""
+    plan = None
+    if told.has_secrets:
+        from pdsup.plan.compile import load  # late: imports a YAML parser
+
+        with contextlib.suppress(SupervisorError):
+            plan = load.load(Path(told.run_dir, PLAN_FILE), nodes=None).plan
+    return masks.of_plan(plan, os.environ)
+
+
+def _runs(entries: list[Entry], told: Explanation, mask: Mask) -> list[LoggedRun]:
     unit = told.unit.name
     found = runs.runs(runs.steps(entries).get(unit, ()))[-MOST_RUNS:]
     wanted = last.Wanted(MOST_LINES, split.noise(told.noise))
     output = last.of_runs(told.log, unit, [run.number for run in found], wanted)
-    return [LoggedRun(run, lines) for run, lines in zip(found, output, strict=True)]
+    return [
+        LoggedRun(run, [mask(line) for line in lines])
+        for run, lines in zip(found, output, strict=True)
+    ]
 
 
 def _asked_last(entries: list[Entry], unit: str) -> tuple[str, float] | None:

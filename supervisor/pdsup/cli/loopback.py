@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pdsup import clock
+from pdsup import clock, files
 from pdsup.cli.runs import living
 from pdsup.cli.screens import agent_log
 from pdsup.cli.screens.waiting import Silence
@@ -20,6 +20,7 @@ from pdsup.cli.terminal import signals
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError
 from pdsup.node import paths, state_dir
+from pdsup.plan.masks import MODES
 from pdsup.plan.model import Node, Plan
 from pdsup.units import ledger, takeover
 from pdsup.units.logs import last
@@ -120,7 +121,7 @@ class Agents:
         """Starts the agents; returns when all answer, or when one has ended (see ``trouble``)."""
         self._run_dir = run_dir
         for node in plan.nodes:
-            self._running[node.name] = self._start(node.name)
+            self._running[node.name] = self._start(node.name, MODES[plan.readable_by.logs])
             self._pids[node.name] = {self._running[node.name].pid}
         silence = Silence(say)
         while not self.trouble() and not self._were_up:
@@ -128,9 +129,10 @@ class Agents:
             silence.explain(["the agents to answer: see logs/NODE_agent.out"])
             time.sleep(0 if self._were_up else LOOK_S)
 
-    def _start(self, node: str) -> subprocess.Popen[bytes]:
+    def _start(self, node: str, mode: int) -> subprocess.Popen[bytes]:
         words = [str(self._run_dir / "plan.yaml"), "--node", node, "--run-dir", str(self._run_dir)]
-        with self.log(node).open("ab") as log:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with os.fdopen(files.open_regular(self.log(node), flags, mode), "ab") as log:
             return subprocess.Popen(
                 guardian.command(words),
                 stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pdsup import clock, files, typed
 from pdsup.cli.benchmark import RECORD, recorded
@@ -19,6 +20,7 @@ from pdsup.journal.entry import LATEST
 from pdsup.journal.file import Journals
 from pdsup.node.assignment import log_path
 from pdsup.node.paths import JOURNALS, PLAN_FILE
+from pdsup.plan import masks
 from pdsup.plan.model import Plan
 
 TEMPLATE = "report.html.j2"
@@ -59,6 +61,14 @@ def write(source: Source, out: Path) -> None:
         raise SupervisorError(f"cannot write {out}: {error.strerror}") from None
 
 
+def page(source: Source) -> dict[str, Any]:
+    """What the page shows, and ``report --json`` prints: without the secrets of the plan and of
+    this environment.
+    """
+    shown: dict[str, Any] = masks.of_plan(source.plan, os.environ).everywhere(report.page(source))
+    return shown
+
+
 def render(source: Source) -> str:
     """The page as HTML."""
     import jinja2
@@ -67,7 +77,7 @@ def render(source: Source) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     text = importlib.resources.files("pdsup.cli").joinpath(TEMPLATE).read_text("utf-8")
-    return environment.from_string(text).render(report.page(source))
+    return environment.from_string(text).render(page(source))
 
 
 def _placed(one: RecordedBenchmark, journals: Journals) -> RecordedBenchmark:

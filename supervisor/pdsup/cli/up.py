@@ -106,7 +106,7 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         refuse_busy_ports(plan)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run_dir = given or _unused(Path(f"runs/{plan.name}-{stamp}").resolve())
-        prepare(run_dir, loaded.text, _origin(args))
+        prepare(run_dir, loaded.text, _origin(args), mode=loaded.mode)
         say(
             f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, writing to {run_dir}"
             f"{named.origin if named else ''}"

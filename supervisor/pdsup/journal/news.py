@@ -34,13 +34,15 @@ class Log(Protocol):
 class News:
     """Reports for all units of a node."""
 
-    def __init__(self, place: Place, log: Log, notify: Notify) -> None:
-        """``notify`` is called with each hook event, and its entry in the journal."""
+    def __init__(self, place: Place, log: Log, notify: Notify, mode: int = 0o644) -> None:
+        """``notify`` is called with each hook event, and its entry in the journal. ``mode``: that
+        of the journal.
+        """
         self._node = place.node
         self._boot = clock.boot()
         self._log = log
         self._notify = notify
-        self._journal = OwnJournal(place, self._tell_of_journal)
+        self._journal = OwnJournal(place, self._tell_of_journal, mode)
         self._log_problems: dict[str, str] = {}
 
     async def ended_at(self) -> float:

@@ -63,14 +63,15 @@ class _Line:
 class OwnJournal:
     """Appends to ``events/NODE.jsonl`` of the run directory."""
 
-    def __init__(self, place: Place, tell: Callable[[str], None]) -> None:
-        """``tell`` is called from the thread with why the journal can't be written, once for each
-        cause, and with "" when it can again.
+    def __init__(self, place: Place, tell: Callable[[str], None], mode: int = 0o644) -> None:
+        """``mode``: that of the file, where there is none yet. ``tell`` is called from the thread
+        with why the journal can't be written, once for each cause, and with "" when it can again.
         """
         self._node = place.node
         self._boot = clock.boot()
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
         self._tell = tell
+        self._mode = mode
         self._changed = threading.Condition()
         self._waiting: deque[_Line] = deque()
         self._lost, self._lost_since = 0, 0.0
@@ -170,7 +171,7 @@ class OwnJournal:
             self._earlier = self._last_moment()
         earlier = self._earlier or 0.0
         due = [line for line in lines if not (line.late and line.moment <= earlier)]
-        file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
         try:
             size = os.fstat(file).st_size
             text = "".join(entry.line(one.news, self._node, one.wall, self._boot) for one in due)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pdsup.address import loopback
 from pdsup.errors import SupervisorError
 from pdsup.node.paths import PIPES, cluster_id
-from pdsup.plan import programs
+from pdsup.plan import masks, programs
 from pdsup.plan.model import Bind, Plan, PlanUnit
 
 FOR_AGENTS = frozenset({"HUP", "USR1"})
@@ -29,7 +29,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedUnit:
-    """One unit with its command, environment and paths resolved for this node."""
+    """One unit with its command, environment and paths resolved for this node. ``log_mode``: the
+    mode of its log, where there is none yet.
+    """
 
     plan: PlanUnit
     command: tuple[str, ...]
@@ -38,6 +40,7 @@ class AssignedUnit:
     pipe_path: str
     address: str
     bind: Bind
+    log_mode: int = 0o644
 
     @property
     def local_address(self) -> str:
@@ -132,6 +135,7 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
         pipe_path=f"{place.state_dir}/{PIPES}/{unit.name}",
         address=plan.address[unit.node],
         bind=plan.bind,
+        log_mode=masks.MODES[plan.readable_by.logs],
     )
 
 

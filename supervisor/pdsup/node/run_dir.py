@@ -36,6 +36,8 @@ TOKEN_FILE = "token"  # noqa: S105  # the name of a file
 VIEW_FILE = "view-token"
 TOKEN_BYTES, MOST_TOKEN_BYTES = 32, 4096
 DIRECTORIES = ("logs", JOURNALS, "nginx", AGENTS)
+# The mode of what holds no secret; the umask may take some of it away.
+READABLE = 0o644
 OWN_DIRECTORIES = ("logs", "evidence", "nginx")
 _OWN = re.compile(r"(plan(\..*)?\.yaml|origin(\..*)?\.json|run\.json|(view-)?token)")
 
@@ -52,22 +54,24 @@ def prepare(
     *,
     resumed: bool = False,
     token: str = "",
+    mode: int = READABLE,
 ) -> str:
     """Creates the run directory and writes the plan to ``plan.yaml``; returns the run's token.
 
     Every agent of a run calls it, in any order and at the same time. A different plan found there
     is kept beside the new one; in a run that is ``resumed`` it stays in place, since a user has
     edited it. ``origin``: what a reload reads again; by default the plan itself. ``token``: what
-    the run's token is known to be, if its file was removed. Raises SupervisorError if the directory
+    the run's token is known to be, if its file was removed. ``mode``: that of the plan, and of its
+    origin, whose options may be as secret. Raises SupervisorError if the directory
     can't be used.
     """
     try:
         for name in DIRECTORIES:
             make_directory(run_dir / name)
         if not (resumed and (run_dir / PLAN_FILE).exists()):
-            _place_plan(run_dir, text)
+            _place_plan(run_dir, text, mode)
         if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
-            write_if_different(run_dir / origins.FILE, origins.write(origin), 0o644)
+            write_if_different(run_dir / origins.FILE, origins.write(origin), mode)
         token = _token(run_dir, token)
         write_if_different(run_dir / VIEW_FILE, tokens.view_token(token).encode(), 0o600)
         return token
@@ -84,7 +88,9 @@ def missing(run_dir: Path) -> bool:
     )
 
 
-def restore(run_dir: Path, text: bytes, token: str, origin: Origin | None) -> None:
+def restore(
+    run_dir: Path, text: bytes, token: str, origin: Origin | None, mode: int = READABLE
+) -> None:
     """Makes again what was removed, with the plan and the token that an agent has in memory.
 
     Raises SupervisorError if it can't be written. May block.
@@ -97,7 +103,8 @@ def restore(run_dir: Path, text: bytes, token: str, origin: Origin | None) -> No
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
     lacks_origin = not (run_dir / origins.FILE).exists()
-    prepare(run_dir, text, origin if lacks_origin else None, resumed=True, token=token)
+    origin = origin if lacks_origin else None
+    prepare(run_dir, text, origin, resumed=True, token=token, mode=mode)
 
 
 def origin_of(run_dir: Path) -> Origin:
@@ -108,15 +115,15 @@ def origin_of(run_dir: Path) -> Origin:
     return Origin(file=str(run_dir / PLAN_FILE))
 
 
-def replace_plan(run_dir: Path, text: bytes, origin: Origin) -> None:
+def replace_plan(run_dir: Path, text: bytes, origin: Origin, mode: int = READABLE) -> None:
     """Makes another plan the run's, also for agents that have not loaded it yet.
 
     The current one is kept beside it. Raises SupervisorError if it can't be written.
     """
     try:
         _set_aside(run_dir, text)
-        write_if_different(run_dir / origins.FILE, origins.write(origin), 0o644)
-        _place_plan(run_dir, text)
+        write_if_different(run_dir / origins.FILE, origins.write(origin), mode)
+        _place_plan(run_dir, text, mode)
     except OSError as error:
         raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None
 
@@ -162,12 +169,13 @@ def put_back(run_dir: Path, digest: str) -> None:
         text = read_regular(kept)
         if hashlib.sha256(text).hexdigest() == digest:
             source = origins.read(read_regular(origin)) if origin.exists() else None
-            replace_plan(run_dir, text, source or Origin(file=str(run_dir / PLAN_FILE)))
+            source = source or Origin(file=str(run_dir / PLAN_FILE))
+            replace_plan(run_dir, text, source, _mode(kept))
 
 
-def _place_plan(run_dir: Path, text: bytes) -> None:
+def _place_plan(run_dir: Path, text: bytes, mode: int) -> None:
     _set_aside(run_dir, text)
-    write_if_different(run_dir / PLAN_FILE, text, 0o644)
+    write_if_different(run_dir / PLAN_FILE, text, mode)
 
 
 def _set_aside(run_dir: Path, text: bytes) -> None:
@@ -176,8 +184,13 @@ def _set_aside(run_dir: Path, text: bytes) -> None:
         old = read_regular(run_dir / PLAN_FILE)
         if old != text:
             plan, origin = _beside(run_dir, hashlib.sha256(old).hexdigest())
-            write_atomically(plan, old, 0o644)
-            write_atomically(origin, read_regular(run_dir / origins.FILE), 0o644)
+            mode = _mode(run_dir / PLAN_FILE)
+            write_atomically(plan, old, mode)
+            write_atomically(origin, read_regular(run_dir / origins.FILE), mode)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode) & READABLE
 
 
 def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ from pdsup.plan.kinds import Role as Role
 Bind = Literal["any", "address"]
 OnFatal = Literal["continue", "stop-cluster"]
 BounceDecodes = Literal["never", "on-prefill-restart"]
+Readers = Literal["owner", "group", "all"]
 HookEvent = Literal[
     "ready",
     "unhealthy",
@@ -333,6 +334,18 @@ class Hook:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadableBy:
+    """Who may read the files of a run: its ``plan``, its ``logs`` with its evidence, its
+    ``journal``. The umask may take some of it away. Default for the plan: all, but only its owner
+    if it holds secrets, such as a variable ``HF_TOKEN`` or a hook's URL.
+    """
+
+    plan: Readers | None = None
+    logs: Readers = "all"
+    journal: Readers = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole cluster.
 
@@ -340,6 +353,8 @@ class Plan:
     ``::1`` where the node's address is one of IPv6), or only on the node's own. ``on_fatal``:
     whether the run continues without a unit that is FATAL. ``bounce_decodes``: whether all decodes
     are restarted once a prefill is back after a restart. ``hooks``: where events are sent.
+    ``secrets``: patterns of further names, such as ``ACME_*``: values of variables and flags with
+    such names are shown as ``***``, as those of ``HF_TOKEN`` and ``--api-key`` always are.
     """
 
     plan: Literal[1]
@@ -349,6 +364,8 @@ class Plan:
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
     hooks: tuple[Hook, ...] = ()
+    secrets: tuple[str, ...] = ()
+    readable_by: ReadableBy = ReadableBy()
     nodes: tuple[Node, ...]
     units: tuple[PlanUnit, ...]
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
 
-from pdsup.plan.model import Log, Needs, Plan, Probes, Progress
+from pdsup.plan.model import Log, Needs, Plan, Probes, Progress, ReadableBy
 
 WIDTH = 100
 # These values say nothing, so they are left out. Everything else is written even if it is the
 # default: a plan must mean the same to the next version.
-_SILENT: tuple[Any, ...] = (None, (), {}, Needs(), Probes(), Progress(), Log())
+_SILENT: tuple[Any, ...] = (None, (), {}, Needs(), Probes(), Progress(), Log(), ReadableBy())
 _WORD = re.compile(r"-{0,2}[A-Za-z_/][A-Za-z0-9_./+-]*")
 _RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 # Characters that JSON leaves as they are but YAML rejects, or folds as a line break.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.plan.masks import BY_FORM, Mask
 from pdsup.printable import printable
 from pdsup.units.logs import last, split
 from pdsup.units.process.exit import ExitStatus
@@ -169,9 +170,12 @@ _KILLS = re.compile(r"^oom_kill (\d+)$", re.M)
 
 
 class CauseSearch:
-    """Diagnoses the runs of all units of a node. ``root``: where /proc and /sys are."""
+    """Diagnoses the runs of all units of a node. ``root``: where /proc and /sys are; ``mask``:
+    masks the secrets in their output.
+    """
 
-    def __init__(self, root: str = "/") -> None:
+    def __init__(self, root: str = "/", mask: Mask = BY_FORM) -> None:
+        self._mask = mask
         self._root = Path(root)
         self._groups = self._find_groups()
         self._kills = 0
@@ -193,7 +197,8 @@ class CauseSearch:
         that are no words, such as those of an access log about probes.
         """
         wanted = last.Wanted(MOST_LINES, split.noise(noise), within=MOST)
-        lines = last.of_last_run(path, start, wanted)
+        # Before lines are shortened: half a secret would not be recognised.
+        lines = [self._mask(line) for line in last.of_last_run(path, start, wanted)]
         killed = status.signal == "SIGKILL"
         if killed:
             self._read_at = -FOREVER  # the kill may be newer than the last reading

@@ -19,6 +19,7 @@ from pathlib import Path
 from pdsup import clock
 from pdsup.address import endpoint
 from pdsup.files import make_directory, open_regular
+from pdsup.plan.masks import BY_FORM, Mask
 from pdsup.threads import apart
 from pdsup.times import duration
 from pdsup.units.logs import last
@@ -37,9 +38,14 @@ LOG_BYTES = 1 << 18
 class Evidence:
     """Collects evidence from the units of a node into ``run_dir``."""
 
-    def __init__(self, run_dir: str, spawner: Spawner) -> None:
+    def __init__(
+        self, run_dir: str, spawner: Spawner, mask: Mask = BY_FORM, mode: int = 0o644
+    ) -> None:
+        """``mask``: masks the secrets in it; ``mode``: that of its files."""
         self._run_dir = Path(run_dir)
         self._spawner = spawner
+        self._mask = mask
+        self._mode = mode
 
     async def collect(
         self,
@@ -61,16 +67,16 @@ class Evidence:
         await apart(lambda: make_directory(path), TAKEN_WITHIN_S)
         parts = await self._take(path, subject, list(asked))
         page = why(unit, run, _stamp(clock.wall()), reason, parts)
-        await apart(lambda: _write(path / WHY, page), TAKEN_WITHIN_S)
+        await self._write(path / WHY, lambda: page)
         return name
 
     async def _take(self, path: Path, subject: Subject, asked: list[Asked]) -> list[Part]:
         pid, log, start = subject.pid, subject.log_path, subject.log_start
         takes: dict[str, Awaitable[None]] = {
-            PROBES: _write_apart(path / PROBES, lambda: _probes(asked)),
-            LOG: _write_apart(path / LOG, lambda: _log(log, start)),
-            PROCESSES: _write_apart(path / PROCESSES, lambda: _processes(pid)),
-            SOCKETS: _write_apart(path / SOCKETS, lambda: _sockets(pid)),
+            PROBES: self._write(path / PROBES, lambda: _probes(asked)),
+            LOG: self._write(path / LOG, lambda: _log(log, start)),
+            PROCESSES: self._write(path / PROCESSES, lambda: _processes(pid)),
+            SOCKETS: self._write(path / SOCKETS, lambda: _sockets(pid)),
             STACKS: self._stacks(path / STACKS, pid),
             GPUS: self._gpus(path / GPUS),
         }
@@ -94,7 +100,7 @@ class Evidence:
             return await apart(lambda: _moved(aside), STACK_S)
 
         dumps = await asyncio.gather(*(dump(each) for each, _ in tree[:MOST_STACKS]))
-        await apart(lambda: _write(path, "\n\n".join(dumps)), STACK_S)
+        await self._write(path, lambda: "\n\n".join(dumps))
 
     async def _gpus(self, path: Path) -> None:
         program = shutil.which("nvidia-smi")
@@ -104,11 +110,22 @@ class Evidence:
 
     async def _run(self, command: tuple[str, ...], path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        output = await apart(lambda: open_regular(path, flags, 0o644), STACK_S)
+        output = await apart(lambda: open_regular(path, flags, self._mode), STACK_S)
         try:
             await self._spawner.run(command, dict(os.environ), output, STACK_S)
         finally:
             os.close(output)
+
+    async def _write(self, path: Path, text: Callable[[], str]) -> None:
+        """Writes what ``text`` returns, in a thread: files and /proc may hang."""
+
+        def write() -> None:
+            content = self._mask(text()).encode(errors="backslashreplace")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(open_regular(path, flags, self._mode), "wb") as file:
+                file.write(content)
+
+        await apart(write, TAKEN_WITHIN_S)
 
 
 async def _problem(take: Awaitable[None]) -> str:
@@ -121,14 +138,6 @@ async def _problem(take: Awaitable[None]) -> str:
     except OSError as error:
         return str(error)
     return ""
-
-
-async def _write_apart(path: Path, text: Callable[[], str]) -> None:
-    await apart(lambda: _write(path, text()), TAKEN_WITHIN_S)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, errors="backslashreplace")
 
 
 def _moved(path: Path) -> str:

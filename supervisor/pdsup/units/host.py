@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from pdsup.plan.masks import BY_FORM, Mask
 from pdsup.units.cause import CauseSearch
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import LedgerFile
@@ -18,7 +19,9 @@ from pdsup.units.process.spawn import Spawner
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The parts that all units of a node share. ``cluster``: the name of the cluster's run."""
+    """The parts that all units of a node share. ``cluster``: the name of the cluster's run;
+    ``mask``: masks secrets in what is said about its units.
+    """
 
     spawner: Spawner
     reaper: Reaper
@@ -29,6 +32,7 @@ class Host:
     tasks: asyncio.TaskGroup
     cluster: str
     defects: Defects
+    mask: Mask = BY_FORM
 
 
 class UnitHost(Protocol):

@@ -200,7 +200,7 @@ class Runner:
             # Only a start needs a clean node. The check takes a while, in which the rest of the
             # context may have changed.
             unclean = await self._slate.look()
-            context = replace(self._context(), unclean=unclean)
+            context = replace(self._context(), unclean=unclean and self._host.mask(unclean))
             after, effects = lifecycle.step(before, event, context)
         self._change_run(states.run_of(after), spawns=_spawns(effects))
         if after != before:
@@ -309,7 +309,7 @@ class Runner:
             why = cause(error) if isinstance(error, OSError) else str(error)
             # A program that ran before is not wrong: what it lacks may come back.
             hopeless = isinstance(error, Unstartable) and not self._was_ready
-            self.tell(events.SpawnFailed(run.number, why, hopeless))
+            self.tell(events.SpawnFailed(run.number, self._host.mask(why), hopeless))
             return
         self.facts = replace(self.facts, pid=pid, run=run.number, started=clock.monotonic())
         self._write()
@@ -326,17 +326,19 @@ class Runner:
     # -- news from the run --------------------------------------------------------------------
 
     def _hear(self, run: Run, news: News) -> None:
+        mask = self._host.mask
         match news:
             case Ready():
                 self.tell(events.BecameReady(run.number))
             case NotReadyYet(detail):
-                self._show(replace(self.facts, detail=f"not ready yet: {detail}"))
+                self._show(replace(self.facts, detail=f"not ready yet: {mask(detail)}"))
             case Loading():
                 self.tell(events.Progressed(run.number))
             case NotReady(detail, since):
-                self.tell(events.LostReadiness(run.number, detail, since))
+                self.tell(events.LostReadiness(run.number, mask(detail), since))
             case Dead(detail, since):
-                run.begin(lambda: self._examine(run, detail, since))
+                shown = mask(detail)
+                run.begin(lambda: self._examine(run, shown, since))
             case MainEnded(status):
                 last = LastExit(status, clock.wall())
                 self.facts = replace(self.facts, pid=None, started=None, last_exit=last)

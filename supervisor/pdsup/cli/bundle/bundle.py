@@ -17,11 +17,11 @@ import pdsup
 from pdsup import clock, typed
 from pdsup.cli import client, report
 from pdsup.cli.benchmark import RECORD
-from pdsup.cli.bundle.mask import Mask, known_secrets
 from pdsup.errors import SupervisorError
 from pdsup.files import write_atomically
 from pdsup.node.paths import JOURNALS
 from pdsup.node.run_dir import VIEW_FILE
+from pdsup.plan import masks
 from pdsup.plan.compile import load
 from pdsup.plan.model import Plan
 
@@ -66,7 +66,7 @@ def pack(run_dir: Path, out: Path) -> list[Packed]:
     page = report.render(report.gather(run_dir, run_dir))
     plan = _plan(run_dir)
     tokens = [text.strip() for name in TOKENS for text, _ in _read(run_dir / name, FILE_BYTES)]
-    mask = Mask(known_secrets(plan, os.environ, tokens))
+    mask = masks.of_plan(plan, os.environ, tokens)
     texts = {"versions.txt": _versions(), "status.json": _status(run_dir), "report.html": page}
     packed: list[Packed] = []
     data = io.BytesIO()

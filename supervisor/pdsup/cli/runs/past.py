@@ -26,6 +26,7 @@ from pdsup.journal.file import Journals
 from pdsup.node import agent_files
 from pdsup.node.assignment import log_path
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE
+from pdsup.plan import masks
 from pdsup.units import ledger
 from pdsup.units.process import proc
 
@@ -96,6 +97,7 @@ class PastRun:
             log=log_path(str(self.run_dir), planned),
             run_dir=str(self.run_dir),
             noise=planned.probes.progress.noise,
+            has_secrets=masks.has_secrets(self._loaded.plan),
         )
 
     @property

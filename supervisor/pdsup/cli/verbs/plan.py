@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         sys.stdout.buffer.write(text)
     else:
-        _write(args.output, text)
+        # What --explain tells holds no secrets.
+        _write(args.output, text, 0o644 if args.explain else loaded.mode)
     return 0
 
 
@@ -113,10 +114,10 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def _write(path: Path, text: bytes) -> None:
+def _write(path: Path, text: bytes, mode: int) -> None:
     # A plan in a run directory may be replaced: a reload reads it from there.
     refuse_own_file(path, "write the plan", but=PLAN_FILE)
     try:
-        files.write_output(path, text)
+        files.write_output(path, text, mode)
     except OSError as error:
         raise SupervisorError(f"cannot write {path}: {error.strerror}") from error

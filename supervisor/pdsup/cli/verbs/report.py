@@ -33,8 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes one self-contained HTML file. The run may have ended or still be running."""
-    from pdsup.cli import report
-    from pdsup.cli.screens import report as screen  # late: not needed for help
+    from pdsup.cli import report  # late: not needed for help
 
     given = client.run_directory(args.run_dir, "write the report")
     out = args.out or given / "report.html"
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         refuse_own_file(out, "write the report")
     source = report.gather(given.absolute(), out.absolute().parent)
     if args.json:
-        print(json.dumps(screen.page(source), indent=2))
+        print(json.dumps(report.page(source), indent=2))
         return 0
     report.write(source, out)
     print(f"wrote {out}", file=sys.stderr)

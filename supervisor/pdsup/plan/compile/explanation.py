@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import hostlist
 
 from pdsup.address import bracketed
-from pdsup.plan import hooks
+from pdsup.plan import hooks, masks
 from pdsup.plan.compile.placement import router_step
 from pdsup.plan.engines.known import RANK_FLAGS, derived_ports
 from pdsup.plan.front import front_of
+from pdsup.plan.masks import Mask
 from pdsup.plan.model import (
     Bind,
     HookEvent,
@@ -26,6 +27,7 @@ from pdsup.plan.model import (
     Node,
     Plan,
     PlanUnit,
+    Probe,
     Probes,
     Restart,
     Role,
@@ -121,7 +123,8 @@ class Explanation:
 
 
 def explanation(plan: Plan, notes: Notes) -> Explanation:
-    """The explanation of a plan that has no problems."""
+    """The explanation of a plan that has no problems, without the secrets in it."""
+    mask = masks.of_plan(plan, {})
     return Explanation(
         name=plan.name,
         front=front_of(plan),
@@ -129,8 +132,8 @@ def explanation(plan: Plan, notes: Notes) -> Explanation:
         control_port=plan.control_port,
         nodes=len(plan.nodes),
         units=len(plan.units),
-        groups=tuple(_groups(plan)),
-        care=tuple(_care(plan)),
+        groups=tuple(_groups(plan, mask)),
+        care=tuple(_care(plan, mask)),
         routers=_routers(plan, notes),
         hooks=tuple(
             HookSummary(events=hook.events, way=hooks.shown(hook), timeout_s=hook.timeout_s)
@@ -147,7 +150,7 @@ def names(several: Iterable[str]) -> str:
     return listed
 
 
-def _groups(plan: Plan) -> Iterator[NodeGroup]:
+def _groups(plan: Plan, mask: Mask) -> Iterator[NodeGroup]:
     on_node: dict[str, list[PlanUnit]] = {node.name: [] for node in plan.nodes}
     for unit in plan.units:
         on_node[unit.node].append(unit)
@@ -160,7 +163,7 @@ def _groups(plan: Plan) -> Iterator[NodeGroup]:
             nodes=names(node.name for node in nodes),
             addresses=names(node.address for node in nodes),
             count=len(nodes),
-            units=tuple(map(_unit_group, columns)),
+            units=tuple(_unit_group(units, mask) for units in columns),
         )
 
 
@@ -173,14 +176,14 @@ def _shape(unit: PlanUnit, node: Node) -> str:
             node="",
             gang=unit.gang and "some",
             rank=unit.rank and 1,
-            command=tuple(_masked(unit.command, node.address)),
+            command=tuple(_blanked(unit.command, node.address)),
             env=dict.fromkeys(unit.env, ""),
             log=Log(),
         )
     )
 
 
-def _masked(command: Iterable[str], address: str) -> Iterator[str]:
+def _blanked(command: Iterable[str], address: str) -> Iterator[str]:
     """The command with each rank's own values blanked: rank, rendezvous, address of its node."""
     before = ""
     for word in command:
@@ -189,7 +192,7 @@ def _masked(command: Iterable[str], address: str) -> Iterator[str]:
         before = word
 
 
-def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
+def _unit_group(units: tuple[PlanUnit, ...], mask: Mask) -> UnitGroup:
     first = units[0]
     return UnitGroup(
         units=names(unit.name for unit in units),
@@ -199,8 +202,8 @@ def _unit_group(units: tuple[PlanUnit, ...]) -> UnitGroup:
         gpus=first.gpus,
         ports=first.ports,
         listens=_unspoken(first),
-        command=first.command,
-        env=first.env,
+        command=mask.command(first.command),
+        env=mask.environment(first.env),
         env_varies=tuple(
             name for name in first.env if any(unit.env[name] != first.env[name] for unit in units)
         ),
@@ -218,17 +221,32 @@ def _unspoken(unit: PlanUnit) -> tuple[int, ...]:
     return tuple(port for _, port in derived_ports(unit.command))
 
 
-def _care(plan: Plan) -> Iterator[Care]:
+def _care(plan: Plan, mask: Mask) -> Iterator[Care]:
     alike: defaultdict[str, list[PlanUnit]] = defaultdict(list)
     for unit in plan.units:
         alike[repr((unit.probes, unit.restart, unit.stop))].append(unit)
     for units in alike.values():
         yield Care(
             units=names(unit.name for unit in units),
-            probes=units[0].probes,
+            probes=_without_secrets(units[0].probes, mask),
             restart=units[0].restart,
-            stop=units[0].stop,
+            stop=replace(units[0].stop, drain=mask.command(units[0].stop.drain)),
         )
+
+
+def _without_secrets(probes: Probes, mask: Mask) -> Probes:
+    def shown(probe: Probe | None) -> Probe | None:
+        return probe and replace(
+            probe,
+            checks=tuple(replace(c, command=mask.command(c.command)) for c in probe.checks),
+        )
+
+    return replace(
+        probes,
+        startup=shown(probes.startup),
+        readiness=shown(probes.readiness),
+        liveness=shown(probes.liveness),
+    )
 
 
 def _routers(plan: Plan, notes: Notes) -> Routers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pdsup.errors import InvalidDocument, Problem, WrongUsage
-from pdsup.plan import programs, yaml
+from pdsup.plan import masks, programs, yaml
 from pdsup.plan.compile import addresses, check_relations
 from pdsup.plan.compile.nodes import invented_nodes
 from pdsup.plan.compile.plan import Compiled, compile_plan
@@ -34,6 +34,11 @@ class Loaded:
     digest: str
     recipe: Item | None = field(default=None, compare=False, repr=False)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+    @property
+    def mode(self) -> int:
+        """The mode of a file with this plan."""
+        return masks.plan_mode(self.plan)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def _plan(file: Source) -> Plan:
         problems += check_relations.check(plan)
     elif part is not None:
         problems += part.causes.locate(check_relations.check_part(part.plan))
-    file.refuse(problems)
+    _refuse(file, problems)
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan
 
@@ -160,10 +165,10 @@ def _compile(
     machine: Machine | None,
 ) -> tuple[Plan, tuple[Problem, ...]]:
     if file.broken:
-        file.refuse(())
+        _refuse(file, ())
     values = tree.plain(file.root)
     if (reason := hopeless(values)) is not None:
-        file.refuse((reason,))
+        _refuse(file, (reason,))
     recipe, wrong = schema.recipe(values)
     deployment, problems = normalise(recipe, engine)
     problems += (*addresses.problems(recipe.network), *sbatch.problems(values))
@@ -181,7 +186,7 @@ def _compile(
         problems += tuple(problem for problem in late if problem.path not in known)
     known = {problem.path for problem in problems}
     doubted = doubts.of(values, deployment, machine) if machine else ()
-    warnings = file.refuse((*problems, *(one for one in doubted if one.path not in known)))
+    warnings = _refuse(file, (*problems, *(one for one in doubted if one.path not in known)))
     assert plan is not None  # noqa: S101  # no problem, so there is one
     return plan, warnings
 
@@ -212,3 +217,17 @@ def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:
 def _prevents_placement(problem: Problem) -> bool:
     """Whether a problem makes it pointless to place the workers."""
     return problem.path.split(".")[0] in ("", "resources", "roles")
+
+
+def _refuse(file: Source, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """As ``Source.refuse``, without the values of settings whose names look secret."""
+    try:
+        return tuple(map(_shown, file.refuse(problems)))
+    except InvalidDocument as error:
+        raise InvalidDocument(error.file, tuple(map(_shown, error.problems))) from None
+
+
+def _shown(problem: Problem) -> Problem:
+    message = masks.without_value(problem.path.rpartition(".")[2], problem.message)
+    setting = problem.setting and masks.BY_FORM(problem.setting)
+    return problem._replace(message=masks.BY_FORM(message), setting=setting)

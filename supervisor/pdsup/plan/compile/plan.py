@@ -49,6 +49,8 @@ def compile_plan(
         on_fatal=deployment.on_fatal,
         bounce_decodes=deployment.bounce_decodes,
         hooks=deployment.hooks,
+        secrets=deployment.secrets,
+        readable_by=deployment.readable_by,
     )
     return Compiled(plan, _causes(plan, deployment)), ()
 

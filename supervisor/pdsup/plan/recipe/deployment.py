@@ -12,7 +12,7 @@ from typing import Any
 
 from pdsup.plan.engines.engine import Engine, EngineSettings
 from pdsup.plan.frontends.frontend import Frontend
-from pdsup.plan.model import BounceDecodes, Hook, Log, OnFatal, Restart, Role
+from pdsup.plan.model import BounceDecodes, Hook, Log, OnFatal, ReadableBy, Restart, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,8 @@ class Deployment:
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
     hooks: tuple[Hook, ...] = ()
+    secrets: tuple[str, ...] = ()
+    readable_by: ReadableBy = field(default_factory=ReadableBy)
 
     @property
     def nodes(self) -> int:

@@ -93,6 +93,8 @@ def deployment(
         on_fatal=recipe.on_fatal or "continue",
         bounce_decodes=recipe.bounce_decodes or "never",
         hooks=recipe.hooks,
+        secrets=recipe.secrets,
+        readable_by=recipe.readable_by,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pdsup.plan.frontends.frontend import Launcher
-from pdsup.plan.model import BounceDecodes, Hook, OnFatal
+from pdsup.plan.model import BounceDecodes, Hook, OnFatal, ReadableBy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +131,5 @@ class CommonRecipe:
     on_fatal: OnFatal | None = None
     bounce_decodes: BounceDecodes | None = None
     hooks: tuple[Hook, ...] = ()
+    secrets: tuple[str, ...] = ()
+    readable_by: ReadableBy = field(default_factory=ReadableBy)

@@ -38,7 +38,7 @@ class Output:
         self._unit = unit
         self._tell = tell
         self._pipe = Path(unit.pipe_path)
-        writer = LogWriter(unit.log_path, unit.plan.log)
+        writer = LogWriter(unit.log_path, unit.plan.log, unit.log_mode)
         self._log_pipe = LogPipe(unit.name, self._pipe, writer, tell)
         self.begun: Place | None = None  # where the output of the last run begins
         self._written: os.stat_result | None = None  # the file, if the run writes to it directly
@@ -97,7 +97,7 @@ class Output:
         descriptor = (
             self._log_pipe.writable()
             if self._pipe.is_fifo()
-            else open_making_directory(self._unit.log_path, _FLAGS)
+            else open_making_directory(self._unit.log_path, _FLAGS, self._unit.log_mode)
         )
         try:
             yield descriptor
@@ -112,7 +112,7 @@ class Output:
         return self._log_pipe.begin(marker)
 
     def _begin_directly(self, marker: str) -> int:
-        descriptor = open_making_directory(self._unit.log_path, _FLAGS)
+        descriptor = open_making_directory(self._unit.log_path, _FLAGS, self._unit.log_mode)
         self._written = os.fstat(descriptor)
         self._pipe.unlink(missing_ok=True)  # left by a run in pipe mode
         try:

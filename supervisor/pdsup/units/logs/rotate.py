@@ -43,13 +43,15 @@ _SPLICE_F_NONBLOCK = 2
 class LogWriter:
     """Writes the log of one unit, which it opens when needed.
 
-    ``complaint``: a problem that does not keep output from being written, if any.
+    ``mode``: that of files that it makes. ``complaint``: a problem that does not keep output from
+    being written, if any.
     """
 
-    def __init__(self, path: str, log: Log) -> None:
+    def __init__(self, path: str, log: Log, mode: int = 0o644) -> None:
         self.complaint = ""
         self._path = path
         self._log = log
+        self._mode = mode
         self._descriptor = Descriptor()
         self._times = Descriptor()
         self._noted_at = -TICK_S
@@ -119,7 +121,7 @@ class LogWriter:
             return False
 
     def _open(self) -> None:
-        self._descriptor = Descriptor(open_making_directory(self._path, _FLAGS))
+        self._descriptor = Descriptor(open_making_directory(self._path, _FLAGS, self._mode))
         self._noted_at = -TICK_S
         self._splices = True
         if not self._log.timestamps:
@@ -129,7 +131,7 @@ class LogWriter:
         fresh = os.O_TRUNC if status.st_size == 0 else 0
         with contextlib.suppress(OSError):
             times = files.times_of(self._path, status.st_ino)
-            self._times = Descriptor(open_regular(times, _FLAGS | fresh, 0o644))
+            self._times = Descriptor(open_regular(times, _FLAGS | fresh, self._mode))
 
     # -- rotation -----------------------------------------------------------------------------
 
@@ -190,13 +192,13 @@ class LogWriter:
         return count
 
 
-def open_making_directory(path: str, flags: int) -> int:
+def open_making_directory(path: str, flags: int, mode: int) -> int:
     """Opens a regular file, and creates its directory if it is missing. Raises OSError."""
     try:
-        return open_regular(path, flags, 0o644, devices=True)
+        return open_regular(path, flags, mode, devices=True)
     except FileNotFoundError:
         make_directory(Path(path).parent)
-        return open_regular(path, flags, 0o644, devices=True)
+        return open_regular(path, flags, mode, devices=True)
 
 
 def waiting(pipe: int) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pdsup import clock
 from pdsup.address import EVERYWHERE, endpoint, everywhere, is_ipv6
+from pdsup.plan.masks import BY_FORM
 from pdsup.plan.model import Bind
 from pdsup.printable import printable
 from pdsup.threads import Turns
@@ -81,7 +82,7 @@ def _command(pid: int) -> str:
 
     try:
         process = psutil.Process(pid)
-        return _shown(" ".join(process.cmdline()) or process.name())
+        return _shown(_masked(process) or process.name())
     except psutil.Error:
         return "not visible from here: another user's or another container's"
 
@@ -148,7 +149,7 @@ def holder(address: str, bind: Bind, port: int) -> str:
     for connection in sorted(connections, key=lambda each: each.status != psutil.CONN_LISTEN):
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(connection.pid)
-            command = " ".join(process.cmdline()) or process.name()
+            command = _masked(process) or process.name()
             who = f"pid {connection.pid} ({_shown(command)}; user {process.username()})"
             return who + _whose(_above(process))
     return "a process that is not visible from here (another user's or another container's)"
@@ -175,6 +176,10 @@ def _whose(commands: Iterable[tuple[list[str], str]]) -> str:
                 end = f"pdsup shutdown --all --run-dir {_shown(str(Path(cwd, run_dir)))}"
                 return f" of another run (to stop it: {end})"
     return ""
+
+
+def _masked(process: psutil.Process) -> str:
+    return " ".join(BY_FORM.command(process.cmdline()))
 
 
 def _shown(command: str) -> str:
