@@ -71,7 +71,7 @@ def _run(args: argparse.Namespace) -> int:
     part = part or takeover.named_part(args.file, args.node, args.run_dir, environ, root)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
     joins = part.resumed or _joins(part, args.file, environ)
-    held = claim(root, state_dir, run_dir)
+    held = claim(state_dir.parents[1], state_dir, run_dir)
     try:
         inherited = takeover.take_over(part)
     except SupervisorError:
@@ -121,7 +121,7 @@ def _joins(part: Part, file: str, environ: Mapping[str, str]) -> bool:
     there = takeover.occupants(run_dir, environ)
     purpose = f"start an agent for {part.node}"
     if own := [each for each in there if each.node == part.node and each.pid is None]:
-        raise takeover.in_use(purpose, run_dir, file, own, environ)
+        raise takeover.in_use(purpose, run_dir, file, own, environ, killed=part.node)
     present = plan_digest(run_dir)
     if present in ("", digest):
         return False

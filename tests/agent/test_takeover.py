@@ -371,8 +371,29 @@ def test_units_of_a_plan_of_another_run_are_neither_taken_over_nor_ended(agents,
     other = agents.plan(agents.unit("a"), agents.unit("b"), name="other.yaml")
     agents.start(other, program=GUARDED, wait=False)
     assert agents.ended() == {"node0": 1}
-    assert "is in use by the agents of node0" in agents.errors()
+    said = agents.errors()
+    assert "is in use by units of another plan, which the killed agent of node0 left\n" in said
+    run = agents.run_dir
+    assert f"take them over: pdsup agent {run}/plan.yaml --node node0 --run-dir {run}\n" in said
     assert node.living() == {("a", 1): [before]}
+
+
+def test_an_agent_that_another_environment_leads_elsewhere_takes_over_all_the_same(
+    agents, node, tmp_path
+):
+    plan = agents.plan(agents.unit("a"))
+    agents.start(plan, program=GUARDED)
+    (before,) = pids(agents, "a")
+    agent, guardian = node.agent, node.guardian
+    for pid in (guardian, agent):
+        os.kill(pid, signal.SIGKILL)
+    agents.processes["node0"].wait(60)
+    away = tmp_path / "away"
+    away.mkdir()
+    agents.environ |= {"XDG_RUNTIME_DIR": str(away), "TMPDIR": str(away)}
+    agents.start(plan, program=GUARDED)
+    assert pids(agents, "a") == [before]
+    assert list(away.iterdir()) == []
 
 
 def test_after_a_reboot_runs_are_numbered_on_from_the_journal(agents, wait_for):

@@ -79,7 +79,7 @@ def named_part(
     loaded = load.load(Path(file), nodes=slurm_nodes(environ))
     name = identity.own_node(loaded.plan, node, environ, socket.gethostname())
     where = Path(run_dir or default_run_dir(loaded.plan.name, environ)).resolve()
-    state_dir = Path(paths.node_dir(root, str(where), name))
+    state_dir = _noted(where, name) or Path(paths.node_dir(root, str(where), name))
     left = ledger.read(state_dir)
     theirs = kept_plans.kept(state_dir, left.plan)
     if theirs is not None and lives(left):
@@ -88,6 +88,14 @@ def named_part(
         if _was_missed(loaded, theirs, where):
             return Part(theirs, name, where, state_dir, next=loaded)
     return Part(loaded, name, where, state_dir, Origin(file=str(Path(file).absolute())))
+
+
+def _noted(run_dir: Path, node: str) -> Path | None:
+    """The node-local directory of an earlier agent of a node in which something lives: its
+    environment may have led it to another one than ours does.
+    """
+    noted = (each for each in agent_files.here(run_dir) if each.name == node)
+    return next((each for each in noted if occupant(each) is not None), None)
 
 
 def _was_missed(loaded: Loaded, theirs: Loaded, run_dir: Path) -> bool:
@@ -260,18 +268,9 @@ def occupant(state_dir: Path) -> Occupant | None:
 
 def occupants(run_dir: Path, environ: Mapping[str, str]) -> list[Occupant]:
     """What lives of a run on this machine, by node."""
-    found = (occupant(each) for each in _state_dirs(run_dir, environ))
-    return [each for each in found if each is not None]
-
-
-def left_behind(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
-    """The node-local directories of a run on this machine in which something lives."""
-    return [each for each in _state_dirs(run_dir, environ) if occupant(each) is not None]
-
-
-def _state_dirs(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
-    found = [each for one in _local(run_dir, environ) for each in one.glob("*/")]
-    return sorted({*found, *agent_files.here(run_dir)})
+    found = {each for one in _local(run_dir, environ) for each in one.glob("*/")}
+    every = (occupant(each) for each in sorted({*found, *agent_files.here(run_dir)}))
+    return [each for each in every if each is not None]
 
 
 def _local(run_dir: Path, environ: Mapping[str, str]) -> list[Path]:
@@ -287,11 +286,13 @@ def in_use(
     there: Iterable[Occupant],
     environ: Mapping[str, str],
     origin: str = "",
+    killed: str = "",
 ) -> SupervisorError:
     """The refusal to write into the directory of a run that others are running.
 
     ``purpose``: ``VERB THING``. ``file``: the plan or recipe that was given.
-    ``origin``: where the directory was named, if not on the command line.
+    ``origin``: where the directory was named, if not on the command line. ``killed``: the node of
+    which only units are left, if it is that.
     """
     nodes = ", ".join(sorted({each.node for each in there}))
     since = ""
@@ -300,10 +301,16 @@ def in_use(
             began = (one / paths.RUN_LINK).lstat().st_mtime
             since = f", since {moment(began, clock.wall())}"
     where = f"--run-dir {shlex.quote(str(run_dir))}"
-    return SupervisorError(
-        f"cannot {purpose}: {run_dir}{origin} is in use by the agents of {nodes}{since}\n"
+    users = f"the agents of {nodes}{since}"
+    ways = (
         f"  to benchmark it: pdsup run {where} -- COMMAND\n"
         f"  to change it: pdsup reload {shlex.quote(file)} {where}\n"
+    )
+    if killed:
+        users = f"units of another plan, which the killed agent of {killed} left"
+        ways = f"  to take them over: {paths.agent_command(str(run_dir), killed)}\n"
+    return SupervisorError(
+        f"cannot {purpose}: {run_dir}{origin} is in use by {users}\n{ways}"
         f"  to end it: pdsup shutdown --all {where}\n"
         "  or give another --run-dir"
     )
