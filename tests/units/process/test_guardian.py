@@ -61,6 +61,15 @@ os.write(say, b"e")
 sys.exit(7 if first else 8)
 """
 
+# Waits for a signal that does not come, in this way.
+WAITS = """
+import signal
+from pdsup.units.process import guardian
+signal.pthread_sigmask(signal.SIG_BLOCK, guardian.WAITED)
+print("waits", flush=True)
+print(guardian.Guardian([])._next_signal(0.3), end="")
+"""
+
 
 class Guarded:
     """A guardian and the agents below it."""
@@ -131,6 +140,21 @@ def test_a_pause_of_the_whole_machine_replaces_nobody(guarded, until):
     Path(f"{one.file}.go").touch()
     assert one.ends() == (7, "")
     assert len(one.pids()) == 1
+
+
+def test_no_signal_is_seen_that_nobody_sent_when_a_guardian_is_stopped_while_it_waits(until):
+    """A debugger stops it, or a frozen cgroup."""
+    words = (sys.executable, "-c", WAITS)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        stat = Path(f"/proc/{process.pid}/stat")
+        process.stdout.readline()
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+        os.kill(process.pid, signal.SIGSTOP)
+        over = time.monotonic() + 0.6
+        while time.monotonic() < over:
+            time.sleep(CHECK_S)
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.communicate(timeout=LIMIT)[0] == "None"
 
 
 @pytest.fixture

@@ -39,12 +39,14 @@ FORWARDED = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
 WATCHED = {signal.SIGCHLD, *FORWARDED}
+WAITED = {signal.SIGALRM, *WATCHED}  # its own timer
 # An agent that ran for this long is restarted without delay.
 STABLE_S = 60.0
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
 # How often to check whether a starting agent can take signals; only while one is held back.
 LOOK_S = 0.05
+SHORTEST_S = 1e-6  # a timer of 0 never rings
 # How often to look for beats, which come every 2 s; not at all below an agent that sends none.
 CHECK_S = 5.0
 # After so many looks in a row without a beat the agent is replaced.
@@ -167,11 +169,15 @@ class Guardian:
             os.kill(self._agent, signal.SIGKILL)
 
     def _next_signal(self, within: float | None) -> Signal | None:
-        if within is None:
-            info = signal.sigwaitinfo(WATCHED)
-            return info.si_signo, info.si_pid
-        found = signal.sigtimedwait(WATCHED, within)
-        return (found.si_signo, found.si_pid) if found else None
+        """The next one; None if the time is over, perhaps that of an earlier call.
+
+        Not by sigtimedwait: if this process is stopped meanwhile (by a debugger, a frozen cgroup)
+        and continued after that time, Python returns whatever the memory of its answer held.
+        """
+        if within is not None:
+            signal.setitimer(signal.ITIMER_REAL, max(within, SHORTEST_S))
+        found = signal.sigwaitinfo(WAITED)
+        return None if found.si_signo == signal.SIGALRM else (found.si_signo, found.si_pid)
 
     def _take(self, new: Signal | None) -> None:
         self._listen()
@@ -303,7 +309,7 @@ def command(words: list[str]) -> list[str]:
 
 def main(command: list[str]) -> int:
     """Runs the agent ``command`` until it has ended for good; returns its exit status."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         _say("cannot guard the agent: the kernel has no child subreapers (Linux >= 3.4)")
         return UNKNOWN_STATUS
