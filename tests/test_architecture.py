@@ -55,7 +55,7 @@ CLOCKS = {
     "perf_counter_ns", "process_time", "process_time_ns", "thread_time", "time", "time_ns", "wall",
 }  # fmt: skip
 SPANS = {"duration", "elapsed", "lasted", "seconds", "took", "wait", "waited", "waits"}
-WAITS = {"join", "timeout", "wait"}
+WAITS = {"join", "timeout", "wait", "wait_for"}
 PATIENCE_S = 30
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "Counter", "Queue"}
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "remove", "setdefault", "update"}
@@ -373,8 +373,16 @@ def impatient(module: ast.Module) -> list[int]:
     found = []
     for node in ast.walk(module):
         match node:
-            case ast.Call(func=ast.Attribute(attr=called), args=[ast.Constant(value=limit)]):
-                found += [node.lineno] if called in WAITS and 1 <= limit < PATIENCE_S else []
+            case ast.Call(func=ast.Attribute(attr=called), args=[*_, ast.Constant(value=limit)]):
+                found += [node.lineno] if called in WAITS and is_short(limit) else []
+            case ast.BinOp(
+                left=ast.Call(func=ast.Attribute(attr=called)), right=ast.Constant(value=limit)
+            ):
+                found += [node.lineno] if called in CLOCKS and is_short(limit) else []
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=limit)):
+                found += [node.lineno] if name.startswith("LIMIT") and is_short(limit) else []
+            case ast.keyword(arg="timeout", value=ast.Constant(value=limit)):
+                found += [node.lineno] if is_short(limit) else []
         match node:
             case ast.Call(
                 func=ast.Name(id="until") | ast.Attribute(attr="until"),
@@ -382,6 +390,11 @@ def impatient(module: ast.Module) -> list[int]:
             ):
                 found += [node.lineno] if limit < PATIENCE_S else []
     return found
+
+
+def is_short(limit: object) -> bool:
+    """Less is for what is not going to happen, or as long as it takes."""
+    return isinstance(limit, int | float) and 1 <= limit < PATIENCE_S
 
 
 TIMED = [
@@ -409,7 +422,13 @@ def test_an_order_a_deadline_and_a_number_are_no_assertions_on_time(text: str) -
     assert time_assertions(ast.parse(text)) == []
 
 
-@pytest.mark.parametrize("text", ["p.wait(5)", "asyncio.timeout(20)", "until(f, 'x', within=2.0)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "p.wait(5)", "asyncio.timeout(20)", "until(f, 'x', within=2.0)", "LIMIT_S = 10.0",
+        "asyncio.wait_for(task, 5)", "end = time.monotonic() + 5", "p.communicate(timeout=20)",
+    ],
+)  # fmt: skip
 def test_a_wait_that_is_cut_short_is_found(text: str) -> None:
     assert impatient(ast.parse(text)) == [1]
 

@@ -59,8 +59,9 @@ class Tree:
             )
             if not right(mode):
                 return False
-        (plan,) = self.places[0][0].glob("node0/plans/*.yaml")
-        return plan.is_file() and (self.agents.run_dir / "token").read_text() == self.token
+        plans = list(self.places[0][0].glob("node0/plans/*.yaml"))
+        right = [plan.is_file() for plan in plans] == [True]
+        return right and (self.agents.run_dir / "token").read_text() == self.token
 
     def lose(self, path: Path, how: str) -> None:
         """Again and again: what is there is made again as soon as it is gone."""

@@ -43,5 +43,5 @@ def test_commands_tell_urls_with_the_address_in_brackets(front, pdsup):
     (link,) = done.stdout.splitlines()
     assert link.startswith("http://[::1]:9440/?key=")
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    with opener.open(link, timeout=10) as page:
+    with opener.open(link, timeout=60) as page:
         assert page.status == 200

@@ -16,9 +16,13 @@ MODES = pytest.mark.parametrize("log", [Log(), PIPE], ids=lambda log: log.mode)
 
 
 def parts(path: Path) -> list[bytes]:
-    """The parts of a log, the oldest first."""
-    ages = files.ages(path.name, (entry.name for entry in path.parent.iterdir()))
-    return [Path(files.aged(str(path), age)).read_bytes() for age in sorted(ages, reverse=True)]
+    """The parts of a log, the oldest first; it must be at rest: parts are renamed."""
+    return [Path(files.aged(str(path), age)).read_bytes() for age in reversed(ages(path))]
+
+
+def ages(path: Path) -> list[int]:
+    """The numbers of the parts of a log, the newest first."""
+    return sorted(files.ages(path.name, (entry.name for entry in path.parent.iterdir())))
 
 
 @pytest.fixture
@@ -108,7 +112,7 @@ def test_what_a_drain_command_tells_is_in_the_log_of_its_unit(make, settings):
 def test_a_child_that_floods_a_pipe_ends_and_its_log_is_in_parts(make, until):
     log = Log(mode="pipe", max_bytes=1 << 20, keep=1000)
     unit = make("floods", "{file}", log_settings=log).start()
-    until(lambda: unit.log.exists() and len(parts(unit.log)) > 3)
+    until(lambda: len(ages(unit.log)) > 3)
     assert unit.stop().until("STOPPED").last == "killed by SIGTERM"
     first, *others = parts(unit.log)
     assert {len(part) // 1000 for part in others[:-1]} == {1049}

@@ -95,7 +95,7 @@ def pids(units: dict[str, dict[str, object]], without: set[str]) -> dict[str, ob
 def failure(url: str) -> str | None:
     """Why a request failed, or None."""
     try:
-        chat(url, timeout=5)
+        chat(url)
     except OSError as error:
         return str(error)
     return None

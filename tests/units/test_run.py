@@ -19,7 +19,7 @@ from pdsup.units.process.tree import Identity
 from pdsup.units.run import Gone, MainEnded, News, Run
 from tests.bed.hosts import real_host
 
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 class SlowGuardian(GuardianLink):
