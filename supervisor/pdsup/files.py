@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +100,8 @@ def make_way(path: Path, *, for_directory: bool = False) -> None:
         return
     if path.is_dir() and not path.is_symlink():
         if not for_directory:
+            import shutil  # late: a query would import four compressions with it
+
             shutil.rmtree(path)
     elif for_directory or not path.is_file():
         path.unlink()
