@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdsup.typed import LARGEST, read, show, unusable
+from pdsup.typed import LARGEST, Record, dumps, read, show, unusable
 
 
 class Colour(StrEnum):
@@ -137,6 +137,37 @@ class Unheard:
 def test_a_model_with_another_type_is_refused():
     with pytest.raises(KeyError):
         read(Unheard, {})
+
+
+class Point(Record):
+    x: int
+    y: int | None
+    words: tuple[str, ...]
+
+
+class Line(Record):
+    ends: tuple[Point, ...]
+    colour: Colour | None
+
+
+def test_a_record_is_read_and_written_as_it_was():
+    value = {"ends": [{"x": 1, "y": None, "words": ["a"]}], "colour": "red"}
+    line, told = read(Line, value)
+    ends = (Point(x=1, y=None, words=("a",)),)
+    assert (line, told) == (Line(ends=ends, colour=Colour.RED), ())
+    assert json.loads(dumps(line)) == value
+
+
+def test_a_record_lacks_only_what_may_be_none_in_the_order_of_its_fields():
+    assert dumps(read(Point, {"words": [], "x": 1})[0]) == '{"x": 1, "y": null, "words": []}'
+    assert faults({"y": 1}, Point) == {"x": "is missing", "words": "is missing"}
+    assert faults({"x": 1, "words": [], "z": 1}, Point) == {"z": "is not a known setting"}
+
+
+def test_a_record_with_another_value_is_another_one_and_has_its_fields_in_order():
+    point = Point(x=1, y=2, words=())
+    assert point.replace(x=3) == Point(x=3, y=2, words=()) != point
+    assert dumps(point.replace(x=3)) == '{"x": 3, "y": 2, "words": []}'
 
 
 values = st.recursive(

@@ -1,14 +1,13 @@
-"""Reads plain values into frozen dataclasses, without converting any, and reports every wrong one.
+"""Reads plain values into dataclasses and records, without converting any; reports what is wrong.
 
 It is for data from outside: a user's file, another agent's response. It supports the few types that
 the models use (text, numbers, ``Literal``, ``StrEnum`` by value, ``X | None``, ``tuple[X, ...]``,
-tables of X, nested dataclasses, ``Any``) and rejects a model with any other. A whole number is
+tables of X, nested classes, ``Any``) and rejects a model with any other. A whole number is
 accepted for a float; apart from that, a value must have exactly the type of its field. Pure.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import types
@@ -16,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -25,6 +24,30 @@ Path = tuple[str | int, ...]
 LARGEST = 2**1023
 # Looking for a similar word takes a millisecond, and nobody reads that many hints.
 MOST_HINTS = 50
+
+
+if typing.TYPE_CHECKING:
+
+    class _Namespace:
+        """Without what typeshed says of it: that it has any attribute."""
+
+        def __init__(self, **values: Any) -> None: ...
+else:
+    from types import SimpleNamespace as _Namespace
+
+
+@typing.dataclass_transform(kw_only_default=True)
+class Record(_Namespace):
+    """A value made from keywords, one for each annotated field.
+
+    It is for answers that hold hundreds of values; other values are frozen dataclasses, which take
+    a quarter of the time of `pdsup status` to import and to make. Nobody changes one, although it
+    could be done. JSON has the fields in the order in which they were given.
+    """
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value with other values in some fields."""
+        return type(self)(**{**vars(self), **changes})
 
 
 class Fault(NamedTuple):
@@ -38,11 +61,12 @@ class Fault(NamedTuple):
 def read(
     kind: type[T], value: Any, *, finite: bool = False, lenient: bool = False
 ) -> tuple[T | None, tuple[Fault, ...]]:
-    """The instance of a dataclass that ``value`` describes, or everything that is wrong with it.
+    """The instance of a class that ``value`` describes, or everything that is wrong with it.
 
     ``value`` consists of dicts with text keys, lists or tuples, and scalars. ``finite`` rejects
     infinity and NaN. ``lenient`` is for responses of other agents: it ignores unknown fields, which
-    a later version may have added, and accepts lone surrogates, which a path may hold.
+    a later version may have added, and accepts lone surrogates, which a path may hold. A field of a
+    record that may be None may be missing: an earlier version does not send it.
     """
     faults: list[Fault] = []
     hint: Any = kind
@@ -63,6 +87,43 @@ def _fields(part: Any) -> dict[str, Any]:
     if fields is None:
         fields = {name: getattr(part, name) for name in part.__slots__}
     return fields
+
+
+def has_fields(hint: Any) -> bool:
+    """Whether a type is a dataclass or a record."""
+    return isinstance(hint, type) and (
+        issubclass(hint, Record) or hasattr(hint, "__dataclass_fields__")
+    )
+
+
+def fields(kind: Any) -> dict[str, Any]:
+    """The types of the fields of a dataclass or a record, in order."""
+    hints = typing.get_type_hints(kind)
+    if issubclass(kind, Record):
+        return hints
+    import dataclasses  # late: `pdsup status` needs none
+
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _required(kind: Any, types_of_fields: Mapping[str, Any]) -> set[str]:
+    """The fields that must be given."""
+    if issubclass(kind, Record):
+        return {name for name, hint in types_of_fields.items() if not _is_optional(hint)}
+    import dataclasses
+
+    missing = dataclasses.MISSING
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    }
+
+
+def _is_optional(hint: Any) -> bool:
+    """Whether it is ``X | None``."""
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return union and typing.get_args(hint)[1:] == (types.NoneType,)
 
 
 def in_one_line(fault: Fault) -> str:
@@ -118,7 +179,7 @@ def _reader(hint: Any, finite: bool, lenient: bool) -> Reader:
         return _reader(part, finite, lenient)
 
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if has_fields(hint):
         return _table_of_fields(hint, inner, lenient)
     if origin is typing.Literal:
         return _one_of(arguments)
@@ -128,7 +189,7 @@ def _reader(hint: Any, finite: bool, lenient: bool) -> Reader:
         return _list_of(inner(arguments[0]))
     if origin in (dict, Mapping) and arguments[0] is str:
         return _table_of(inner(arguments[1]))
-    if origin in (types.UnionType, typing.Union) and arguments[1:] == (types.NoneType,):
+    if _is_optional(hint):
         return _optional(inner(arguments[0]))
     if hint is str and lenient:
         return _any_text
@@ -136,14 +197,9 @@ def _reader(hint: Any, finite: bool, lenient: bool) -> Reader:
 
 
 def _table_of_fields(kind: Any, inner: Callable[[Any], Reader], lenient: bool) -> Reader:
-    hints = typing.get_type_hints(kind)
-    readers = {field.name: inner(hints[field.name]) for field in dataclasses.fields(kind)}
-    missing = dataclasses.MISSING
-    required = {
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is missing and field.default_factory is missing
-    }
+    hints, has_defaults = fields(kind), not issubclass(kind, Record)
+    readers = {name: inner(hint) for name, hint in hints.items()}
+    required = _required(kind, hints)
 
     def read_fields(value: Any, path: Path, faults: list[Fault]) -> Any:
         if not isinstance(value, dict):
@@ -154,7 +210,9 @@ def _table_of_fields(kind: Any, inner: Callable[[Any], Reader], lenient: bool) -
                 given[name] = reader(value[name], (*path, name), faults)
             elif name in required:
                 faults.append(Fault((*path, name), "is missing"))
-        if not lenient and len(given) < len(value):
+            elif not has_defaults:
+                given[name] = None
+        if not lenient and not value.keys() <= readers.keys():
             unknown = [key for key in value if key not in readers]
             faults += (Fault((*path, k), "is not a known setting", unknown=True) for k in unknown)
         return kind(**given) if len(faults) == before else None

@@ -15,7 +15,8 @@ def unit(state=PublicState.RUNNING, ready=None, last_exit=None):
     return UnitStatus(
         name="decode-0", kind="worker", role="decode", node="node2", rank=0, gang=None, state=state,
         ready=state == "RUNNING" if ready is None else ready, pid=None, run=1, restarts=0,
-        since=None, ports={}, gpus=(), reason="", last_exit=last_exit, uptime_s=None,
+        since=None, ports={}, gpus=(), reason="", short_reason=None,
+        last_exit=last_exit, gpu_use=None, uptime_s=None, last_command=None,
     )  # fmt: skip
 
 

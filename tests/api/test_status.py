@@ -6,6 +6,7 @@ import json
 import pytest
 
 from pdsup import typed
+from pdsup.answers.status import AgentStatus, NodeStatus, Status, UnitStatus
 from pdsup.api import status as status_module
 from pdsup.cluster.report import ExitReport, Peer
 from pdsup.units.process.gpu import Gpu
@@ -59,6 +60,17 @@ def test_it_has_exactly_the_keys_of_the_contract_and_the_problem_of_an_agent(sta
         for unit in node["units"]:
             assert unit.keys() == UNIT
             assert unit["last_exit"] is None or unit["last_exit"].keys() == {"code", "signal", "at"}
+
+
+@pytest.mark.parametrize("problem", [None, "silent"])
+def test_its_keys_are_in_the_order_in_which_they_are_documented(status, peer, problem):
+    found = status(peer(problem=problem), Peer("node3"))
+    assert list(found) == list(Status.__annotations__)
+    for node in found["nodes"]:
+        assert list(node) == list(NodeStatus.__annotations__)
+        assert list(node["agent"]) == list(AgentStatus.__annotations__)
+        for unit in node["units"]:
+            assert list(unit) == list(UnitStatus.__annotations__)
 
 
 def test_what_is_in_use_of_gpus_is_told_of_this_nodes_units_that_have_any(

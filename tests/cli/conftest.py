@@ -1,7 +1,6 @@
 """The command line as users run it, and real agents for it to talk to."""
 
 import contextlib
-import dataclasses
 import fcntl
 import functools
 import json
@@ -248,7 +247,7 @@ def node():
             pid=1, guardian_pid=None, incarnation="one", version="1", age_s=0.0,
             reachable=problem is None, problem=problem,
         )  # fmt: skip
-        own = tuple(dataclasses.replace(one, node=name) for one in units)
+        own = tuple(one.replace(node=name) for one in units)
         return NodeStatus(node=name, address=address, agent=agent, units=own)
 
     return make

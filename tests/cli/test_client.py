@@ -210,7 +210,7 @@ def answers(monkeypatch):
 
 
 def a_status(plan):
-    return Status(cluster="demo", plan=plan, nodes=())
+    return Status(cluster="demo", plan=plan, url=None, nodes=())
 
 
 def said(value):

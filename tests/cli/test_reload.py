@@ -171,7 +171,8 @@ def unit(state="RUNNING", run=2, node="node0", reason=""):
     return UnitStatus(
         name="a", kind="service", role=None, node=node, rank=None, gang=None,
         state=PublicState(state), ready=state == "RUNNING", pid=None, run=run, restarts=0,
-        since=float(run), ports={}, gpus=(), reason=reason, last_exit=None, uptime_s=None,
+        since=float(run), ports={}, gpus=(), reason=reason, short_reason=reason,
+        last_exit=None, gpu_use=None, uptime_s=None, last_command=None,
     )  # fmt: skip
 
 
@@ -217,7 +218,7 @@ def status(*nodes, plan="new"):
         for name, incarnation, problem, _ in nodes
     }  # fmt: skip
     told = [NodeStatus(node=n, address=n, agent=agents[n], units=units) for n, _, _, units in nodes]
-    return Status(cluster="c", plan=plan, nodes=tuple(told))
+    return Status(cluster="c", plan=plan, url=None, nodes=tuple(told))
 
 
 A = unit("STARTING", reason="loads")

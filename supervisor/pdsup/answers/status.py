@@ -7,22 +7,17 @@ reports, and the command line parses them. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pdsup.plan.kinds import Kind, Role
+from pdsup.typed import Record
 from pdsup.units.public_state import PublicState
 
 if TYPE_CHECKING:  # queries show units without a plan
     from pdsup.plan.model import PlanUnit
 
-# Nothing changes these values, yet their classes are neither frozen nor have slots: a status holds
-# hundreds of them, made for each answer, and every query of a user waits until the classes are
-# made. Frozen classes with slots would double the first and add a third to the second.
 
-
-@dataclass(kw_only=True)
-class LastExit:
+class LastExit(Record):
     """How the last run ended: its exit code or the signal that killed it; ``at``: seconds since
     the epoch.
     """
@@ -32,8 +27,7 @@ class LastExit:
     at: float
 
 
-@dataclass(kw_only=True)
-class GpuUse:
+class GpuUse(Record):
     """The use of several GPUs together, by whatever process.
 
     Memory is in bytes; ``utilization``, 0 to 1, is the mean over the GPUs that report it.
@@ -44,8 +38,7 @@ class GpuUse:
     utilization: float | None
 
 
-@dataclass(kw_only=True)
-class LastCommand:
+class LastCommand(Record):
     """What an operator last asked of a unit: ``start``, ``stop`` or ``restart``; by whom; and when,
     in monotonic seconds of its node.
     """
@@ -55,8 +48,7 @@ class LastCommand:
     at: float
 
 
-@dataclass(kw_only=True)
-class UnitStatus:
+class UnitStatus(Record):
     """The status of a unit, as `pdsup status` shows it.
 
     ``ready``: it is RUNNING and can be used. ``run``: the number of its last run. ``since``: when
@@ -81,11 +73,11 @@ class UnitStatus:
     ports: Mapping[str, int]
     gpus: tuple[int, ...]
     reason: str
-    short_reason: str | None = None
+    short_reason: str | None
     last_exit: LastExit | None
-    gpu_use: GpuUse | None = None
+    gpu_use: GpuUse | None
     uptime_s: float | None
-    last_command: LastCommand | None = None
+    last_command: LastCommand | None
 
     @property
     def in_short(self) -> str:
@@ -108,8 +100,7 @@ class UnitStatus:
         return self.state.ended_by_itself and not self.ended_well
 
 
-@dataclass(kw_only=True)
-class AgentStatus:
+class AgentStatus(Record):
     """The agent of a node; a null field is not known.
 
     ``age_s``: the age of its report. ``problem``: why the report cannot be relied on.
@@ -124,8 +115,7 @@ class AgentStatus:
     problem: str | None
 
 
-@dataclass(kw_only=True)
-class NodeStatus:
+class NodeStatus(Record):
     """A node with its agent and its units."""
 
     node: str
@@ -134,15 +124,14 @@ class NodeStatus:
     units: tuple[UnitStatus, ...]
 
 
-@dataclass(kw_only=True)
-class Status:
+class Status(Record):
     """The status JSON. `plan` is the SHA-256 of the plan, ``url`` where clients talk to, if the
     plan has such a unit; agents of 0.1.0 do not send it.
     """
 
     cluster: str
     plan: str
-    url: str | None = None
+    url: str | None
     nodes: tuple[NodeStatus, ...]
 
     @property
@@ -171,7 +160,9 @@ def unknown_unit(unit: PlanUnit | UnitStatus, reason: str) -> UnitStatus:
         reason=reason,
         short_reason=reason,
         last_exit=None,
+        gpu_use=None,
         uptime_s=None,
+        last_command=None,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
+from pdsup import typed
 from pdsup.answers.checks import FreshChecks
 from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink, UnitBefore
 from pdsup.answers.explanation import Explanation, GateCondition
@@ -112,22 +112,22 @@ def _journal() -> dict[str, Schema]:
 
 
 def _classes(root: Any) -> list[Any]:
-    """A dataclass and, recursively, those of its fields."""
+    """A class and, recursively, those of its fields."""
     classes = [root]
     for kind in classes:
-        for hint in typing.get_type_hints(kind).values():
+        for hint in typed.fields(kind).values():
             classes += [inner for inner in _inside(hint) if inner not in classes]
     return classes
 
 
 def _inside(hint: Any) -> list[Any]:
-    if dataclasses.is_dataclass(hint):
+    if typed.has_fields(hint):
         return [hint]
     return [kind for inner in typing.get_args(hint) for kind in _inside(inner)]
 
 
 def _class(kind: Any) -> Schema:
-    """The schema of a dataclass.
+    """The schema of a class.
 
     All fields are required, since those with a default are sent as well; only new fields of a
     report are left out when they are None.
@@ -139,14 +139,12 @@ def _class(kind: Any) -> Schema:
 
 
 def _fields(kind: Any) -> dict[str, Schema]:
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    return {name: _value(hints[name]) for name in names}
+    return {name: _value(hint) for name, hint in typed.fields(kind).items()}
 
 
 def _value(hint: Any) -> Schema:
     arguments = typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if typed.has_fields(hint):
         return schema(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return {"enum": [member.value for member in hint]}

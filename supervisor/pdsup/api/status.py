@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import MappingProxyType
 
 from pdsup.answers.status import (
@@ -92,8 +92,7 @@ def _other(
     return NodeStatus(
         node=peer.node,
         address=address,
-        agent=replace(
-            agent,
+        agent=agent.replace(
             reachable=peer.problem is None,
             age_s=None if peer.heard is None else round(now - peer.heard, 3),
             problem=peer.problem,
@@ -109,9 +108,7 @@ def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> Uni
     if peer.problem is None or (report.ending and unit.state.is_settled):
         return shown
     reason = f"was {unit.state}; {peer.problem}"
-    return replace(
-        shown, state=PublicState.UNKNOWN, ready=False, reason=reason, short_reason=reason
-    )
+    return shown.replace(state=PublicState.UNKNOWN, ready=False, reason=reason, short_reason=reason)
 
 
 def _unit(

@@ -11,7 +11,6 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -320,9 +319,9 @@ def status(found: Cluster | PastRun, *, every: bool) -> Status:
     if None in answers:
         whole = read(Status, ask_any(sockets, "/v1/status?all=1"))
         here = found.sockets.keys() | found.silent
-        return replace(whole, nodes=tuple(n for n in whole.nodes if every or n.node in here))
+        return whole.replace(nodes=tuple(n for n in whole.nodes if every or n.node in here))
     parts = [read(Status, one) for one in answers if one is not None]
-    return replace(parts[0], nodes=tuple(node for part in parts for node in part.nodes))
+    return parts[0].replace(nodes=tuple(node for part in parts for node in part.nodes))
 
 
 def follow(

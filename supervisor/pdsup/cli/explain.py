@@ -80,7 +80,7 @@ def _since_by_journal(told: Explanation, entries: list[Entry]) -> Explanation:
     begun = next((step for step in reversed(steps) if step.changes), None)
     if begun is None or begun.to is not told.unit.state:
         return told
-    return replace(told, unit=replace(told.unit, since=begun.at))
+    return replace(told, unit=told.unit.replace(since=begun.at))
 
 
 def _explanation(agents: Sequence[Path], unit: str) -> Explanation:

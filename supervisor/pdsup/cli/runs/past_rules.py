@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pdsup.answers.status import (
     LastExit,
@@ -158,8 +158,7 @@ def unit_status(
     """
     state, since, reason = _state(steps, problem)
     run = max((entry.run or 0 for entry in steps), default=0)
-    return replace(
-        unknown_unit(unit, reason),
+    return unknown_unit(unit, reason).replace(
         state=state,
         pid=pid,
         run=run,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -47,11 +46,11 @@ def chosen(status: Status, patterns: Iterable[str]) -> tuple[Status, list[str]]:
     if not wanted or "all" in wanted:
         return status, []
     nodes = (
-        replace(node, units=tuple(u for u in node.units if any(is_named(u, p) for p in wanted)))
+        node.replace(units=tuple(u for u in node.units if any(is_named(u, p) for p in wanted)))
         for node in status.nodes
     )
     names_none = [p for p in wanted if not any(is_named(u, p) for u in status.units)]
-    return replace(status, nodes=tuple(node for node in nodes if node.units)), names_none
+    return status.replace(nodes=tuple(node for node in nodes if node.units)), names_none
 
 
 def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from pdsup.answers.status import NodeStatus, UnitStatus
 from pdsup.times import age
@@ -50,7 +49,7 @@ def _fitting(unit: UnitStatus, most: int | None) -> str:
     text = details(unit)
     if most is None or len(text) <= most:
         return text
-    return cut(details(replace(unit, reason=unit.in_short)), most)
+    return cut(details(unit.replace(reason=unit.in_short)), most)
 
 
 def details(unit: UnitStatus) -> str:

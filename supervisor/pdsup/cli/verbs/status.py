@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pdsup import typed
@@ -108,7 +107,7 @@ class StatusWatch:
 
     def _chosen(self, status: Status) -> tuple[Status, list[str]]:
         nodes = tuple(n for n in status.nodes if self._every or n.node in self._here)
-        return progress.chosen(replace(status, nodes=nodes), self._patterns)
+        return progress.chosen(status.replace(nodes=nodes), self._patterns)
 
 
 def _list_changes(watched: StatusWatch, *, as_json: bool) -> None:
