@@ -29,19 +29,28 @@ sys.exit(guardian.main([sys.executable, "-m", "pdsup.launch", *sys.argv[1:]]))
 """
 # One whose first agent is killed between the ledger and the journal: in the line of a state.
 HASTY = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from pdsup import launch
 from pdsup.journal.own_journal import OwnJournal
 state, before, here = sys.argv.pop(1), OwnJournal.write, Path(sys.argv.pop(1))
 
-def write(journal, news, wall, **options):
-    if type(getattr(news, "after", None)).__name__ == state and not here.exists():
+def write(journal, line):
+    if json.loads(line.text).get("state", {}).get("type") == state and not here.exists():
         here.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return before(journal, news, wall, **options)
+    return before(journal, line)
 
 OwnJournal.write = write
+sys.exit(launch.main(sys.argv[1:]))
+"""
+# One whose agents write no line of the journal until they end, as long as a file is there.
+SLOW = """
+import sys
+from pathlib import Path
+from pdsup import launch
+from pdsup.journal import own_journal
+own_journal.GATHER_S = 1000.0 if Path(sys.argv.pop(1)).exists() else 0.0
 sys.exit(launch.main(sys.argv[1:]))
 """
 GUARDED_HASTY = """
@@ -435,6 +444,33 @@ def test_a_line_that_an_agent_was_killed_before_it_wrote_is_written_by_the_next_
     assert replay(lines, load.load(plan, nodes=None).plan) == len(lines)
     stamps = [line["at"] for line in lines]
     assert stamps == sorted(stamps)
+
+
+def test_every_step_that_agents_were_killed_before_they_wrote_is_written_in_order(
+    agents, node, wait_for, tmp_path
+):
+    slow = tmp_path / "slow"
+    slow.touch()
+    plan = agents.plan(*(agents.unit(name, restart=AT_ONCE) for name in ("a", "b")))
+    program = ("-c", GUARDED_HASTY, SLOW, str(slow))
+    agents.start(plan, program=program)
+    for run in (2, 3):
+        for pid in pids(agents, "a", "b"):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: [agents.look(each)["run"] for each in ("a", "b")] == [run, run])  # noqa: B023
+        pids(agents, "a", "b")
+        node.kill_agent() if run == 2 else node.kill_both(plan, program)
+    slow.unlink()
+    node.kill_agent()
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
+    lines = agents.journal()
+    assert replay(lines, load.load(plan, nodes=None).plan) == len(lines)
+    starts = [(each["unit"], each["run"]) for each in lines if each["to"] == "STARTING"]
+    assert sorted(starts) == [(unit, run) for unit in ("a", "b") for run in (1, 2, 3)]
+    text = (agents.run_dir / "events" / "node0.jsonl").read_text()
+    moments = [json.loads(each)["monotonic"] for each in text.splitlines()]
+    assert moments == sorted(set(moments))
 
 
 @pytest.mark.parametrize("left", ["", '{"at": 17'])

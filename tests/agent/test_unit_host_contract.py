@@ -17,7 +17,7 @@ from pdsup.units import events, lifecycle, states
 from pdsup.units.facts import Transition
 from pdsup.units.ledger import Ledger
 from pdsup.units.process.guardian_link import GuardianLink
-from tests.bed.hosts import FakeUnitHost
+from tests.bed.hosts import FakeUnitHost, line
 from tests.bed.log import quiet
 from tests.bed.network import TOKEN
 
@@ -73,8 +73,9 @@ async def test_a_change_may_be_told_with_a_step_and_without(around):
     )
     after = states.Waiting((), "waits")
     async with around("node0") as host:
-        host.changed("etcd", None)
-        host.changed("etcd", Transition("etcd", events.Start(), states.Stopped(), after, context))
+        host.changed("etcd")
+        step = Transition("etcd", events.Start(), states.Stopped(), after, context)
+        host.changed("etcd", step, line(step))
 
 
 async def test_an_examination_is_told_in_words(around):

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pdsup import clock
 from pdsup.errors import SupervisorError
+from pdsup.journal import entry
 from pdsup.node.assignment import AssignedUnit, Assignment, Place, assign
 from pdsup.plan.model import Plan, Restart
 from pdsup.units import events, states
 from pdsup.units.cause import CauseSearch
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line, Transition
 from pdsup.units.host import Host
 from pdsup.units.ledger import Ledger, LedgerFile
 from pdsup.units.process.defects import Defects
@@ -139,6 +141,11 @@ class LoudDefects:
         raise error
 
 
+def line(step: Transition) -> Line:
+    """What the journal would have about a step."""
+    return entry.line(step, "node0", clock.wall())
+
+
 def real_host(
     tasks: asyncio.TaskGroup, directory: Path, guardian: GuardianLink | None = None
 ) -> Host:
@@ -146,7 +153,7 @@ def real_host(
     spawner, guardian = Spawner(), guardian or GuardianLink(None)
     return Host(
         spawner, Reaper(spawner, guardian), GpuReadings(), CauseSearch(),
-        LedgerFile(str(directory), "", Ledger()), guardian, tasks, "test",
+        LedgerFile(str(directory), "", Ledger()), line, guardian, tasks, "test",
         LoudDefects(),
     )  # fmt: skip
 
@@ -156,7 +163,7 @@ def fake_host(tasks: asyncio.TaskGroup, directory: Path, defects: Defects | None
     spawner = FakeSpawner()
     return Host(
         spawner, FakeReaper(spawner), GpuReadings(), CauseSearch(),
-        LedgerFile(str(directory), "", Ledger()), GuardianLink(None), tasks, "test",
+        LedgerFile(str(directory), "", Ledger()), line, GuardianLink(None), tasks, "test",
         defects or LoudDefects(),
     )  # fmt: skip
 
@@ -194,7 +201,9 @@ class FakeUnitHost:
     async def drain(self, unit: str) -> None:
         pass
 
-    def changed(self, unit: str, transition: Transition | None) -> None:
+    def changed(
+        self, unit: str, transition: Transition | None = None, line: Line | None = None
+    ) -> None:
         if transition is not None:
             self.steps.append(transition)
         self.on_change(unit, transition)

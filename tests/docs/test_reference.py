@@ -78,13 +78,13 @@ def test_the_journal_line_on_the_page_has_the_fields_of_a_real_one() -> None:
     context = lifecycle.Context(1.0, 2, None, Restart(), 1.0, 1.0)
     step = Transition("decode-0", exited, running, backoff, context)
     line = entry.line(step, "node2", 1.0)
-    assert shape(json.loads(block(JOURNAL, "journal"))) == shape(json.loads(line))
+    assert shape(json.loads(block(JOURNAL, "journal"))) == shape(json.loads(line.text))
 
 
 def test_the_journal_line_of_what_is_no_step_has_the_fields_of_a_real_one() -> None:
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
     line = entry.line(Happening(1.0, "nginx", 1, "Reloaded", "why", facts), "node0", 1.0)
-    assert shape(json.loads(block(JOURNAL, "happening"))) == shape(json.loads(line))
+    assert shape(json.loads(block(JOURNAL, "happening"))) == shape(json.loads(line.text))
 
 
 def test_the_status_json_on_the_page_has_the_fields_of_a_real_one() -> None:

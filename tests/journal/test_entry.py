@@ -23,7 +23,7 @@ STOPPING = states.Stopping(2, 20.0, states.Then.REST, (), "stop requested")
 
 def written(event, before, after):
     step = Transition("decode-0", event, before, after, CONTEXT)
-    text = entry.line(step, "node2", 1.7e9)
+    text = entry.line(step, "node2", 1.7e9).text
     assert text.endswith("\n")
     assert text.count("\n") == 1
     return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
@@ -68,7 +68,7 @@ def test_an_exit_is_told_with_its_status():
 def test_a_line_of_what_changes_no_state_names_it_and_has_no_states():
     facts = {"upstreams": ["router-0"], "joined": [], "left": ["router-1"]}
     reload = Happening(12.5, "nginx", 3, "Reloaded", "1 router, router-1 out", facts)
-    text = entry.line(reload, "node0", 1.7e9)
+    text = entry.line(reload, "node0", 1.7e9).text
     assert text.endswith("\n")
     assert json.loads(text) == {
         "at": 1.7e9, "monotonic": 12.5, "node": "node0", "unit": "nginx", "run": 3,

@@ -5,8 +5,8 @@ import typing
 
 import pytest
 
-from pdsup.journal import hook_events
-from pdsup.journal.entry import Happening, as_json
+from pdsup.journal import entry, hook_events
+from pdsup.journal.entry import Happening
 from pdsup.plan.model import HookEvent, Restart
 from pdsup.units import events, lifecycle, states
 from pdsup.units.facts import Transition
@@ -53,8 +53,8 @@ def test_whatever_else_happens_is_an_event_unless_somebody_asked_for_it():
 
 def test_a_hook_gets_the_entry_of_the_journal_with_its_event_and_the_cluster():
     step = Transition("a", events.Tick(), BACKOFF, FATAL, CONTEXT)
-    entry = as_json(step, "node0", 1.7e9)
-    text = hook_events.text("fatal", "demo", entry)
+    told = entry.line(step, "node0", 1.7e9).text
+    text = hook_events.text("fatal", "demo", told)
     assert text.endswith(b"}\n")
     assert text.count(b"\n") == 1
-    assert json.loads(text) == {"hook": "fatal", "cluster": "demo", **entry}
+    assert json.loads(text) == {"hook": "fatal", "cluster": "demo", **json.loads(told)}

@@ -6,10 +6,11 @@ import os
 import queue
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 
-from pdsup.journal import own_journal
+from pdsup.journal import entry, own_journal
 from pdsup.journal.entry import Happening
 from pdsup.journal.own_journal import OwnJournal
 from pdsup.node.assignment import Place
@@ -26,9 +27,11 @@ def _soon(monkeypatch):
 
 
 class Kept:
-    """A journal, and what it said about itself."""
+    """A journal, and what it said about itself. ``late``: the moments of steps that an earlier
+    agent noted.
+    """
 
-    def __init__(self, run_dir):
+    def __init__(self, run_dir, *late, begins=True):
         place = Place(
             node="n", run_dir=str(run_dir), state_dir="", python="", environ={},
             has_module=lambda name: False,
@@ -37,14 +40,17 @@ class Kept:
         self._heard = queue.Queue()
         self.journal = OwnJournal(place, self._hear)
         self.path = self.journal.path
+        self.journal.resume([replace(line(moment), late=True) for moment in late])
+        if begins:
+            self.journal.begin()
 
     def _hear(self, what):
         self.said.append(what)
         self._heard.put(what)
 
-    def write(self, *moments, late=False):
+    def write(self, *moments):
         for moment in moments:
-            self.journal.write(step(moment), 1e9 + moment, late=late)
+            self.journal.write(line(moment))
 
     def close(self):
         asyncio.run(self.journal.close(LIMIT_S))
@@ -77,6 +83,10 @@ def step(now, unit="a"):
     )  # fmt: skip
     after, _ = lifecycle.step(states.Stopped(), events.Start(), context)
     return Transition(unit, events.Start(), states.Stopped(), after, context)
+
+
+def line(moment):
+    return entry.line(step(moment), "n", 1e9 + moment)
 
 
 def test_lines_are_in_the_order_in_which_they_were_told(kept):
@@ -139,7 +149,9 @@ def test_a_file_system_that_hangs_holds_up_neither_the_agent_nor_its_end(kept, m
     monkeypatch.setattr(own_journal, "open_regular", hang)
     kept.write(*range(10))
     asyncio.run(kept.journal.close(0.01))
-    assert asyncio.run(kept.journal.ended_at(0.01)) is None
+    assert len(kept.journal.waiting()) == 10
+    waits = Kept(kept.path.parents[1], 1.0, begins=False)
+    assert asyncio.run(waits.journal.ended_at(0.01)) is None
     back.set()
     kept.close()
     assert kept.moments() == list(range(10))
@@ -210,23 +222,53 @@ def test_where_an_earlier_agent_stopped_is_found_and_only_what_it_lacks_is_added
     kept.write(1.0, 2.5)
     for number in range(later):
         happening = Happening(3.0 + number, "a", 1, "GpusLost", "lost", {"gpus": [0]})
-        kept.journal.write(happening, 1e9)
+        kept.journal.write(entry.line(happening, "n", 1e9))
     kept.close()
     last = 2.0 + later if later else 2.5
     with kept.path.open("a") as file:
         file.write('{"no": "moment"}\n{"at": 17')
-    again = Kept(kept.path.parents[1])
+    noted = (1.0, 2.5, last, last + 0.5, last + 1)
+    again = Kept(kept.path.parents[1], *noted, begins=False)
     assert asyncio.run(again.journal.ended_at(LIMIT_S)) == last
-    again.write(1.0, 2.5, last, last + 0.5, last + 1, late=True)
+    again.journal.begin()
     again.close()
     entries = [line for line in again.path.read_text().splitlines() if "monotonic" in line]
     assert [json.loads(line)["monotonic"] for line in entries][-3:] == [last, last + 0.5, last + 1]
 
 
-def test_a_journal_that_is_not_there_ended_before_everything(kept):
-    assert asyncio.run(kept.journal.ended_at(LIMIT_S)) == float("-inf")
+@pytest.mark.parametrize("noted", [(), (1.0,)])
+def test_a_journal_that_is_not_there_ended_before_everything(tmp_path, noted):
+    waits = Kept(tmp_path, *noted, begins=False)
+    assert asyncio.run(waits.journal.ended_at(LIMIT_S)) == float("-inf")
 
 
 def test_where_a_journal_ended_that_is_none_is_not_known(kept):
     hinder(kept.path, "a named pipe")
-    assert asyncio.run(kept.journal.ended_at(LIMIT_S)) is None
+    waits = Kept(kept.path.parents[1], 1.0, begins=False)
+    assert asyncio.run(waits.journal.ended_at(LIMIT_S)) is None
+
+
+def test_the_lines_of_another_boot_say_nothing_about_where_it_ended(kept):
+    kept.path.write_text(entry.line(step(1.0), "n", 1e9, "another").text)
+    waits = Kept(kept.path.parents[1], 0.5, begins=False)
+    assert asyncio.run(waits.journal.ended_at(LIMIT_S)) == float("-inf")
+
+
+def test_what_is_told_before_it_begins_comes_after_what_an_earlier_agent_noted(kept):
+    waits = Kept(kept.path.parents[1], 1.0, 2.0, begins=False)
+    waits.write(3.0)
+    assert not kept.path.exists()
+    assert [each.moment for each in waits.journal.waiting()] == [1.0, 2.0, 3.0]
+    waits.journal.begin()
+    waits.close()
+    assert kept.moments() == [1.0, 2.0, 3.0]
+    assert (waits.journal.waiting(), waits.journal.written) == ([], 3.0)
+
+
+@pytest.mark.parametrize("how", HINDRANCES)
+def test_what_could_not_be_written_still_waits(kept, how):
+    hinder(kept.path, how)
+    kept.write(1.0, 2.0)
+    kept.close()
+    assert [each.moment for each in kept.journal.waiting()] == [1.0, 2.0]
+    assert kept.journal.written == 0.0

@@ -35,7 +35,7 @@ def test_a_line_of_the_agent_is_an_entry():
     context = lc.Context(12.0, 3, None, Restart(), 900.0, 15.0)
     running, backoff = states.Running(2, 0, ()), states.Backoff(9.0, (12.0,), "killed by SIGKILL")
     transition = Transition("decode-0", events.Exited(2, KILLED), running, backoff, context)
-    found = parse(entry_module.line(transition, "node2", 1.7e9))
+    found = parse(entry_module.line(transition, "node2", 1.7e9).text)
     assert (found.at, found.node, found.unit, found.run) == (1.7e9, "node2", "decode-0", 2)
     assert (found.event, found.before, found.to) == ("Exited", "RUNNING", "BACKOFF")
     assert (found.reason, found.exit) == ("killed by SIGKILL", KILLED)

@@ -16,15 +16,18 @@ import pytest
 
 from pdsup import clock, lines_file
 from pdsup.errors import SupervisorError
-from pdsup.plan.model import Node, Plan, PlanUnit, Restart
-from pdsup.units import codec, events, lifecycle, states, takeover
+from pdsup.plan.model import Restart
+from pdsup.units import events, lifecycle, states, takeover
 from pdsup.units import ledger as ledger_module
-from pdsup.units.facts import LastExit, Transition
-from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, Note, guardian_of, left_under, read
+from pdsup.units.facts import LastExit, Line, Note, Transition
+from pdsup.units.ledger import LEDGER, Ledger, LedgerFile, guardian_of, left_under, read
 from pdsup.units.process import proc
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.gpu import Trouble
 from pdsup.units.takeover import clean_up, end
+from tests.bed.hosts import line
+
+LINE = Line('{"at":1.5,"monotonic":2.5}\n', 2.5, 1.5, late=True)
 
 
 @pytest.fixture
@@ -84,11 +87,11 @@ def test_the_newest_note_is_the_last_one_also_after_the_ledger_was_written_again
 
 def test_every_section_is_known_to_the_next_agents(tmp_path: Path) -> None:
     books = opened(tmp_path)
-    books.note(note(epoch=3, step={"event": {}}))
+    books.note(note(epoch=3, line=LINE))
     books.note_gpus({"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))})
     books.note_lost({"node2", "node1"})
     found = read(tmp_path)
-    assert found.notes == {"worker": note(epoch=3, step={"event": {}})}
+    assert found.notes == {"worker": note(epoch=3, line=LINE)}
     assert found.gpus == {"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))}
     assert found.lost == {"node1", "node2"}
     opened(tmp_path, found)
@@ -255,11 +258,11 @@ def whole_ledger(directory: Path) -> list[dict]:
         stop_within=15.0, chance=0.5,
     )  # fmt: skip
     after, _ = lifecycle.step(states.Stopped(), events.Start(), context)
-    step = Transition("worker", events.Start(), states.Stopped(), after, context)
+    told = line(Transition("worker", events.Start(), states.Stopped(), after, context))
     books = LedgerFile(str(directory), "digest", Ledger(former=("old",)), os.getpid())
     books.open()
     books.note(note(unit="other"))
-    books.note(note((1, 2), tag=7, epoch=3, state=after, step=codec.step(step)))
+    books.note(note((1, 2), tag=7, epoch=3, state=after, line=told))
     books.note_end("SIGTERM", of_cluster=True)
     books.note_next("digest2")
     books.note_gpus({"worker": Trouble(throttled=(1,), lost=(2,))})
@@ -297,15 +300,13 @@ OTHERS = (
 
 @pytest.mark.parametrize("damage", range(len(OTHERS)))
 def test_a_damaged_line_is_passed_over_and_the_others_count(damage: int, tmp_path: Path) -> None:
-    unit = PlanUnit(name="worker", kind="service", node="node0", command=("sleep", "9"))
-    plan = Plan(plan=1, name="x", nodes=(Node(name="node0", address="127.0.0.1"),), units=(unit,))
     lines, others = whole_ledger(tmp_path), OTHERS[damage]
     assert len(lines) == len(OTHERS)
     usual = others(read(tmp_path))
     for bad in damaged(lines[damage]):
         write(tmp_path, [*lines[:damage], bad, *lines[damage + 1 :]])
         left = read(tmp_path)
-        takeover.unreported(left, takeover.steps_after(left, plan, 0.0))
+        takeover.unreported(left, 0.0)
         assert others(left) == usual or left == Ledger()  # of another boot
         opened(tmp_path, left)  # it can be written again
         assert read(tmp_path).notes.keys() == left.notes.keys()

@@ -13,10 +13,11 @@ from pdsup.node.origin import Origin
 from pdsup.plan.compile import load
 from pdsup.plan.model import Restart
 from pdsup.units import codec, events, lifecycle, states, takeover
-from pdsup.units.facts import Transition
-from pdsup.units.ledger import FORMER_FILES, Ledger, LedgerFile, Note, read
+from pdsup.units.facts import Note, Transition
+from pdsup.units.ledger import FORMER_FILES, Ledger, LedgerFile, read
 from pdsup.units.process.gpu import Trouble
 from pdsup.units.takeover import Part
+from tests.bed.hosts import line
 
 # As version 0.1.0 wrote them; it knew these states.
 STATES = [
@@ -75,7 +76,7 @@ def test_the_ledger_of_the_first_version_is_read_in_full(part: Part) -> None:
     told = [{name: one[name] for name in state} for one, state in zip(known, STATES, strict=True)]
     assert told == STATES  # later versions know more of some
     assert {note.log for note in found.values()} == {(65024, 2256924, 42)}
-    assert {(note.epoch, note.step) for note in found.values()} == {(None, None)}
+    assert {(note.epoch, note.line) for note in found.values()} == {(None, None)}
 
 
 def test_what_the_first_version_kept_beside_its_ledger_moves_into_it(part: Part) -> None:
@@ -115,7 +116,7 @@ def noted(unit: str, step: Transition | None) -> Note:
     return Note(
         unit=unit, state=step.after if step else states.Stopped(), run=1, since=1.0, spawned=None,
         main=None, tag=None, log=None, ended=False, was_ready=False, last_exit=None,
-        step=codec.step(step) if step else None,
+        line=line(step) if step else None,
     )  # fmt: skip
 
 
@@ -129,16 +130,18 @@ def step(now: float) -> Transition:
     return Transition("a", events.Start(), states.Stopped(), after, context)
 
 
-def test_the_noted_steps_that_the_journal_may_lack_are_known_as_they_were(part: Part) -> None:
-    books = LedgerFile(str(part.state_dir), part.loaded.digest, Ledger())
-    taken = [step(4.25), step(5.5), step(6.0)]
+@pytest.mark.parametrize("plan", ["", "another"])
+def test_the_lines_that_the_journal_may_lack_are_known_whatever_the_plan(
+    part: Part, plan: str
+) -> None:
+    books = LedgerFile(str(part.state_dir), plan or part.loaded.digest, Ledger())
+    books.open()
+    taken = [noted("a", step(moment)) for moment in (4.25, 5.5, 6.0)]
     for one in taken:
-        books.note(noted("a", one))
+        books.note(one)
         books.note(noted("w.1", None))
-    plan = part.loaded.plan
-    for moment, expected in ((-1.0, taken), (4.25, taken[1:]), (7.0, [])):
-        assert takeover.steps_after(read(part.state_dir), plan, moment) == expected
-    assert takeover.steps_after(Ledger(), plan, 0.0) == []
+    found = takeover.take_over(part).lines
+    assert [each.text for each in found] == [one.line.text for one in taken]
 
 
 def test_the_last_step_may_be_unreported_unless_something_was_noted_after_it(part: Part) -> None:
@@ -146,6 +149,5 @@ def test_the_last_step_may_be_unreported_unless_something_was_noted_after_it(par
     for one, last in ((step(4.25), True), (None, False), (step(5.5), True)):
         books.note(noted("a" if one else "w.1", one))
         left = read(part.state_dir)
-        steps = takeover.steps_after(left, part.loaded.plan, 0.0)
-        assert takeover.unreported(left, steps) == (steps[-1] if last else None)
-    assert takeover.unreported(left, []) is None
+        assert takeover.unreported(left, 4.0) == (left.notes["a"] if last else None)
+    assert takeover.unreported(left, 5.5) is None

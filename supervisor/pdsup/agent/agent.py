@@ -81,7 +81,7 @@ class Agent:
             its.peers.follow(peers.followed(self.plan, self.node))
             serving: list[asyncio.Task[None]] = []
             try:
-                journal_ended = await its.journal.ended_at() if its.inherited.steps else 0.0
+                journal_ended = await its.journal.ended_at()
                 await self._count_from_journal()
                 serving = self._serve()
                 self._begin(journal_ended)
@@ -172,13 +172,10 @@ class Agent:
         """
         its = self._parts
         its.guardian.say(BEGAN)
-        steps = takeover.steps_after(its.inherited, self.plan, journal_ended)
-        last = takeover.unreported(its.inherited, steps)
-        for step in steps:
-            if step is last:
-                its.host.record(step, late=True)
-            else:
-                its.journal.complete(step)
+        its.journal.begin()
+        last = takeover.unreported(its.inherited, journal_ended)
+        if last is not None:
+            its.host.react_to(last.unit, last.state)
         for name, runner in its.runners.items():
             if name not in its.inherited.notes:
                 runner.tell(events.Start())

@@ -92,8 +92,8 @@ class Commands:
         relative to the run directory. Waits, and raises, as ``signal`` does.
         """
         units = await self._taken_over("take evidence of", names)
-        now = clock.monotonic()
         for unit in units:
+            now = clock.monotonic()  # each moment is of one line of the journal
             self._tell(requests.event("evidence", caller, now, unit=unit.name, run=unit.run))
         reason = requests.text("evidence", caller)
         taken = await asyncio.gather(*(self._evidence.take(u.name, reason) for u in units))

@@ -125,7 +125,12 @@ def build(
     bell, due = Bell(), asyncio.Event()
     mask = masks.of_plan(plan, place.environ, [token])
 
-    # What is known: this node's report, those of others, and the gates that depend on them.
+    # What is noted for a successor, and the journal and hooks that record what happens.
+    spawner = Spawner()
+    reaper = Reaper(spawner, guardian)
+    hooks = Hooks(assignment, spawner, reaper, session, log, inherited=took_over)
+    journal = News(place, log, hooks.tell, masks.MODES[plan.readable_by.journal])
+    journal.resume(inherited.lines)
     ledger = LedgerFile(
         place.state_dir,
         assignment.digest,
@@ -133,7 +138,11 @@ def build(
         guardian.pid,
         guardian.copy,
         assignment.text,
+        journal.own,
     )
+    journal.keep_in(ledger.note_line)
+
+    # What is known: this node's report, those of others, and the gates that depend on them.
     own_report = OwnReport(assignment, bell, guardian.pid)
     defects = Defects(log)
     pulse = Pulse(guardian.beat)
@@ -151,18 +160,14 @@ def build(
     gates = Gates(assignment, own_report, peers, tasks, due.set)
     shutdown = Shutdown(plan, own_report, ledger, gates.look, log)
 
-    # Processes, and the journal and hooks that record what happens to them.
-    spawner = Spawner()
-    reaper = Reaper(spawner, guardian)
     gpus = GpuReadings()
-    hooks = Hooks(assignment, spawner, reaper, session, log, inherited=took_over)
-    journal = News(place, log, hooks.tell, masks.MODES[plan.readable_by.journal])
     shared = Host(
         spawner,
         reaper,
         gpus,
         CauseSearch(mask=mask),
         ledger,
+        journal.line,
         guardian,
         tasks,
         assignment.run_name,
@@ -272,7 +277,7 @@ def build(
     return Parts(
         assignment=assignment,
         mask=mask,
-        inherited=inherited,
+        inherited=replace(inherited, lines=()),
         tasks=tasks,
         log=log,
         bell=bell,

@@ -17,9 +17,10 @@ from pdsup.front.front import Front
 from pdsup.journal.news import News
 from pdsup.plan.model import Plan
 from pdsup.units import states
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line, Transition
 from pdsup.units.process.defects import Defects
 from pdsup.units.runner import Runner
+from pdsup.units.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,12 @@ class NodeHost:
         """Collects evidence from a hung unit and its gang; a phrase says where it is."""
         return await self.evidence.examine(unit, reason, self.bell)
 
-    def changed(self, unit: str, transition: Transition | None) -> None:
+    def changed(
+        self, unit: str, transition: Transition | None = None, line: Line | None = None
+    ) -> None:
         """Publishes and records a unit's change, and lets the rest of the node react."""
+        if line is not None:
+            self.journal.write(line)  # before the lines of what follows from it
         contained = self.defects.contained
         with contained(f"the journal's news of {unit}"):
             self.journal.tell_of_log(unit, self.runners[unit].facts.log_problem)
@@ -83,18 +88,15 @@ class NodeHost:
             self.front.react()
             self.reports.publish_front()
         self.gates.forget([unit])
-        if transition is not None:
+        if transition is not None and line is not None:
             with contained(f"the record of {unit}"):
-                self.record(transition)
+                self.counters.take(transition)
+                self.react_to(unit, transition.after)
+                self.journal.tell_step(transition, line)
         self.due.set()
 
-    def record(self, transition: Transition, *, late: bool = False) -> None:
-        """Counts a unit's transition and writes it to the journal; FATAL may end the cluster.
-
-        ``late``: an earlier agent made the transition and was killed before it wrote it.
-        """
-        self.counters.take(transition)
-        if isinstance(transition.after, states.Fatal) and self.plan.on_fatal == "stop-cluster":
-            reason = states.reason_of(transition.after)
-            self.shutdown.begin(f"{transition.unit} is FATAL: {reason}", of_cluster=True)
-        self.journal.tell(transition, late=late)
+    def react_to(self, unit: str, state: State) -> None:
+        """Ends the cluster if the unit has come to FATAL and the plan wants that."""
+        if isinstance(state, states.Fatal) and self.plan.on_fatal == "stop-cluster":
+            reason = states.reason_of(state)
+            self.shutdown.begin(f"{unit} is FATAL: {reason}", of_cluster=True)

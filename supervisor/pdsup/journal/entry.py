@@ -15,7 +15,7 @@ from typing import Any, Literal, assert_never
 
 from pdsup.printable import printable
 from pdsup.units import codec, states
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line, Transition
 from pdsup.units.logs.files import stamp
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
@@ -54,10 +54,10 @@ def as_json(news: Transition | Happening, node: str, wall: float, boot: str = ""
     assert_never(news)
 
 
-def line(news: Transition | Happening, node: str, wall: float, boot: str = "") -> str:
-    """Encodes a line of the journal, with its line feed; the arguments are those of ``as_json``."""
+def line(news: Transition | Happening, node: str, wall: float, boot: str = "") -> Line:
+    """Encodes a line of the journal; the arguments are those of ``as_json``."""
     values = as_json(news, node, wall, boot)
-    return codec.compact(values) + "\n"
+    return Line(codec.compact(values) + "\n", values["monotonic"], wall)
 
 
 def _step(transition: Transition, node: str, wall: float) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from pdsup.journal.entry import Happening
 from pdsup.plan.model import HookEvent
@@ -45,7 +44,7 @@ def event(news: Transition | Happening) -> HookEvent | None:
             return _STATES.get(state)
 
 
-def text(hook: HookEvent, cluster: str, entry: Mapping[str, Any]) -> bytes:
-    """What a hook receives about a journal ``entry``: one line of JSON, with its line feed."""
-    value = {"hook": hook, "cluster": cluster, **entry}
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+def text(hook: HookEvent, cluster: str, line: str) -> bytes:
+    """What a hook receives about a line of the journal: one line too, with its line feed."""
+    first = json.dumps({"hook": hook, "cluster": cluster}, separators=(",", ":"))
+    return f"{first[:-1]},{line[1:]}".encode()

@@ -17,8 +17,7 @@ import fcntl
 import functools
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 
@@ -71,11 +70,11 @@ class Hooks:
             for index, hook in enumerate(assignment.plan.hooks)
         ]
 
-    def tell(self, event: HookEvent, entry: Mapping[str, Any]) -> None:
-        """Queues the journal's ``entry`` for the hooks that subscribe to ``event``."""
+    def tell(self, event: HookEvent, line: str) -> None:
+        """Queues the journal's ``line`` for the hooks that subscribe to ``event``."""
         subscribed = [delivery for events, delivery in self._hooks if event in events]
         if subscribed:
-            text = hook_events.text(event, self._cluster, entry)
+            text = hook_events.text(event, self._cluster, line)
             for delivery in subscribed:
                 delivery.take(text)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from pdsup import clock
 from pdsup.journal import entry, hook_events
@@ -12,13 +12,13 @@ from pdsup.journal.own_journal import OwnJournal
 from pdsup.node.assignment import Place
 from pdsup.plan.model import HookEvent
 from pdsup.units import states
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line, Transition
 
 # How long to wait for a file system that hangs: at the start, and at the end, of an agent.
 ANSWER_S, CLOSE_S = 2.0, 2.0
 ALARMING = ("ReloadFailed", "GpusThrottled", "GpusLost", "NodeLost")
 
-Notify = Callable[[HookEvent, Mapping[str, Any]], None]
+Notify = Callable[[HookEvent, str], None]
 
 
 class Log(Protocol):
@@ -35,65 +35,78 @@ class News:
     """Reports for all units of a node."""
 
     def __init__(self, place: Place, log: Log, notify: Notify, mode: int = 0o644) -> None:
-        """``notify`` is called with each hook event, and its entry in the journal. ``mode``: that
+        """``notify`` is called with each hook event, and its line of the journal. ``mode``: that
         of the journal.
         """
         self._node = place.node
         self._boot = clock.boot()
         self._log = log
         self._notify = notify
-        self._journal = OwnJournal(place, self._tell_of_journal, mode)
+        self.own = OwnJournal(place, self._tell_of_journal, mode)
+        self._note: Callable[[Line], None] = lambda line: None
         self._log_problems: dict[str, str] = {}
 
     async def ended_at(self) -> float:
         """The moment of the last line that an earlier agent wrote, in monotonic seconds; minus
         infinity if there is none, or if the file system does not answer.
         """
-        moment = await self._journal.ended_at(ANSWER_S)
+        moment = await self.own.ended_at(ANSWER_S)
         return float("-inf") if moment is None else moment
 
-    def complete(self, step: Transition) -> None:
-        """Adds a step that an earlier agent reported and could not write before it was killed."""
-        self._write(step, late=True)
+    def resume(self, lines: Sequence[Line]) -> None:
+        """Will add the lines that an earlier agent could not write before it was killed."""
+        self.own.resume(lines)
+
+    def begin(self) -> None:
+        """Begins to write: what an earlier agent left comes first."""
+        self.own.begin()
+
+    def keep_in(self, note: Callable[[Line], None]) -> None:
+        """Has each line that is not about a unit's step noted before it is written."""
+        self._note = note
 
     async def close(self) -> None:
         """Returns when the journal is complete, or after ``CLOSE_S`` seconds."""
-        await self._journal.close(CLOSE_S)
+        await self.own.close(CLOSE_S)
 
     async def last_runs(self) -> Mapping[str, int]:
         """The highest number of a run of each unit in this node's journal; empty if there is none,
         or if the file system does not answer.
         """
-        return await self._journal.last_runs(ANSWER_S)
+        return await self.own.last_runs(ANSWER_S)
 
-    def tell(self, news: Transition | Happening, *, late: bool = False) -> None:
-        """Writes news to the journal, and to the log unless it is a step that does not change the
-        public state; notifies hooks. ``late``: it happened before this agent was started, and hooks
-        were notified then: an agent does so in the moment in which it notes a step.
-        """
-        match news:
-            case Happening(unit=unit, event=what, reason=reason):
-                say = self._log.warning if what in ALARMING else self._log.info
-                say("unit", unit=unit, what=what, reason=reason)
-            case Transition(unit=unit, before=before, after=after):
-                state = states.public(after)
-                if state != states.public(before):
-                    say = self._log.warning if state.needs_attention else self._log.info
-                    say("unit", unit=unit, state=state, reason=states.reason_of(after))
-        wall = self._write(news, late=late)
-        if not late and (event := hook_events.event(news)) is not None:
-            self._notify(event, entry.as_json(news, self._node, wall, self._boot))
+    def line(self, news: Transition | Happening) -> Line:
+        """The line of the journal about what happens now."""
+        return entry.line(news, self._node, clock.wall(), self._boot)
 
-    def _write(self, news: Transition | Happening, *, late: bool) -> float:
-        """Writes news to the journal; returns when they happened, in seconds since the epoch."""
-        wall = clock.wall()
-        if late and isinstance(news, Transition):
-            wall -= clock.monotonic() - news.context.now
-        self._journal.write(news, wall, late=late)
-        return wall
+    def write(self, line: Line) -> None:
+        """Writes a line to the journal, soon."""
+        self.own.write(line)
+
+    def tell(self, news: Happening) -> None:
+        """Writes news to the journal and to the log; notifies hooks."""
+        say = self._log.warning if news.event in ALARMING else self._log.info
+        say("unit", unit=news.unit, what=news.event, reason=news.reason)
+        line = self.line(news)
+        self._note(line)
+        self.write(line)
+        self._tell_hooks(news, line)
+
+    def tell_step(self, step: Transition, line: Line) -> None:
+        """Writes a step to the log, if it changes the public state; notifies hooks."""
+        state = states.public(step.after)
+        if state != states.public(step.before):
+            say = self._log.warning if state.needs_attention else self._log.info
+            say("unit", unit=step.unit, state=state, reason=states.reason_of(step.after))
+            self._tell_hooks(step, line)
+
+    def _tell_hooks(self, news: Transition | Happening, line: Line) -> None:
+        event = hook_events.event(news)
+        if event is not None:
+            self._notify(event, line.text)
 
     def _tell_of_journal(self, problem: str) -> None:
-        path = str(self._journal.path)
+        path = str(self.own.path)
         if problem:
             self._log.warning("cannot write the journal", path=path, cause=problem)
         else:

@@ -6,9 +6,10 @@ where it blocks for ever, it keeps nothing else from going on, not even the agen
 can't be written wait in order. Above ``MOST_WAITING`` the oldest are lost, and once there is room
 again a line says how many, since when, and why.
 
-An agent that is killed loses what is in its queue. The steps among it are in the ledger, where each
-was noted before it came here, and its successor adds those that are later than the last line of the
-journal: moments never go back from one line to the next.
+An agent that is killed loses what is in its queue, but the ledger has it: each line was noted there
+before it came here, and stays there for as long as it waits here. The successor puts the noted ones
+first, and adds those that are later than the last line of the journal: moments never go back from
+one line to the next.
 """
 
 from __future__ import annotations
@@ -19,49 +20,32 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from pdsup import clock
 from pdsup.files import make_directory, open_regular
 from pdsup.journal import entry
-from pdsup.journal.entry import Entry, Happening, Loss
+from pdsup.journal.entry import Entry, Loss
 from pdsup.node.assignment import Place
 from pdsup.threads import apart
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line
 
 # Two restarts of everything on a large node; a few megabytes.
 MOST_WAITING = 2000
 MOST_AT_ONCE = 200
 # How long lines are gathered. Whenever the loop writes a file, a thread that runs takes the
 # interpreter away from it for milliseconds; so it runs when a burst of steps is over.
-GATHER_S = 0.005
+GATHER_S = 0.05
 # How often to try while the journal can't be written: there is no event when a disk has room again.
 RETRY_S = 1.0
 # How much of a journal's end to read at first: more than a hundred lines.
 END_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """News that wait to be written. ``late``: an earlier agent may have written them already."""
-
-    news: Transition | Happening
-    wall: float
-    late: bool
-
-    @property
-    def moment(self) -> float:
-        match self.news:
-            case Transition(context=context):
-                return context.now
-            case Happening(at=at):
-                return at
-
-
 class OwnJournal:
-    """Appends to ``events/NODE.jsonl`` of the run directory."""
+    """Appends to ``events/NODE.jsonl`` of the run directory. ``written``: the moment of the last
+    line that this agent has written, in monotonic seconds.
+    """
 
     def __init__(self, place: Place, tell: Callable[[str], None], mode: int = 0o644) -> None:
         """``mode``: that of the file, where there is none yet. ``tell`` is called from the thread
@@ -73,7 +57,9 @@ class OwnJournal:
         self._tell = tell
         self._mode = mode
         self._changed = threading.Condition()
-        self._waiting: deque[_Line] = deque()
+        self._waiting: deque[Line] = deque()
+        self._in_hand: Sequence[Line] = ()
+        self.written = 0.0
         self._lost, self._lost_since = 0, 0.0
         self._problem = ""
         self._thread: threading.Thread | None = None
@@ -86,6 +72,8 @@ class OwnJournal:
         """The moment of the last line that an earlier agent wrote, in monotonic seconds; minus
         infinity if there is none, None if that is not known within ``within`` seconds.
         """
+        if not self._waiting:
+            return float("-inf")
         with contextlib.suppress(OSError):  # a TimeoutError too
             return await apart(self._last_moment, within)
         return None
@@ -98,18 +86,27 @@ class OwnJournal:
             return await apart(self._last_runs, within)
         return {}
 
-    def write(self, news: Transition | Happening, wall: float, *, late: bool = False) -> None:
-        """Queues news. ``wall``: seconds since the epoch. ``late``: unless it was written already,
-        by an earlier agent.
-        """
+    def resume(self, lines: Sequence[Line]) -> None:
+        """Queues what an earlier agent noted; call it first."""
+        self._waiting.extend(lines)
+
+    def begin(self) -> None:
+        """Begins to write what waits, and what comes."""
+        self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
+        self._thread.start()
+
+    def write(self, line: Line) -> None:
+        """Queues a line."""
         with self._changed:
-            self._waiting.append(_Line(news, wall, late))
+            self._waiting.append(line)
             self._lose_surplus()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
-                self._thread.start()
             if len(self._waiting) == 1:
                 self._changed.notify_all()
+
+    def waiting(self) -> list[Line]:
+        """The lines that are not written yet, in order."""
+        with self._changed:
+            return [*self._in_hand, *self._waiting]
 
     async def close(self, within: float) -> None:
         """Returns when everything is written, or can't be, or after ``within`` seconds."""
@@ -125,8 +122,7 @@ class OwnJournal:
     def _work(self) -> None:
         while lines := self._next():
             problem = self._append(lines)
-            if problem:
-                self._put_back(lines)
+            self._put_down(lines if problem else ())
             if problem != self._problem:
                 self._problem = problem
                 self._tell(problem)
@@ -136,18 +132,22 @@ class OwnJournal:
                 elif problem:
                     return
 
-    def _next(self) -> list[_Line]:
+    def _next(self) -> Sequence[Line]:
         """Waits for lines and takes some; none if the journal is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             self._changed.wait_for(lambda: self._closing, GATHER_S)
             # There may be room for one line where there is none for many.
             count = min(len(self._waiting), 1 if self._problem else MOST_AT_ONCE)
-            return [self._waiting.popleft() for _ in range(count)]
+            self._in_hand = [self._waiting.popleft() for _ in range(count)]
+            return self._in_hand
 
-    def _put_back(self, lines: Sequence[_Line]) -> None:
+    def _put_down(self, unwritten: Sequence[Line]) -> None:
         with self._changed:
-            self._waiting.extendleft(reversed(lines))
+            if not unwritten:
+                self.written = self._in_hand[-1].moment
+            self._in_hand = ()
+            self._waiting.extendleft(reversed(unwritten))
             self._lose_surplus()
 
     def _lose_surplus(self) -> None:
@@ -156,7 +156,7 @@ class OwnJournal:
             self._lost_since = self._lost_since if self._lost else lost.wall
             self._lost += 1
 
-    def _append(self, lines: Sequence[_Line]) -> str:
+    def _append(self, lines: Sequence[Line]) -> str:
         """Appends all of the lines or none; returns why that failed, "" if it did not."""
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -166,7 +166,7 @@ class OwnJournal:
         except OSError as error:
             return error.strerror or str(error)
 
-    def _append_to_file(self, lines: Sequence[_Line]) -> str:
+    def _append_to_file(self, lines: Sequence[Line]) -> str:
         if self._earlier is None and any(line.late for line in lines):
             self._earlier = self._last_moment()
         earlier = self._earlier or 0.0
@@ -174,7 +174,7 @@ class OwnJournal:
         file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
         try:
             size = os.fstat(file).st_size
-            text = "".join(entry.line(one.news, self._node, one.wall, self._boot) for one in due)
+            text = "".join(line.text for line in due)
             # A line that an agent which was killed has cut short must not spoil the next one.
             start = "" if self._whole or _ends_whole(file, size) else "\n"
             lost = self._lost if due else 0
@@ -190,7 +190,7 @@ class OwnJournal:
             self._lost -= lost
         return ""
 
-    def _loss(self, count: int, due: Sequence[_Line]) -> str:
+    def _loss(self, count: int, due: Sequence[Line]) -> str:
         if not count:
             return ""
         loss = Loss(count, round(self._lost_since, 6), self._problem or "no room for them")
@@ -216,7 +216,8 @@ class OwnJournal:
                 opened.seek(max(0, opened.seek(0, os.SEEK_END) - most))
                 end = opened.read()
             entries = map(entry.parse, reversed(end.splitlines()))
-            moment = next((each.raw["monotonic"] for each in entries if _has_moment(each)), None)
+            ours = (each for each in entries if each and each.boot in ("", self._boot))
+            moment = next((each.raw["monotonic"] for each in ours if _has_moment(each)), None)
             if moment is not None or len(end) < most:
                 return float("-inf") if moment is None else float(moment)
             most *= 8
@@ -226,5 +227,5 @@ def _ends_whole(file: int, size: int) -> bool:
     return not size or os.pread(file, 1, size - 1) == b"\n"
 
 
-def _has_moment(line: Entry | None) -> TypeGuard[Entry]:
-    return line is not None and isinstance(line.raw.get("monotonic"), int | float)
+def _has_moment(line: Entry) -> bool:
+    return isinstance(line.raw.get("monotonic"), int | float)

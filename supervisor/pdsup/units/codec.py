@@ -12,9 +12,10 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from pdsup.plan.model import Restart
 from pdsup.units.events import Event
-from pdsup.units.facts import LastExit, Transition
+from pdsup.units.facts import LastExit, Line, Note
 from pdsup.units.lifecycle import Context
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.gpu import Trouble
 from pdsup.units.process.tree import Identity
 from pdsup.units.states import FOREVER, Failures, State, Then
 
@@ -27,7 +28,7 @@ _STATES: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(State)}
 _EVENTS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
 
 
-# Made once: each step is encoded twice. A step can't contain itself.
+# Made once, as it runs for every step. A step can't contain itself.
 compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
@@ -56,33 +57,6 @@ def context(of: Context) -> dict[str, Any]:
 def read_context(value: Mapping[str, Any], now: float, restart: Restart) -> Context:
     """Decodes what ``context`` wrote, given its time and the restart policy of the unit's plan."""
     return _filled(Context, {**value, "now": now, "restart": restart})
-
-
-def step(of: Transition) -> dict[str, Any]:
-    """Encodes a transition, without the state it led to."""
-    return {
-        "event": tagged(of.event),
-        "before": tagged(of.before),
-        "now": of.context.now,
-        "context": context(of.context),
-    }
-
-
-def read_step(value: Mapping[str, Any], unit: str, after: State, restart: Restart) -> Transition:
-    """Decodes what ``step`` wrote, given the state it led to and the unit's restart policy.
-
-    Raises ValueError if it is from another version.
-    """
-    try:
-        return Transition(
-            unit=unit,
-            event=event(value["event"]),
-            before=state(value["before"]),
-            after=after,
-            context=read_context(value["context"], number(value["now"]), restart),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a step of this version: {value!r}") from error
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -157,6 +131,24 @@ def exit_status(code: Any, signal: Any) -> ExitStatus:
     return ExitStatus(code, signal)
 
 
+def line(value: Mapping[str, Any]) -> Line:
+    """A line of the journal from its values; raises KeyError, TypeError or ValueError if it lacks
+    its times, or can't be encoded.
+    """
+    text = compact(value) + "\n"
+    return Line(text, number(value["monotonic"]), number(value["at"]), late=True)
+
+
+def troubles(values: Mapping[str, Any]) -> dict[str, Trouble]:
+    """GPU troubles by unit; raises KeyError or TypeError if they are malformed."""
+    return {
+        str(unit): Trouble(
+            tuple(map(whole, trouble["throttled"])), tuple(map(whole, trouble["lost"]))
+        )
+        for unit, trouble in values.items()
+    }
+
+
 def last_exit(value: Any) -> LastExit:
     """A list of exit code, signal and time; raises TypeError or ValueError for anything else."""
     code, signal, at = value
@@ -172,3 +164,59 @@ def identity(value: Any) -> Identity | None:
     if not 0 < pid < _MOST_PIDS:
         raise ValueError(f"not a process: {value!r}")
     return pid, started
+
+
+def note_line(note: Note) -> str:
+    """Encodes a note as one line of JSON, without the line feed."""
+    last = note.last_exit
+    values: dict[str, Any] = {
+        "unit": note.unit,
+        "state": tagged(note.state),
+        "run": note.run,
+        "since": note.since,
+        "spawned": note.spawned,
+        "main": note.main,
+        "tag": note.tag,
+        "log": note.log,
+        "ended": note.ended,
+        "was_ready": note.was_ready,
+        "last": [last.status.code, last.status.signal, last.at] if last else None,
+        "made": note.fingerprint,
+    }
+    if note.epoch is not None:
+        values["epoch"] = note.epoch
+    if note.before:
+        values["before"] = note.before
+    text = compact(values)
+    return text if note.line is None else f'{text[:-1]},"line":{note.line.text[:-1]}}}'
+
+
+def read_note(values: Mapping[str, Any]) -> Note:
+    """Decodes a note from ``note_line``; raises ValueError if it is damaged, or from another
+    version.
+    """
+    try:
+        tag, last, log, told = values["tag"], values["last"], values["log"], values.get("line")
+        spawned, epoch, made = values["spawned"], values.get("epoch"), values.get("made", "")
+        if not isinstance(made, str):
+            raise TypeError("not a fingerprint")
+        device, inode, offset = map(whole, log) if log else (0, 0, 0)
+        return Note(
+            unit=values["unit"],
+            state=state(values["state"]),
+            run=whole(values["run"]),
+            since=number(values["since"]),
+            spawned=None if spawned is None else number(spawned),
+            main=identity(values["main"]),
+            tag=None if tag is None else whole(tag),
+            log=(device, inode, offset) if log else None,
+            ended=values["ended"] is True,
+            was_ready=values["was_ready"] is True,
+            last_exit=last_exit(last) if last else None,
+            fingerprint=made,
+            epoch=None if epoch is None else whole(epoch),
+            before=whole(values.get("before", 0)),
+            line=None if told is None else line(told),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a note of this version: {values!r}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pdsup.units import events, lifecycle, states
 from pdsup.units.process.exit import ExitStatus
+from pdsup.units.process.tree import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,20 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the journal, with its line feed; ``text`` is ASCII.
+
+    ``moment``: when it happened, in monotonic seconds, and ``wall`` in seconds since the epoch.
+    ``late``: an earlier agent may have written it already.
+    """
+
+    text: str
+    moment: float
+    wall: float
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """One step that changed a unit's state, with everything the decision depended on.
 
@@ -58,3 +73,49 @@ class Transition:
     before: states.State
     after: states.State
     context: lifecycle.Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What is known about one unit at one moment.
+
+    ``since``: when the state began, wall seconds; ``spawned``: when the run started, monotonic
+    seconds. ``main``: its main process, None while that is not known; ``tag``: the tag on all
+    processes of the run, noted before there is one. ``log``: where the run's output begins.
+    ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
+    some run. ``fingerprint``: of the planned unit that the run was started from
+    (``plan/difference.py``); "": unknown. ``epoch``: the gang epoch in which the run was started.
+    ``before``: see ``Facts``. ``line``: the journal's about the step that led to the state, None if
+    the note is not about a step.
+    """
+
+    unit: str
+    state: states.State
+    run: int
+    since: float
+    spawned: float | None
+    main: Identity | None
+    tag: int | None
+    log: tuple[int, int, int] | None
+    ended: bool
+    was_ready: bool
+    last_exit: LastExit | None
+    fingerprint: str = ""
+    epoch: int | None = None
+    before: int = 0
+    line: Line | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """What an agent that takes over the unit knows about it."""
+        alive = self.main is not None and not self.ended
+        return Facts(
+            state=self.state,
+            pid=self.main[0] if self.main and alive else None,
+            run=self.run,
+            since=self.since,
+            started=self.spawned if alive else None,
+            detail="",
+            last_exit=self.last_exit,
+            before=self.before,
+        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pdsup.plan.masks import BY_FORM, Mask
 from pdsup.units.cause import CauseSearch
-from pdsup.units.facts import Transition
+from pdsup.units.facts import Line, Transition
 from pdsup.units.ledger import LedgerFile
 from pdsup.units.process.defects import Defects
 from pdsup.units.process.guardian_link import GuardianLink
@@ -19,8 +20,9 @@ from pdsup.units.process.spawn import Spawner
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The parts that all units of a node share. ``cluster``: the name of the cluster's run;
-    ``mask``: masks secrets in what is said about its units.
+    """The parts that all units of a node share. ``line`` encodes a step for ledger and journal;
+    ``cluster``: the name of the cluster's run; ``mask``: masks secrets in what is said about its
+    units.
     """
 
     spawner: Spawner
@@ -28,6 +30,7 @@ class Host:
     gpus: GpuReadings
     causes: CauseSearch
     ledger: LedgerFile
+    line: Callable[[Transition], Line]
     guardian: GuardianLink
     tasks: asyncio.TaskGroup
     cluster: str
@@ -53,8 +56,10 @@ class UnitHost(Protocol):
     async def drain(self, unit: str) -> None:
         """Takes the unit out of use; returns when it has no requests in flight and gets no more."""
 
-    def changed(self, unit: str, transition: Transition | None) -> None:
-        """Is called when facts changed; without ``transition`` where the state did not change."""
+    def changed(
+        self, unit: str, transition: Transition | None = None, line: Line | None = None
+    ) -> None:
+        """Is called when facts changed; if the state did, with the transition and its line."""
 
     async def examine(self, unit: str, reason: str) -> str:
         """Collects evidence from a hung unit; returns where it is."""

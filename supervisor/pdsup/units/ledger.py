@@ -6,8 +6,9 @@ stranger whose pid was once a unit's. So the order of writes matters. A unit is 
 process is started, with the tag that the process will carry and, for a rank of a gang, the epoch of
 the run, and again when the pid is known: a process that was started in between is found by its tag.
 Processes are identified by pid and start time, and all of it is void after a reboot. A step is
-noted here before it is written to the journal, and the line holds the whole step: if the agent is
-killed between the two writes, its successor completes the journal.
+noted here, with its line for the journal, before that is written to the journal: if the agent is
+killed between the two writes, its successor completes the journal. A line that the journal lacks
+stays here whenever the ledger is written anew.
 
 The ledger is one file in the agent's node-local directory. Its first line names the agent and its
 plan. Each later line is a unit or a section (the shutdown in progress, the plan asked for, GPU
@@ -20,11 +21,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pdsup import clock
 from pdsup.descriptor import Descriptor
@@ -33,12 +33,10 @@ from pdsup.files import open_regular, read_regular
 from pdsup.lines_file import LinesFile
 from pdsup.node.ownership import is_trusted, trusted_users
 from pdsup.units import codec
-from pdsup.units.facts import Facts, LastExit
-from pdsup.units.logs.files import Place
+from pdsup.units.facts import Line, Note
 from pdsup.units.process import proc
 from pdsup.units.process.gpu import Trouble
 from pdsup.units.process.tree import Identity
-from pdsup.units.states import State
 
 LEDGER = "ledger"
 # Where version 0.1.0 kept the epochs of runs, GPU troubles and lost nodes.
@@ -50,7 +48,7 @@ MOST_BYTES = 4 * LARGEST_BYTES
 # A node that has missed more changes of the plan than this must be restarted.
 MOST_FORMER = 16
 # As many as can wait to be written to the journal.
-MOST_STEPS = 2000
+MOST_LINES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,7 @@ class Ledger:
     ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
     stopped, why, and whether on every node. ``next``: the digest of the plan that a reload asked
     for and that was not adopted yet. ``gpus``: the last reported GPU troubles by unit. ``lost``:
-    the nodes last reported as lost. ``steps``: the last notes that are about a step, as they
-    were written, in order.
+    the nodes last reported as lost. ``lines``: what the journal may lack, in order.
     """
 
     run_dir: str = ""
@@ -78,7 +75,16 @@ class Ledger:
     next: str = ""
     gpus: Mapping[str, Trouble] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    steps: tuple[Mapping[str, Any], ...] = ()
+    lines: tuple[Line, ...] = ()
+
+
+class Journal(Protocol):
+    """The journal, as the ledger sees it. ``written``: the moment of the last line written."""
+
+    written: float
+
+    def waiting(self) -> Sequence[Line]:
+        """The lines that are not written yet, in order."""
 
 
 class LedgerFile:
@@ -92,6 +98,7 @@ class LedgerFile:
         guardian: int | None = None,
         copy: Descriptor | None = None,
         text: bytes = b"",
+        journal: Journal | None = None,
     ) -> None:
         """``plan``: the digest of its plan. ``guardian``: the pid of its guardian, if any, with the
         descriptor of the ``copy`` that it holds, which also has the ``text`` of the plan.
@@ -99,8 +106,10 @@ class LedgerFile:
         self._file = LinesFile(Path(state_dir, LEDGER), copy)
         self._about = {"state_dir": state_dir, "plan": text.decode("latin-1")}
         self._notes = dict(inherited.notes)
+        self._journal = journal
         self._known = replace(
             inherited,
+            lines=(),
             plan=plan,
             agent=proc.identity(os.getpid()),
             guardian=proc.identity(guardian),
@@ -116,7 +125,9 @@ class LedgerFile:
         """Writes a new ledger with what is known. Returns False if that fails, as on a full disk:
         units run anyway, and the old ledger is kept.
         """
-        text = "".join(f"{line}\n" for line in _lines(self._known)).encode()
+        waiting = self._journal.waiting() if self._journal else []
+        lines = *_lines(self._known), *map(_journal_line, waiting)
+        text = "".join(f"{line}\n" for line in lines).encode()
         if not self._file.write(text, self._about):
             return False
         for name in FORMER_FILES:
@@ -144,7 +155,11 @@ class LedgerFile:
         """Replaces what is known about a unit."""
         self._notes.pop(new.unit, None)  # the newest is last
         self._notes[new.unit] = new
-        self._append(note_line(new))
+        self._append(codec.note_line(new))
+
+    def note_line(self, line: Line) -> None:
+        """Keeps a line of the journal that is not about a unit's step."""
+        self._append(_journal_line(line))
 
     def note_end(self, reason: str, *, of_cluster: bool) -> None:
         """Notes that the units are being stopped, which a successor has to continue."""
@@ -170,7 +185,8 @@ class LedgerFile:
         # A line that a full disk has cut short would spoil the line after it.
         again = not self._file.is_sound or self._file.size > LARGEST_BYTES
         if not (again and self.open()):
-            self._file.append(f"{line}\n".encode())
+            written = self._journal.written if self._journal else 0.0
+            self._file.append(f'{{"written":{written},{line[1:]}\n'.encode())
 
 
 # What a damaged line may raise. One that was cut short is the last: its writer was killed, and did
@@ -208,10 +224,17 @@ def parsed(lines: Sequence[bytes]) -> Ledger:
     """Parses a ledger from its end, since only the last line about a thing counts."""
     sections: dict[str, Any] = {}
     notes: dict[str, Note] = {}
-    steps = deque[Mapping[str, Any]](maxlen=MOST_STEPS)
+    kept: dict[str, Line] = {}  # its copies in a note and beside it count once
+    written = 0.0
     for line in reversed(lines):
         with contextlib.suppress(*DAMAGE):
-            match json.loads(line, parse_constant=_refused):
+            values = json.loads(line, parse_constant=_refused)
+            written = written or codec.number(values.get("written", 0.0))
+            if "line" in values and len(kept) < MOST_LINES:
+                told = codec.line(values["line"])
+                if told.moment > written:
+                    kept[told.text] = told
+            match values:
                 case {"boot": boot, "plan": str(plan)} as head:
                     if boot != clock.boot():
                         return Ledger()
@@ -220,17 +243,14 @@ def parsed(lines: Sequence[bytes]) -> Ledger:
                     sections.setdefault("ending", (reason, everywhere))
                 case {"next": str(later)}:
                     sections.setdefault("next", later)
-                case {"gpus": values} if "gpus" not in sections:
-                    sections["gpus"] = read_troubles(values)
+                case {"gpus": troubles} if "gpus" not in sections:
+                    sections["gpus"] = codec.troubles(troubles)
                 case {"lost": list(nodes)}:
                     sections.setdefault("lost", frozenset(map(str, nodes)))
-                case {"unit": str(unit)} as values:
-                    if len(steps) < MOST_STEPS and isinstance(values.get("step"), dict):
-                        steps.appendleft(values)
-                    if unit not in notes:
-                        notes[unit] = read_note(values)
-    in_order = dict(reversed(notes.items()))
-    return Ledger(**sections, notes=in_order, steps=tuple(steps))
+                case {"unit": str(unit)} if unit not in notes:
+                    notes[unit] = codec.read_note(values)
+    journal = sorted(kept.values(), key=lambda each: each.moment)
+    return Ledger(**sections, notes=dict(reversed(notes.items())), lines=tuple(journal))
 
 
 def _refused(constant: str) -> Any:
@@ -272,7 +292,11 @@ def _lines(known: Ledger) -> Iterator[str]:
         yield _gpus_line(known.gpus)
     if known.lost:
         yield _lost_line(known.lost)
-    yield from map(note_line, known.notes.values())
+    yield from map(codec.note_line, known.notes.values())
+
+
+def _journal_line(line: Line) -> str:
+    return f'{{"line":{line.text[:-1]}}}'
 
 
 def _end_line(reason: str, of_cluster: bool) -> str:
@@ -283,118 +307,5 @@ def _gpus_line(troubles: Mapping[str, Trouble]) -> str:
     return json.dumps({"gpus": {unit: asdict(trouble) for unit, trouble in troubles.items()}})
 
 
-def read_troubles(values: Mapping[str, Any]) -> dict[str, Trouble]:
-    """Decodes GPU troubles by unit; raises KeyError or TypeError if they are malformed."""
-    return {
-        str(unit): Trouble(
-            tuple(map(codec.whole, trouble["throttled"])), tuple(map(codec.whole, trouble["lost"]))
-        )
-        for unit, trouble in values.items()
-    }
-
-
 def _lost_line(nodes: Collection[str]) -> str:
     return json.dumps({"lost": sorted(nodes)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What is known about one unit at one moment.
-
-    ``since``: when the state began, wall seconds; ``spawned``: when the run started, monotonic
-    seconds. ``main``: its main process, None while that is not known; ``tag``: the tag on all
-    processes of the run, noted before there is one. ``log``: where the run's output begins.
-    ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
-    some run. ``fingerprint``: of the planned unit that the run was started from
-    (``plan/difference.py``); "": unknown. ``epoch``: the gang epoch in which the run was started.
-    ``before``: see ``Facts``. ``step``: the step that led to the state (``codec.step``), None if
-    the note is not about a step.
-    """
-
-    unit: str
-    state: State
-    run: int
-    since: float
-    spawned: float | None
-    main: Identity | None
-    tag: int | None
-    log: Place | None
-    ended: bool
-    was_ready: bool
-    last_exit: LastExit | None
-    fingerprint: str = ""
-    epoch: int | None = None
-    before: int = 0
-    step: Mapping[str, Any] | None = None
-
-    @property
-    def facts(self) -> Facts:
-        """What an agent that takes over the unit knows about it."""
-        alive = self.main is not None and not self.ended
-        return Facts(
-            state=self.state,
-            pid=self.main[0] if self.main and alive else None,
-            run=self.run,
-            since=self.since,
-            started=self.spawned if alive else None,
-            detail="",
-            last_exit=self.last_exit,
-            before=self.before,
-        )
-
-
-def note_line(note: Note) -> str:
-    """Encodes a note as one line of JSON, without the line feed."""
-    last = note.last_exit
-    values: dict[str, Any] = {
-        "unit": note.unit,
-        "state": codec.tagged(note.state),
-        "run": note.run,
-        "since": note.since,
-        "spawned": note.spawned,
-        "main": note.main,
-        "tag": note.tag,
-        "log": note.log,
-        "ended": note.ended,
-        "was_ready": note.was_ready,
-        "last": [last.status.code, last.status.signal, last.at] if last else None,
-        "made": note.fingerprint,
-    }
-    if note.epoch is not None:
-        values["epoch"] = note.epoch
-    if note.before:
-        values["before"] = note.before
-    if note.step is not None:
-        values["step"] = note.step
-    return codec.compact(values)
-
-
-def read_note(values: Mapping[str, Any]) -> Note:
-    """Decodes a note from ``note_line``; raises ValueError if it is damaged, or from another
-    version.
-    """
-    try:
-        tag, last, log, step = values["tag"], values["last"], values["log"], values.get("step")
-        spawned, epoch, made = values["spawned"], values.get("epoch"), values.get("made", "")
-        if not (isinstance(made, str) and isinstance(step, dict | None)):
-            raise TypeError("not a fingerprint, or not a step")
-        device, inode, offset = map(codec.whole, log) if log else (0, 0, 0)
-        return Note(
-            unit=values["unit"],
-            state=codec.state(values["state"]),
-            run=codec.whole(values["run"]),
-            since=codec.number(values["since"]),
-            spawned=None if spawned is None else codec.number(spawned),
-            main=codec.identity(values["main"]),
-            tag=None if tag is None else codec.whole(tag),
-            log=(device, inode, offset) if log else None,
-            ended=values["ended"] is True,
-            was_ready=values["was_ready"] is True,
-            last_exit=codec.last_exit(last) if last else None,
-            fingerprint=made,
-            epoch=None if epoch is None else codec.whole(epoch),
-            before=codec.whole(values.get("before", 0)),
-            step=step,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a note of this version: {values!r}") from error

@@ -18,11 +18,10 @@ from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import AssignedUnit
 from pdsup.plan import difference
 from pdsup.times import duration
-from pdsup.units import codec, events, lifecycle, states
+from pdsup.units import events, lifecycle, states
 from pdsup.units.cause import SentSignal, explained
-from pdsup.units.facts import Facts, LastExit, Transition
+from pdsup.units.facts import Facts, LastExit, Line, Note, Transition
 from pdsup.units.host import Host, UnitHost
-from pdsup.units.ledger import Note
 from pdsup.units.logs.output import Output
 from pdsup.units.probes.health import Answer, No
 from pdsup.units.probes.watch import Dead, Loading, NotReady, NotReadyYet, Ready, Watch
@@ -139,7 +138,7 @@ class Runner:
             run.prove_end(note.last_exit.status)
         else:
             self._take_over(run, main)
-        self._report(None)
+        self._report()
 
     def _take_over(self, run: Run, main: Identity) -> None:
         self.facts = replace(self.facts, pid=main[0], run=run.number)
@@ -253,17 +252,18 @@ class Runner:
         same_word = states.public(transition.before) == states.public(transition.after)
         since = self.facts.since if same_word else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
-        self._write(transition)
-        self._report(transition)
+        line = self._host.line(transition)
+        self._write(line)
+        self._report(transition, line)
 
-    def _report(self, transition: Transition | None) -> None:
+    def _report(self, transition: Transition | None = None, line: Line | None = None) -> None:
         """Tells the agent around it. What fails there must not keep effects from being performed:
         a unit without its process would wait for ever for the end of it.
         """
         with self._host.defects.contained(f"news of {self.unit.name}"):
-            self._node.changed(self.unit.name, transition)
+            self._node.changed(self.unit.name, transition, line)
 
-    def _write(self, step: Transition | None = None) -> None:
+    def _write(self, line: Line | None = None) -> None:
         """Notes the unit in the ledger, before anything that follows from it is done."""
         facts, run = self.facts, self._run
         note = Note(
@@ -281,7 +281,7 @@ class Runner:
             fingerprint=self.fingerprint,
             epoch=self.epoch,
             before=facts.before,
-            step=codec.step(step) if step else None,
+            line=line,
         )
         self._host.ledger.note(note)
 
@@ -313,7 +313,7 @@ class Runner:
             return
         self.facts = replace(self.facts, pid=pid, run=run.number, started=clock.monotonic())
         self._write()
-        self._report(None)
+        self._report()
         run.begin_watch()
 
     async def _drain(self, run: Run) -> None:
@@ -371,7 +371,7 @@ class Runner:
     def _show(self, facts: Facts) -> None:
         if facts != self.facts:
             self.facts = facts
-            self._report(None)
+            self._report()
 
 
 def _spawns(effects: tuple[events.Effect, ...]) -> bool:

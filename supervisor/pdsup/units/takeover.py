@@ -20,7 +20,7 @@ import shlex
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,11 +37,11 @@ from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import slurm_nodes
-from pdsup.plan.model import Plan, PlanUnit
+from pdsup.plan.model import PlanUnit
 from pdsup.times import moment
 from pdsup.units import codec, ledger, states
-from pdsup.units.facts import Transition
-from pdsup.units.ledger import Ledger, Note
+from pdsup.units.facts import Note
+from pdsup.units.ledger import Ledger
 from pdsup.units.process import proc
 
 
@@ -157,7 +157,7 @@ def take_over(part: Part) -> Ledger:
             f"SIGKILL: pid {', '.join(map(str, survivors))}"
         )
     if not same:
-        return Ledger()
+        return Ledger(lines=left.lines)
     if part.next is not None and kept_plans.keep(part.state_dir, part.next):
         left = replace(left, next=part.next.digest)
     return replace(left, notes=notes)
@@ -204,27 +204,12 @@ def _guess(unit: PlanUnit, found: proc.Untold, run: int) -> Note:
     )
 
 
-def steps_after(left: Ledger, plan: Plan, moment: float) -> list[Transition]:
-    """The noted steps later than ``moment``, in order: the journal may lack them."""
-    steps = []
-    for values in left.steps:
-        with contextlib.suppress(*ledger.DAMAGE):
-            if values["step"]["now"] > moment:
-                note, unit = ledger.read_note(values), plan.by_name[values["unit"]]
-                steps.append(codec.read_step(values["step"], unit.name, note.state, unit.restart))
-    return steps
-
-
-def unreported(left: Ledger, steps: Sequence[Transition]) -> Transition | None:
-    """The last of ``steps`` if nothing was noted after it: then the agent may have been killed
-    before it reported it to anyone. Every other step was reported before the next note.
+def unreported(left: Ledger, moment: float) -> Note | None:
+    """The last note if it is about a step later than ``moment``, when the journal ends: the agent
+    may have been killed before it reported it to anyone. Any other step was, before the next note.
     """
     note = next(reversed(list(left.notes.values())), None)
-    last = steps[-1] if steps else None
-    if note is None or note.step is None or last is None:
-        return None
-    same = (note.unit, note.step.get("now")) == (last.unit, last.context.now)
-    return last if same else None
+    return note if note and note.line and note.line.moment > moment else None
 
 
 def lives(left: Ledger) -> bool:
@@ -379,7 +364,7 @@ def _read(state_dir: Path) -> Ledger:
         left = replace(left, notes=notes)
     if isinstance(gpus, dict):
         with contextlib.suppress(*ledger.DAMAGE):
-            left = replace(left, gpus=ledger.read_troubles(gpus))
+            left = replace(left, gpus=codec.troubles(gpus))
     if isinstance(lost, list):
         left = replace(left, lost=frozenset(map(str, lost)))
     return left
