@@ -19,9 +19,8 @@ from pdsup.units.ledger import Ledger
 from pdsup.units.process.guardian_link import GuardianLink
 from tests.bed.agents import _wait_for, agents, assignment, shared_agents
 from tests.bed.log import quiet
+from tests.bed.network import TOKEN
 from tests.bed.reports import digest, plan, report, unit_report, until
-
-TOKEN = "t" * 64
 
 
 class Answer:
@@ -37,13 +36,15 @@ class Answer:
 class Asking:
     """A client of one listener; on TCP it signs, unless it is told not to."""
 
-    def __init__(self, session, base, signs):
-        self.session, self.base, self.signs = session, base, signs
+    def __init__(self, session, base, node, signs):
+        self.session, self.base, self.node, self.signs = session, base, node, signs
 
     async def __call__(self, path, method="GET", headers=None, **options) -> Answer:
         given = {}
         if self.signs:
-            given = tokens.headers(TOKEN, method, path, clock.wall(), secrets.token_hex(4))
+            given = tokens.headers(
+                TOKEN, method, path, self.node, clock.wall(), secrets.token_hex(4)
+            )
         given |= headers or {}
         url = f"{self.base}{path}"
         async with self.session.request(method, url, headers=given, **options) as response:
@@ -78,9 +79,9 @@ def serving(plan, assignment, tmp_path):
                 async with Server(agent, TOKEN, log).serve(socket):
                     yield SimpleNamespace(
                         agent=agent, parts=built, socket=socket, logged=logged,
-                        local=Asking(unix, "http://localhost", False),
-                        remote=Asking(session, remote, True),
-                        unsigned=Asking(session, remote, False),
+                        local=Asking(unix, "http://localhost", node, False),
+                        remote=Asking(session, remote, node, True),
+                        unsigned=Asking(session, remote, node, False),
                     )  # fmt: skip
             finally:
                 await built.peers.close()

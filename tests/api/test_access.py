@@ -5,8 +5,8 @@ import pytest
 from pdsup import clock
 from pdsup.api import access
 from pdsup.node import tokens
+from tests.bed.network import TOKEN
 
-TOKEN = "t" * 64
 BEARER = {"Authorization": f"Bearer {tokens.view_token(TOKEN)}"}
 VIEWS = ["/", "/metrics"]
 OTHERS = ["/v1/report", "/v1/status", "/v1/events", "/v1/explain/router-0", "/livez"]
@@ -86,3 +86,102 @@ async def test_only_so_many_links_are_open_at_once(serving):
             last = await opened(s)
         assert (await s.unsigned(first, allow_redirects=False)).status == 401
         assert (await s.unsigned(last, allow_redirects=False)).status == 303
+
+
+# -- what a browser may be made to ask by another site ---------------------------------------------
+
+
+def addressed(plan):
+    """Host headers of links that lead to a node, and of some that only another site has."""
+    port = plan.control_port
+    good = [f"{plan.address['node3']}:{port}", f"node3:{port}", f"NODE0:{port}", "localhost:1",
+            f"[::1]:{port}", "127.0.0.1"]  # fmt: skip
+    return good, ["evil.example", f"node3.evil.example:{port}", "", "[evil]:1", "1.2.3.4.evil"]
+
+
+@pytest.mark.parametrize("path", VIEWS)
+async def test_a_browser_is_answered_only_under_a_name_of_the_cluster(serving, plan, path):
+    good, bad = addressed(plan)
+    async with serving() as s:
+        ticket = await entered(s)
+        for host in good:
+            assert (await s.unsigned(path, headers=ticket | {"Host": host})).status == 200
+        for host in bad:
+            assert (await s.unsigned(path, headers=ticket | {"Host": host})).status == 403
+            link = await opened(s)
+            answer = await s.unsigned(link, headers={"Host": host}, allow_redirects=False)
+            assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
+            assert (await s.unsigned(path, headers=BEARER | {"Host": host})).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://node0"])
+async def test_a_page_of_another_site_is_not_answered(serving, origin):
+    async with serving() as s:
+        ticket = await entered(s)
+        own = {"Host": "node3:9440"}
+        for path in ("/", await opened(s)):
+            answer = await s.unsigned(path, headers=ticket | own | {"Origin": origin})
+            assert answer.status == 403
+        same = {"Origin": "http://node3:9440"}
+        assert (await s.unsigned("/", headers=ticket | own | same)).status == 200
+
+
+# -- signed requests ------------------------------------------------------------------------------
+
+
+def signed(path, node="node3", nonce="n", now=0.0, token=TOKEN):
+    return tokens.headers(token, "GET", path, node, now or clock.wall(), nonce)
+
+
+def proof(answer, nonce="n"):
+    """The signature that an answer should have."""
+    kind = answer.headers.get("Content-Type", "")
+    return tokens.sign_answer(TOKEN, "node3", nonce, answer.status, kind, answer.body)
+
+
+@pytest.mark.parametrize("path", [*OTHERS, "/metrics", "/v1/status?all=1", "/v1/nothing"])
+async def test_every_answer_to_a_signed_request_is_signed_and_each_is_answered_once(serving, path):
+    async with serving() as s:
+        once = signed(path)
+        first, again = [await s.unsigned(path, headers=once) for _ in range(2)]
+        assert first.status != 401
+        assert first.headers[tokens.SIGNATURE] == proof(first)
+        assert (again.status, b"before" in again.body) == (401, True)
+        old = await s.unsigned("/livez", headers=signed("/livez", now=1.0))
+        assert (old.status, old.headers[tokens.SIGNATURE]) == (401, proof(old))
+
+
+async def test_a_request_that_another_node_was_asked_is_refused_without_a_signature(serving):
+    async with serving() as s:
+        for given in (signed("/livez", "node1"), signed("/livez", token="t" * 64), {}):
+            answer = await s.unsigned("/livez", headers=given)
+            assert (answer.status, tokens.SIGNATURE in answer.headers) == (401, False)
+
+
+async def test_a_signed_request_has_no_body(serving):
+    async with serving() as s:
+        answer = await s.unsigned("/livez", headers=signed("/livez"), data=b"x")
+        assert answer.status == 400
+
+
+def remembered(*times, now=1e9):
+    """What becomes of requests with these times, each with a signature of its own."""
+    seen = access.Requests()
+    return seen, [seen.refusal(f"{n:064x}", now + time, now) for n, time in enumerate(times)]
+
+
+def test_only_so_many_requests_are_remembered_and_older_ones_are_refused(monkeypatch):
+    monkeypatch.setattr(access, "MOST_REQUESTS", 10)
+    seen, refusals = remembered(*range(-20, 0))
+    assert refusals == [None] * 20
+    assert sum(map(len, seen._seen.values())) == 10
+    for n in range(20):
+        assert seen.refusal(f"{n:064x}", 1e9 - 20 + n, 1e9) is not None
+    assert seen.refusal("f" * 64, 1e9, 1e9) is None
+
+
+def test_requests_are_forgotten_when_their_time_is_refused_anyway():
+    seen, _ = remembered(*range(-600, 600))
+    later = 1e9 + 600 + tokens.TOLERANCE_S + 2
+    assert seen.refusal("f" * 64, later, later) is None
+    assert len(seen._seen) == 1

@@ -17,6 +17,7 @@ from pdsup.api.server import Server
 from pdsup.journal.file import Journals
 from pdsup.plan import yaml
 from pdsup.units.runner import Runner
+from tests.bed.network import TOKEN
 
 DOCUMENT = openapi.document(COMMANDS)
 OPERATIONS = {
@@ -85,7 +86,7 @@ async def test_it_has_the_routes_of_both_listeners_and_no_others(serving) -> Non
     described = {(method, path) for method, path, _ in OPERATIONS.values()}
     network = {p for p, item in DOCUMENT["paths"].items() if "servers" not in item}
     async with serving() as s:
-        server = Server(s.agent, "t" * 64, s.parts.log)
+        server = Server(s.agent, TOKEN, s.parts.log)
         assert described == routes(server.local())
         assert {(m, p) for m, p in described if p in network} == routes(server.remote())
 

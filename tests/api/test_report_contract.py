@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import secrets
 
 import aiohttp
 import pytest
@@ -35,7 +36,7 @@ class Asked:
     async def get(self, since: str, wait: float, token: str = TOKEN):
         """The status, and the report if there is one."""
         path = f"/v1/report?since={since}&wait={wait:g}"
-        signed = tokens.headers(token, "GET", path, clock.wall(), "nonce")
+        signed = tokens.headers(token, "GET", path, NODE, clock.wall(), secrets.token_hex(8))
         where = url(self.plan.address[NODE], self.plan.control_port, path)
         limit = aiohttp.ClientTimeout(total=LIMIT_S)
         async with self.session.get(

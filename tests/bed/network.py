@@ -13,12 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 
-from pdsup import clock
+from pdsup.cluster.peers import BEATEN
 from pdsup.cluster.report import Report, to_json
 from pdsup.node import tokens
 from pdsup.plan.model import Plan
 
-TOKEN = "t" * 64
+TOKEN = tokens.made_of("t" * 64)
 
 
 class Reports:
@@ -49,17 +49,30 @@ class Reports:
         return self.report is not None and self.report.version != since
 
 
+async def beaten(request, node: str, beats: int, over: asyncio.Event) -> web.StreamResponse:
+    """Answers as an agent whose loop moves for some beats, and has no news when it is ``over``."""
+    nonce = request.headers[tokens.NONCE]
+    head = tokens.sign_head(TOKEN, node, nonce, 200, BEATEN)
+    response = web.StreamResponse(headers={"Content-Type": BEATEN, tokens.SIGNATURE: head})
+    await response.prepare(request)
+    for _ in range(beats):
+        await response.write(b"\n")
+    await over.wait()
+    await response.write_eof(tokens.sign_answer(TOKEN, node, nonce, 200, BEATEN, b"").encode())
+    return response
+
+
 class FakePeer:
-    """The agent of a node, as others see it; ``answer`` replaces what it would answer, and
-    ``headers`` are on every report.
+    """The agent of a node, as others see it; ``answer`` replaces what it would answer. It signs all
+    answers that are not streams, unless it does not sign, as version 0.1.0.
     """
 
-    def __init__(self, address, port, report):
-        self.address, self.port = address, port
+    def __init__(self, address, port, report, *, token=TOKEN, signs=True):
+        self.token, self.signs = token, signs
+        self.address, self.port, self.node = address, port, report.node
         self.asked = []
         self.refusals = []
         self.answer = None
-        self.headers = {}
         self._reports = Reports(report)
         self._runner = None
 
@@ -74,6 +87,7 @@ class FakePeer:
     async def start(self):
         app = web.Application()
         app.router.add_get("/{path:.*}", self.handle)
+        app.on_response_prepare.append(self._sign)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.address, self.port).start()
@@ -87,11 +101,18 @@ class FakePeer:
         self.answer = answer
         await self._reports.publish(report or self.report)
 
+    async def _sign(self, request, response):
+        if self.signs and type(response) is web.Response:
+            kind, body = response.headers.get("Content-Type", ""), response.body or b""
+            nonce = request.headers[tokens.NONCE]
+            right = tokens.sign_answer(self.token, self.node, nonce, response.status, kind, body)
+            response.headers.setdefault(tokens.SIGNATURE, right)
+
     async def handle(self, request):
         if request.path == "/elsewhere":
             return web.Response(body=to_json(self.report))
         path, headers = request.raw_path, request.headers
-        self.refusals.append(tokens.refusal(TOKEN, "GET", path, headers, clock.wall()))
+        self.refusals.append(tokens.refusal(self.token, "GET", path, self.node, headers))
         if self.refusals[-1]:
             return web.Response(status=401)
         since, wait = request.query["since"], float(request.query["wait"])
@@ -100,21 +121,23 @@ class FakePeer:
         if self.answer:
             return await self.answer(request)
         if body is None:
-            return web.Response(status=304, headers=self.headers)
-        return web.Response(body=body, headers=self.headers)
+            return web.Response(status=304)
+        return web.Response(body=body)
 
 
 class _Answer:
     """A response of aiohttp, as far as it is read."""
 
-    def __init__(self, ask):
-        self._ask = ask
+    def __init__(self, ask, node, nonce):
+        self._ask, self._node, self._nonce = ask, node, nonce
         self.status, self._body = 0, b""
         self.headers = {}
         self.content = self
 
     async def __aenter__(self):
         self.status, self._body = await self._ask
+        right = tokens.sign_answer(TOKEN, self._node, self._nonce, self.status, "", self._body)
+        self.headers[tokens.SIGNATURE] = right
         return self
 
     async def __aexit__(self, *_):
@@ -150,9 +173,10 @@ class FakeNetwork:
         parts = urlsplit(url)
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
         path = f"{parts.path}?{parts.query}"
-        refused = tokens.refusal(TOKEN, "GET", path, headers, clock.wall())
         node = self._node[parts.hostname]
-        return _Answer(self._ask(node, asked.get("since", ""), float(asked["wait"]), refused))
+        refused = tokens.refusal(TOKEN, "GET", path, node, headers)
+        answer = self._ask(node, asked.get("since", ""), float(asked["wait"]), refused)
+        return _Answer(answer, node, headers[tokens.NONCE])
 
     async def _ask(self, node, since, wait, refused) -> tuple[int, bytes]:
         reports = self._reports[node]

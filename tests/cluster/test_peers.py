@@ -13,10 +13,13 @@ from aiohttp import web
 
 from pdsup import clock
 from pdsup.cluster import peers as poller_module
-from pdsup.cluster.peers import Peers
+from pdsup.cluster.peers import BEATEN, Peers
 from pdsup.cluster.report import to_json
-from tests.bed.network import TOKEN, FakePeer
+from pdsup.node import tokens
+from tests.bed.network import TOKEN, FakePeer, beaten
 
+# The token of a run that version 0.1.0 began.
+OF_BEFORE = "t" * 64
 # Nobody is slow here unless a test says so.
 TIMES = {"RETRY_FIRST_S": 0.005, "RETRY_LIMIT_S": 0.01, "CONNECT_S": 2.0, "HOLD_S": 0.1}
 
@@ -32,8 +35,10 @@ def cluster(plan, digest, report):
     """A poller and the peer it may follow, node1; ``news`` counts what the poller told."""
 
     @contextlib.asynccontextmanager
-    async def made(start=True, **more):
-        peer = FakePeer(plan.address["node1"], plan.control_port, report())
+    async def made(start=True, token=TOKEN, signs=True, **more):
+        peer = FakePeer(
+            plan.address["node1"], plan.control_port, report(), token=token, signs=signs
+        )
         news = []
         if start:
             await peer.start()
@@ -42,7 +47,7 @@ def cluster(plan, digest, report):
                 aiohttp.ClientSession(auto_decompress=False) as session,
                 asyncio.TaskGroup() as tasks,
             ):
-                poller = Peers(plan, digest, (), TOKEN, session, tasks, **more)
+                poller = Peers(plan, digest, (), token, session, tasks, **more)
                 poller.listen(news.append)
                 try:
                     yield SimpleNamespace(
@@ -217,6 +222,120 @@ async def test_an_answer_that_is_no_report_is_a_problem_until_a_report_comes(
         await until(lambda: c.look().usable == report())
 
 
+def forged(signature=None, **changes):
+    """An answer with a signature of something else, and one without."""
+
+    async def answer(request, report):
+        body = to_json(report)
+        right = {
+            "token": TOKEN, "node": "node1", "nonce": request.headers[tokens.NONCE],
+            "status": 200, "kind": "application/json", "body": body,
+        }  # fmt: skip
+        proof = tokens.sign_answer(**right | changes) if signature is None else signature
+        headers = {tokens.SIGNATURE: proof}
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    return answer
+
+
+async def unproven_beats(request, report):
+    return web.Response(body=b"\n" + to_json(report), headers={"Content-Type": BEATEN})
+
+
+FORGED = {
+    "no signature": forged(signature=""),
+    "any signature": forged(signature="0" * 64),
+    "half a character": forged(signature="\udcff"),
+    "another run's token": forged(token=tokens.made_of("x" * 64)),
+    "the answer to another request": forged(nonce="0" * 16),
+    "another node": forged(node="node2"),
+    "another status": forged(status=304),
+    "another type": forged(kind="text/plain"),
+    "another body": forged(body=b"{}"),
+    "beats without a signature": unproven_beats,
+}
+
+
+@pytest.mark.parametrize("lie", FORGED.values(), ids=FORGED)
+async def test_whoever_answers_in_the_place_of_an_agent_is_not_believed(
+    cluster, until, report, lie
+):
+    async with cluster() as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+
+        async def ends(request):
+            return await lie(request, report(ends_cluster=True, ending="evil says so", sequence=9))
+
+        c.peer.signs = False
+        await c.peer.publish(answer=ends)
+        await until(lambda: c.look().problem)
+        assert c.look().problem == f"cannot reach its agent: {poller_module.UNSIGNED}"
+        assert c.look().report == report()
+        c.peer.signs, c.peer.answer = True, None
+        await until(lambda: c.look().usable)
+
+
+async def test_an_unsigned_refusal_shows_nothing_of_its_text(cluster, until):
+    async def refused(request):
+        return web.Response(status=401, text="evil")
+
+    async with cluster(signs=False) as c:
+        c.peer.answer = refused
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().asked)
+        assert c.look().problem == f"cannot reach its agent: {poller_module.UNSIGNED_401}"
+
+
+async def test_an_answer_to_one_node_is_no_answer_from_another(cluster, until, plan, report):
+    """An impostor sends the request on to another agent of the run, whose answer is signed."""
+    other = FakePeer("127.0.66.1", plan.control_port, report("node2"))
+    await other.start()
+
+    async def passed_on(request):
+        async with aiohttp.ClientSession() as session:
+            where = f"http://{other.address}:{other.port}{request.raw_path}"
+            async with session.get(where, headers=request.headers) as answer:
+                return web.Response(
+                    body=await answer.read(), status=answer.status, headers=answer.headers
+                )
+
+    async with cluster() as c:
+        c.peer.answer, c.peer.signs = passed_on, False
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().asked)
+        assert c.look().report is None
+        assert other.refusals[0] is not None
+    await other.stop()
+
+
+async def test_in_a_run_of_before_a_node_is_believed_unsigned_until_it_has_signed(
+    cluster, until, report
+):
+    signers = []
+    async with cluster(
+        token=OF_BEFORE, signs=False, signed=lambda all: signers.append(set(all))
+    ) as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().usable)
+        assert signers == []
+        c.peer.signs = True
+        await c.peer.publish(report(sequence=2))
+        await until(lambda: c.look().usable == report(sequence=2))
+        await until(lambda: signers == [{"node1"}])
+        c.peer.signs = False
+        await c.peer.publish(report(sequence=3))
+        await until(lambda: c.look().problem)
+        assert c.look().report == report(sequence=2)
+
+
+async def test_a_new_agent_knows_who_has_signed(cluster, until):
+    async with cluster(token=OF_BEFORE, signs=False, signers=["node1"]) as c:
+        c.poller.follow(["node1"])
+        await until(lambda: c.look().asked)
+        assert c.look().report is None
+
+
 async def test_a_refusal_shows_its_status_and_cause(cluster, until):
     async with cluster() as c:
         c.peer.answer = broken
@@ -261,21 +380,15 @@ async def test_a_node_that_answers_at_once_for_ever_is_not_asked_without_a_pause
 
 @pytest.fixture
 def still(monkeypatch):
-    """An agent that says that it sends beats, and sends ``beats`` of them while one waits."""
+    """An agent whose loop moves for so many ``beats`` while one waits, and then stands still."""
     monkeypatch.setattr(poller_module, "STILL_S", 0.05)
     monkeypatch.setattr(poller_module, "HOLD_S", 600.0)
 
-    def made(peer, beats):
-        peer.headers = {poller_module.BEATS: "1"}
+    def made(beats):
         over = asyncio.Event()
 
         async def answer(request):
-            response = web.StreamResponse(headers=peer.headers)
-            await response.prepare(request)
-            for _ in range(beats):
-                await response.write(b"\n")
-            await over.wait()
-            return response
+            return await beaten(request, "node1", beats, over)
 
         return answer, over
 
@@ -286,7 +399,7 @@ async def test_an_agent_that_stands_still_while_its_kernel_answers_is_doubted_as
     cluster, until, still
 ):
     async with cluster() as c:
-        answer, over = still(c.peer, beats=0)
+        answer, over = still(beats=0)
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) == 2)
         await c.peer.publish(answer=answer)
@@ -302,7 +415,7 @@ async def test_an_agent_that_beats_is_not_doubted_however_long_it_has_no_news(
 ):
     monkeypatch.setattr(poller_module, "STILL_S", 30.0)
     async with cluster() as c:
-        answer, over = still(c.peer, beats=3)
+        answer, over = still(beats=3)
         over.set()
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) == 2)
@@ -316,7 +429,7 @@ async def test_an_agent_that_beats_is_not_doubted_however_long_it_has_no_news(
 async def test_an_agent_that_stood_still_itself_blames_no_other(cluster, until, still):
     stood_still = [True]
     async with cluster(stood_still=lambda: stood_still[0]) as c:
-        answer, over = still(c.peer, beats=0)
+        answer, over = still(beats=0)
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) == 2)
         await c.peer.publish(answer=answer)
@@ -332,7 +445,7 @@ async def test_an_agent_of_before_sends_no_beats_and_is_waited_for(
     cluster, until, still, monkeypatch
 ):
     monkeypatch.setattr(poller_module, "WAIT_S", 4 * poller_module.STILL_S)
-    async with cluster() as c:
+    async with cluster(token=OF_BEFORE, signs=False) as c:
         c.poller.follow(["node1"])
         await until(lambda: len(c.peer.asked) > 3)
         assert c.look().usable

@@ -81,7 +81,7 @@ def test_preparing_makes_all_that_agents_write_to(tmp_path):
         "logs",
         "nginx",
     }
-    assert len(token) == 64
+    assert len(token) == 66
     assert (run_dir / "token").read_text() == token
     assert stat.S_IMODE((run_dir / "token").stat().st_mode) == 0o600
 

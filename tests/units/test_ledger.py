@@ -90,13 +90,15 @@ def test_every_section_is_known_to_the_next_agents(tmp_path: Path) -> None:
     books.note(note(epoch=3, line=LINE))
     books.note_gpus({"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))})
     books.note_lost({"node2", "node1"})
+    books.note_signers({"node3", "node2"})
     found = read(tmp_path)
     assert found.notes == {"worker": note(epoch=3, line=LINE)}
     assert found.gpus == {"worker": Trouble(throttled=(1,)), "other": Trouble(lost=(2, 3))}
-    assert found.lost == {"node1", "node2"}
+    assert (found.lost, found.signers) == ({"node1", "node2"}, {"node2", "node3"})
     opened(tmp_path, found)
     again = read(tmp_path)
     assert (again.notes, again.gpus, again.lost) == (found.notes, found.gpus, found.lost)
+    assert again.signers == found.signers
 
 
 def test_an_end_that_has_begun_is_known_to_the_next_agent(tmp_path: Path) -> None:

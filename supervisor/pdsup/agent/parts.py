@@ -156,6 +156,8 @@ def build(
         tasks,
         pulse.stood_still,
         known,
+        inherited.signers,
+        ledger.note_signers,
     )
     gates = Gates(assignment, own_report, peers, tasks, due.set)
     shutdown = Shutdown(plan, own_report, ledger, gates.look, log)

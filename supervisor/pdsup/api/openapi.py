@@ -56,8 +56,10 @@ def document(commands: Iterable[str]) -> dict[str, Any]:
 
 def _schemes() -> _Values:
     signed = (
-        f"HMAC-SHA256 with the run's token over method, path with query, `{tokens.TIME}` "
-        f"(seconds since 1970) and `{tokens.NONCE}`, one per line; in hexadecimal."
+        f"HMAC-SHA256 with the run's token over method, path with query, the name of the node that "
+        f"is asked, `{tokens.TIME}` (seconds since 1970) and `{tokens.NONCE}`, one per line; in "
+        f"hexadecimal. The answer has `{tokens.SIGNATURE}` as well: over `answer`, the node, the "
+        "nonce, the status and the Content-Type, one per line, and the body."
     )
     return {
         "signature": _key("header", tokens.SIGNATURE, signed),
@@ -86,14 +88,18 @@ def _looking() -> _Values:
         ),
     )
     every = _query("all", {"enum": ["1"]}, "1 for all nodes, not only this one.")
-    beat = _query(
-        "beat", {"enum": ["1"]}, "1 for a line feed each second while it waits, before the report."
+    beats = _query(
+        "beats",
+        {"enum": ["1"]},
+        "1 for a line feed each second while it waits, before the report; its signature is then "
+        "at the end.",
     )
     count = _query("n", INTEGER, "How many; default 50.", 1, MOST_EVENTS)
     only = _query("unit", TEXT, "Only the events of this unit.")
     lines = {"400": _plain("`n` is not valid."), "503": _plain("The journals can't be read.")}
     missing = {"404": _plain("There is no such unit.")}
     ready = {"503": _plain("Some units are not ready; the body names them.")}
+    elsewhere = {"403": _plain("The page of another site asks, or the host's name is unknown.")}
     entered = {"303": _plain("The link of `pdsup web` is valid; the response sets the ticket.")}
     many = {"503": _plain("Too many pages are open.")}
     html, stream = "text/html", "text/event-stream"
@@ -102,7 +108,7 @@ def _looking() -> _Values:
             "report",
             "The report of this node, as other agents read it.",
             schemas.schema(Report),
-            (*newer, beat),
+            (*newer, beats),
             poll,
         ),
         "/v1/status": _get(
@@ -134,12 +140,20 @@ def _looking() -> _Values:
         "/metrics": _get(
             "metrics", "Metrics of this node for Prometheus.", kind=PLAIN, views=_VIEWS
         ),
-        "/": _get("page", "The live page.", (), (_link_key(),), entered, kind=html, views=_VIEWS),
+        "/": _get(
+            "page",
+            "The live page.",
+            (),
+            (_link_key(),),
+            entered | elsewhere,
+            kind=html,
+            views=_VIEWS,
+        ),
         "/v1/stream": _get(
             "stream",
             "Server-sent events that feed the live page: the status "
             "JSON of all nodes whenever it changes, and new events.",
-            others=many,
+            others=many | elsewhere,
             kind=stream,
             views=_VIEWS,
         ),

@@ -8,7 +8,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import valid_signals
@@ -24,7 +24,7 @@ from pdsup.agent.reload import complaint
 from pdsup.answers.commands import EvidenceTaken, LogFile, LogFiles, PageLink
 from pdsup.answers.reload import Replacing, reloading
 from pdsup.api import openapi
-from pdsup.api.access import LINK_S, Access
+from pdsup.api.access import LINK_S, NONCE, Access
 from pdsup.api.beats import Beats
 from pdsup.api.caller import caller
 from pdsup.api.connections import Connections, RequestLog
@@ -32,7 +32,7 @@ from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
 from pdsup.bell import Bell
-from pdsup.cluster.peers import BEATS
+from pdsup.cluster.peers import BEATEN
 from pdsup.cluster.report import to_json
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.journal.news import Log
@@ -85,7 +85,7 @@ class Server:
     def __init__(self, agent: Agent, token: str, log: Log) -> None:
         self._agent = agent
         self._request_log = RequestLog(log)
-        self._access = Access(token)
+        self._access = Access(token, agent.assignment.place.node, agent.plan.address)
         self._connections = Connections()
         self._answers = Queries(agent)
         self._live = LivePage(agent, self._answers)
@@ -171,6 +171,7 @@ class Server:
     def remote(self) -> web.Application:
         """The application on TCP: only routes that read, with authentication."""
         app = web.Application(middlewares=[self._access.check, self._connections.know])
+        app.on_response_prepare.append(self._access.sign)
         app.add_routes(self._readable())
         return app
 
@@ -200,26 +201,26 @@ class Server:
     async def _report(self, request: web.Request) -> web.StreamResponse:
         self._follows(request)
         agent = self._agent
-        beats = request.query.get("beat") == "1"
-        headers = {BEATS: "1"} if beats else {}
-        if beats and _wait(request) and request.query.get("since") == agent.report_version:
-            return await self._beaten(request, headers)
+        waits = _wait(request) and request.query.get("since") == agent.report_version
+        if waits and request.query.get("beats") == "1" and NONCE in request:
+            return await self._beaten(request)
         if not await _newer(request, agent.wait_for_report, lambda: agent.report_version):
-            return web.Response(status=304, headers=headers)
-        body = to_json(agent.report())
-        return web.Response(body=body, content_type="application/json", headers=headers)
+            return web.Response(status=304)
+        return web.Response(body=to_json(agent.report()), content_type="application/json")
 
-    async def _beaten(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+    async def _beaten(self, request: web.Request) -> web.StreamResponse:
         """Waits for a newer report, with beats that show that this agent moves: line feeds before
-        the report, or alone when there is none.
+        the report, or alone when there is none, and then the signature.
         """
         agent = self._agent
-        response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+        response = web.StreamResponse(headers={"Content-Type": BEATEN})
         await response.prepare(request)
         with self._beats.to(request, response):
             newer = await _newer(request, agent.wait_for_report, lambda: agent.report_version)
+        body = to_json(agent.report()) if newer else b""
+        signature = self._access.signature(request, 200, BEATEN, body)
         with suppress(ConnectionError):  # the follower has gone meanwhile
-            await response.write_eof(to_json(agent.report()) if newer else b"")
+            await response.write_eof(body + signature.encode())
         return response
 
     async def _status(self, request: web.Request) -> web.Response:

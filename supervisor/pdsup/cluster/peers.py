@@ -9,7 +9,8 @@ request waits, which reveals one whose loop stands still. While an agent hands o
 its machine refuses connections: if it has announced that, its report stays valid for
 ``HANDOVER_S``, but only as long as the machine does refuse. A report of another cluster, node or
 plan is never used, and nothing that an answer holds can end this agent, fill its memory or keep it
-busy.
+busy. Whoever has the address of a node that is down can answer in its place, so nothing is used of
+an answer without the signature of its agent.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import AddrInfoType
@@ -66,10 +67,10 @@ WAIT_S = 20.0
 # Beyond the wait: the time that a loaded node may take to answer.
 GRACE_S = 5.0
 CONNECT_S = 2.0
-# A request that waits with ``beat=1`` gets a line feed this often from an agent that can send them;
-# it says so in the header ``BEATS`` of every answer.
+# A request that waits with ``beats=1`` gets a line feed this often. The Content-Type of such an
+# answer: the line feeds, the report if there is a newer one, and the signature of it.
 BEAT_S = 1.0
-BEATS = "X-Pdsup-Beats"
+BEATEN = "application/json; beats=1"
 # Without a beat for this long an agent stands still: it was stopped, or its file system hangs.
 STILL_S = 2.5
 STANDS_STILL = f"its agent has not moved for {duration(STILL_S)}"
@@ -84,6 +85,8 @@ RETRY_LIMIT_S = 1.0
 HOLD_S = 2.0
 # A new agent that was announced answers before this, even on a machine where many start at once.
 HANDOVER_S = 15.0
+UNSIGNED = "nothing proves that what answers there is an agent of this run"
+UNSIGNED_401 = f"HTTP 401, and {UNSIGNED}"
 REFUSALS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE})
 SILENCE = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 # Longer than the longest wait that the API grants, so that a node is not dropped while a client
@@ -97,6 +100,8 @@ class Peers:
     ``digest`` is the plan's digest, ``former`` those of the plans that the run had before.
     ``known``: the nodes that answered the agent before this one. They may be handing over as well,
     so one that refuses connections counts as not asked yet during the first ``HANDOVER_S``.
+    ``signers``: the nodes that have signed an answer, of which no other is taken any longer. In a
+    run that version 0.1.0 began, ``signed`` is told of them; in others all nodes must sign.
     """
 
     def __init__(
@@ -109,6 +114,8 @@ class Peers:
         tasks: asyncio.TaskGroup,
         stood_still: Callable[[], bool] = lambda: False,
         known: Collection[str] = (),
+        signers: Collection[str] = (),
+        signed: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         """``stood_still``: whether this agent itself did not run for a moment, and so could not
         hear the others.
@@ -126,6 +133,8 @@ class Peers:
         self._beating: set[str] = set()
         self._closed = False
         self._known = frozenset(known)
+        self._signers = set(plan.address if tokens.is_mutual(token) else signers)
+        self._signed = signed
         self._began = clock.monotonic()
         self.peers: dict[str, Peer] = {}
 
@@ -153,15 +162,39 @@ class Peers:
         Raises OSError, aiohttp.ClientError, or ValueError if it refuses.
         """
         limit = aiohttp.ClientTimeout(total=within, sock_connect=CONNECT_S)
-        async with self._request(node, path, limit) as response:
-            return await _body(response)
+        return _wanted(await self._request(node, path, limit))
 
-    def _request(
-        self, node: str, path: str, limit: aiohttp.ClientTimeout
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        signed = tokens.headers(self._token, "GET", path, clock.wall(), secrets.token_hex(8))
+    async def _request(self, node: str, path: str, limit: aiohttp.ClientTimeout) -> _Answer:
+        """The answer of a node, after it was found to be from its agent. Raises ValueError if it
+        is not: nothing of it may be used then.
+        """
+        nonce = secrets.token_hex(8)
+        asked = tokens.headers(self._token, "GET", path, node, clock.wall(), nonce)
         where = url(self._plan.address[node], self._plan.control_port, path)
-        return self._session.get(where, headers=signed, timeout=limit, allow_redirects=False)
+        async with self._session.get(
+            where, headers=asked, timeout=limit, allow_redirects=False
+        ) as response:
+            status, kind = response.status, response.headers.get("Content-Type", "")
+            signature = response.headers.get(tokens.SIGNATURE, "")
+            if not signature and node in self._signers:
+                raise ValueError(UNSIGNED_401 if status == 401 else UNSIGNED)
+            beaten = kind == BEATEN
+            if beaten and not tokens.is_same(
+                tokens.sign_head(self._token, node, nonce, status, kind), signature
+            ):
+                raise ValueError(UNSIGNED)
+            body = await read_at_most(response.content, MOST_ANSWER)
+        if beaten:
+            signature = body[-tokens.SIGNATURE_CHARACTERS :].decode(errors="replace")
+            body = body[: -tokens.SIGNATURE_CHARACTERS].strip()
+        if signature:
+            right = tokens.sign_answer(self._token, node, nonce, status, kind, body)
+            if not tokens.is_same(right, signature):
+                raise ValueError(UNSIGNED)
+            if node not in self._signers:
+                self._signers.add(node)
+                self._signed(self._signers)
+        return _Answer(status, body, signed=bool(signature))
 
     async def close(self) -> None:
         """Stops following, for good; returns when every request has ended."""
@@ -205,20 +238,19 @@ class Peers:
         """
         known = peer.report
         wait = WAIT_S if known and peer.failing is None else 0.0
-        path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}&beat=1"
+        path = f"/v1/report?since={known.version if known else ''}&wait={wait:g}&beats=1"
         limit = aiohttp.ClientTimeout(
             total=wait + GRACE_S,
             sock_connect=CONNECT_S,
             sock_read=STILL_S if peer.node in self._beating else None,
         )
-        async with self._request(peer.node, path, limit) as response:
-            self._beating.discard(peer.node)
-            if BEATS in response.headers:
-                self._beating.add(peer.node)
-            if response.status == 304 and known:
-                return None
-            body = await _body(response)
-            return None if known and not body.strip() else from_json(body)
+        answer = await self._request(peer.node, path, limit)
+        # An agent that signs sends beats, too.
+        (self._beating.add if answer.signed else self._beating.discard)(peer.node)
+        if answer.status == 304 and known:
+            return None
+        body = _wanted(answer)
+        return None if known and not body else from_json(body)
 
     def _learn(self, node: str, report: Report | None) -> None:
         now, peer = clock.monotonic(), self.peers[node]
@@ -262,11 +294,17 @@ class Peers:
                 changed(peer.node)
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    if response.status != 200:
-        text = (await response.content.read(MOST_TEXT)).decode(errors="replace")
-        raise ValueError(printable(f"HTTP {response.status} {text}"))
-    return await read_at_most(response.content, MOST_ANSWER)
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    signed: bool
+
+
+def _wanted(answer: _Answer) -> bytes:
+    if answer.status != 200:
+        text = answer.body[:MOST_TEXT].decode(errors="replace")
+        raise ValueError(printable(f"HTTP {answer.status} {text}"))
+    return answer.body
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -200,7 +200,7 @@ def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
 def _token(run_dir: Path, known: str) -> str:
     path = run_dir / TOKEN_FILE
     if not path.exists():
-        create_once(path, (known or secrets.token_hex(TOKEN_BYTES)).encode())
+        create_once(path, (known or tokens.made_of(secrets.token_hex(TOKEN_BYTES))).encode())
     return _read_token(path)
 
 

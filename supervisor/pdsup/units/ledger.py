@@ -61,7 +61,8 @@ class Ledger:
     ``notes``: the last note of each unit, the newest last. ``ending``: if the units were being
     stopped, why, and whether on every node. ``next``: the digest of the plan that a reload asked
     for and that was not adopted yet. ``gpus``: the last reported GPU troubles by unit. ``lost``:
-    the nodes last reported as lost. ``lines``: what the journal may lack, in order.
+    the nodes last reported as lost. ``signers``: the nodes whose answers must be signed.
+    ``lines``: what the journal may lack, in order.
     """
 
     run_dir: str = ""
@@ -75,6 +76,7 @@ class Ledger:
     next: str = ""
     gpus: Mapping[str, Trouble] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
+    signers: frozenset[str] = frozenset()
     lines: tuple[Line, ...] = ()
 
 
@@ -179,7 +181,12 @@ class LedgerFile:
     def note_lost(self, nodes: Collection[str]) -> None:
         """Replaces the nodes that have been reported as lost."""
         self._known = replace(self._known, lost=frozenset(nodes))
-        self._append(_lost_line(nodes))
+        self._append(_nodes_line("lost", nodes))
+
+    def note_signers(self, nodes: Collection[str]) -> None:
+        """Replaces the nodes whose answers must be signed (``cluster/peers.py``)."""
+        self._known = replace(self._known, signers=frozenset(nodes))
+        self._append(_nodes_line("signers", nodes))
 
     def _append(self, line: str) -> None:
         # A line that a full disk has cut short would spoil the line after it.
@@ -247,6 +254,8 @@ def parsed(lines: Sequence[bytes]) -> Ledger:
                     sections["gpus"] = codec.troubles(troubles)
                 case {"lost": list(nodes)}:
                     sections.setdefault("lost", frozenset(map(str, nodes)))
+                case {"signers": list(nodes)}:
+                    sections.setdefault("signers", frozenset(map(str, nodes)))
                 case {"unit": str(unit)} if unit not in notes:
                     notes[unit] = codec.read_note(values)
     journal = sorted(kept.values(), key=lambda each: each.moment)
@@ -291,7 +300,9 @@ def _lines(known: Ledger) -> Iterator[str]:
     if known.gpus:
         yield _gpus_line(known.gpus)
     if known.lost:
-        yield _lost_line(known.lost)
+        yield _nodes_line("lost", known.lost)
+    if known.signers:
+        yield _nodes_line("signers", known.signers)
     yield from map(codec.note_line, known.notes.values())
 
 
@@ -307,5 +318,5 @@ def _gpus_line(troubles: Mapping[str, Trouble]) -> str:
     return json.dumps({"gpus": {unit: asdict(trouble) for unit, trouble in troubles.items()}})
 
 
-def _lost_line(nodes: Collection[str]) -> str:
-    return json.dumps({"lost": sorted(nodes)})
+def _nodes_line(what: str, nodes: Collection[str]) -> str:
+    return json.dumps({what: sorted(nodes)})
