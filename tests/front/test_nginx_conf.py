@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdsup.errors import SupervisorError
-from pdsup.front.nginx_conf import Settings, Upstream, render, status_url
+from pdsup.front.nginx_conf import Settings, Upstream, listed, render, status_url
 
 SETTINGS = Settings(
     listen="10.0.0.1",
@@ -328,3 +328,12 @@ def test_a_wrong_router_is_named_with_what_was_expected(router, told):
 def test_importing_the_module_does_not_import_the_template_library():
     code = "import sys, pdsup.front.nginx_conf; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("session", [None, "X-Session-ID"])
+def test_the_routers_of_a_configuration_can_be_read_from_it(session):
+    routers = frozenset({ROUTER, Upstream("router-1", "fd00::1", 1), Upstream("r.2", "node3", 2)})
+    chosen = dataclasses.replace(SETTINGS, session_header=session)
+    assert listed(render(chosen, routers).text) == routers
+    assert listed(render(chosen, ()).text) == frozenset()
+    assert listed("what somebody wrote") == frozenset()

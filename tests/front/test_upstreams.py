@@ -1,9 +1,23 @@
-"""What an agent tells of the nginx of its node: a real one, with listeners for routers."""
+"""What an agent tells of the nginx of its node: a real one, with listeners for routers.
 
+And what it does with the nginx of the agent before it: a fake one, whose signals can be counted.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
 import os
 import signal
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from pdsup.front import upstreams as module
+from pdsup.front.nginx_conf import Upstream, render
+from pdsup.front.upstreams import Upstreams
+from pdsup.units.process.spawn import Spawner
+from tests.front.conftest import FakeMaster
 
 
 @pytest.fixture
@@ -60,3 +74,127 @@ def test_an_agent_that_takes_a_running_nginx_over_tells_of_no_reload(agents, wai
     wait_for(lambda: reloads(agents))
     assert [line["reason"] for line in reloads(agents)] == ["1 router, router-1 out"]
     assert agents.look("nginx")["pid"] == nginx
+
+
+class Inherited:
+    """An nginx that an earlier agent has left, and the part of the new agent that looks after it.
+
+    ``reports``: what that one has heard of other nodes; ``asked``: the routers whose nodes have
+    answered it, or failed to.
+    """
+
+    def __init__(self, own, session, directory) -> None:
+        unit = next(each for each in own.units if each.name == "nginx")
+        conf = directory / "conf" / "nginx.conf"
+        self.settings = module._settings(own, unit)
+        self.nginx = FakeMaster(conf, self.settings, directory)
+        command = (self.nginx.binary, "-c", str(conf))
+        self.facts = SimpleNamespace(pid=4711, run=1)
+        self.reports, self.asked = {}, set()
+        self.router = Upstream("router-0", own.plan.address["node0"], 30080)
+        for made in (conf.parent, Path(self.settings.prefix)):
+            made.mkdir(exist_ok=True)
+        conf.write_text(render(self.settings, [self.router]).text)
+        self.nginx.start()
+        self._build = lambda: Upstreams(
+            own,
+            SimpleNamespace(
+                unit=dataclasses.replace(unit, command=command),
+                facts=self.facts,
+                signal=self.nginx.signal,
+            ),
+            SimpleNamespace(look=self.reports.get, has_asked=self.asked.__contains__),
+            Spawner(),
+            session,
+            lambda: self.part.react(),
+            lambda _: None,
+        )
+
+    @contextlib.asynccontextmanager
+    async def taken_over(self):
+        """The new agent's part, at work."""
+        self.part = self._build()
+        task = asyncio.create_task(self.part.run())
+        try:
+            self.part.react()
+            yield self.part
+            assert not task.done(), task.exception()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            self.nginx.end()
+
+
+@pytest.fixture
+def inherited(plan, assignment, session, tmp_path):
+    ported = dataclasses.replace(plan, bind="address")
+    return Inherited(assignment("node0", ported), session, tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def answering(router):
+    """Something listens where a router should."""
+    server = await asyncio.start_server(lambda _, it: it.close(), router.address, router.port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+@pytest.mark.processes
+async def test_a_new_agent_leaves_nginx_its_routers_until_it_has_heard_of_them(inherited, until):
+    async with answering(inherited.router), inherited.taken_over() as part:
+        part.restore()  # as at a removal beside its files, perhaps by this agent itself
+        await until(lambda: part.upstreams() is not None)
+        assert part.upstreams() == ("router-0",)
+        assert part.unusable() is None
+        assert inherited.nginx.signals == []
+
+
+@pytest.mark.processes
+async def test_an_nginx_that_ends_meanwhile_is_started_with_the_same_routers(inherited):
+    before = inherited.nginx.conf.read_text()
+    async with answering(inherited.router), inherited.taken_over() as part:
+        inherited.nginx.end()
+        inherited.facts.pid = None
+        part.react()
+        part.prepare()
+        assert inherited.nginx.conf.read_text() == before
+
+
+@pytest.mark.processes
+async def test_a_router_whose_agent_is_silent_leaves_nginx_once_it_does_not_answer_either(
+    inherited, until, monkeypatch
+):
+    monkeypatch.setattr(module, "ASK_EVERY_S", 0.01)
+    asked = 0
+
+    def answer(_, writer):
+        nonlocal asked
+        asked += 1
+        writer.close()
+
+    router = inherited.router
+    server = await asyncio.start_server(answer, router.address, router.port)
+    async with server, inherited.taken_over() as part:
+        inherited.asked.add("router-0")  # and in vain
+        part.react()
+        await until(lambda: asked > 2)
+        assert inherited.nginx.signals == []
+        server.close()
+        await until(lambda: part.upstreams() == ())
+
+
+@pytest.mark.processes
+async def test_without_its_file_nginx_is_left_alone_until_every_router_was_asked_about(
+    inherited, until, unit_report
+):
+    inherited.nginx.conf.unlink()
+    async with answering(inherited.router), inherited.taken_over() as part:
+        part.restore()
+        assert part.unusable() == "its list of routers is not known yet"
+        assert part.upstreams() is None
+        inherited.reports["router-0"] = unit_report("router-0")
+        inherited.asked.add("router-0")
+        part.react()
+        await until(lambda: part.upstreams() == ("router-0",))

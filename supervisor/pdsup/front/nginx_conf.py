@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pdsup.address import endpoint
+from pdsup.address import endpoint, split
 from pdsup.errors import SupervisorError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -24,6 +24,7 @@ _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _REFUSED = re.compile(r"/[A-Za-z0-9_.-][A-Za-z0-9_./-]*")
 _KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
+_SERVER = re.compile(r"^ *server (\S+) max_fails=0;  # (\S+)$", re.M)
 # The only characters that are special to nginx inside double quotes.
 _MEAN_SOMETHING_IN_QUOTES = frozenset('"\\$')
 
@@ -102,6 +103,14 @@ def render(settings: Settings, upstreams: Iterable[Upstream]) -> Rendered:
     body = template.render(values, generation="")
     generation = hashlib.sha256(body.encode()).hexdigest()[:12]
     return Rendered(template.render(values, generation=generation), generation)
+
+
+def listed(text: str) -> frozenset[Upstream]:
+    """The routers in the text of an nginx.conf that ``render`` wrote."""
+    servers = ((name, *split(where)) for where, name in _SERVER.findall(text))
+    return frozenset(
+        Upstream(name, host, int(port)) for name, host, port in servers if port.isdecimal()
+    )
 
 
 def status_url(settings: Settings, path: str) -> str:

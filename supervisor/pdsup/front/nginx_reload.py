@@ -54,11 +54,12 @@ T = TypeVar("T")
 class Live:
     """What the running nginx is known to do.
 
-    ``upstreams``: names of the routers it balances over. ``generation``: that of its configuration,
-    None while nginx does not run or has not returned it. ``error``: why the last reload failed.
+    ``upstreams``: names of the routers it balances over, None while that is not known.
+    ``generation``: that of its configuration, None while nginx does not run or has not returned it.
+    ``error``: why the last reload failed.
     """
 
-    upstreams: frozenset[str] = frozenset()
+    upstreams: frozenset[str] | None = None
     generation: str | None = None
     error: str | None = None
 
@@ -77,8 +78,10 @@ class NginxReload:
         session: aiohttp.ClientSession,
         signal_master: Callable[[int], bool],
         on_live: Callable[[Live], None],
+        wanted: frozenset[Upstream] | None = frozenset(),
     ) -> None:
         """``conf`` is an absolute path. ``copy``: where people read it, if that is possible.
+        ``wanted``: as for ``want``; None if that is not known yet, and then nginx is left alone.
         ``signal_master`` signals the supervised nginx and returns whether it runs; signal 0 only
         checks. ``run`` calls ``on_live`` on each change.
         """
@@ -90,9 +93,10 @@ class NginxReload:
         self._signal_master = signal_master
         self._on_live = on_live
         self._verifier = GenerationCheck(session, status_url(settings, "/generation"), self._runs)
-        self._wanted: frozenset[Upstream] = frozenset()
+        self._wanted = wanted
         self._rejected: str | None = None
         self._program: Program | None = None
+        self._is_proven = True  # whether all workers have the configuration that one answers with
         self._life = 0  # counts starts and exits of nginx; each voids what was learned before
         self._live = self._published = Live()
         self._changed = asyncio.Event()
@@ -105,11 +109,13 @@ class NginxReload:
         not installed or too old.
         """
         self._know(nginx_program.find(self._binary))
+        self._is_proven = True
         self._make_directories()
-        rendered = render(self._settings, self._wanted)
-        # Better to start with the previous configuration than with one that nginx refused.
-        refused = rendered.text == self._rejected and self._conf.exists()
-        if not refused and not self._is_installed(rendered):
+        rendered = render(self._settings, self._wanted or ())
+        # Better to start with the previous configuration than with one that nginx refused, or with
+        # no router because nothing is known of any yet.
+        worse = rendered.text == self._rejected or self._wanted is None
+        if not (worse and self._conf.exists()) and not self._is_installed(rendered):
             try:
                 files.write_atomically(self._conf, rendered.text.encode(), 0o644)
             except OSError as error:
@@ -165,17 +171,23 @@ class NginxReload:
 
     async def _converge(self) -> Live:
         wanted, life = self._wanted, self._life
+        if wanted is None:
+            return self._live
         if self._program is None:  # an earlier agent started nginx, so ``prepare`` was not called
             self._know(await self._apart(lambda: nginx_program.find(self._binary)))
+            self._is_proven = False  # it may have been about to reload it
         rendered = render(self._settings, wanted)
         if not self._runs():
             return Live()  # ``prepare`` writes the wanted configuration before the next start
         runs = await self._verifier.first()
         if runs is None:
             return Live()
-        up_to_date = runs == rendered.generation and self._is_installed(rendered)
-        if not up_to_date and not await self._reload(rendered, life):
+        if runs != rendered.generation or not self._is_installed(rendered):
+            if not await self._reload(rendered, life):
+                return Live()
+        elif not self._is_proven and not await self._verifier.steadily(runs, 0.0):
             return Live()
+        self._is_proven = True
         return Live(frozenset(upstream.name for upstream in wanted), rendered.generation)
 
     async def _apart(self, work: Callable[[], T]) -> T:
@@ -201,7 +213,12 @@ class NginxReload:
         if life != self._life or not self._signal_master(signal.SIGHUP):
             return False
         longer = SPARED_S if self._settings.spares_idle else 0.0
-        return await self._verifier.steadily(rendered.generation, longer)
+        self._is_proven = False
+        try:
+            return await self._verifier.steadily(rendered.generation, longer)
+        except SupervisorError:
+            self._live = Live()  # some workers may have this list, and others the one before
+            raise
 
     async def _test(self, rendered: Rendered) -> None:
         """Writes the configuration beside the live one and tests it; raises if nginx refuses it.
