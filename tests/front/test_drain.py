@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from pdsup.front import drain as module
+from pdsup.front import drain_rules
 from pdsup.front.drain import Drains
 from pdsup.plan.model import Stop
 
@@ -30,8 +31,12 @@ def drainer(routed, assignment, unit_report):
     """A drainer on the router's node, and what nginx's agent reports: ``known``."""
     known = {"nginx": unit_report("nginx", upstreams=("router-0",))}
     own = assignment(routed.by_name["router-0"].node, routed)
-    made = Drains(own, known.get, lambda: made.node_ends)
-    made.known, made.node_ends = known, False
+
+    def change():
+        made.changes += 1
+
+    made = Drains(own, known.get, lambda: made.node_ends, change)
+    made.known, made.node_ends, made.changes = known, False, 0
     return made
 
 
@@ -51,6 +56,22 @@ async def busy(routed):
     await web.TCPSite(runner, where, 29000).start()
     yield figures
     await runner.cleanup()
+
+
+@pytest.fixture
+async def connected(routed, until):
+    """A client keeps a connection to the router."""
+    where = (routed.address[routed.by_name["router-0"].node], 30080)
+    ends = []
+    server = await asyncio.start_server(lambda _, writer: ends.append(writer), *where)
+    _, client = await asyncio.open_connection(*where)
+    ends.append(client)
+    await until(lambda: len(ends) == 2)
+    yield
+    server.close()
+    for end in ends:
+        end.close()
+        await end.wait_closed()
 
 
 async def still_drains(task):
@@ -81,13 +102,63 @@ async def test_a_router_is_drained_when_nginx_says_that_it_is_out(drainer, unit_
 
 
 @pytest.mark.parametrize("which", [0, 1])
-async def test_then_its_requests_and_streams_may_end(drainer, unit_report, busy, which):
+async def test_then_its_requests_and_streams_may_end(drainer, unit_report, busy, connected, which):
     busy[list(busy)[which]] = 2
     drainer.known["nginx"] = unit_report("nginx", upstreams=())
     task = asyncio.create_task(drainer.drain("router-0"))
     assert await still_drains(task)
     busy[list(busy)[which]] = 0
     await asyncio.wait_for(task, 60)
+
+
+async def test_a_request_whose_client_has_gone_away_is_not_waited_for(drainer, unit_report, busy):
+    busy["smg_http_connections_active"] = 2  # and never less, though nobody is connected
+    drainer.known["nginx"] = unit_report("nginx", upstreams=())
+    await asyncio.wait_for(drainer.drain("router-0"), 30)
+
+
+async def test_nor_is_it_for_long_while_another_client_has_a_connection_but_no_request(
+    drainer, unit_report, busy, connected, monkeypatch
+):
+    monkeypatch.setattr(drain_rules, "STILL_S", 0.3)
+    busy["smg_http_connections_active"] = 2
+    drainer.known["nginx"] = unit_report("nginx", upstreams=())
+    await asyncio.wait_for(drainer.drain("router-0"), 30)
+
+
+@pytest.mark.parametrize("what", ["nan", "+Inf", "-1", "many"])
+async def test_figures_that_are_none_do_not_hold_up_a_drain(drainer, unit_report, busy, what):
+    busy["smg_http_connections_active"] = what
+    drainer.known["nginx"] = unit_report("nginx", upstreams=())
+    await asyncio.wait_for(drainer.drain("router-0"), 30)
+
+
+async def test_a_drain_says_what_it_waits_for(
+    drainer, unit_report, busy, connected, until, monkeypatch
+):
+    monkeypatch.setattr(module, "TELL_S", 0.0)
+    task = asyncio.create_task(drainer.drain("router-0"))
+    await until(lambda: drainer.waits_for("router-0") == "nginx still lists it")
+    del drainer.known["nginx"]
+    await until(lambda: drainer.waits_for("router-0") == "nginx cannot be asked")
+    busy["smg_http_connections_active"] = 1
+    drainer.known["nginx"] = unit_report("nginx", upstreams=())
+    await until(lambda: drainer.waits_for("router-0") == "1 left")
+    assert drainer.changes == 3
+    busy["smg_http_connections_active"] = 0
+    await asyncio.wait_for(task, 30)
+    assert drainer.waits_for("router-0") is None
+
+
+async def test_an_nginx_whose_list_is_not_known_yet_is_waited_for(
+    drainer, unit_report, monkeypatch
+):
+    monkeypatch.setattr(module, "UNKNOWN_S", 0.0)
+    drainer.known["nginx"] = unit_report("nginx", upstreams=None)
+    task = asyncio.create_task(drainer.drain("router-0"))
+    assert await still_drains(task)
+    drainer.known["nginx"] = unit_report("nginx", upstreams=())
+    await asyncio.wait_for(task, 30)
 
 
 async def test_an_nginx_that_can_not_be_asked_is_waited_for_only_for_a_while(drainer, monkeypatch):

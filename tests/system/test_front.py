@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
 
+from pdsup.front import drain, drain_rules
+from pdsup.units.probes import gauges
 from tests.system.cluster import ROOT, Cluster, until
 
 RESTARTS = int(os.environ.get("PDSUP_TEST_RESTARTS", "4"))
@@ -91,6 +95,28 @@ def test_restarts_of_routers_one_after_another_cost_no_request_and_no_stream(
     assert crowd.failures == []
     assert crowd.answered > 2 * CLIENTS
     assert all(unit["state"] == "RUNNING" for unit in two_routers.units().values())
+
+
+def test_a_router_is_restarted_at_once_after_clients_went_away_unanswered(
+    two_routers: Cluster,
+) -> None:
+    """The real router counts their requests for ever."""
+    address = two_routers.address("node0")
+    body = json.dumps({"model": "demo", "prompt": "hello", "max_tokens": 5000})
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: router\r\nContent-Length: {len(body)}\r\n"
+    request = f"{head}Content-Type: application/json\r\n\r\n{body}".encode()
+
+    def counted() -> float:
+        with urllib.request.urlopen(f"http://{address}:29000/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        return sum(gauges.total(name, text) for name in (drain.UNANSWERED, drain.SERVED))
+
+    with socket.create_connection((address, 30080)) as client:
+        client.sendall(request)
+        until(lambda: counted() > 1, "the router and a worker have the request")
+    until(lambda: counted() == 1, "no worker has it")
+    done = two_routers.command("restart", "router-0", timeout=drain_rules.STILL_S + 30)
+    assert (done.returncode, done.stdout) == (0, "router-0: restarted\n"), done.stderr
 
 
 def test_without_a_router_clients_get_503_and_with_one_they_are_served_again(

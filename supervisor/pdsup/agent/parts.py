@@ -189,7 +189,7 @@ def build(
             if runner.unit.plan.kind == "nginx"
         },
         _router_repairs(assignment, gates, session, log),
-        Drains(assignment, gates.look, own_report.is_ending),
+        Drains(assignment, gates.look, own_report.is_ending, due.set),
     )
     rollout = Rollout(assignment, runners, own_report, peers, gates, due.set)
 

@@ -24,6 +24,7 @@ def described(runner: Runner, front: Front, rollout: Rollout) -> UnitReport:
         front.upstreams(name),
         runner.fingerprint,
         rollout.holds(name) if runner.outdated else None,
+        front.drains.waits_for(name),
     )
 
 

@@ -131,19 +131,20 @@ def unit_report(
     upstreams: tuple[str, ...] | None = None,
     made: str = "",
     outdated: str | None = None,
+    drain: str | None = None,
 ) -> UnitReport:
     """The report of one unit, before its gang and its evidence are added.
 
     ``unusable``: why it can't be used although it is RUNNING, or None. ``upstreams``: the routers
     that an nginx passes requests to, if known. ``made``: the fingerprint of the definition that
     its last run was started from; ``outdated``: if the plan's definition differs from that, why it
-    has not restarted yet.
+    has not restarted yet. ``drain``: what its drain waits for, or None.
     """
     state = states.public(facts.state)
     last = facts.last_exit
     settled = facts.never_ran or state.is_at_rest
     waits = "" if outdated is None or settled else _joined(OUTDATED, outdated)
-    also = (waits, facts.log_problem)
+    also = (drain if isinstance(facts.state, states.Draining) else None, waits, facts.log_problem)
     why = facts.detail or (unusable if state is PublicState.RUNNING else None)
     reason = _joined(states.reason_of(facts.state) or why, *also)
     short = _joined(states.short_reason_of(facts.state) or why, *also)

@@ -39,6 +39,8 @@ COMPARE_S = 15.0
 SILENT_S = 0.5
 RETRY_LIMIT_S = 5.0
 LIMIT = aiohttp.ClientTimeout(total=TIMEOUT_S)
+# A connection that stays open would look like a request in flight to a drain.
+CLOSE = {"Connection": "close"}
 
 # One period of a worker in RUNNING: its run, and since when.
 Stay = tuple[int, float]
@@ -194,7 +196,9 @@ class RouterRepair:
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         where = self._url(self._router.plan.ports["http"], path)
-        async with self._session.request(method, where, json=body, timeout=LIMIT) as answer:
+        async with self._session.request(
+            method, where, json=body, timeout=LIMIT, headers=CLOSE
+        ) as answer:
             if not answer.ok:
                 raise ValueError(f"HTTP {answer.status} to {method} {path}")
             try:
