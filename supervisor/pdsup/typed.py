@@ -168,6 +168,23 @@ def suggestion(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+# How many names a message lists.
+MOST_NAMED = 8
+
+
+def names_instead(key: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """The hint ``; did you mean X?`` as of ``suggestion``, else ``; there are A, B and 2 more``.
+
+    ``listed``: the names to list, if not all that are known.
+    """
+    names = list(dict.fromkeys(known))
+    if hint := suggestion(key, names):
+        return hint
+    shown = names if listed is None else list(dict.fromkeys(listed))
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return f"; there are {', '.join(shown[:MOST_NAMED])}{more}" if shown else "; there is none"
+
+
 # -- One reader for each type ---------------------------------------------------------------------
 
 Reader = Callable[[Any, Path, list[Fault]], Any]

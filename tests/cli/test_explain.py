@@ -274,7 +274,10 @@ def test_a_unit_that_does_not_exist_is_not_explained(killed, pdsup, name):
     done = pdsup("explain", name)
     assert (done.returncode, done.stdout) == (4, "")
     if name in ("nono", "ü"):
-        assert done.stderr == f"pdsup: cannot explain {name}: no such unit\n"
+        assert (
+            done.stderr
+            == f"pdsup: cannot explain {name}: no such unit; there are router, worker, other\n"
+        )
     assert done.stderr.count("\n") == 1
 
 

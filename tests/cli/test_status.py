@@ -72,6 +72,9 @@ def test_a_unit_that_does_not_exist_is_named(status):
     assert "cannot show nono: no such unit; there are " in done.stderr
 
 
+ALL = "there are good, done, fine, broken"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -79,10 +82,12 @@ def test_a_unit_that_does_not_exist_is_named(status):
         (["wait", "god"], "cannot wait for god: no such unit; did you mean good?"),
         (["stop", "god"], "cannot stop god: no such unit; did you mean good?"),
         (["explain", "god"], "cannot explain god: no such unit; did you mean good?"),
+        (["explain", "nono"], f"cannot explain nono: no such unit; {ALL}"),
+        (["logs", "nono"], f"cannot show logs of nono: no such unit; {ALL}"),
         (["logs", "god"], "cannot show logs of god: no such unit; did you mean good?"),
         (
             ["status", "god", "broke"],
-            "cannot show god, broke: no such unit; there are good, done, fine, broken",
+            f"cannot show god, broke: no such unit; {ALL}",
         ),
     ],
     ids=str,

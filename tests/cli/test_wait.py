@@ -70,6 +70,34 @@ def test_a_wait_that_can_not_be_reached_any_more_ends_and_says_why(agents, pdsup
     assert pdsup("wait", "sound").returncode == 0
 
 
+def test_a_wait_for_a_unit_that_was_stopped_ends_and_says_what_starts_it(agents, pdsup):
+    agents.start(agents.plan(agents.unit("a"), agents.unit("b")))
+    for name in "ab":
+        agents.reaches("RUNNING", name)
+    assert pdsup("stop", "a").returncode == 0
+    for words in (("a",), ()):
+        done = pdsup("wait", *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        told = "a is STOPPED, so the cluster can't become ready; pdsup start a"
+        assert f"pdsup: gave up waiting: {told}\n" in done.stderr
+    assert pdsup("wait", "b").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "known", "lost"),
+    [
+        (None, None, False),
+        ({"code": 0, "signal": None, "at": 1.0}, None, True),
+        (None, "stop", True),
+        (None, "start", False),
+    ],
+)
+def test_a_unit_that_is_stopped_before_its_first_run_may_be_about_to_start(unit, last, known, lost):
+    command = known and {"verb": known, "by": "by ann", "at": 1.0}
+    stopped = unit(state="STOPPED", last_exit=last, last_command=command)
+    assert wait._stays_down(stopped) is lost
+
+
 def test_a_benchmark_that_failed_is_lost_and_one_that_ended_well_is_up(agents, pdsup):
     once = {"policy": "never"}
     plan = agents.plan(
@@ -162,6 +190,20 @@ def test_a_wait_for_a_directory_that_does_not_exist_says_so_and_ends(pdsup, tmp_
     done = pdsup(*verb[:at], "--run-dir", str(tmp_path / "nosuch"), *verb[at:])
     assert (done.returncode, done.stdout) == (4, "")
     assert f"no such directory: {tmp_path}/nosuch" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["empty", "full", "a file"])
+def test_a_wait_for_what_is_no_run_directory_says_so_and_ends(pdsup, tmp_path, what):
+    path = tmp_path / "odd"
+    if what == "a file":
+        path.touch()
+    else:
+        path.mkdir()
+    if what == "full":
+        (path / "notes.txt").touch()
+    done = pdsup("wait", "--run-dir", str(path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"pdsup: cannot wait for running: {path} is not a run directory" in done.stderr
 
 
 def test_a_wait_for_agents_that_never_come_ends_in_the_end(monkeypatch, unit):

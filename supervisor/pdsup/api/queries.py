@@ -169,7 +169,7 @@ class Queries:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            hint = typed.suggestion(name, self._agent.plan.by_name)
+            hint = typed.names_instead(name, self._agent.plan.by_name)
             raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit{hint}")
         await self.visit_all()
         explanation = self._explanation(name, await self.gpus())

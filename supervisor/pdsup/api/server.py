@@ -250,7 +250,7 @@ class Server:
         name = request.match_info["unit"]
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
-            hint = typed.suggestion(name, self._agent.plan.by_name)
+            hint = typed.names_instead(name, self._agent.plan.by_name)
             raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
         return web.json_response(self._log_file(unit), dumps=typed.dumps)
 

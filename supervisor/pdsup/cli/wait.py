@@ -54,7 +54,16 @@ def _hopeless(lost: Sequence[UnitStatus]) -> str:
     first, *rest = lost
     more = f" and {len(rest)} more are" if rest else " is"
     states = "/".join(dict.fromkeys(unit.state for unit in lost))
-    return f"{first.name}{more} {states}, so the cluster can't become ready"
+    stopped = [unit.name for unit in lost if unit.state is PublicState.STOPPED]
+    start = f"; pdsup start {' '.join(stopped)}" if stopped else ""
+    return f"{first.name}{more} {states}, so the cluster can't become ready{start}"
+
+
+def _stays_down(unit: UnitStatus) -> bool:
+    """Whether only a start by hand brings a unit up. One that has not run may just be about to."""
+    last = unit.last_command
+    ran = unit.last_exit is not None or (last is not None and last.verb == "stop")
+    return unit.is_lost or (unit.state is PublicState.STOPPED and ran)
 
 
 class Wait:
@@ -95,7 +104,7 @@ class Wait:
         """Returns when the goal is reached, can no longer be, or after ``timeout`` seconds; if
         there is no timeout and never an agent, after ``NEVER_S``.
 
-        Raises NothingThere if the run directory that was named does not exist.
+        Raises NothingThere if what was named is no run directory.
         """
         self._timeout = timeout
         began = clock.monotonic()
@@ -159,13 +168,15 @@ class Wait:
         """Why no agent of the run that was named will answer, as far as that is known; else "".
 
         In a Slurm job its agents may be starting: in a directory that is made for them, or that of
-        the job before it was requeued.
+        the job before it was requeued. Raises ``absent`` if what was named is no run directory.
         """
         now, named = clock.monotonic(), choice.given(self._run_dir)
         if named is None or "SLURM_JOB_ID" in os.environ or now - self._asked_past < PAST_S:
             return ""
         self._asked_past = now
-        if not named.path.exists():
+        from pdsup.node.run_dir import DIRECTORIES  # late: imports a YAML parser
+
+        if not any((named.path / name).is_dir() for name in DIRECTORIES):
             raise absent
         from pdsup.cli.runs import past, past_rules  # late: reads journals
         from pdsup.cli.runs.run_lines import RunState
@@ -185,7 +196,7 @@ class Wait:
         self.missing = self._what_is_missing(units)
         if not self.missing:
             return Outcome.REACHED
-        lost = [unit for unit in units if self._goal == "running" and unit.is_lost]
+        lost = [unit for unit in units if self._goal == "running" and _stays_down(unit)]
         if lost:
             self.missing = self._what_is_missing(lost)
             self.lost = _hopeless(lost)

@@ -83,7 +83,7 @@ class PastRun:
         """What is known about a unit. Raises NothingThere if the plan has no such unit."""
         planned = self._loaded.plan.by_name.get(unit)
         if planned is None:
-            hint = typed.suggestion(unit, self._loaded.plan.by_name)
+            hint = typed.names_instead(unit, self._loaded.plan.by_name)
             raise NothingThere(f"cannot explain {unit}: no such unit{hint}")
         (node,) = (one for one in self.status().nodes if one.node == planned.node)
         (shown,) = (one for one in node.units if one.name == unit)

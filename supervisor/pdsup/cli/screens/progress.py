@@ -6,14 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from pdsup import typed
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.times import age
 from pdsup.units.public_state import PublicState
-
-# How similar a name must be to be suggested for another.
-ALIKE = 0.7
-# How many units a message names.
-MOST_NAMED = 8
 
 
 class Named(Protocol):
@@ -60,17 +56,12 @@ def no_such(verb: str, unnamed: Sequence[str], status: Status) -> str:
 
 def unknown(verb: str, unnamed: Sequence[str], units: Iterable[Named]) -> str:
     """The same for any things that are named as units are."""
-    import difflib  # late: rarely needed
-
     units = list(units)
     names = [name for unit in units for name in (unit.name, unit.gang, kind(unit)) if name]
-    near = difflib.get_close_matches(unnamed[0], names, 1, ALIKE)
-    known = list(dict.fromkeys(unit.name for unit in units))
-    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    hint = f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there is none"
-    if near and len(unnamed) == 1:
-        hint = f"did you mean {near[0]}?"
-    return f"cannot {verb} {', '.join(unnamed)}: no such unit; {hint}"
+    hint = typed.names_instead(
+        unnamed[0], names if len(unnamed) == 1 else (), [unit.name for unit in units]
+    )
+    return f"cannot {verb} {', '.join(unnamed)}: no such unit{hint}"
 
 
 def is_named(unit: Named, pattern: str) -> bool:

@@ -30,8 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status: 0 if they are; 1 if they can no longer become so, as when their run has ended;
-    4 if there is no such run directory or unit; 124 if it timed out.
+    """Exit status: 0 if they are; 1 if they can no longer become so, as when their run has ended
+    or one was stopped by hand; 4 if there is no such run directory or unit; 124 if it timed out.
     """
     with on_stderr(reaches(args.goal)) as view:
         wait = Wait(args.run_dir, args.units, args.goal, view, purpose=f"wait for {args.goal}")
