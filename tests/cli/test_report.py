@@ -186,6 +186,25 @@ def test_what_comes_from_outside_can_not_become_markup(tmp_path, utc):
     assert loads.tags & {"script", "i", "b"} == {"i"}  # of the legend
 
 
+@pytest.mark.parametrize(
+    ("ready", "going", "told"),
+    [
+        (True, False, "No incidents."),
+        (True, True, "No incidents so far."),
+        (False, False, "No incidents, but no unit became ready."),
+        (False, True, "No incidents, but no unit has become ready yet."),
+    ],
+)
+def test_a_page_without_incidents_says_so(tmp_path, utc, ready, going, told):
+    entries = [entry(0, "STOPPED", "STARTING"), entry(1, "STARTING", "RUNNING")]
+    source = Source(
+        name="r", run_dir="/r", entries=entries[: 1 + ready], benchmarks=[], plan=None, logs={},
+        end=NOON + 5, going=going, offset=0,
+    )  # fmt: skip
+    report.write(source, tmp_path / "page.html")
+    assert f"<p>{told}</p>" in (tmp_path / "page.html").read_text()
+
+
 def test_the_report_of_a_run_that_has_ended_is_the_same_as_json(died_once, pdsup):
     died_once.signal(signal.SIGTERM)
     died_once.ended()

@@ -58,6 +58,9 @@ ERRORS = {  # what a client sends, and which error of nginx itself it gets
     (b"GET / HTTP/1.1\r\n", b"Host: x\r\nA: " + LONG): (400, "header_too_large"),
     (b"GET /" + LONG + b" HTTP/1.1\r\n", b"Host: x\r\n"): (414, "uri_too_large"),
     (b"POST / HTTP/1.1\r\n", b"Host: x\r\n" + LENGTH): (413, "request_too_large"),
+    (b"TRACE / HTTP/1.1\r\n", b"Host: x\r\n"): (405, "http_405"),
+    (b"GET / HTTP/3.0\r\n", b"Host: x\r\n"): (505, "http_505"),
+    (b"POST / HTTP/1.1\r\n", b"Host: x\r\nTransfer-Encoding: br\r\n"): (501, "http_501"),
     (b"POST /dies HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 0\r\n"): (502, "bad_gateway"),
     (b"GET /header/40000 HTTP/1.1\r\n", b"Host: x\r\n"): (502, "bad_gateway"),
 }

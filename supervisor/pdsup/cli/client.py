@@ -378,9 +378,9 @@ def about(query: str, unit: str, purpose: str) -> str:
     return f"{query}/{quote(unit, safe='', errors='backslashreplace')}"
 
 
-def log_file(found: Cluster, unit: str) -> Path:
-    """The log file of a unit of any node. Raises NothingThere if the plan has no such unit."""
+def log_file(found: Cluster, unit: str) -> LogFile:
+    """The log of a unit of any node. Raises NothingThere if the plan has no such unit."""
     from pdsup.answers.commands import LogFile  # late: most commands do not need it
 
     answer = ask_any(list(found.sockets.values()), about("/v1/logs", unit, "show logs of"))
-    return Path(read(LogFile, answer).path)
+    return read(LogFile, answer)

@@ -153,6 +153,17 @@ def test_a_log_that_is_not_there_has_no_last_words(log):
     assert of_runs(str(log), "decode-0", [], Wanted(5)) == []
 
 
+def test_lines_about_probes_are_no_last_lines_unless_there_are_no_others(log):
+    probes = b"GET /health 200\n" * 9000
+    noise = split.noise(["GET /health"])
+    append(log, b"loaded\nserving\n" + probes)
+    assert last_lines(str(log), 2) == ["GET /health 200"] * 2
+    assert last_lines(str(log), 2, noise) == ["loaded", "serving"]
+    assert last_lines(str(log), 1, noise) == ["serving"]
+    log.write_bytes(probes)
+    assert last_lines(str(log), 2, noise) == ["GET /health 200"] * 2
+
+
 def test_bytes_that_are_no_text_are_replaced(log):
     log.write_bytes(b"\xff\xfe\n")
     assert last_lines(str(log), 1) == ["\N{REPLACEMENT CHARACTER}" * 2]

@@ -25,7 +25,7 @@ from pdsup.cli.terminal.lines import Line, Size
 from pdsup.cli.terminal.paint import Screen
 from pdsup.errors import SupervisorError
 from pdsup.printable import printable
-from pdsup.units.logs import last
+from pdsup.units.logs import last, split
 
 
 def show(looks: Iterator[Look], run_dir: str | None) -> None:
@@ -145,9 +145,10 @@ class _Live:
 
     def _log(self, count: int) -> list[str]:
         try:
-            path = client.log_file(
+            log = client.log_file(
                 client.cluster(self._run_dir, returns_in=0.0), self._view.selected or ""
             )
         except SupervisorError as error:
             return [str(error)]
-        return [printable(line) for line in last.last_lines(str(path), count)]
+        lines = last.last_lines(log.path, count, split.noise(log.noise))
+        return [printable(line) for line in lines]

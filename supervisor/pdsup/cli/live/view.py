@@ -63,7 +63,9 @@ def page(view: View, text: Sequence[str], size: Size) -> list[Line]:
     most = max(0, len(text) - room)
     first = most if view.shows is Shows.LOGS else min(view.top, most)
     what = "log" if view.shows is Shows.LOGS else "explanation"
-    note = "esc goes back, q quits" if view.shows is Shows.LOGS else "arrows scroll, esc goes back"
+    note = "arrows scroll, esc goes back"
+    if view.shows is Shows.LOGS:
+        note = "without lines about probes; esc goes back, q quits"
     title: Line = ((f"{view.selected}: {what}", "strong"), ("  ", ""), (note, "faint"))
     lines: list[Line] = [title, (), *(((line, ""),) for line in text[first : first + room])]
     return [cropped(line, size.width) for line in lines[: size.height]]

@@ -40,11 +40,15 @@ class Wanted:
     within: int = EXCERPT
 
 
-def last_lines(path: str, count: int) -> list[str]:
-    """The last lines of a log, whatever wrote them; none if it is unreadable."""
+def last_lines(path: str, count: int, noise: re.Pattern[str] = NO_NOISE) -> list[str]:
+    """The last lines of a log, whatever wrote them, without those that match ``noise`` (unless all
+    do); none if it is unreadable.
+    """
     with contextlib.suppress(OSError), contextlib.closing(Tail(path)) as log:
-        lines = itertools.islice(split.backwards(log.blocks(most=EXCERPT)), count)
-        return [_text(line) for line in lines][::-1]
+        within = EXCERPT if noise is NO_NOISE else AT_MOST
+        lines = [_text(line) for line in split.backwards(log.blocks(most=within))]
+        found = (line for line in lines if not noise.search(line))
+        return (list(itertools.islice(found, count)) or lines[:count])[::-1]
     return []
 
 
