@@ -175,9 +175,10 @@ def test_a_benchmark_hears_ctrl_c_as_it_would_without_pdsup(cluster, pdsup_goes_
 
 
 @pytest.mark.parametrize("words", [[], ["--"]])
-def test_a_run_of_nothing_is_wrong_usage(pdsup, words):
+def test_a_run_of_nothing_is_wrong_usage_where_the_recipe_has_no_sweep(cluster, pdsup, words):
     done = pdsup("run", *words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "its recipe has no sweep" in done.stderr
 
 
 def test_a_benchmark_that_can_not_be_started_is_named(cluster, pdsup):

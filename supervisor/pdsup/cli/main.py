@@ -52,13 +52,15 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 
 def parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
-    """The parsed arguments of one verb; ``command``, if it takes one, is what follows ``--``.
+    """The parsed arguments of one verb; ``command``, if it takes one, is what follows ``--``; None
+    without ``--``.
 
     Raises WrongUsage if they are wrong, and SystemExit after printing help.
     """
-    own, command = _split(words) if _takes_command(name) else (words, ())
+    own, command = _split(words) if _takes_command(name) else (words, None)
     parser = parser_of(name)
-    args, unknown = parser.parse_known_args(own, argparse.Namespace(command=list(command)))
+    given = None if command is None else list(command)
+    args, unknown = parser.parse_known_args(own, argparse.Namespace(command=given))
     if unknown:
         from pdsup.cli.screens import usage
         from pdsup.errors import WrongUsage
@@ -89,9 +91,11 @@ def _takes_command(name: str) -> bool:
     return getattr(_verb(name), "TAKES_COMMAND", False)
 
 
-def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
     """The words before and after the first ``--``: argparse would parse COMMAND's options."""
-    at = list(words).index("--") if "--" in words else len(words)
+    if "--" not in words:
+        return words, None
+    at = list(words).index("--")
     return words[:at], words[at + 1 :]
 
 

@@ -6,6 +6,9 @@ import argparse
 
 # The exit status of a command that timed out, as of timeout(1).
 TIMED_OUT = 124
+# Of a sweep: how often a point is repeated, and the share of its requests that may fail.
+REPEATS = 2
+MOST_FAILED = 0.05
 
 
 def units(

@@ -15,8 +15,6 @@ from types import FrameType
 from typing import Any
 
 from pdsup import clock, typed
-from pdsup.cli import benchmark_rules
-from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.cli.runs import choice
 from pdsup.cli.screens.status import table
@@ -37,17 +35,19 @@ from pdsup.plan.model import Node, Plan
 from pdsup.times import moment
 from pdsup.units import takeover
 
+# Runs COMMAND on the run of a directory; returns the exit status.
+Benchmark = Callable[[Path], int]
 # Says inside ``with`` what happens to the run of a directory.
 Told = Callable[[Path, Callable[[str], None]], AbstractContextManager[None]]
 
 
-def run(args: argparse.Namespace, told: Told) -> int:
+def run(args: argparse.Namespace, told: Told, benchmark: Benchmark) -> int:
     """Brings up a cluster and stops it at the end; returns the exit status of ``pdsup up``."""
     with signals.handled(_interrupt):
-        return _run(args, told)
+        return _run(args, told, benchmark)
 
 
-def _run(args: argparse.Namespace, told: Told) -> int:
+def _run(args: argparse.Namespace, told: Told, benchmark: Benchmark) -> int:
     agents = Agents()
     detached = False
     try:
@@ -55,8 +55,8 @@ def _run(args: argparse.Namespace, told: Told) -> int:
         _until_ready(args, agents, plan, run_dir)
         front = front_of(plan)
         say(f"ready: clients talk to {front}" if front else "ready")
-        if args.command:
-            return _run_command(args, run_dir)
+        if args.command is not None:
+            return benchmark(run_dir)
         detached = args.detach
         if detached:
             say("next: pdsup status, pdsup explain UNIT, pdsup shutdown --all")
@@ -165,7 +165,7 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
         outcome = wait.watch(args.timeout)
     if outcome is not Outcome.REACHED:
         wait.look_again()  # what it saw last may be as old as the last change
-    if args.json and not (args.command and outcome is Outcome.REACHED):
+    if args.json and not (args.command is not None and outcome is Outcome.REACHED):
         found = {"outcome": outcome.name.lower(), "missing": wait.missing, "url": front_of(plan)}
         _print({**found, "run_dir": str(run_dir), "status": wait.status})
     if wait.status is not None:
@@ -173,17 +173,6 @@ def _until_ready(args: argparse.Namespace, agents: Agents, plan: Plan, run_dir: 
         say("\n".join(table(wait.status.nodes, colour=colour, width=width)))
     if outcome is not Outcome.REACHED:
         raise _NotUp(outcome, wait.why(outcome), run_dir, wait.culprit or plan.units[0].name)
-
-
-def _run_command(args: argparse.Namespace, run_dir: Path) -> int:
-    """Runs COMMAND like ``pdsup run``, with the verdict in ``run.json``."""
-    stdout = sys.stderr.fileno() if args.json else None
-    benchmark = BenchmarkRun(run_dir).run(args.command, stdout=stdout)
-    if args.json:
-        _print(benchmark_rules.record(benchmark))
-    else:
-        say("\n".join(benchmark_rules.lines(benchmark)))
-    return benchmark.status
 
 
 def _print(value: Any) -> None:

@@ -97,6 +97,7 @@ class Knobs:
     health_status_seconds: float = _fault(NEVER, "how long health_status holds")
     error_requests: int = _fault(0, "how many requests fail with error_status; -1: all")
     error_status: Annotated[int, "status"] = _fault(500, "the status of error_requests")
+    empty_answers: bool = _fault(False, "answer with 200 and no token, as with failed KV transfers")
 
 
 FIELDS: Mapping[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(Knobs)}

@@ -224,6 +224,8 @@ class _Endpoints:
         self._ids += 1
         head = {"id": f"{os.getpid():x}-{self._ids:x}", "created": int(time.time())}
         head["model"] = self._options.served_model_name
+        if self._faults.knobs.empty_answers:
+            job = dataclasses.replace(job, tokens=0)
         async with aclosing(self._engine.tokens(job)) as positions:
             if job.stream:
                 return await _stream(request, job, head, positions)
@@ -242,6 +244,8 @@ async def _stream(
             if not response.prepared:
                 await response.prepare(request)
             await response.write(b"".join(wire.step(job, head, position)))
+        if not response.prepared:  # of no token
+            await response.prepare(request)
         await response.write(b"".join(wire.tail(job, head)))
     except ConnectionResetError:
         log.info("The client of %s disconnected", head["id"])

@@ -129,7 +129,7 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
     command = tuple(filled(word, place) for word in unit.command)
     return AssignedUnit(
         plan=unit,
-        command=_with_interpreter(command, place),
+        command=with_interpreter(command, place.python, place.has_module),
         env=dict(place.environ) | {key: filled(value, place) for key, value in unit.env.items()},
         log_path=log_path(place.run_dir, unit),
         pipe_path=f"{place.state_dir}/{PIPES}/{unit.name}",
@@ -139,14 +139,16 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
     )
 
 
-def _with_interpreter(command: tuple[str, ...], place: Place) -> tuple[str, ...]:
+def with_interpreter(
+    command: tuple[str, ...], python: str, has_module: Callable[[str], bool]
+) -> tuple[str, ...]:
     """Runs ``python3 -m MODULE`` with the agent's interpreter if that has MODULE, else PATH's.
 
     The agent may be installed in the engine's virtual environment or in another one, and the plan,
     which is the same on all nodes, can't know which.
     """
     match command:
-        case ("python3" | "python", "-m", module, *_) if place.has_module(module.split(".")[0]):
-            return (place.python, *command[1:])
+        case ("python3" | "python", "-m", module, *_) if has_module(module.split(".")[0]):
+            return (python, *command[1:])
         case _:
             return command

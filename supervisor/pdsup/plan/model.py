@@ -346,6 +346,19 @@ class ReadableBy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """The benchmark that ``pdsup run`` runs without a command: ``command`` once for each of
+    ``points``.
+
+    In ``command`` the words ``{}`` and ``{*N}`` stand for the point and for N times the point,
+    ``{results}`` for the directory of its files and ``{url}`` for the URL of clients.
+    """
+
+    points: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole cluster.
 
@@ -355,6 +368,7 @@ class Plan:
     are restarted once a prefill is back after a restart. ``hooks``: where events are sent.
     ``secrets``: patterns of further names, such as ``ACME_*``: values of variables and flags with
     such names are shown as ``***``, as those of ``HF_TOKEN`` and ``--api-key`` always are.
+    ``sweep``: what ``pdsup run`` measures.
     """
 
     plan: Literal[1]
@@ -366,6 +380,7 @@ class Plan:
     hooks: tuple[Hook, ...] = ()
     secrets: tuple[str, ...] = ()
     readable_by: ReadableBy = ReadableBy()
+    sweep: Sweep | None = None
     nodes: tuple[Node, ...]
     units: tuple[PlanUnit, ...]
 

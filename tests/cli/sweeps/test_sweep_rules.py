@@ -51,13 +51,18 @@ def test_what_can_be_no_point_is_refused(text):
         sweep_rules.parsed(text)
 
 
-def test_the_point_replaces_its_place_in_every_word():
-    assert sweep_rules.filled(["b", "-c", "{}", "--out={}.json"], "8") == [
-        "b",
-        "-c",
-        "8",
-        "--out=8.json",
-    ]
+def test_a_command_has_places_for_the_point_and_what_depends_on_it():
+    words = ["b", "-c", "{}", "--out={results}/{}.json", "-n{*10}", "{url}/v1", '{"a": {"b": 1}}']
+    assert sweep_rules.filled(words, "8", "/r/8-1", "http://n:8000") == [
+        "b", "-c", "8", "--out=/r/8-1/8.json", "-n80", "http://n:8000/v1", '{"a": {"b": 1}}'
+    ]  # fmt: skip
+
+
+def test_only_a_number_can_be_multiplied():
+    sweep_rules.check(["1", "8"], ["{*10}"])
+    sweep_rules.check(["small"], ["{}"])
+    with pytest.raises(WrongUsage, match=r"takes whole numbers, not point small"):
+        sweep_rules.check(["1", "small"], ["-n{*10}"])
 
 
 def test_points_are_measured_in_their_order():

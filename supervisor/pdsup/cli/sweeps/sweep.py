@@ -53,6 +53,7 @@ class Sweep:
         self._run_dir = run_dir
         self._order = order
         self._whole_again = whole_again
+        self._url = status.url or ""
         self._gpus = len({(unit.node, gpu) for unit in status.units for gpu in unit.gpus})
         before = results.read(run_dir) or Results()
         self._results = replace(
@@ -148,7 +149,7 @@ class Sweep:
             "PDSUP_ATTEMPT": str(number),
             "PDSUP_RESULTS": str(directory),
         }
-        command = sweep_rules.filled(order.command, point)
+        command = sweep_rules.filled(order.command, point, str(directory), self._url)
         BenchmarkRun(self._run_dir).run(command, environ, stdout=stdout, more=taken_in)
 
 

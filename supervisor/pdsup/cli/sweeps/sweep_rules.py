@@ -21,7 +21,8 @@ from pdsup.journal import incidents
 
 Verdict = Literal["clean", "tainted", "failed", "not run"]
 
-PLACE = "{}"
+RESULTS, URL = "results", "url"
+_PLACE = re.compile(r"\{(results|url|\*(\d{1,9}))?\}")
 # A point names a directory.
 _POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,63}")
 MOST_POINTS = 1000
@@ -76,9 +77,25 @@ def _problem(points: Sequence[str]) -> str:
     return f"at most {MOST_POINTS} points" if len(points) > MOST_POINTS else ""
 
 
-def filled(command: Sequence[str], point: str) -> list[str]:
-    """The command of a point: ``{}`` is replaced by it."""
-    return [word.replace(PLACE, point) for word in command]
+def filled(command: Sequence[str], point: str, results: str, url: str) -> list[str]:
+    """The command of a point: ``{}`` is replaced by it, ``{*10}`` by ten times it, ``{results}``
+    and ``{url}`` by these.
+    """
+
+    def meant(place: re.Match[str]) -> str:
+        if place[1] in (RESULTS, URL):
+            return results if place[1] == RESULTS else url
+        return str(int(place[2]) * int(point)) if place[2] else point
+
+    return [_PLACE.sub(meant, word) for word in command]
+
+
+def check(points: Sequence[str], command: Sequence[str]) -> None:
+    """Raises WrongUsage if the command multiplies a point that is no number."""
+    places = [place[0] for word in command for place in _PLACE.finditer(word) if place[2]]
+    words = [point for point in points if not point.isdecimal()]
+    if places and words:
+        raise WrongUsage(f"run: {places[0]} in COMMAND takes whole numbers, not point {words[0]}")
 
 
 def judged(benchmark: Benchmark, found: Metrics | None, most_failed: float) -> tuple[Verdict, str]:

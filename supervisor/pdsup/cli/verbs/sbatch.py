@@ -6,11 +6,17 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdsup.cli import options
 from pdsup.errors import InvalidDocument, WrongUsage
 
+if TYPE_CHECKING:
+    from pdsup.plan.model import Plan
+
 EXAMPLE = "pdsup sbatch recipe.yaml --signal-before 180 > job.sh"
+# Makes a unit of the sweep of a recipe, with which the job ends.
+SWEEP = "benchmark.command=[python3, -m, pdsup, run, --resume]"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--container-mounts", metavar="LIST", help="what to mount into it: FROM:TO,..."
     )
     parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="do not run the sweep of the recipe's benchmark, with which the job would end",
+    )
+    parser.add_argument(
         "--signal-before",
         metavar="S",
         type=_seconds,
@@ -38,7 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The number of nodes, `slurm`, `sbatch_directives` and `srun_options` come from the recipe. If
-    RECIPE is a relative path, submit the job from the current directory.
+    its benchmark is a sweep, the job runs `pdsup run --resume` and ends with it, else it serves
+    until it is stopped. If RECIPE is a relative path, submit the job from the current directory.
     """
     from pdsup.cli.terminal.say import warn
     from pdsup.node.installed import Installed
@@ -68,16 +80,18 @@ def run(args: argparse.Namespace) -> int:
         signal_before_s=args.signal_before,
         directives=directives,
         srun={**srun, **_container(args)},
-        selection=_selection(args),
+        selection=_selection(args, loaded.plan),
     )
     # The path may hold bytes that are not valid text.
     sys.stdout.buffer.write(os.fsencode(sbatch.script(job)))
     return 0
 
 
-def _selection(args: argparse.Namespace) -> tuple[str, ...]:
+def _selection(args: argparse.Namespace, plan: Plan) -> tuple[str, ...]:
     variant = () if args.variant is None else (f"--variant={args.variant}",)
-    return (*variant, *(f"--set={setting}" for setting in args.overrides))
+    own = any(unit.kind == "benchmark" for unit in plan.units)
+    sweep = () if own or args.serve or plan.sweep is None else (f"--set={SWEEP}",)
+    return (*variant, *(f"--set={setting}" for setting in args.overrides), *sweep)
 
 
 def _container(args: argparse.Namespace) -> dict[str, str | None]:

@@ -47,12 +47,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stays in the foreground and says what happens, until Ctrl-C, which stops everything. With
-    COMMAND, runs it when everything is ready, then stops everything. Exit status: COMMAND's if it
-    was run; else 0 if the cluster came up and stopped well; 1 if it could not come up or a unit was
-    FATAL; 124 if it was not ready at the timeout (then everything is stopped, unless ``--keep``);
-    130 if interrupted before it was ready.
+    COMMAND, runs it when everything is ready, then stops everything; with ``--`` alone, the sweep
+    of the recipe's benchmark, as `pdsup run` does. Exit status: that of COMMAND or of the sweep;
+    else 0 if the cluster came up and stopped well; 1 if it could not come up or a unit was FATAL;
+    124 if it was not ready at the timeout (then everything is stopped, unless ``--keep``); 130 if
+    interrupted before it was ready.
     """
     from pdsup.cli import up  # late: not needed for help and completion
     from pdsup.cli.live.follow import told
 
-    return up.run(args, told)
+    return up.run(args, told, lambda run_dir: _benchmark(args, run_dir))
+
+
+def _benchmark(args: argparse.Namespace, run_dir: Path) -> int:
+    from pdsup.cli.sweeps import command  # late: as above
+
+    wanted = command.Wanted(command=tuple(args.command), json=args.json)
+    return command.run(command.with_recipe(wanted, run_dir), run_dir)

@@ -51,6 +51,7 @@ def compile_plan(
         hooks=deployment.hooks,
         secrets=deployment.secrets,
         readable_by=deployment.readable_by,
+        sweep=deployment.sweep,
     )
     return Compiled(plan, _causes(plan, deployment)), ()
 

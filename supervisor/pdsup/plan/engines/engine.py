@@ -82,7 +82,8 @@ class Engine:
     port, by the port's purpose. ``dropped_flags``: flags that are accepted but not passed on, with
     the reason. ``known_flags``: those that its versions are known to have. ``refusals``: what it
     means that a probe of a path is refused. ``admin_paths``: what its API has for its owner, not
-    for clients; each stands for all paths that begin so. ``needs_gpus``: whether a Slurm job must
+    for clients; each stands for all paths that begin so. ``load_tool``: the
+    command of its load tool, with the flags of SGLang's. ``needs_gpus``: whether a Slurm job must
     request GPUs.
     """
 
@@ -100,4 +101,5 @@ class Engine:
     restart: Mapping[Role, Restart]
     stop: Stop
     admin_paths: tuple[str, ...]
+    load_tool: tuple[str, ...]
     needs_gpus: bool

@@ -9,6 +9,7 @@ from pdsup.plan.engines import sglang
 from pdsup.plan.engines.engine import Engine, EngineSettings, Rank
 
 MODULE = "pdsup.mock.worker"
+LOAD_TOOL = "pdsup.mock.bench"
 
 
 def command(settings: EngineSettings, rank: Rank) -> tuple[str, ...]:
@@ -22,5 +23,6 @@ ENGINE: Engine = replace(
     command=command,
     # Its decodes notice the loss of a prefill at once, so a prefill needs no longer delay.
     restart=dict.fromkeys(sglang.ENGINE.restart, defaults.WORKER_RESTART),
+    load_tool=("python3", "-m", LOAD_TOOL),
     needs_gpus=False,
 )

@@ -79,6 +79,7 @@ WORKER_STOP = Stop(signal="TERM", timeout_s=15.0)  # SGLang checks every 5 s whe
 # ----------------------------------------------------------------------------------------------
 
 MODULE = "sglang.launch_server"
+LOAD_TOOL = "sglang.bench_serving"
 MODEL_PATH = ("model-path", "model")
 SERVED_NAME = "served-model-name"
 MODE = "disaggregation-mode"
@@ -248,5 +249,6 @@ ENGINE = Engine(
     },
     stop=WORKER_STOP,
     admin_paths=ADMIN_PATHS,
+    load_tool=("python3", "-m", LOAD_TOOL),
     needs_gpus=True,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pdsup.plan.engines.engine import Engine, EngineSettings
 from pdsup.plan.frontends.frontend import Frontend
-from pdsup.plan.model import BounceDecodes, Hook, Log, OnFatal, ReadableBy, Restart, Role
+from pdsup.plan.model import BounceDecodes, Hook, Log, OnFatal, ReadableBy, Restart, Role, Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,7 @@ class Deployment:
     load_deadline_s: float
     benchmark: tuple[str, ...] = ()
     benchmark_log: Log = field(default_factory=Log)
+    sweep: Sweep | None = None
     on_fatal: OnFatal = "continue"
     bounce_decodes: BounceDecodes = "never"
     hooks: tuple[Hook, ...] = ()

@@ -7,7 +7,6 @@ continue. Pure.
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.engine import Engine, Given
 from pdsup.plan.frontends.known import FRONTENDS
 from pdsup.plan.model import Role
+from pdsup.plan.recipe import benchmark
 from pdsup.plan.recipe.deployment import Deployment, Front, Pool, PoolPaths
 from pdsup.plan.recipe.tables import (
     CommonRecipe,
@@ -30,6 +30,7 @@ from pdsup.plan.recipe.tables import (
     UnitLog,
 )
 from pdsup.plan.recipe.unit_settings import count, log, restart
+from pdsup.plan.recipe.words import words
 from pdsup.typed import show
 
 
@@ -78,6 +79,7 @@ def deployment(
         for role, table in layout.roles.items()
     }
     het_jobs = bool(recipe.resources.het_jobs) and not pools["agg"].workers
+    serving = pools["agg"] if pools["agg"].workers else pools["decode"]
     return Deployment(
         name=name(recipe.name, problems),
         engine=engine,
@@ -88,7 +90,8 @@ def deployment(
         het_jobs=het_jobs,
         at=layout.at,
         load_deadline_s=load_deadline(recipe.health_check, problems),
-        benchmark=benchmark(recipe.benchmark, problems),
+        benchmark=benchmark.command(recipe.benchmark, problems),
+        sweep=benchmark.sweep(recipe.benchmark, engine, serving.engine, problems),
         benchmark_log=log(recipe.log.benchmark),
         on_fatal=recipe.on_fatal or "continue",
         bounce_decodes=recipe.bounce_decodes or "never",
@@ -164,7 +167,7 @@ def pool(
             model_path=model_path,
             flags=table.flags or {},
             kv_events=table.kv_events,
-            extra_args=_words(table.extra_args, table.extra_args_at, problems),
+            extra_args=words(table.extra_args, table.extra_args_at, problems),
             flags_at=at.flags,
             kv_events_at=at.kv_events,
         )
@@ -315,39 +318,3 @@ def _check_bootstrap(prefill: Pool, decode: Pool, engine: Engine, problems: list
     if first and second and first != second:
         message = f"is {second} here and {first} for prefill; they must be equal"
         problems.append(Problem(join(decode.at.flags, engine.port_flags["bootstrap"]), message))
-
-
-def benchmark(given: Any, problems: list[Problem]) -> tuple[str, ...]:
-    """The command of the benchmark; empty for srtctl's built-in benchmarks, which have none."""
-    if given is None:
-        return ()
-    if not isinstance(given, dict):
-        problems.append(Problem("benchmark", f"must be a table of settings, not {show(given)}"))
-        return ()
-    return _words(given.get("command"), "benchmark.command", problems)
-
-
-def _words(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
-    """The words of a command line, from a list or from text that is split like a shell does."""
-    split = _split(given, at, problems)
-    long = [Problem(at, why) for word in split if (why := too_long(word))]
-    problems += long
-    return () if long else split
-
-
-def _split(given: Any, at: str, problems: list[Problem]) -> tuple[str, ...]:
-    match given:
-        case None:
-            return ()
-        case str():
-            try:
-                return tuple(shlex.split(given))
-            except ValueError:
-                problems.append(Problem(at, f"{show(given)} has an unclosed quotation mark"))
-        case list() | tuple():
-            if all(isinstance(w, str | int | float) and not isinstance(w, bool) for w in given):
-                return tuple(map(str, given))
-            problems.append(Problem(at, "may contain only texts and numbers"))
-        case _:
-            problems.append(Problem(at, f"must be a list of words, not {show(given)}"))
-    return ()

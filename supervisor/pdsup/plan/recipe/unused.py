@@ -14,6 +14,7 @@ from pdsup.plan import defaults
 from pdsup.plan.document import tree
 from pdsup.plan.document.syntax import Item, join
 from pdsup.plan.engines.known import DROPPED_FLAGS
+from pdsup.plan.recipe import benchmark
 from pdsup.plan.recipe.schema import ignored
 
 _LABEL = "a label; nothing depends on it"
@@ -25,7 +26,7 @@ _MOUNTS = "give --container-mounts to pdsup sbatch"
 REASONS: Mapping[str, str] = {
     "backend.gpu_type": _LABEL,
     "backend.mooncake_kv_store": "no such store is started; add it to the plan as a unit",
-    "benchmark": "srtctl's benchmarks are not run here; add a command to run your own",
+    "benchmark": "it is no sweep of concurrencies; add a command to run your own",
     "container_mounts": _MOUNTS,
     "dynamo": _DYNAMO,
     "enable_config_dump": "the plan in the run directory has every command line",
@@ -104,7 +105,8 @@ def _unused(values: Any) -> Iterator[str]:
     for at, keys in ignored(values).items():
         given = table(values, at)
         yield from (join(at, key) for key in given if key in keys and given[key] is not None)
-    if (benchmark := table(values, "benchmark")) and not benchmark.get("command"):
+    given = table(values, "benchmark")
+    if given and not given.get("command") and benchmark.lacking(given):
         yield "benchmark"
     for at in FLAGS:
         for flag in table(values, at):
