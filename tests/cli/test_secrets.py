@@ -54,7 +54,6 @@ def test_a_secret_is_in_nothing_that_a_run_shows(agents, pdsup, plan, wait_for):
     agents.reaches("EXITED", "fails")
     wait_for(lambda: "not ready yet" in agents.look("hangs")["reason"], "the answer of the check")
     shown = {" ".join(words): (done := pdsup(*words)).stdout + done.stderr for words in READERS}
-    pdsup("run", "--", "true", "--api-key", CANARIES["benchmark"])
     shown["report"] = pdsup("report", "-o", "page.html").stderr
     shown["page"] = (agents.directory / "page.html").read_text()
     shown |= {path: str(client.ask(agents.socket(), path).value) for path in PATHS[:-2]}
@@ -70,6 +69,18 @@ def test_a_secret_is_in_nothing_that_a_run_shows(agents, pdsup, plan, wait_for):
     assert any("evidence" in name and "processes.txt" in name for name in shown)
     assert "***" in shown["explain fails"]
     assert {name: found for name, text in shown.items() if (found := held(text))} == {}
+
+
+def test_of_a_benchmark_the_command_is_recorded_without_its_secrets(agents, pdsup):
+    agents.start(agents.plan(agents.unit("a")))
+    agents.reaches("RUNNING", "a")
+    command = ("--", "true", "--api-key", CANARIES["benchmark"])
+    shown = [pdsup("run", *command), pdsup("run", "--points", "1", *command), pdsup("results")]
+    assert [done.returncode for done in shown[:1]] == [0]
+    texts = [done.stdout + done.stderr for done in shown]
+    texts += [path.read_text() for path in agents.run_dir.rglob("*") if path.is_file()]
+    assert sum('"true"' in text for text in texts) >= 2
+    assert [found for text in texts if (found := held(text))] == []
 
 
 def test_a_plan_is_explained_and_checked_without_its_secrets(agents, pdsup, plan):

@@ -24,6 +24,7 @@ from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
 from pdsup.node.paths import PLAN_FILE
+from pdsup.plan.masks import BY_FORM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,11 @@ class Sweep:
         return sweep_rules.rows(self._order.points, self._own, self._why)
 
     @property
+    def _shown(self) -> tuple[str, ...]:
+        """The command as it is recorded, without secrets."""
+        return BY_FORM.command(self._order.command)
+
+    @property
     def _own(self) -> list[Attempt]:
         return [one for one in self._results.attempts if one.sweep == self._number]
 
@@ -92,7 +98,7 @@ class Sweep:
 
     def _resume(self) -> None:
         """Takes in what is clean already, in this run and in the last one of the same plan."""
-        points, command, before = self._order.points, self._order.command, self._results.attempts
+        points, command, before = self._order.points, self._shown, self._results.attempts
         own = sweep_rules.resumed(points, before, command)
         missing = set(points) - {one.point for one in own}
         earlier = results.earlier(self._run_dir, self._results.alike, command)
@@ -133,7 +139,7 @@ class Sweep:
                     why=why,
                     metrics=found,
                     gpus=self._gpus,
-                    command=order.command,
+                    command=self._shown,
                     directory=str(directory.relative_to(self._run_dir)),
                     **sweep_rules.row_of(benchmark),
                 )
