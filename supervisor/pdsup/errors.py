@@ -41,15 +41,15 @@ class Problem(NamedTuple):
         ``--set SETTING: path: message``.
         """
         where = "warning: " if self.severity == "warning" else ""
-        where += f"{_short(self.path)}: " if self.path else ""
+        where += f"{short(self.path)}: " if self.path else ""
         if self.setting is not None:
-            return f"--set {_short(self.setting)}: {where}{self.message}"
+            return f"--set {short(self.setting)}: {where}{self.message}"
         return f"{file}:{self.line}:{self.column}: {where}{self.message}"
 
 
-def _short(text: str) -> str:
-    """A key path or a setting, short and printable, whatever it holds."""
-    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+def short(text: str, most: int = LONGEST) -> str:
+    """A key path, a setting or a message, short and printable, whatever it holds."""
+    shown = text if len(text) <= most else f"{text[: most - 3]}..."
     return shown if shown.isprintable() else ascii(shown)
 
 

@@ -97,6 +97,19 @@ async def test_a_defect_in_an_answer_is_logged_with_its_traceback(serving, monke
         assert "never expected" in line["trace"]
 
 
+async def test_a_client_that_goes_away_amid_its_request_is_no_defect(serving):
+    async with serving() as node:
+        half = b"POST /v1/units HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+        _, writer = await asyncio.open_unix_connection(str(node.socket))
+        writer.write(half)
+        writer.close()
+        log = connections.RequestLog(node.parts.log)
+        for error in (ConnectionResetError("x"), connections.web.RequestPayloadError("x")):
+            log.exception("from %s", "x", exc_info=error)
+        assert (await node.local("/livez")).status == 200
+        assert [line for line in node.logged if "trace" in line] == []
+
+
 async def test_a_connection_without_an_authenticated_request_is_closed_in_time(
     serving, strangers, monkeypatch
 ):

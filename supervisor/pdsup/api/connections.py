@@ -92,6 +92,10 @@ def _is_scarce(transport: asyncio.Transport) -> bool:
     return number >= limit - min(RESERVE, limit // 2)
 
 
+# Half a request: the client went away, or sent what is no body.
+OF_CLIENTS = (HttpProcessingError, ConnectionError, web.RequestPayloadError)
+
+
 class RequestLog:
     """In place of aiohttp's logger, which writes a traceback and all bytes of what is no request:
     one short line a second at most, so that nobody can fill a disk.
@@ -108,7 +112,7 @@ class RequestLog:
 
     def exception(self, text: str, *values: object, exc_info: object = None) -> None:
         """Logs why a request was not answered; a defect with its traceback, once."""
-        if isinstance(exc_info, Exception) and not isinstance(exc_info, HttpProcessingError):
+        if isinstance(exc_info, Exception) and not isinstance(exc_info, OF_CLIENTS):
             self._defects.tell("a request", exc_info)
             return
         if clock.monotonic() < self._next:

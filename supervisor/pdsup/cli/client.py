@@ -38,6 +38,9 @@ LONGEST_NAME = 200
 # How long one long poll lasts; times on a live view are at most this old.
 TICK_S = 1.0
 
+# How much of what an agent says goes into a message: all that one has to say.
+LONGEST = 1 << 16
+
 T = TypeVar("T")
 
 
@@ -283,7 +286,7 @@ def _received(connection: socket.socket, path: Path, request: str) -> Answer:
         raise _unanswered(path)
     try:
         return _answer(request, response.decode())
-    except (ValueError, IndexError):  # cut short, or not from an agent
+    except (ValueError, IndexError, RecursionError):  # cut short, or not from an agent
         raise NothingThere(
             f"cannot ask the agent of {path.parent.name}: incomplete answer {response[:80]!r}"
         ) from None
@@ -301,9 +304,9 @@ def _answer(request: str, response: str) -> Answer:
         case 404:
             raise NothingThere(text if text.startswith("cannot ") else f"cannot {request}: {text}")
         case 409:  # the agent refuses, in its own words
-            raise SupervisorError(text)
+            raise SupervisorError(text[:LONGEST])
         case status:
-            raise SupervisorError(f"cannot {request}: HTTP {status} {text}")
+            raise SupervisorError(f"cannot {request}: HTTP {status} {text[:LONGEST]}")
 
 
 def status(found: Cluster | PastRun, *, every: bool) -> Status:

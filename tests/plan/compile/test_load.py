@@ -1,5 +1,6 @@
 """Files to plans: what is read, what is refused, and how."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -162,3 +163,24 @@ def test_a_thousand_nodes_are_compiled(desk):
     halves = {"prefill_nodes": 400, "prefill_workers": 400}
     path = desk.write(recipe(halves | {"decode_nodes": 600, "decode_workers": 600}))
     assert len(load.load(path, nodes=invented_nodes(1000)).plan.units) == 1011
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "\u202e\x1b[2J"], ids=["long", "control characters"])
+def test_a_message_is_short_and_printable_whatever_it_quotes(desk, name):
+    """The values of a file come back in what is said about them, at each place of a plan."""
+    plan = {
+        "plan": 1, "name": "small", "nodes": [{"name": "n0", "address": name}],
+        "units": [
+            {"name": "a", "kind": "service", "node": "n0", "command": ["x"],
+             "stop": {"signal": name}, "restart": {"fatal_signals": [name]},
+             "ports": {name: 5}, "log": {"file": name}},
+            {"name": name, "kind": name, "node": name, "command": [name]},
+        ],
+        "secrets": [name], name: name, "bind": name,
+    }  # fmt: skip
+    base = {"name": name, "model": {"path": "/m"}, "resources": {"prefill_nodes": name}}
+    for text in (plan, {"base": base, f"override_{name}": {}, f"override_{name}2": {name: 1}}):
+        with pytest.raises(InvalidDocument) as caught:
+            load.check_all(desk.write(json.dumps(text)), nodes=None)
+        lines = [problem.at("f") for problem in caught.value.problems]
+        assert [line for line in lines if len(line) > 1500 or not line.isprintable()] == []

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdsup.errors import InvalidDocument, Problem, WrongUsage
+from pdsup.errors import InvalidDocument, Problem, WrongUsage, short
 from pdsup.plan import masks, programs, yaml
 from pdsup.plan.compile import addresses, check_relations
 from pdsup.plan.compile.nodes import invented_nodes
@@ -19,6 +19,9 @@ from pdsup.plan.model import Bind, Node, Plan
 from pdsup.plan.recipe import doubts, sbatch, schema
 from pdsup.plan.recipe.doubts import Machine
 from pdsup.plan.recipe.read import hopeless, normalise
+
+# The longest of ours lists every flag that a mistyped one could be.
+LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _with_variants(problem: Problem, names: list[str], of: int) -> Problem:
     """The problem with the names of its variants in the message."""
     if of == 1:
         return problem
-    where = "every variant" if len(names) == of else ", ".join(names)
+    where = "every variant" if len(names) == of else short(", ".join(names))
     return problem._replace(message=f"{problem.message} (in {where})")
 
 
@@ -230,4 +233,5 @@ def _refuse(file: Source, problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def _shown(problem: Problem) -> Problem:
     message = masks.without_value(problem.path.rpartition(".")[2], problem.message)
     setting = problem.setting and masks.BY_FORM(problem.setting)
-    return problem._replace(message=masks.BY_FORM(message), setting=setting)
+    # It may quote any value of the file.
+    return problem._replace(message=short(masks.BY_FORM(message), LONGEST_MESSAGE), setting=setting)

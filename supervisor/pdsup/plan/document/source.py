@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdsup.errors import InvalidDocument, Problem, UnreadableDocument, WrongUsage
+from pdsup.errors import InvalidDocument, Problem, UnreadableDocument, WrongUsage, short
 from pdsup.plan.document import syntax, tree, variants
 from pdsup.plan.document.syntax import Item
 from pdsup.plan.document.variants import Variant
@@ -156,7 +156,7 @@ def _chosen(text: _Text, choice: str | None) -> tuple[Variant, ...]:
 
 
 def _listed(recipes: tuple[Variant, ...]) -> str:
-    names = [recipe.names[0] for recipe in recipes if recipe.names]
+    names = [short(recipe.names[0]) for recipe in recipes if recipe.names]
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
