@@ -45,6 +45,7 @@ class Wanted:
     most_failed: float = options.MOST_FAILED
     until: float | None = None
     resume: bool = False
+    canary: bool = True
     json: bool = False
     require_clean: bool = False
 
@@ -97,6 +98,7 @@ def _sweep(wanted: Wanted, run_dir: Path, stdout: int | None) -> int:
         most_failed=wanted.most_failed,
         until=until,
         resume=wanted.resume,
+        canary=wanted.canary,
     )
 
     def whole_again() -> str:

@@ -17,7 +17,7 @@ from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.benchmark_rules import Benchmark
-from pdsup.cli.sweeps import results, sweep_rules
+from pdsup.cli.sweeps import canary, results, sweep_rules
 from pdsup.cli.sweeps.results_rules import Results
 from pdsup.cli.sweeps.sweep_rules import Attempt
 from pdsup.cli.terminal.say import say
@@ -26,12 +26,15 @@ from pdsup.files import read_regular
 from pdsup.node.paths import PLAN_FILE
 from pdsup.plan.masks import BY_FORM
 
+TOO_LATE = "the time is over"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What to measure. ``command``: with ``{}`` where the point belongs. ``repeats``: how often a
     spoiled point is measured again at most. ``most_failed``: the share of requests that may fail.
-    ``until``: when the time is over, in seconds since the epoch.
+    ``until``: when the time is over, in seconds since the epoch. ``resume``: take over what is
+    clean already. ``canary``: ask for a generation before the first point and after a fault.
     """
 
     points: tuple[str, ...]
@@ -40,6 +43,7 @@ class Order:
     most_failed: float
     until: float | None = None
     resume: bool = False
+    canary: bool = True
 
 
 class Sweep:
@@ -55,6 +59,7 @@ class Sweep:
         self._order = order
         self._whole_again = whole_again
         self._url = status.url or ""
+        self._workers = any(unit.kind == "worker" for unit in status.units)
         self._gpus = len({(unit.node, gpu) for unit in status.units for gpu in unit.gpus})
         before = results.read(run_dir) or Results()
         self._results = replace(
@@ -65,6 +70,7 @@ class Sweep:
         )
         self._number = 1 + max((one.sweep for one in before.attempts), default=0)
         self._why = ""
+        self._generates = False
 
     def run(self, *, stdout: int | None = None) -> list[Attempt]:
         """Measures all points, as far as that is possible; returns a row for each of them."""
@@ -88,13 +94,29 @@ class Sweep:
         point = sweep_rules.next_point(self._order.points, self._own, self._order.repeats)
         if point is None or self._why:
             return None
-        if self._own and (why := self._whole_again()):
-            self._why = why
-        elif not sweep_rules.fits(self._own, point, clock.wall(), self._order.until):
-            self._why = "the time is over"
+        self._why = self._obstacle(point)
         if self._why:
             say(f"no more points: {self._why}")
         return None if self._why else point
+
+    def _obstacle(self, point: str) -> str:
+        """Why a point can't be measured, once the cluster is ready or will not be; else ""."""
+        if not self._fits(point):
+            return TOO_LATE
+        if not self._generates and (why := self._whole_again() or self._canary()):
+            return why
+        self._generates = True
+        return "" if self._fits(point) else TOO_LATE
+
+    def _fits(self, point: str) -> bool:
+        return sweep_rules.fits(self._own, point, clock.wall(), self._order.until)
+
+    def _canary(self) -> str:
+        asks = self._order.canary and self._workers and self._url
+        return canary.waited(self._url, self._is_late) if asks else ""
+
+    def _is_late(self) -> bool:
+        return self._order.until is not None and clock.wall() >= self._order.until
 
     def _resume(self) -> None:
         """Takes in what is clean already, in this run and in the last one of the same plan."""
@@ -145,6 +167,7 @@ class Sweep:
                 )
             )
             say(f"point {point}: {verdict}{f': {why}' if why else ''}")
+            self._generates = verdict == "clean"
             if benchmark.passed_on:
                 self._why = f"{' and '.join(benchmark.passed_on)} came"
             rows = sweep_rules.rows(order.points, self._own, "")

@@ -62,6 +62,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a point of which more requests fail is not clean, 0 to 1 "
         f"(default: {options.MOST_FAILED:g})",
     )
+    parser.add_argument(
+        "--no-canary",
+        dest="canary",
+        action="store_false",
+        help="begin points without asking for a tiny generation through the front first",
+    )
     options.as_json(
         parser,
         "print the content of run.json, or the points; COMMAND's stdout then goes to stderr",
@@ -121,6 +127,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
         most_failed=args.most_failed,
         until=options.when(args.until, "--until", "run", clock.wall(), ahead=True),
         resume=args.resume,
+        canary=args.canary,
         json=args.json,
         require_clean=args.require_clean,
     )
