@@ -441,6 +441,18 @@ def test_a_query_does_not_pay_for_what_a_server_imports(verb: str, tmp_path: Pat
 
 
 @pytest.mark.processes
+def test_an_agent_imports_nothing_that_only_a_recipe_or_an_exception_needs() -> None:
+    """Its units wait for what it imports, and it holds that in memory for as long as they run."""
+    script = "import sys, pdsup.launch; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    modules = {*done.stdout.split()}
+    assert {one for one in modules if one.startswith("pdsup.plan.recipe.")} == set()
+    assert {"jinja2", "psutil", "rich", "structlog", "difflib"} & modules == set()
+
+
+@pytest.mark.processes
 def test_checking_a_recipe_pays_only_for_reading_it(tmp_path: Path) -> None:
     recipe = str(TESTS.parent / "configs" / "demo.yaml")
     heavy = (HEAVY | {"hashlib", "socket"}) - {"yaml", "hostlist"}

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdsup.errors import InvalidDocument, Problem, WrongUsage, short
-from pdsup.plan import masks, programs, yaml
-from pdsup.plan.compile import addresses, check_relations
-from pdsup.plan.compile.nodes import invented_nodes
-from pdsup.plan.compile.plan import Compiled, compile_plan
-from pdsup.plan.document import source, tree
+from pdsup.plan import masks, yaml
+from pdsup.plan.compile.plan_file import read_plan
+from pdsup.plan.document import source
 from pdsup.plan.document.source import Source
 from pdsup.plan.document.syntax import Item
-from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.model import Bind, Node, Plan
-from pdsup.plan.recipe import doubts, sbatch, schema
-from pdsup.plan.recipe.doubts import Machine
-from pdsup.plan.recipe.read import hopeless, normalise
 
-# The longest of ours lists every flag that a mistyped one could be.
-LONGEST_MESSAGE = 1000
+if TYPE_CHECKING:
+    from pdsup.plan.engines.engine import EngineName
+    from pdsup.plan.recipe.doubts import Machine
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def load(
     """
     file = source.read_one(path, variant, overrides)
     if file.is_plan:
-        return Loaded(_plan(file), file.content, yaml.digest(file.content))
+        return Loaded(read_plan(file), file.content, yaml.digest(file.content))
     plan, warnings = _compile(file, nodes, bind, engine, machine)
     if nodes is None:
         raise WrongUsage(
@@ -143,21 +138,7 @@ def node_count(path: Path, overrides: tuple[str, ...] = (), variant: str | None 
 def _checked(
     file: Source, nodes: tuple[Node, ...] | None, machine: Machine | None
 ) -> tuple[Plan, tuple[Problem, ...]]:
-    return (_plan(file), ()) if file.is_plan else _compile(file, nodes, "any", None, machine)
-
-
-def _plan(file: Source) -> Plan:
-    values = tree.plain(file.root)
-    plan, part, problems = schema.plan(values)
-    if plan is not None:
-        stated = {place for place, unit in enumerate(values["units"]) if "probes" in unit}
-        plan = programs.probed(plan, stated)
-        problems += check_relations.check(plan)
-    elif part is not None:
-        problems += part.causes.locate(check_relations.check_part(part.plan))
-    _refuse(file, problems)
-    assert plan is not None  # noqa: S101  # no problem, so there is one
-    return plan
+    return (read_plan(file), ()) if file.is_plan else _compile(file, nodes, "any", None, machine)
 
 
 def _compile(
@@ -167,71 +148,7 @@ def _compile(
     engine: EngineName | None,
     machine: Machine | None,
 ) -> tuple[Plan, tuple[Problem, ...]]:
-    if file.broken:
-        _refuse(file, ())
-    values = tree.plain(file.root)
-    if (reason := hopeless(values)) is not None:
-        _refuse(file, (reason,))
-    recipe, wrong = schema.recipe(values)
-    deployment, problems = normalise(recipe, engine)
-    problems += (*addresses.problems(recipe.network), *sbatch.problems(values))
-    problems = wrong + tuple(problem for problem in problems if not _follows(problem, wrong))
-    plan = None
-    if not any(_prevents_placement(problem) for problem in (*file.problems, *problems)):
-        site = invented_nodes(deployment.nodes) if nodes is None else nodes
-        # If listeners bind to one address, it is the one in ``nodes``: look up no other.
-        if nodes is not None and bind == "any" and recipe.network and not problems:
-            site = addresses.addressed(nodes, recipe.network)
-        compiled, late = compile_plan(deployment, site, bind)
-        if compiled is not None:
-            plan, late = compiled.plan, _checked_plan(compiled)
-        known = {problem.path for problem in problems}
-        problems += tuple(problem for problem in late if problem.path not in known)
-    known = {problem.path for problem in problems}
-    doubted = doubts.of(values, deployment, machine) if machine else ()
-    warnings = _refuse(file, (*problems, *(one for one in doubted if one.path not in known)))
-    assert plan is not None  # noqa: S101  # no problem, so there is one
-    return plan, warnings
+    # Late: an agent that takes over reads a plan; what knows recipes would cost it 1 MB and 20 ms.
+    from pdsup.plan.compile.recipe_file import compile_recipe
 
-
-def _checked_plan(compiled: Compiled) -> tuple[Problem, ...]:
-    """The problems of a compiled plan, at the settings of the recipe that cause them."""
-    wrong = map(_not_of_recipe, check_relations.check(compiled.plan))
-    found = compiled.causes.locate(wrong)
-    # A wrong setting is wrong for all its workers; report it once.
-    first = {problem.path: problem for problem in reversed(found)}
-    return tuple(first.values())
-
-
-def _not_of_recipe(problem: Problem) -> Problem:
-    """A problem of the nodes, which are not in the recipe, as a problem of the whole recipe."""
-    if problem.path.partition(".")[0] != "nodes":
-        return problem
-    return Problem("", f"the nodes: {problem.message}")
-
-
-def _follows(problem: Problem, causes: Iterable[Problem]) -> bool:
-    """Whether a problem may only be the consequence of a wrong setting that was dropped."""
-    return any(
-        cause.path == problem.path or cause.path.startswith(f"{problem.path}.") for cause in causes
-    )
-
-
-def _prevents_placement(problem: Problem) -> bool:
-    """Whether a problem makes it pointless to place the workers."""
-    return problem.path.split(".")[0] in ("", "resources", "roles")
-
-
-def _refuse(file: Source, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """As ``Source.refuse``, without the values of settings whose names look secret."""
-    try:
-        return tuple(map(_shown, file.refuse(problems)))
-    except InvalidDocument as error:
-        raise InvalidDocument(error.file, tuple(map(_shown, error.problems))) from None
-
-
-def _shown(problem: Problem) -> Problem:
-    message = masks.without_value(problem.path.rpartition(".")[2], problem.message)
-    setting = problem.setting and masks.BY_FORM(problem.setting)
-    # It may quote any value of the file.
-    return problem._replace(message=short(masks.BY_FORM(message), LONGEST_MESSAGE), setting=setting)
+    return compile_recipe(file, nodes, bind, engine, machine)
