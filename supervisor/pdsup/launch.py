@@ -32,11 +32,13 @@ from pdsup.cluster import peers
 from pdsup.cluster.peers import Peers
 from pdsup.errors import SupervisorError
 from pdsup.journal.news import Log
-from pdsup.node import agent_files, kept_plans, ownership, paths
+from pdsup.node import agent_files, kept_plans, paths
 from pdsup.node.agent_place import AgentPlace
 from pdsup.node.assignment import Assignment, Place, assign
-from pdsup.node.run_dir import origin_of, plan_digest, prepare, token_of
+from pdsup.node.origin import Origin
+from pdsup.node.run_dir import origin_of, plan_digest, prepare, refuse_writable, risks, token_of
 from pdsup.node.state_dir import claim, release, state_root
+from pdsup.plan.document import source
 from pdsup.threads import apart
 from pdsup.units import takeover
 from pdsup.units.ledger import Ledger
@@ -69,6 +71,8 @@ def _run(args: argparse.Namespace) -> int:
     copy = guardian_link.copy_of(guardian)
     part = takeover.resumed_part(root, os.getppid(), copy) if guardian else None
     part = part or takeover.named_part(args.file, args.node, args.run_dir, environ, root)
+    if part.origin is not None and not args.allow_writable:
+        _refuse_writable(part, part.origin)
     node, run_dir, state_dir = part.node, part.run_dir, part.state_dir
     joins = part.resumed or _joins(part, args.file, environ)
     held = claim(state_dir.parents[1], state_dir, run_dir)
@@ -91,6 +95,7 @@ def _run(args: argparse.Namespace) -> int:
             python=sys.executable,
             environ=environ,
             has_module=lambda name: importlib.util.find_spec(name) is not None,
+            allow_writable=args.allow_writable,
         )
         loaded = part.loaded
         assignment = assign(
@@ -111,6 +116,13 @@ def _run(args: argparse.Namespace) -> int:
             with contextlib.suppress(TimeoutError):
                 asyncio.run(apart(lambda: agent_files.remove(run_dir, node, noted), PREPARE_S))
             release(state_dir, held)
+
+
+def _refuse_writable(part: Part, origin: Origin) -> None:
+    """Refuses to start what others can change. One that resumes an agent runs its plan."""
+    file, _ = source.selector(Path(origin.file), origin.variant)
+    purpose = f"start an agent for {part.node}"
+    refuse_writable(purpose, part.run_dir, file, part.loaded.plan.hooks)
 
 
 def _joins(part: Part, file: str, environ: Mapping[str, str]) -> bool:
@@ -199,7 +211,7 @@ async def _serve(
         asyncio.TaskGroup() as tasks,
     ):
         log = _log(assignment.place.node)
-        tasks.create_task(_warn_of_others(Path(assignment.place.run_dir), log))
+        tasks.create_task(_warn_of_others(assignment, log))
         agent = Agent(parts.build(assignment, token, session, tasks, above, inherited, log))
         socket_path = Path(assignment.place.state_dir, paths.SOCKET)
         server = Server(agent, token, log)
@@ -211,17 +223,19 @@ async def _serve(
             return status
 
 
-async def _warn_of_others(run_dir: Path, log: Log) -> None:
+async def _warn_of_others(assignment: Assignment, log: Log) -> None:
     """Warns where other users may change what runs."""
 
-    def risks() -> dict[Path, str]:
-        recipe = Path(origin_of(run_dir).file)
-        return {path: ownership.risk(path) for path in (run_dir, recipe)}
+    run_dir = Path(assignment.place.run_dir)
+
+    def found() -> dict[Path, str]:
+        origin = origin_of(run_dir)
+        file, _ = source.selector(Path(origin.file), origin.variant)
+        return risks(run_dir, file, assignment.plan.hooks)
 
     with contextlib.suppress(Exception):  # whatever it is: no agent ends for a warning
-        for path, cause in (await apart(risks, PREPARE_S)).items():
-            if cause:
-                log.warning("others may change what runs here", path=str(path), cause=cause)
+        for path, cause in (await apart(found, PREPARE_S)).items():
+            log.warning("others may change what runs here", path=str(path), cause=cause)
 
 
 def _log(node: str) -> Log:

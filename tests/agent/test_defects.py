@@ -29,7 +29,7 @@ DECIDED = {
     "self._host.defects.kept_up(f'end of {self._mark}', lambda: self._prove_end(trace, status))": (
         "it begins anew: without it the unit would never end"
     ),
-    "_warn_of_others(Path(assignment.place.run_dir), log)": "nothing is warned of",
+    "_warn_of_others(assignment, log)": "nothing is warned of",
     "self._follow(node)": "the node is doubted and asked again",
     "self._try(port)": "the port counts as not reached and is tried again",
     "self._take(unit, run, reason)": "there is no evidence, and the restart goes on",

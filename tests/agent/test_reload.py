@@ -160,6 +160,11 @@ def test_what_is_wrong_with_a_plan_is_told_and_nothing_changes(agents, run):
     run.write(agents.unit("a"), nodes=1, control_port=9999)
     with pytest.raises(SupervisorError, match="its control_port is 9999, that of the run is 9440"):
         run.tell()
+    run.write(agents.unit("a"), agents.unit("b"), nodes=1)
+    path.chmod(0o646)
+    for dry in (True, False):
+        with pytest.raises(SupervisorError, match=f"{path}: every user may write to it"):
+            run.tell(dry=dry)
     path.unlink()
     with pytest.raises(SupervisorError, match=f"cannot read {path}"):
         run.tell()

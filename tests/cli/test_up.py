@@ -35,6 +35,9 @@ def up(monkeypatch, unit, node, status, capsys):
         pressed = False
         trouble = None
 
+        def __init__(self, *, allow_writable):
+            assert not allow_writable
+
         def start(self, plan, run_dir):
             pass
 

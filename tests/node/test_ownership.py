@@ -1,10 +1,11 @@
 """Which places other users may change."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from pdsup.node.ownership import risk
+from pdsup.node.ownership import NOBODY, risk
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,19 @@ def test_a_place_that_others_may_write_to_is_a_risk(tmp_path, mode, said):
     os.chown(path, -1, 4711)
     path.chmod(mode)
     assert risk(path) == said
+
+
+def test_a_pipe_that_a_shell_made_is_no_risk(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").chmod(0o666)
+    assert risk(tmp_path / "pipe") == risk(Path(os.devnull)) == ""
+
+
+def test_what_root_has_on_a_network_file_system_is_its_own(tmp_path):
+    if os.geteuid():
+        pytest.skip("only root can give a directory away")
+    os.chown(tmp_path, NOBODY, NOBODY)
+    assert risk(tmp_path) == ""
 
 
 def test_a_group_of_the_user_alone_is_no_risk(tmp_path):

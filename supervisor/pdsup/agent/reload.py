@@ -35,6 +35,7 @@ from pdsup.plan import difference
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.difference import Difference
+from pdsup.plan.document import source
 from pdsup.threads import Turns
 from pdsup.times import duration
 from pdsup.units.ledger import LedgerFile
@@ -94,22 +95,27 @@ class Reload:
         if file is not None:
             origin = replace(origin, file=file, variant=None, overrides=())
         plan = self._assignment.plan
-        loaded = await self._files(
-            lambda: load.load(
-                Path(origin.file),
-                nodes=plan.nodes,
-                bind=plan.bind,
-                engine=origin.engine,
-                overrides=origin.overrides,
-                variant=origin.variant,
-            ),
-            origin.file,
-        )
+        loaded = await self._files(lambda: self._load(origin), origin.file)
         if (reason := difference.refusal(plan, loaded.plan)) is not None:
             raise SupervisorError(f"cannot apply {origin.file}: {reason}")
         reports = [report for name in plan.by_name if (report := self._look(name))]
         fingerprints = {report.name: report.made for report in reports if report.made}
         return loaded, difference.difference(plan, loaded.plan, fingerprints), origin
+
+    def _load(self, origin: Origin) -> Loaded:
+        plan = self._assignment.plan
+        loaded = load.load(
+            Path(origin.file),
+            nodes=plan.nodes,
+            bind=plan.bind,
+            engine=origin.engine,
+            overrides=origin.overrides,
+            variant=origin.variant,
+        )
+        if not self._assignment.place.allow_writable:
+            file, _ = source.selector(Path(origin.file), origin.variant)
+            run_dir.refuse_writable(f"apply {file}", self._run_dir, file, loaded.plan.hooks)
+        return loaded
 
     async def change(self, file: str | None) -> tuple[Loaded, Difference]:
         """Begins to change all nodes to the plan of ``preview``; does nothing if it is the same.

@@ -20,6 +20,7 @@ from pdsup.cli.terminal import signals
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError
 from pdsup.node import paths, state_dir
+from pdsup.node.run_dir import ALLOW
 from pdsup.plan.masks import MODES
 from pdsup.plan.model import Node, Plan
 from pdsup.units import ledger, takeover
@@ -109,7 +110,8 @@ class Agents:
     belongs to the cluster too, and is waited for and stopped with the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_writable: bool = False) -> None:
+        self._more = [ALLOW] if allow_writable else []
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._successors: dict[str, int] = {}  # pidfds of agents started by others
         self._ended: dict[str, int] = {}
@@ -131,6 +133,7 @@ class Agents:
 
     def _start(self, node: str, mode: int) -> subprocess.Popen[bytes]:
         words = [str(self._run_dir / "plan.yaml"), "--node", node, "--run-dir", str(self._run_dir)]
+        words += self._more
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         with os.fdopen(files.open_regular(self.log(node), flags, mode), "ab") as log:
             return subprocess.Popen(

@@ -34,6 +34,16 @@ def run_dir(
     parser.add_argument("--run-dir", help=meaning)
 
 
+def allow_writable(parser: argparse.ArgumentParser) -> None:
+    """Adds ``args.allow_writable``: whether others may be able to change what is run."""
+    parser.add_argument(
+        "--allow-writable",
+        action="store_true",
+        help="run although others may write to the recipe, a hook or the run directory, and so "
+        "choose what you run",
+    )
+
+
 def timeout(parser: argparse.ArgumentParser, meaning: str, default: float | None = None) -> None:
     """Adds ``args.timeout``, in seconds."""
     parser.add_argument("--timeout", type=float, default=default, metavar="S", help=meaning)

@@ -26,10 +26,11 @@ from pdsup.errors import SupervisorError
 from pdsup.node.installed import Installed
 from pdsup.node.origin import Origin
 from pdsup.node.paths import JOURNALS
-from pdsup.node.run_dir import prepare
+from pdsup.node.run_dir import prepare, refuse_writable, risks
 from pdsup.plan.compile import load
 from pdsup.plan.compile.load import Loaded
 from pdsup.plan.compile.nodes import invented_nodes
+from pdsup.plan.document import source
 from pdsup.plan.front import front_of
 from pdsup.plan.model import Node, Plan
 from pdsup.times import moment
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, told: Told, benchmark: Benchmark) -> int:
 
 
 def _run(args: argparse.Namespace, told: Told, benchmark: Benchmark) -> int:
-    agents = Agents()
+    agents = Agents(allow_writable=args.allow_writable)
     detached = False
     try:
         plan, run_dir = _start(args, agents)
@@ -106,6 +107,7 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         refuse_busy_ports(plan)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run_dir = given or _unused(Path(f"runs/{plan.name}-{stamp}").resolve())
+        _look_who_may_write(args, run_dir, plan)
         prepare(run_dir, loaded.text, _origin(args), mode=loaded.mode)
         say(
             f"{plan.name}: {len(plan.units)} units on {len(plan.nodes)} nodes, writing to {run_dir}"
@@ -113,6 +115,16 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         )
         agents.start(plan, run_dir)
         return plan, run_dir
+
+
+def _look_who_may_write(args: argparse.Namespace, run_dir: Path, plan: Plan) -> None:
+    """Raises SupervisorError if others may change what runs, or warns if that is accepted."""
+    file, _ = source.selector(args.file, args.variant)
+    if args.allow_writable:
+        for path, cause in risks(run_dir, file, plan.hooks).items():
+            say(f"warning: others can choose what runs here, since {path}: {cause}")
+    else:
+        refuse_writable(f"bring up {args.file}", run_dir, file, plan.hooks)
 
 
 def _refuse_used(file: Path, run_dir: Path, origin: str) -> None:

@@ -17,7 +17,10 @@ RUN_VARIABLE = "PDSUP_RUN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """This node's name, directories, interpreter and environment. Paths are absolute."""
+    """This node's name, directories, interpreter and environment. Paths are absolute.
+
+    ``allow_writable``: others may be able to change the files that say what runs.
+    """
 
     node: str
     run_dir: str
@@ -25,6 +28,7 @@ class Place:
     python: str
     environ: Mapping[str, str]
     has_module: Callable[[str], bool]
+    allow_writable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

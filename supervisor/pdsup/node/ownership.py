@@ -1,4 +1,4 @@
-"""Which node-local directories a command may trust.
+"""Which node-local directories a command may trust, and who may change a file.
 
 The directory for temporary files is open to all users, and a run directory may be writable for a
 group. What lies in a directory that somebody else made, or may change, could name any process to
@@ -12,6 +12,9 @@ import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
+
+# Of files that a network file system hides from root.
+NOBODY = 65534
 
 
 def trusted_users(run_dir: Path | None = None) -> frozenset[int]:
@@ -33,9 +36,18 @@ def is_trusted(state_dir: Path, users: Collection[int]) -> bool:
 def risk(path: Path) -> str:
     """What lets other users change a file, or a directory; "" if nothing does. May block."""
     with contextlib.suppress(OSError):
+        own = (os.geteuid(), 0) if os.geteuid() else (0, NOBODY)
+        owner = path.stat().st_uid
+        return writers(path) if owner in own else f"belongs to user {owner}"
+    return ""
+
+
+def writers(path: Path) -> str:
+    """Who else than its owner may write to a file or directory; "" for nobody. May block."""
+    with contextlib.suppress(OSError):
         status = path.stat()
-        if status.st_uid not in (os.geteuid(), 0):
-            return f"belongs to user {status.st_uid}"
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            return ""  # a pipe that a shell has made, for instance
         if status.st_mode & stat.S_IWOTH:
             return "every user may write to it"
         # A group with the number of the user is the user's own: Debian and others make one each.

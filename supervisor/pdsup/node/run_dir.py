@@ -14,8 +14,9 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdsup.errors import SupervisorError
 from pdsup.files import (
@@ -28,9 +29,12 @@ from pdsup.files import (
     write_if_different,
 )
 from pdsup.node import origin as origins
-from pdsup.node import tokens
+from pdsup.node import ownership, tokens
 from pdsup.node.origin import Origin
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
+
+if TYPE_CHECKING:
+    from pdsup.plan.model import Hook
 
 TOKEN_FILE = "token"  # noqa: S105  # the name of a file
 VIEW_FILE = "view-token"
@@ -226,3 +230,34 @@ def _read_token(path: Path) -> str:
     if len(token) < TOKEN_BYTES:
         raise unusable("is too short")
     return token
+
+
+# -- what others can change -----------------------------------------------------------------------
+
+ALLOW = "--allow-writable"
+
+
+def refuse_writable(purpose: str, run_dir: Path, file: Path, hooks: Iterable[Hook]) -> None:
+    """Raises SupervisorError if others can choose what a run runs: if the run directory is not the
+    user's alone, or if others than its owner may write to the recipe or plan, or to a program of a
+    hook. To take a recipe that somebody else owns is the user's choice. May block.
+    """
+    found = {run_dir: ownership.risk(run_dir)}
+    found |= {path: ownership.writers(path) for path in (file, *_programs(hooks))}
+    for path, cause in found.items():
+        if cause:
+            raise SupervisorError(
+                f"cannot {purpose}: others can choose what it runs, since {path}: {cause}; "
+                f"chmod go-w {path}, or accept that with {ALLOW}"
+            )
+
+
+def risks(run_dir: Path, file: Path, hooks: Iterable[Hook]) -> dict[Path, str]:
+    """What lets others choose what a run runs, by path. May block."""
+    found = {path: ownership.risk(path) for path in (run_dir, file, *_programs(hooks))}
+    return {path: cause for path, cause in found.items() if cause}
+
+
+def _programs(hooks: Iterable[Hook]) -> list[Path]:
+    words = [word for hook in hooks for word in hook.command if word.startswith("/")]
+    return [Path(word) for word in words if os.access(word, os.X_OK)]

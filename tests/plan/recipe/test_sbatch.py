@@ -28,6 +28,15 @@ def made(**changes):
     return sbatch.script(Job(**(given | changes)))
 
 
+@pytest.mark.processes
+def test_the_run_directory_that_a_job_makes_is_its_users_alone(tmp_path):
+    (line,) = (line for line in made().splitlines() if "mkdir" in line)
+    script = f"umask 0; PDSUP_RUN_DIR=runs/x; {line}; umask"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == b"0000\n"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")} == {0o755}
+
+
 def options(recipe):
     return sbatch.options(syntax.parse(yaml.safe_dump(recipe)).root)
 

@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     options.run_dir(
         parser, "where to write logs and journals (default: PDSUP_RUN_DIR, else runs/NAME-TIME)"
     )
+    options.allow_writable(parser)
 
 
 def run(args: argparse.Namespace) -> int:

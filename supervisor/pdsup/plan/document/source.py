@@ -69,14 +69,14 @@ def read(path: Path, variant: str | None, overrides: tuple[str, ...]) -> tuple[S
     ``path`` may be FILE:VARIANT. Raises UnreadableDocument, or WrongUsage for a variant that does
     not exist and for overrides of a plan.
     """
-    file, choice = _selector(path, variant)
+    file, choice = selector(path, variant)
     text = _text(file, overrides, choice)
     return tuple(_source(text, recipe, overrides) for recipe in _chosen(text, choice))
 
 
 def read_one(path: Path, variant: str | None, overrides: tuple[str, ...]) -> Source:
     """The only selected recipe of ``path``. Raises as ``read`` does, and WrongUsage for several."""
-    file, choice = _selector(path, variant)
+    file, choice = selector(path, variant)
     text = _text(file, overrides, choice)
     chosen = _chosen(text, choice)
     if len(chosen) == 1:
@@ -116,7 +116,8 @@ def _text(path: Path, overrides: tuple[str, ...], choice: str | None) -> _Text:
     return _Text(path, content, parsed.problems, is_plan, recipes)
 
 
-def _selector(path: Path, variant: str | None) -> tuple[Path, str | None]:
+def selector(path: Path, variant: str | None) -> tuple[Path, str | None]:
+    """The file, and the variant of it, that FILE:VARIANT means. Raises WrongUsage for two."""
     file, colon, name = str(path).rpartition(":")
     if not (colon and file and name) or _exists(path):
         return path, variant

@@ -118,7 +118,7 @@ trap '' TERM
 
 # On a file system that all nodes share. pdsup commands below need no --run-dir.
 export PDSUP_RUN_DIR=$PWD/runs/{name}-$SLURM_JOB_ID
-mkdir -p "$PDSUP_RUN_DIR"
+(umask g-w,o-w && mkdir -p "$PDSUP_RUN_DIR")
 {plan}
 {srun} \\
     pdsup agent {agent} --run-dir "$PDSUP_RUN_DIR"
