@@ -96,7 +96,7 @@ async def a_ledger(directory):
 
 
 async def signals(directory):
-    heard = Signals(lambda *_, **__: None, lambda: None, lambda: None, lambda: None)
+    heard = Signals(lambda *_: None, lambda: None, lambda *_: None, lambda: None, lambda *_: None)
     heard.listen()
     heard.close()
     return heard.close

@@ -8,6 +8,8 @@ import pytest
 from pdsup import clock
 from pdsup.agent import signals as signals_module
 from pdsup.agent.signals import REPEATED_S, Signals
+from pdsup.units.process.guardian import STRAY
+from pdsup.units.process.spawn import signal_name
 
 pytestmark = pytest.mark.processes
 
@@ -22,6 +24,7 @@ async def heard(monkeypatch, until):
         lambda: done.append("hurry"),
         lambda number, sender: done.append("reload"),
         lambda: None,
+        lambda name, sender: done.append(f"no {name}"),
     )
     before = {name: signal.getsignal(name) for name in signals_module.TERMINATION}
     held = {number: signal.getsignal(number) for number in signals_module._HELD}
@@ -37,7 +40,33 @@ async def heard(monkeypatch, until):
     signals.close()
     for number, handler in {**before, **held}.items():
         signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals_module._HELD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals_module._HELD | STRAY)
+
+
+@pytest.mark.parametrize("number", sorted(STRAY), ids=signal_name)
+async def test_a_signal_that_means_nothing_is_only_told(heard, number):
+    assert await heard(number, 0.0) == [f"no {signal_name(number)}"]
+
+
+def test_every_signal_that_would_end_an_agent_is_read():
+    ending = [
+        "HUP",
+        "INT",
+        "QUIT",
+        "USR1",
+        "USR2",
+        "ALRM",
+        "TERM",
+        "STKFLT",
+        "XCPU",
+        "VTALRM",
+        "PROF",
+        "IO",
+        "PWR",
+    ]
+    named = {signal.Signals[f"SIG{name}"] for name in ending}
+    realtime = set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
+    assert named | realtime == signals_module._HELD | signals_module.TERMINATION | STRAY
 
 
 async def test_a_term_that_is_repeated_at_once_does_not_hurry(heard):

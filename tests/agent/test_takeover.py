@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.plan.compile import load
+from pdsup.units.process.guardian import STRAY
 from tests.agent.replay import replay
 
 GUARDED = ("-m", "pdsup", "agent")
@@ -151,6 +152,19 @@ def test_the_status_names_guardian_and_agent(agents, node):
     found = agents.status()["node0"]["agent"]
     assert found["guardian_pid"] == node.guardian
     assert Path(f"/proc/{found['pid']}/stat").read_text().split()[3] == str(node.guardian)
+
+
+def test_signals_that_mean_nothing_end_neither_guardian_nor_agent(agents, node):
+    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    (before,) = pids(agents, "a")
+    both = (node.guardian, node.agent)
+    for number in sorted(STRAY):
+        for pid in both:
+            os.kill(pid, number)
+    assert pids(agents, "a") == [before]
+    assert (node.guardian, node.agent) == both
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
 
 
 def test_a_guardian_takes_less_than_10_mb(agents, node):

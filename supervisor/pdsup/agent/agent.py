@@ -113,8 +113,14 @@ class Agent:
     @contextmanager
     def _hearing_signals(self) -> Iterator[None]:
         its = self._parts
-        guardian = its.guardian.pid
-        heard = Signals(self._end_on, its.ending.hurry, self._reload_on, its.reaper.sweep, guardian)
+        heard = Signals(
+            self._end_on,
+            its.ending.hurry,
+            self._reload_on,
+            its.reaper.sweep,
+            self._ignore,
+            its.guardian.pid,
+        )
         heard.listen()
         try:
             yield
@@ -128,6 +134,12 @@ class Agent:
     def _reload_on(self, number: Signal, sender: Sender | None) -> None:
         self._record("reload", number, sender)
         self._parts.reload.hear()
+
+    def _ignore(self, name: str, sender: Sender | None) -> None:
+        pid = sender.pid if sender else None
+        self._parts.log.warning(
+            "ignored a signal: it means nothing to an agent", signal=name, pid=pid
+        )
 
     def _record(self, verb: Verb, number: Signal, sender: Sender | None) -> str:
         """Writes to the journal what a signal asks for and who sent it; returns it as a reason."""

@@ -5,7 +5,8 @@ nearly over; HUP reloads the plan; CHLD means that a child has exited. Slurm sen
 every process of a job's step, where USR1 and HUP would kill units. So units must start with these
 two ignored, and the only way to that without code in the child is to inherit it: the agent ignores
 them as well. It receives them all the same, because it also blocks them and reads them from a
-descriptor (signalfd). A thread that does not block them would take them away from the descriptor,
+descriptor (signalfd). Signals that mean nothing to an agent, and would end it, are read from there
+too and only told. A thread that does not block them would take them away from the descriptor,
 hence ``hold`` before there are threads. TERM and INT are read from it too, because only there the
 kernel says who sent a signal. They are blocked later, when nothing that may hang is left before
 ``Signals`` listens.
@@ -26,6 +27,8 @@ from typing import Protocol
 from pdsup import clock
 from pdsup.descriptor import Descriptor
 from pdsup.node.assignment import FOR_AGENTS
+from pdsup.units.process.guardian import STRAY
+from pdsup.units.process.spawn import signal_name
 
 # A TERM so soon after the first is the same one: on scancel both srun and Slurm's daemon send one.
 REPEATED_S = 2.0
@@ -43,7 +46,7 @@ def hold() -> None:
 
     Call it before there are threads: a thread inherits the mask of the one that creates it.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD | STRAY)
     for number in _HELD:
         signal.signal(number, signal.SIG_IGN)
 
@@ -76,16 +79,18 @@ class Signals:
         hurry: Callable[[], None],
         reload: Heard,
         sweep: Callable[[], None],
+        ignore: Callable[[str, Sender | None], None],
         guardian: int | None = None,
     ) -> None:
         """``end`` stops this node's units; ``hurry`` shortens stop deadlines on a later TERM or
-        INT; ``reload`` reads the plan again; ``sweep`` reaps children that have exited.
-        ``guardian``: its pid; it passes signals on and says whose they are.
+        INT; ``reload`` reads the plan again; ``sweep`` reaps children that have exited;
+        ``ignore`` is told the names of other signals. ``guardian``: its pid; it passes signals on and says whose they are.
         """
         self._end = end
         self._hurry = hurry
         self._reload = reload
         self._sweep = sweep
+        self._ignore = ignore
         self._guardian = guardian
         self._told: float | None = None  # when the first TERM or INT came
         self._descriptor = Descriptor()
@@ -97,7 +102,7 @@ class Signals:
             loop.add_signal_handler(number, self._terminate, number, None)
         hold()
         hold_terminations()
-        self._descriptor = Descriptor(_signalfd(_HELD | TERMINATION))
+        self._descriptor = Descriptor(_signalfd(_HELD | TERMINATION | STRAY))
         loop.add_reader(self._descriptor.fileno(), self._read)
         # Not add_signal_handler: uvloop reserves SIGCHLD for itself, though it starts no children.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._sweep))
@@ -111,13 +116,17 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINATION)
 
     def _read(self) -> None:
-        most = RECORD_BYTES * (len(_HELD) + len(TERMINATION))
+        most = RECORD_BYTES * len(_HELD | TERMINATION | STRAY)
         records = os.read(self._descriptor.fileno(), most)
         for at in range(0, len(records), RECORD_BYTES):
             number, code, pid, uid, value = RECORD.unpack_from(records, at)
             if code == SI_QUEUE and pid == self._guardian:
                 pid, uid = value, None
-            self._act(signal.Signals(number), Sender(pid, uid) if pid else None)
+            sender = Sender(pid, uid) if pid else None
+            if number in STRAY:
+                self._ignore(signal_name(number), sender)
+            else:
+                self._act(signal.Signals(number), sender)
 
     def _act(self, number: signal.Signals, sender: Sender | None) -> None:
         if number in TERMINATION:

@@ -7,14 +7,10 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from pdsup.units.process.guardian import ENDING
+
 Handler = Callable[[int, FrameType | None], None]
 
-# Those that can't be handled, those of a defect, and those that end nothing.
-_OTHERS = {
-    "KILL", "STOP", "ABRT", "BUS", "FPE", "ILL", "SEGV", "SYS", "TRAP", "PIPE", "XFSZ",
-    "CHLD", "CONT", "TSTP", "TTIN", "TTOU", "URG", "WINCH",
-}  # fmt: skip
-ENDING = signal.valid_signals() - {signal.Signals[f"SIG{name}"] for name in _OTHERS}
 # A terminal sends these to every process in the foreground, children included.
 OF_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT})
 

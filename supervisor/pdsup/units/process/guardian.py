@@ -10,7 +10,8 @@ is why it imports as little of the standard library as it can (it should stay be
 The guardian restarts the agent until one says that it has stopped its units: that agent's exit
 status becomes its own. If the first agent ends before it has run any unit, its arguments or its
 plan are wrong and it is not restarted. Signals are forwarded with the pid of their sender, but held
-back while a restarted agent is not ready for them: it would die of them.
+back while a restarted agent is not ready for them: it would die of them. Those that mean nothing to
+an agent are ignored.
 
 An agent may also stand still: somebody stopped it, or a file system hangs under it. It beats while
 its loop moves, and one that misses its beats for 10 to 15 seconds is killed and restarted. Neither
@@ -35,10 +36,19 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
-FORWARDED = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
-)  # fmt: skip
-WATCHED = {signal.SIGCHLD, *FORWARDED}
+FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1}
+# All signals that end a process unless it does something about them, but those that can't be
+# handled, and those of a defect.
+ENDING = signal.valid_signals() - {
+    signal.SIGKILL, signal.SIGSTOP,
+    signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS,
+    signal.SIGTRAP, signal.SIGPIPE, signal.SIGXFSZ,
+    signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGURG,
+    signal.SIGWINCH,
+}  # fmt: skip
+# These mean nothing to guardian and agent, and must not end them either.
+STRAY = ENDING - FORWARDED
+WATCHED = {signal.SIGCHLD, *FORWARDED, *STRAY}
 WAITED = {signal.SIGALRM, *WATCHED}  # its own timer
 # An agent that ran for this long is restarted without delay.
 STABLE_S = 60.0
@@ -182,8 +192,10 @@ class Guardian:
     def _take(self, new: Signal | None) -> None:
         self._listen()
         self._reap()
-        if new is not None and new[0] != signal.SIGCHLD:
+        if new is not None and new[0] in FORWARDED:
             self._held.append(new)
+        elif new is not None and new[0] in STRAY:
+            _say(f"signal {new[0]} from pid {new[1]} is ignored")
         # An agent that has units must not die of a signal that it cannot handle yet.
         if self._agent is not None and (self._began or not self._ever_began):
             for held in self._held:
