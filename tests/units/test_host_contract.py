@@ -218,6 +218,23 @@ def life(hosts: Hosts, tmp_path: Path) -> Callable[..., AbstractAsyncContextMana
     return made
 
 
+async def test_a_step_of_the_wall_clock_changes_no_age(life, tmp_path):
+    async with life() as it:
+        it.runner.tell(events.Start())
+        await it.reaches("RUNNING")
+        since = it.runner.facts.since
+        it._news.clear()
+        it.runner.clock_set(-3600.0)
+        assert it._news.is_set()
+        assert it.runner.facts.since == since - 3600
+        assert read(tmp_path).notes["unit"].since == since - 3600
+        it.runner.tell(events.Stop())
+        await it.reaches("STOPPED")
+        at = it.runner.facts.last_exit.at
+        it.runner.clock_set(60.0)
+        assert it.runner.facts.last_exit.at == at + 60
+
+
 async def test_a_unit_starts_runs_and_stops(life, tmp_path):
     async with life() as it:
         it.runner.tell(events.Start())

@@ -157,7 +157,7 @@ class Agent:
         its = self._parts
         outputs = [runner.output for runner in its.runners.values()]
         work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("pulse", its.pulse.run),
+            ("pulse", lambda: its.pulse.run(self._clock_set)),
             ("reactions", its.reactions.run),
             *((name, partial(runner.serve, its.host)) for name, runner in its.runners.items()),
             ("checks of logs", lambda: output.watch(outputs)),
@@ -168,6 +168,11 @@ class Agent:
         ]
         keep_up = its.defects.kept_up
         return [its.tasks.create_task(keep_up(where, serve)) for where, serve in work]
+
+    def _clock_set(self, by: float) -> None:
+        self._parts.log.warning("the wall clock was set", seconds=round(by, 3))
+        for runner in self._parts.runners.values():
+            runner.clock_set(by)
 
     async def _count_from_journal(self) -> None:
         """Numbers the runs of units about which an earlier agent left only its journal."""

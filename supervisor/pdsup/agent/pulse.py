@@ -1,4 +1,5 @@
-"""The pulse of an agent: shows that its event loop moves, and remembers when it did not.
+"""The pulse of an agent: shows that its event loop moves, and remembers when it did not. It also
+notices that somebody has set the wall clock.
 
 An agent stands still when it is stopped, when a file system hangs under it, or when the whole
 machine pauses. Then every deadline of the loop is overdue at once when it goes on, so what looks
@@ -19,6 +20,10 @@ LATE_S = 1.0
 EXCUSED_S = 2.0
 
 
+# By how much the wall clock may drift, or be slewed, before it counts as set.
+SET_S = 1.0
+
+
 class Pulse:
     """Ticks on the running loop. ``tell`` is called with each tick."""
 
@@ -27,10 +32,16 @@ class Pulse:
         self._ticked = clock.monotonic()
         self._late = -EXCUSED_S  # when a late tick came
 
-    async def run(self) -> None:
-        """Ticks until cancelled."""
+    async def run(self, clock_set: Callable[[float], None]) -> None:
+        """Ticks until cancelled. ``clock_set`` is called if the wall clock was set since the last
+        tick, with the seconds by which it is further ahead.
+        """
+        ahead = _ahead()
         while True:
             self._tick()
+            if abs((now := _ahead()) - ahead) > SET_S:
+                clock_set(now - ahead)
+                ahead = now
             await asyncio.sleep(PERIOD_S)
 
     def stood_still(self) -> bool:
@@ -47,3 +58,8 @@ class Pulse:
 
     def _is_late(self, now: float) -> bool:
         return now - self._ticked > PERIOD_S + LATE_S
+
+
+def _ahead() -> float:
+    """By how many seconds the wall clock is ahead of the monotonic one."""
+    return clock.wall() - clock.monotonic()

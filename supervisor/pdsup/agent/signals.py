@@ -84,7 +84,8 @@ class Signals:
     ) -> None:
         """``end`` stops this node's units; ``hurry`` shortens stop deadlines on a later TERM or
         INT; ``reload`` reads the plan again; ``sweep`` reaps children that have exited;
-        ``ignore`` is told the names of other signals. ``guardian``: its pid; it passes signals on and says whose they are.
+        ``ignore`` is told the names of other signals. ``guardian``: its pid; it passes signals on
+        and says whose they are.
         """
         self._end = end
         self._hurry = hurry

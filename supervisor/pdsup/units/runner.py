@@ -107,6 +107,16 @@ class Runner:
             self._sent = SentSignal(run.number, signal_name(number), by, clock.monotonic())
         return True
 
+    def clock_set(self, by: float) -> None:
+        """Moves its times to where the wall clock shows them since it was set, by ``by`` seconds:
+        the age of a state is a difference to its present time.
+        """
+        last = self.facts.last_exit
+        last = last and replace(last, at=last.at + by)
+        self.facts = replace(self.facts, since=self.facts.since + by, last_exit=last)
+        self._write()
+        self._report(None)
+
     # -- what an earlier agent left -----------------------------------------------------------
 
     def count_from(self, run: int) -> None:
