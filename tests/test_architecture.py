@@ -21,9 +21,8 @@ ROOMS = [
 ]  # fmt: skip
 # The command line is a wing: what the agent is made of it knows only over the HTTP API.
 WING = [
-    "cli/terminal", "cli/screens", "cli/runs", "cli/logs", "cli", "cli/sweeps", "cli/live",
-    "cli/bundle",
-    "cli/verbs",
+    "cli/terminal", "cli/screens", "cli/runs", "cli/logs", "cli/results", "cli", "cli/sweeps",
+    "cli/live", "cli/bundle", "cli/verbs",
 ]  # fmt: skip
 BELOW_THE_WING = ROOMS[: ROOMS.index("answers") + 1]
 COMPOSITION_ROOT = "launch.py"

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pdsup.cli.sweeps import metrics, sweep_rules
+from pdsup.cli.results import metrics
+from pdsup.cli.sweeps import sweep_rules
 from pdsup.mock import bench
 from tests.cli.sweeps.test_sweep_rules import CLEAN
 

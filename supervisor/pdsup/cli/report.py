@@ -12,6 +12,7 @@ from typing import Any
 
 from pdsup import clock, files, typed
 from pdsup.cli.benchmark import RECORD, recorded
+from pdsup.cli.results import curves, results, table
 from pdsup.cli.runs import living
 from pdsup.cli.screens import report
 from pdsup.cli.screens.report import RecordedBenchmark, Source
@@ -50,6 +51,7 @@ def gather(run_dir: Path, beside: Path) -> Source:
         end=now if going else max(ends, default=now),
         going=going,
         offset=time.localtime(now).tm_gmtoff,
+        sweep=_sweep(run_dir),
     )
 
 
@@ -86,6 +88,16 @@ def _placed(one: RecordedBenchmark, journals: Journals) -> RecordedBenchmark:
     if began is None:
         return one
     return replace(one, began=began, ended=began + one.ended - one.began)
+
+
+def _sweep(run_dir: Path) -> dict[str, Any]:
+    """The points of the run and their charts; empty if it has none that can be read."""
+    with contextlib.suppress(SupervisorError):
+        if found := results.read(run_dir):
+            charts = curves.charts(found.rows, found.attempts)
+            cells = [{"cells": table.cells(row), "why": row.why} for row in found.rows]
+            return {"head": table.HEAD, "rows": cells, "charts": charts}
+    return {}
 
 
 def _benchmarks(path: Path) -> list[RecordedBenchmark]:

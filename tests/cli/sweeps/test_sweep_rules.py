@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from pdsup.cli.benchmark_rules import Benchmark
-from pdsup.cli.sweeps import metrics, sweep_rules
-from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.results import metrics, results_rules
+from pdsup.cli.results.results_rules import Attempt
+from pdsup.cli.sweeps import sweep_rules
 from pdsup.errors import WrongUsage
 from pdsup.journal.incidents import Incident
 
@@ -82,18 +83,18 @@ def test_only_what_a_fault_spoiled_is_measured_again_and_not_for_ever(verdicts, 
 
 
 def test_the_first_clean_measurement_counts_else_the_last():
-    assert sweep_rules.counted(attempts("tainted", "clean", "clean"), "8").attempt == 2
-    assert sweep_rules.counted(attempts("tainted", "failed"), "8").attempt == 2
-    assert sweep_rules.counted([], "8") is None
+    assert results_rules.counted(attempts("tainted", "clean", "clean"), "8").attempt == 2
+    assert results_rules.counted(attempts("tainted", "failed"), "8").attempt == 2
+    assert results_rules.counted([], "8") is None
 
 
 def test_a_later_sweep_replaces_an_earlier_one():
     both = attempts("clean") + attempts("tainted", sweep=2)
-    assert sweep_rules.counted(both, "8").verdict == "tainted"
+    assert results_rules.counted(both, "8").verdict == "tainted"
 
 
 def test_a_point_that_was_not_measured_has_a_row_that_says_why():
-    first, second = sweep_rules.rows(["8", "64"], attempts("clean"), "the time is over")
+    first, second = results_rules.rows(["8", "64"], attempts("clean"), "the time is over")
     assert (first.verdict, second.verdict, second.why) == ("clean", "not run", "the time is over")
 
 
@@ -131,6 +132,6 @@ def test_a_point_is_begun_while_there_is_time_for_it():
 def test_only_clean_measurements_of_the_same_command_are_taken_over():
     own = [replace(one, command=("b", "{}")) for one in attempts("tainted", "clean")]
     own += [replace(one, command=("b", "{}")) for one in attempts("failed", point="64")]
-    found = sweep_rules.resumed(["1", "8", "64"], own, ("b", "{}"))
+    found = results_rules.resumed(["1", "8", "64"], own, ("b", "{}"))
     assert [(one.point, one.attempt) for one in found] == [("8", 2)]
-    assert sweep_rules.resumed(["8"], own, ("other", "{}")) == []
+    assert results_rules.resumed(["8"], own, ("other", "{}")) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pdsup.journal import incidents, timeline
@@ -38,6 +38,7 @@ class RecordedBenchmark:
     """The part of ``run.json`` that a report shows; times are seconds since the epoch.
 
     ``monotonic``: when it began, in seconds of a ``boot``; versions before did not record it.
+    ``point`` and ``attempt``: of a sweep, else empty.
     """
 
     command: tuple[str, ...]
@@ -48,6 +49,8 @@ class RecordedBenchmark:
     incidents: tuple[Any, ...]
     monotonic: float = 0.0
     boot: str = ""
+    point: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Source:
     """The content of a run directory. ``end``: seconds since the epoch; now if it is still running.
 
     ``logs``: the link to the log of each unit; ``benchmarks``: oldest first; ``offset``: seconds
-    that the local time is ahead of UTC.
+    that the local time is ahead of UTC; ``sweep``: the rows and charts of a sweep, ready to show.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Source:
     end: float
     going: bool
     offset: float
+    sweep: Mapping[str, Any] = field(default_factory=dict)
 
 
 def page(source: Source) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def page(source: Source) -> dict[str, Any]:
         "ended": day_and_time(end),
         "facts": _facts(source, lives, runs, found, scale),
         "ticks": [_tick(at, scale) for at in timeline.ticks(begin, end, source.offset)],
+        "sweep": source.sweep,
         "benchmarks": [_benchmark(one, scale) for one in source.benchmarks],
         "rows": [
             _row(name, units[name][-1].node, own, found, scale) for name, own in lives.items()
@@ -193,6 +198,8 @@ def _benchmark(one: RecordedBenchmark, scale: _Scale) -> dict[str, Any]:
         "x": x,
         "width": round(max(LEAST_PERCENT, end - x), 3),
         "command": " ".join(one.command),
+        "point": one.point,
+        "attempt": one.attempt,
         "verdict": one.verdict,
         "began": day_and_time(one.began),
         "lasted": duration(one.ended - one.began),

@@ -16,11 +16,11 @@ from pathlib import Path
 from pdsup import clock, typed
 from pdsup.cli import benchmark_rules, client, options
 from pdsup.cli.benchmark import BenchmarkRun
+from pdsup.cli.results.results_rules import Attempt
+from pdsup.cli.results.table import table
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.sweeps import sweep_rules
 from pdsup.cli.sweeps.sweep import Order, Sweep
-from pdsup.cli.sweeps.sweep_rules import Attempt
-from pdsup.cli.sweeps.table import table
 from pdsup.cli.terminal.say import say
 from pdsup.cli.wait import Outcome, Wait, reaches
 from pdsup.errors import WrongUsage

@@ -17,9 +17,9 @@ from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.benchmark_rules import Benchmark
-from pdsup.cli.sweeps import canary, results, sweep_rules
-from pdsup.cli.sweeps.results_rules import Results
-from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.results import results, results_rules
+from pdsup.cli.results.results_rules import Attempt, Results
+from pdsup.cli.sweeps import canary, sweep_rules
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
@@ -78,7 +78,7 @@ class Sweep:
             self._resume()
         while point := self._next():
             self._measure(point, stdout)
-        return sweep_rules.rows(self._order.points, self._own, self._why)
+        return results_rules.rows(self._order.points, self._own, self._why)
 
     @property
     def _shown(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class Sweep:
     def _resume(self) -> None:
         """Takes in what is clean already, in this run and in the last one of the same plan."""
         points, command, before = self._order.points, self._shown, self._results.attempts
-        own = sweep_rules.resumed(points, before, command)
+        own = results_rules.resumed(points, before, command)
         missing = set(points) - {one.point for one in own}
         earlier = results.earlier(self._run_dir, self._results.alike, command)
         others = [one for one in earlier if one.point in missing]
@@ -170,7 +170,7 @@ class Sweep:
             self._generates = verdict == "clean"
             if benchmark.passed_on:
                 self._why = f"{' and '.join(benchmark.passed_on)} came"
-            rows = sweep_rules.rows(order.points, self._own, "")
+            rows = results_rules.rows(order.points, self._own, "")
             return {"point": point, "attempt": number, "points": json.loads(typed.dumps(rows))}
 
         environ = {

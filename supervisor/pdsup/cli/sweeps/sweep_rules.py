@@ -2,56 +2,27 @@
 
 A point is one run of the benchmark's command, such as one concurrency. What a fault spoiled is
 measured again, right away, so that the points are in their order also in time; what failed without
-a fault would fail again and is not. The measurement of a point that counts is the first clean one,
-else the last one. Pure.
+a fault would fail again and is not. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from pdsup.cli import benchmark_rules
 from pdsup.cli.benchmark_rules import Benchmark
-from pdsup.cli.sweeps.metrics import Metrics
+from pdsup.cli.results.metrics import Metrics
+from pdsup.cli.results.results_rules import Attempt, Verdict, counted
 from pdsup.errors import WrongUsage
 from pdsup.journal import incidents
-
-Verdict = Literal["clean", "tainted", "failed", "not run"]
 
 RESULTS, URL = "results", "url"
 _PLACE = re.compile(r"\{(results|url|\*(\d{1,9}))?\}")
 # A point names a directory.
 _POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,63}")
 MOST_POINTS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One measurement of one point; a row of the results.
-
-    ``attempt``: its number among those of the point, from 1; 0 for a point that was not run.
-    Times are seconds since the epoch. ``status``: the command's, as in a shell. ``why``: why it is
-    not clean. ``gpus``: how many the cluster had. ``directory``: where the command put its files,
-    relative to the run directory unless it is of another run.
-    """
-
-    point: str
-    verdict: Verdict
-    attempt: int = 0
-    sweep: int = 0
-    why: str = ""
-    began: float | None = None
-    ended: float | None = None
-    seconds: float | None = None
-    status: int | None = None
-    incidents: tuple[Mapping[str, Any], ...] = ()
-    metrics: Metrics | None = None
-    gpus: int = 0
-    command: tuple[str, ...] = ()
-    directory: str = ""
 
 
 def parsed(text: str) -> tuple[str, ...]:
@@ -118,17 +89,6 @@ def judged(benchmark: Benchmark, found: Metrics | None, most_failed: float) -> t
     return "clean", ""
 
 
-def counted(attempts: Iterable[Attempt], point: str) -> Attempt | None:
-    """The measurement of a point that counts: of its last sweep the first clean one, else the last
-    one. None if there is none.
-    """
-    own = [one for one in attempts if one.point == point]
-    if not own:
-        return None
-    last = [one for one in own if one.sweep == own[-1].sweep]
-    return next((one for one in last if one.verdict == "clean"), last[-1])
-
-
 def next_point(points: Sequence[str], attempts: Sequence[Attempt], repeats: int) -> str | None:
     """The point that is measured next; None if all is done.
 
@@ -146,23 +106,6 @@ def fits(attempts: Sequence[Attempt], point: str, now: float, until: float | Non
     """Whether a point can be measured before ``until``, as far as its earlier attempts tell."""
     took = max((one.seconds or 0.0 for one in attempts if one.point == point), default=0.0)
     return until is None or now + took < until
-
-
-def rows(points: Sequence[str], attempts: Sequence[Attempt], why: str) -> list[Attempt]:
-    """One row a point: the measurement that counts. ``why``: why there is none for the others."""
-    return [
-        counted(attempts, point) or Attempt(point=point, verdict="not run", why=why)
-        for point in points
-    ]
-
-
-def resumed(
-    points: Sequence[str], attempts: Sequence[Attempt], command: Sequence[str]
-) -> list[Attempt]:
-    """The clean measurements of earlier sweeps with the same command, one a point."""
-    same = [one for one in attempts if one.command == tuple(command)]
-    found = (counted(same, point) for point in points)
-    return [one for one in found if one is not None and one.verdict == "clean"]
 
 
 def row_of(benchmark: Benchmark) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     second, also per GPU, and latencies in milliseconds; of several attempts the one that counts,
     which is the first clean one, else the last. Exit status: 0, or 4 if the run has no points.
     """
-    from pdsup.cli.sweeps import results  # late: not needed for help
-    from pdsup.cli.sweeps.table import table
+    from pdsup.cli.results import results  # late: not needed for help
+    from pdsup.cli.results.table import table
 
     run_dir = Path(client.run_directory(args.run_dir, "show the results"))
     found = results.read(run_dir)

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pdsup.cli.sweeps import metrics, results
-from pdsup.cli.sweeps.results_rules import Results
-from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.results import metrics, results
+from pdsup.cli.results.results_rules import Attempt, Results
 from pdsup.errors import SupervisorError
 
 TOLD = {"completed": 90, "total_output_tokens": 900, "output_throughput": 90.0, "p99_ttft_ms": 5.0}

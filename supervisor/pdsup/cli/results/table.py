@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pdsup.cli.sweeps import results_rules
-from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.results import results_rules
+from pdsup.cli.results.results_rules import Attempt
 from pdsup.printable import printable
 
 HEAD = (
@@ -20,23 +20,24 @@ def table(rows: Sequence[Attempt]) -> list[str]:
     """The lines of the table; latencies are in milliseconds. Under each point that is not clean
     stands why.
     """
-    cells = [HEAD, *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    made = [HEAD, *map(cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*made, strict=True)]
     lines = []
-    for row, made in zip((None, *rows), cells, strict=True):
-        lines.append(_line(made, widths))
+    for row, texts in zip((None, *rows), made, strict=True):
+        lines.append(_line(texts, widths))
         if row is not None and row.why:
             lines.append(f"  {printable(row.why)}")
     return lines
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:LEFT], widths, strict=False)]
-    right = [cell.rjust(width) for cell, width in zip(cells[LEFT:], widths[LEFT:], strict=True)]
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    left = [cell.ljust(width) for cell, width in zip(texts[:LEFT], widths, strict=False)]
+    right = [cell.rjust(width) for cell, width in zip(texts[LEFT:], widths[LEFT:], strict=True)]
     return "  ".join((*left, *right)).rstrip()
 
 
-def _cells(row: Attempt) -> tuple[str, ...]:
+def cells(row: Attempt) -> tuple[str, ...]:
+    """The texts of a row, one for each of ``HEAD``."""
     found = row.metrics
     attempt = str(row.attempt) if row.attempt else ""
     if found is None:

@@ -15,10 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pdsup import typed
-from pdsup.cli.sweeps import metrics, results_rules, sweep_rules
-from pdsup.cli.sweeps.metrics import Metrics
-from pdsup.cli.sweeps.results_rules import Results
-from pdsup.cli.sweeps.sweep_rules import Attempt
+from pdsup.cli.results import metrics, results_rules
+from pdsup.cli.results.metrics import Metrics
+from pdsup.cli.results.results_rules import Attempt, Results
 from pdsup.errors import SupervisorError
 from pdsup.files import make_directory, read_regular, write_atomically
 
@@ -104,7 +103,7 @@ def earlier(run_dir: Path, alike: str, command: Sequence[str]) -> list[Attempt]:
             results = read(other)
             if results is None or results.alike != alike:
                 continue
-            clean = sweep_rules.resumed(results.points, results.attempts, command)
+            clean = results_rules.resumed(results.points, results.attempts, command)
             if clean:
                 found.append((max(one.ended or 0.0 for one in clean), other, clean))
     if not found:

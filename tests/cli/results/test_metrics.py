@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdsup.cli.sweeps import metrics
+from pdsup.cli.results import metrics
 
 SGLANG = {
     "backend": "sglang", "duration": 10.0, "completed": 90, "total_input_tokens": 9000,
