@@ -7,7 +7,10 @@ import resource
 
 import pytest
 
+from pdsup import clock
 from pdsup.api import connections
+from pdsup.node import tokens
+from tests.bed.network import TOKEN
 
 # Each is no request, of some 40 kB.
 RUBBISH = {
@@ -29,10 +32,12 @@ async def strangers(plan):
     """Opens connections to a node's port, which say nothing unless they are given words."""
     writers = []
 
-    async def opened(number: int = 1, words: bytes = b""):
+    async def opened(number: int = 1, words: bytes = b"", address: str = "127.0.0.1"):
         readers = []
         for _ in range(number):
-            reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
+            reader, writer = await asyncio.open_connection(
+                plan.address["node3"], plan.control_port, local_addr=(address, 0)
+            )
             writers.append(writer)
             writer.write(words)
             readers.append(reader)
@@ -154,3 +159,54 @@ async def test_strangers_leave_descriptors_for_the_agent(serving, strangers, mon
         for reader in await strangers(10):
             await hung_up(reader)
         assert (await node.local("/livez")).status == 200
+
+
+@pytest.mark.usefixtures("open_for_ever")
+async def test_of_many_silent_connections_of_one_address_its_oldest_are_closed(
+    serving, strangers, monkeypatch
+):
+    monkeypatch.setattr(connections, "MOST_UNKNOWN_AT", 5)
+    async with serving() as node:
+        (other,) = await strangers(address="127.0.88.1")
+        readers = await strangers(20, address="127.0.88.2")
+        for reader in readers[:15]:
+            await hung_up(reader)
+        assert await answers(node)
+        assert not any(reader.at_eof() for reader in (other, *readers[15:]))
+
+
+def signed(path, nonce):
+    headers = tokens.headers(TOKEN, "GET", path, "node3", clock.wall(), nonce) | {"Host": "x"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+async def test_an_address_has_only_so_many_authenticated_connections(
+    serving, strangers, monkeypatch
+):
+    """Each has one request under way, so this bounds its long polls as well."""
+    monkeypatch.setattr(connections, "MOST_KNOWN_AT", 3)
+    monkeypatch.setattr(connections, "KNOWN_BY_NODE", 0)
+    async with serving() as node:
+        path = f"/v1/report?since={node.agent.report_version}&wait=60&beats=1"
+
+        async def asks(nonce, address):
+            (reader,) = await strangers(1, signed(path, nonce), address)
+            return reader, (await asyncio.wait_for(reader.readline(), 60)).split()[1]
+
+        first = [await asks(f"a{n}", "127.0.88.1") for n in range(5)]
+        assert [status for _, status in first] == [b"200"] * 3 + [b"503"] * 2
+        for reader, status in first:
+            if status == b"503":
+                await hung_up(reader)
+        others = [await asks(f"b{n}", f"127.0.88.{n}") for n in range(2, 12)]
+        assert {status for _, status in others} == {b"200"}
+
+
+async def test_a_connection_that_was_closed_counts_no_longer(serving, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_KNOWN_AT", 2)
+    monkeypatch.setattr(connections, "KNOWN_BY_NODE", 0)
+    async with serving() as node:
+        for n in range(8):
+            answer = await node.remote("/livez", headers={"Connection": "close", "X-N": str(n)})
+            assert answer.status == 200

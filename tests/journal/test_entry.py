@@ -80,3 +80,9 @@ def test_a_line_of_what_changes_no_state_names_it_and_has_no_states():
 def test_any_text_stays_on_one_line(text):
     line = written(events.LostReadiness(2, text), RUNNING, states.Unhealthy(2, 9, (), text))
     assert line["reason"] == text
+
+
+def test_a_line_that_is_far_too_long_is_none():
+    value = {"at": 1.0, "node": "n", "event": {"type": "Start"}}
+    assert entry.parse(json.dumps(value)) is not None
+    assert entry.parse(json.dumps(value | {"reason": "a" * entry.MOST_BYTES})) is None

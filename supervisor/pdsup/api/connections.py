@@ -2,8 +2,10 @@
 
 Anyone may connect. A connection that brought no authenticated request is closed after
 ``FIRST_REQUEST_S`` seconds; of these only ``MOST_UNKNOWN`` stay open, the newest, since an agent
-sends its request at once. Descriptors are kept free, too: an agent that has none can't start a unit
-or write its journal, and its own user could no longer ask it on the control socket.
+sends its request at once, and ``MOST_UNKNOWN_AT`` of one address. Others are counted by address,
+too: an agent needs one or two, and has one request under way on each. Descriptors are kept free: an
+agent that has none can't start a unit or write its journal, and its own user could no longer ask it
+on the control socket.
 """
 
 from __future__ import annotations
@@ -24,6 +26,13 @@ from pdsup.units.process.defects import Defects
 
 FIRST_REQUEST_S = 10.0
 MOST_UNKNOWN = 256
+MOST_UNKNOWN_AT = 64
+# Authenticated connections of one address: pages, scrapes, and on a machine that stands for a whole
+# cluster (``pdsup up``) those of all its agents, each of which may be replaced.
+MOST_KNOWN_AT = 64
+KNOWN_BY_NODE = 4
+# How long a connection may stay open between two requests.
+IDLE_S = 75.0
 # The loop accepts all that wait at once, before it hears of the first: BACKLOG of them, and 64 more
 # descriptors are for what the agent opens itself.
 BACKLOG = 128
@@ -34,10 +43,15 @@ LOG_S = 1.0
 
 
 class Connections:
-    """The TCP connections of one agent that have brought no authenticated request yet."""
+    """The TCP connections of one agent. ``nodes``: how many the cluster has."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int) -> None:
+        # Those that have brought no authenticated request yet, the oldest first; and by address.
         self._unknown: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        self._unknown_at: dict[str, dict[asyncio.Transport, None]] = {}
+        self._known_at: dict[str, set[asyncio.Transport]] = {}
+        self._most_known_at = MOST_KNOWN_AT + KNOWN_BY_NODE * nodes
+        self._most_addresses = self._most_known_at
 
     async def listen(self, runner: web.AppRunner, address: str, port: int) -> asyncio.Server:
         """Listens for the server of ``runner``. Raises OSError."""
@@ -51,20 +65,57 @@ class Connections:
     @web.middleware
     async def know(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Lets the connection of a request stay open. Comes after the authentication."""
-        timer = self._unknown.pop(request.transport, None) if request.transport else None
-        if timer is not None:
-            timer.cancel()
+        if request.transport in self._unknown:
+            self._forget(request.transport)
+            if not self._is_welcome(request.transport):
+                refusal = web.HTTPServiceUnavailable(text="too many connections of this address")
+                refusal.force_close()
+                raise refusal
         return await handler(request)
+
+    def _is_welcome(self, transport: asyncio.Transport) -> bool:
+        """Whether its address has few authenticated connections; then it is one of them."""
+        if len(self._known_at) >= self._most_addresses:
+            living = {at: _open(known) for at, known in self._known_at.items()}
+            self._known_at = {at: known for at, known in living.items() if known}
+            self._most_addresses = 2 * len(self._known_at) + MOST_KNOWN_AT
+        address = _address(transport)
+        known = _open(self._known_at.get(address, set()))
+        if is_welcome := len(known) < self._most_known_at:
+            known.add(transport)
+        self._known_at[address] = known
+        return is_welcome
 
     def _opened(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
         self._unknown[transport] = loop.call_later(FIRST_REQUEST_S, self._end, transport)
-        if len(self._unknown) > MOST_UNKNOWN or _is_scarce(transport):
+        same = self._unknown_at.setdefault(_address(transport), {})
+        same[transport] = None
+        if len(same) > MOST_UNKNOWN_AT:
+            self._end(next(iter(same)))
+        elif len(self._unknown) > MOST_UNKNOWN or _is_scarce(transport):
             self._end(next(iter(self._unknown)))
 
     def _end(self, transport: asyncio.Transport) -> None:
-        self._unknown.pop(transport).cancel()
+        self._forget(transport)
         transport.abort()
+
+    def _forget(self, transport: asyncio.Transport) -> None:
+        self._unknown.pop(transport).cancel()
+        address = _address(transport)
+        same = self._unknown_at[address]
+        del same[transport]
+        if not same:
+            del self._unknown_at[address]
+
+
+def _open(transports: set[asyncio.Transport]) -> set[asyncio.Transport]:
+    return {each for each in transports if not each.is_closing()}
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """Where a connection comes from; "" if it was closed while it was made."""
+    return str((transport.get_extra_info("peername") or ("",))[0])
 
 
 class _Arrival(asyncio.Protocol):

@@ -116,7 +116,8 @@ def _looking() -> _Values:
         ),
         "/v1/events": _get(
             "events",
-            "The newest journal lines of all nodes, in order of time.",
+            "The newest journal lines of all nodes, in order of time; those in the last 1 KiB per "
+            "event asked for, at least 1 MiB, of each journal.",
             ref("Events"),
             (count, only),
             lines,

@@ -44,6 +44,8 @@ GPUS_KEPT_S = 2.0
 # For the journals of all nodes, from a file system that may hang.
 READ_S = 5.0
 # An engine has hundreds of processes; these are read from /proc, within this many seconds.
+# How much of the end of each journal is read for some events, of which most are shorter.
+LEAST_BYTES, BYTES_OF_EVENT = 1 << 20, 1 << 10
 MOST_PROCESSES = 24
 PROCESSES_S = 2.0
 # Longer than two questions in a row to an engine that does not answer; some were under way.
@@ -122,7 +124,8 @@ class Queries:
             raise web.HTTPBadRequest(text=f"n must be 1 to {MOST_EVENTS}")
         unit, run_dir = request.query.get("unit"), Path(self._agent.assignment.place.run_dir)
         try:
-            entries = await self._turns.run(file.Journals(run_dir).news, READ_S)
+            journals = file.Journals(run_dir, max(LEAST_BYTES, count * BYTES_OF_EVENT))
+            entries = await self._turns.run(journals.news, READ_S)
         except SupervisorError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from None
         except TimeoutError:

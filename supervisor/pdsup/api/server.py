@@ -27,7 +27,7 @@ from pdsup.api import openapi
 from pdsup.api.access import LINK_S, NONCE, Access
 from pdsup.api.beats import Beats
 from pdsup.api.caller import caller
-from pdsup.api.connections import Connections, RequestLog
+from pdsup.api.connections import IDLE_S, Connections, RequestLog
 from pdsup.api.live import LivePage
 from pdsup.api.openapi import LONGEST_WAIT_S
 from pdsup.api.queries import Queries
@@ -86,7 +86,7 @@ class Server:
         self._agent = agent
         self._request_log = RequestLog(log)
         self._access = Access(token, agent.assignment.place.node, agent.plan.address)
-        self._connections = Connections()
+        self._connections = Connections(len(agent.plan.nodes))
         self._answers = Queries(agent)
         self._live = LivePage(agent, self._answers)
         # For each follower's connection, the report version that its last request says it has.
@@ -127,7 +127,11 @@ class Server:
 
     def _runner(self, app: web.Application) -> web.AppRunner:
         return web.AppRunner(
-            app, access_log=None, shutdown_timeout=CLOSE_S, logger=self._request_log
+            app,
+            access_log=None,
+            shutdown_timeout=CLOSE_S,
+            logger=self._request_log,
+            keepalive_timeout=IDLE_S,
         )
 
     async def _listen_to_nodes(self, runner: web.AppRunner) -> asyncio.Server:

@@ -162,8 +162,14 @@ class Entry:
         return self.before != self.to
 
 
+# Longer than any line with reasons of a thousand units; a longer one costs ten times its size.
+MOST_BYTES = 1 << 20
+
+
 def parse(line: str | bytes) -> Entry | None:
     """Parses a line; returns None if it is not an entry."""
+    if len(line) > MOST_BYTES:
+        return None
     try:
         raw = json.loads(line)
         return Entry(
