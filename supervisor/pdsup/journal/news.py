@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class Log(Protocol):
         """Something a user should know."""
 
 
+def _later(within: float, call: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(within, call)
+
+
 class News:
     """Reports for all units of a node."""
 
@@ -42,7 +47,7 @@ class News:
         self._boot = clock.boot()
         self._log = log
         self._notify = notify
-        self.own = OwnJournal(place, self._tell_of_journal, mode)
+        self.own = OwnJournal(place, self._tell_of_journal, mode, _later)
         self._note: Callable[[Line], None] = lambda line: None
         self._log_problems: dict[str, str] = {}
 

@@ -34,7 +34,7 @@ from pdsup.units.facts import Line
 MOST_WAITING = 2000
 MOST_AT_ONCE = 200
 # How long lines are gathered. Whenever the loop writes a file, a thread that runs takes the
-# interpreter away from it for milliseconds; so it runs when a burst of steps is over.
+# interpreter away from it for milliseconds; so it is woken when a burst of steps is over.
 GATHER_S = 0.05
 # How often to try while the journal can't be written: there is no event when a disk has room again.
 RETRY_S = 1.0
@@ -42,24 +42,36 @@ RETRY_S = 1.0
 END_BYTES = 1 << 16
 
 
+Later = Callable[[float, Callable[[], None]], object]
+
+
+def _at_once(within: float, call: Callable[[], None]) -> None:
+    call()
+
+
 class OwnJournal:
     """Appends to ``events/NODE.jsonl`` of the run directory. ``written``: the moment of the last
     line that this agent has written, in monotonic seconds.
     """
 
-    def __init__(self, place: Place, tell: Callable[[str], None], mode: int = 0o644) -> None:
+    def __init__(
+        self, place: Place, tell: Callable[[str], None], mode: int = 0o644, later: Later = _at_once
+    ) -> None:
         """``mode``: that of the file, where there is none yet. ``tell`` is called from the thread
         with why the journal can't be written, once for each cause, and with "" when it can again.
+        ``later`` calls something after some seconds, in the thread that writes to this journal.
         """
         self._node = place.node
         self._boot = clock.boot()
         self.path = Path(place.run_dir, "events", f"{place.node}.jsonl")
         self._tell = tell
         self._mode = mode
+        self._later = later
         self._changed = threading.Condition()
         self._waiting: deque[Line] = deque()
         self._in_hand: Sequence[Line] = ()
         self.written = 0.0
+        self._due = True  # whether it is time to write what waits
         self._lost, self._lost_since = 0, 0.0
         self._problem = ""
         self._thread: threading.Thread | None = None
@@ -101,7 +113,13 @@ class OwnJournal:
             self._waiting.append(line)
             self._lose_surplus()
             if len(self._waiting) == 1:
-                self._changed.notify_all()
+                self._due = False
+                self._later(GATHER_S, self._rouse)
+
+    def _rouse(self) -> None:
+        with self._changed:
+            self._due = True
+            self._changed.notify_all()
 
     def waiting(self) -> list[Line]:
         """The lines that are not written yet, in order."""
@@ -135,8 +153,7 @@ class OwnJournal:
     def _next(self) -> Sequence[Line]:
         """Waits for lines and takes some; none if the journal is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            self._changed.wait_for(lambda: self._closing, GATHER_S)
+            self._changed.wait_for(lambda: (self._due and self._waiting) or self._closing)
             # There may be room for one line where there is none for many.
             count = min(len(self._waiting), 1 if self._problem else MOST_AT_ONCE)
             self._in_hand = [self._waiting.popleft() for _ in range(count)]
@@ -148,6 +165,7 @@ class OwnJournal:
                 self.written = self._in_hand[-1].moment
             self._in_hand = ()
             self._waiting.extendleft(reversed(unwritten))
+            self._due |= bool(unwritten)
             self._lose_surplus()
 
     def _lose_surplus(self) -> None:
