@@ -46,6 +46,8 @@ class UnitReports:
         self._rollout = rollout
         self._gangs = gangs
         self._evidence = evidence
+        # Units that run by an earlier plan; each start of one is by the current plan.
+        self._outdated = list(runners)
 
     def publish(self, units: Iterable[str]) -> None:
         """Publishes the current reports of these units."""
@@ -60,7 +62,8 @@ class UnitReports:
 
     def publish_outdated(self) -> None:
         """Publishes the units that wait for their turn to restart, as others decide about that."""
-        self.publish(name for name, runner in self._runners.items() if runner.outdated)
+        self._outdated = [name for name in self._outdated if self._runners[name].outdated]
+        self.publish(self._outdated)
 
     def publish_gangs(self) -> None:
         """Publishes all ranks, and all units that have been examined."""

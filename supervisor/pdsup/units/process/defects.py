@@ -10,9 +10,8 @@ put it right. The defect itself is logged once, with its traceback.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 # How long a part rests after a defect, which may come again at once.
@@ -27,6 +26,28 @@ class Log(Protocol):
         """Logs something that a user should know."""
 
 
+class Contained:
+    """What ``Defects.contained`` returns; no generator, as dozens are made for each restart."""
+
+    __slots__ = ("_defects", "_where")
+
+    def __init__(self, defects: Defects, where: str) -> None:
+        self._defects = defects
+        self._where = where
+
+    def __enter__(self) -> None:
+        """Nothing is needed."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        """Logs a defect, whatever it is; what ends a task or the program is none."""
+        if error is None or not isinstance(error, Exception):
+            return False
+        self._defects.tell(self._where, error)
+        return True
+
+
 class Defects:
     """The defects of one agent."""
 
@@ -34,13 +55,9 @@ class Defects:
         self._log = log
         self._known: set[tuple[str, str]] = set()
 
-    @contextlib.contextmanager
-    def contained(self, where: str) -> Iterator[None]:
-        """Ends the ``with`` at a defect, which is logged as one of ``where``."""
-        try:
-            yield
-        except Exception as error:  # whatever it is
-            self.tell(where, error)
+    def contained(self, where: str) -> Contained:
+        """Ends a ``with`` at a defect, which is logged as one of ``where``."""
+        return Contained(self, where)
 
     async def kept_up(self, where: str, work: Callable[[], Awaitable[None]]) -> None:
         """Does a piece of work, again and again until it ends without a defect."""

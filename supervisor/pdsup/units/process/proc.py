@@ -71,13 +71,19 @@ def untold() -> list[Untold]:
     """Searches all processes for tagged or marked leaders of a session, the oldest first."""
     found = []
     for pid in everyone():
-        stat = _stat(pid)
+        stat = _stat(pid) if _leads_session(pid) else None
         if stat is not None and stat.session == pid and stat.state != b"Z":
             tag, mark = _tag(pid), _mark(pid)
             if tag is not None or mark is not None:
                 output = _link(pid, "fd/1").removesuffix(" (deleted)")
                 found.append(Untold((pid, stat.started), tag, mark or "", output))
     return sorted(found, key=lambda each: each.identity[1])
+
+
+def _leads_session(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid) == pid
+    return False
 
 
 def age_s(process: Identity) -> float:
@@ -263,10 +269,8 @@ def _tag(pid: int) -> int | None:
 
 
 def _mark(pid: int) -> str | None:
-    for entry in _read(pid, "environ").split(b"\0"):
-        if entry.startswith(_MARK):
-            return entry[len(_MARK) :].decode(errors="replace")
-    return None
+    _, found, rest = (b"\0" + _read(pid, "environ")).partition(b"\0" + _MARK)
+    return rest.partition(b"\0")[0].decode(errors="replace") if found else None
 
 
 def _link(pid: int, name: str) -> str:
