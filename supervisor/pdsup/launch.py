@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO, cast
+from typing import NoReturn, TextIO, cast
 
 import aiohttp
 import uvloop
@@ -252,7 +252,7 @@ def _log(node: str) -> Log:
             structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
             structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
     )
     return cast(Log, structlog.get_logger(node=node))
 
@@ -275,6 +275,16 @@ class _Unfailing(io.TextIOBase):
             self._file.flush()
 
 
+def _leave(status: int) -> NoReturn:
+    """Ends this process, without what an interpreter does at its end: by now all is closed, that
+    takes longer than the agent's end itself, and it waits for threads that hang.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None if it was closed
+            stream.flush()
+    os._exit(status)
+
+
 def _raise_descriptor_limit() -> None:
     """Raises the soft limit for units, which inherit it; many systems default to only 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -284,4 +294,4 @@ def _raise_descriptor_limit() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

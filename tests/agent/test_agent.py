@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -558,3 +559,20 @@ def test_the_end_of_the_benchmark_ends_the_cluster_and_its_status_is_the_agents(
     agents.start(plan, "node0", "node1", wait=False)
     assert agents.ended("node0", "node1") == {"node0": 0, "node1": code}
     assert agents.processes_left() == []
+
+
+# An agent's end with a thread that never ends: asyncio's resolver may hang like this.
+LEFT_THREAD = """
+import sys, threading
+from pdsup import launch
+threading.Thread(target=threading.Event().wait).start()
+print("told", end="")
+launch._leave(3)
+"""
+
+
+@pytest.mark.processes
+def test_no_thread_that_hangs_keeps_an_agent_from_its_end_and_what_it_said_is_not_lost():
+    command = [sys.executable, "-c", LEFT_THREAD]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (3, b"told")

@@ -88,7 +88,7 @@ class NodeHost:
             self.front.react()
             self.reports.publish_front()
         self.gates.forget([unit])
-        if transition is not None and line is not None:
+        if transition is not None:
             with contained(f"the record of {unit}"):
                 self.counters.take(transition)
                 self.react_to(unit, transition.after)

@@ -97,13 +97,14 @@ class News:
         self.write(line)
         self._tell_hooks(news, line)
 
-    def tell_step(self, step: Transition, line: Line) -> None:
-        """Writes a step to the log, if it changes the public state; notifies hooks."""
+    def tell_step(self, step: Transition, line: Line | None) -> None:
+        """Writes a step to the log, if it changes the public state; notifies hooks of its line."""
         state = states.public(step.after)
         if state != states.public(step.before):
             say = self._log.warning if state.needs_attention else self._log.info
             say("unit", unit=step.unit, state=state, reason=states.reason_of(step.after))
-            self._tell_hooks(step, line)
+            if line is not None:
+                self._tell_hooks(step, line)
 
     def _tell_hooks(self, news: Transition | Happening, line: Line) -> None:
         event = hook_events.event(news)

@@ -262,7 +262,9 @@ class Runner:
         same_word = states.public(transition.before) == states.public(transition.after)
         since = self.facts.since if same_word else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
-        line = self._host.line(transition)
+        line = None
+        with self._host.defects.contained(f"the journal's line of {self.unit.name}"):
+            line = self._host.line(transition)
         self._write(line)
         self._report(transition, line)
 

@@ -167,6 +167,9 @@ def _untold(part: Part) -> Ledger:
     """What runs of this part though nothing says so any more: agent and guardian were killed, and
     their directory was swept away.
     """
+    there = proc.untold()
+    if not there:
+        return Ledger(plan=part.loaded.digest)
     plan, run_dir = part.loaded.plan, str(part.run_dir)
     run = f"{plan.name}-{paths.cluster_id(run_dir)}"
     units = {f"{run}/{unit.name}": unit for unit in plan.units if unit.node == part.node}
@@ -177,7 +180,7 @@ def _untold(part: Part) -> Ledger:
         for path in (log_path(run_dir, unit), f"{part.state_dir}/{paths.PIPES}/{unit.name}")
     }
     notes: dict[str, Note] = {}
-    for found in proc.untold():
+    for found in there:
         mark, _, number = (found.mark or outputs.get(found.output, "")).rpartition("/")
         if mark in units and units[mark].name not in notes and number.isdecimal():
             notes[units[mark].name] = _guess(units[mark], found, int(number))
