@@ -189,13 +189,15 @@ class OwnJournal:
             self._earlier = self._last_moment()
         earlier = self._earlier or 0.0
         due = [line for line in lines if not (line.late and line.moment <= earlier)]
+        if not due:
+            return ""
         file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
         try:
             size = os.fstat(file).st_size
             text = "".join(line.text for line in due)
             # A line that an agent which was killed has cut short must not spoil the next one.
             start = "" if self._whole or _ends_whole(file, size) else "\n"
-            lost = self._lost if due else 0
+            lost = self._lost
             data = f"{start}{self._loss(lost, due)}{text}".encode()
             if os.write(file, data) < len(data):
                 self._whole = False
