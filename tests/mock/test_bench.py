@@ -35,6 +35,17 @@ def test_it_sends_no_more_than_a_stand_in_answers_in_a_moment(aggregated, tmp_pa
     assert (found["completed"], found["total_output_tokens"]) == (2, 2)
 
 
+def test_a_front_whose_kv_transfers_fail_gives_no_clean_point(crew, router, until, tmp_path):
+    pytest.importorskip("sglang_router", reason="sglang-router is not installed")
+    prefill, decode = crew.prefill(), crew.decode(MOCK_KV_TIMEOUT_SECONDS=0.05)
+    front = router(prefill, decode)
+    until(lambda: front.status("/readiness") == 200, "readiness")
+    prefill.end()
+    found = load(front, tmp_path)
+    why = "the command ended with 0, but no request was answered"
+    assert sweep_rules.judged(CLEAN, metrics.of(found), 0.05) == ("failed", why)
+
+
 @pytest.mark.parametrize(("fault", "why"), [
     ({"empty_answers": True}, "the command ended with 0, but no token came"),
     ({"error_requests": 3}, "3 of 10 requests failed"),

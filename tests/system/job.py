@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ DAEMONS = ("slurmd", "munged", "slurmctld")
 
 
 class Job:
-    """One job. ``settings`` go into the recipe; ``edit`` changes the plan that is made of it."""
+    """One job. ``settings`` go into the recipe; ``edit`` changes the plan that is made of it, and
+    ``options`` are those of ``pdsup sbatch``.
+    """
 
     def __init__(
         self,
         slurm: Slurm,
         *,
         edit: Callable[[dict[str, Any]], None] | None = None,
+        options: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self.slurm = slurm
@@ -37,7 +40,7 @@ class Job:
         self.directory.mkdir(exist_ok=True)
         path = self.directory / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe))
-        made = self.bed.head.run(PDSUP, "sbatch", str(path))
+        made = self.bed.head.run(PDSUP, "sbatch", str(path), *options)
         assert made.returncode == 0, made.stderr
         script = self.directory / "job.sh"
         script.write_text(made.stdout)

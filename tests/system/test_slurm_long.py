@@ -170,3 +170,30 @@ def lived(job: Job, unit: str) -> list[tuple[float, float]]:
     begins = [x["at"] for x in lines if x["to"] == "STARTING"]
     ends = [x["at"] for x in lines if x["from"] in living and x["to"] not in living]
     return list(itertools.zip_longest(begins, ends, fillvalue=float("inf")))
+
+
+def test_a_sweep_that_time_limits_end_is_continued_by_the_next_jobs(four: Slurm) -> None:
+    """Slurm may send the signal a minute early, so which point it ends is not known."""
+    slow = {"MOCK_TOKEN_SECONDS": "0.2", "MOCK_LOAD_SECONDS": "1"}
+    sweep = {"type": "sa-bench", "isl": 64, "osl": 64, "concurrencies": "1x2x3x4"}
+    seen: list[dict[str, str]] = []  # where the clean points are
+    for _ in range(4):
+        job = Job(
+            four,
+            options=("--signal-before", "15"),
+            sbatch_directives={"time": "3"},
+            backend={"type": "mock", "decode_environment": slow},
+            benchmark={**sweep, "num_prompts_mult": 25},
+        )
+        ended = four.ended(job.number, within=300)
+        found = json.loads((job.run_dir / "results" / "points.json").read_text())["attempts"]
+        seen.append({one["point"]: one["directory"] for one in found if one["verdict"] == "clean"})
+        assert left(four.bed) == []
+        if len(seen[-1]) == 4:
+            break
+    assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), job.output
+    first, *_, last = seen
+    assert 0 < len(first) < 4
+    assert list(last) == ["1", "2", "3", "4"]
+    earlier = {point for point, path in last.items() if path.startswith("/")}
+    assert earlier >= first.keys(), last  # they were not measured again

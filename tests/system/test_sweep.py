@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.system.cluster import ROOT, Cluster, until
@@ -43,3 +46,38 @@ def _attempts(run_dir: Path) -> list[dict[str, object]]:
         "attempts"
     ]
     return found
+
+
+# A tokenizer of single bytes, without a network.
+TOKENIZER = """
+import sys, tokenizers, transformers
+from tokenizers import decoders, models, pre_tokenizers
+bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
+made = tokenizers.Tokenizer(models.BPE(vocab={one: i for i, one in enumerate(bytes_)}, merges=[]))
+made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
+transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(sys.argv[1])
+open(sys.argv[1] + "/config.json", "w").write('{"model_type": "llama"}')
+"""
+AIPERF = os.environ.get("PDSUP_TEST_AIPERF", "")
+FLAGS = (
+    "--model demo --endpoint-type chat --streaming --url {url} --concurrency {} "
+    "--request-count {*8} --synthetic-input-tokens-mean 32 --output-tokens-mean 8 "
+    "--use-server-token-count --artifact-dir {results} --ui none"
+)
+
+
+@pytest.mark.skipif(not AIPERF, reason="PDSUP_TEST_AIPERF names no aiperf program")
+@pytest.mark.timeout(600)
+def test_a_sweep_with_aiperf_has_the_same_table(cluster: Cluster) -> None:
+    cluster.up()
+    tokenizer = cluster.home / "tokenizer"
+    python = str(Path(AIPERF).with_name("python"))
+    subprocess.run([python, "-c", TOKENIZER, str(tokenizer)], check=True, capture_output=True)
+    words = (AIPERF, "profile", *FLAGS.split(), "--tokenizer", str(tokenizer))
+    done = cluster.command("run", "--json", "--points", "1,4", "--", *words, timeout=500)
+    assert done.returncode == 0, done.stderr
+    for one in json.loads(done.stdout)["points"]:
+        found = one["metrics"]
+        assert (found["requests"], found["failed"]) == (8 * int(one["point"]), 0)
+        assert found["output_tokens_per_s"] > 0
+        assert found["ttft_ms"].keys() == found["itl_ms"].keys() == {"mean", "p50", "p90", "p99"}

@@ -129,6 +129,12 @@ def test_a_point_is_begun_while_there_is_time_for_it():
     assert not sweep_rules.fits([], "64", NOW, NOW)
 
 
+def test_the_time_that_is_left_is_that_of_the_points_before():
+    done = attempts("tainted", "clean", point="1", seconds=30.0)
+    assert sweep_rules.left(["1", "8", "64"], []) is None
+    assert sweep_rules.left(["1", "8", "64"], done) == 60.0
+
+
 def test_only_clean_measurements_of_the_same_command_are_taken_over():
     own = [replace(one, command=("b", "{}")) for one in attempts("tainted", "clean")]
     own += [replace(one, command=("b", "{}")) for one in attempts("failed", point="64")]

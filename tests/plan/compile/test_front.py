@@ -52,6 +52,14 @@ def test_a_benchmark_with_a_command_is_a_unit_behind_all_that_clients_meet(desk)
     assert (unit.restart.policy, unit.log.file) == ("never", "benchmark.out")
 
 
+def test_a_benchmark_has_the_variables_that_its_recipe_gives_it(desk):
+    table = {"type": "custom", "command": "./run.sh", "env": {"ROUNDS": 3, "MODE": "quick"}}
+    unit = desk.plan(recipe(ONE_EACH, benchmark=table)).by_name["benchmark"]
+    assert unit.env == {"PDSUP_URL": "http://n0:8000", "ROUNDS": "3", "MODE": "quick"}
+    wrong = desk.problem(recipe(ONE_EACH, benchmark={**table, "env": [1]}))
+    assert wrong.path == "benchmark.env"
+
+
 def test_the_benchmark_of_one_aggregated_worker_talks_to_it(desk):
     text = (
         "schema: 2\nname: one\nmodel: {path: /m}\nfrontend: {type: sglang}\n"

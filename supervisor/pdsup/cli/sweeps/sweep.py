@@ -25,6 +25,7 @@ from pdsup.errors import SupervisorError
 from pdsup.files import read_regular
 from pdsup.node.paths import PLAN_FILE
 from pdsup.plan.masks import BY_FORM
+from pdsup.times import age
 
 TOO_LATE = "the time is over"
 
@@ -147,7 +148,9 @@ class Sweep:
         number, directory = results.place(self._run_dir, point, 1 + max(known, default=0))
         place = order.points.index(point) + 1
         again = f", attempt {number}" if number > 1 else ""
-        say(f"point {point} ({place} of {len(order.points)}){again}: results in {directory}")
+        rest = sweep_rules.left(order.points, self._own)
+        time = "" if rest is None else f", about {age(rest)} left"
+        say(f"point {point} ({place} of {len(order.points)}){again}{time}: results in {directory}")
 
         def taken_in(benchmark: Benchmark) -> dict[str, Any]:
             found = results.measured(directory)

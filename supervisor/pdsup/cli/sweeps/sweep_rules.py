@@ -108,6 +108,13 @@ def fits(attempts: Sequence[Attempt], point: str, now: float, until: float | Non
     return until is None or now + took < until
 
 
+def left(points: Sequence[str], attempts: Sequence[Attempt]) -> float | None:
+    """How many seconds the points that are left take, as far as those before tell."""
+    known = [one.seconds for one in attempts if one.seconds is not None]
+    done = {one.point for one in attempts if one.verdict in ("clean", "failed")}
+    return sum(known) / len(known) * len(set(points) - done) if known else None
+
+
 def row_of(benchmark: Benchmark) -> dict[str, Any]:
     """The fields of an attempt that its benchmark tells."""
     return {

@@ -141,7 +141,7 @@ def benchmark(
         kind="benchmark",
         node=site.nodes[0].name,
         command=deployment.benchmark,
-        env={"PDSUP_URL": at} if at else {},
+        env={**({"PDSUP_URL": at} if at else {}), **deployment.benchmark_env},
         needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in needed)),
         restart=defaults.BENCHMARK_RESTART,
         stop=defaults.BENCHMARK_STOP,

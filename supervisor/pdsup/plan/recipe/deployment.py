@@ -88,6 +88,7 @@ class Deployment:
     at: str
     load_deadline_s: float
     benchmark: tuple[str, ...] = ()
+    benchmark_env: Mapping[str, str] = field(default_factory=dict)
     benchmark_log: Log = field(default_factory=Log)
     sweep: Sweep | None = None
     on_fatal: OnFatal = "continue"

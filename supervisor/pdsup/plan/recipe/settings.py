@@ -91,6 +91,7 @@ def deployment(
         at=layout.at,
         load_deadline_s=load_deadline(recipe.health_check, problems),
         benchmark=benchmark.command(recipe.benchmark, problems),
+        benchmark_env=_benchmark_env(recipe.benchmark, problems),
         sweep=benchmark.sweep(recipe.benchmark, engine, serving.engine, problems),
         benchmark_log=log(recipe.log.benchmark),
         on_fatal=recipe.on_fatal or "continue",
@@ -262,6 +263,14 @@ def front(
         additional_at=layout.additional_at,
         args_at=layout.args_at,
     )
+
+
+def _benchmark_env(given: Any, problems: list[Problem]) -> dict[str, str]:
+    env = given.get("env") if isinstance(given, dict) and given.get("command") else None
+    if env is not None and not isinstance(env, dict):
+        problems.append(Problem("benchmark.env", f"must be a table, not {show(env)}"))
+        return {}
+    return variables(env, "benchmark.env", problems)
 
 
 def _nginx(table: Frontend) -> dict[str, Any]:
