@@ -452,6 +452,20 @@ def test_an_agent_imports_nothing_that_only_a_recipe_or_an_exception_needs() -> 
 
 
 @pytest.mark.processes
+def test_a_command_that_becomes_an_agent_imports_as_little_as_it_can() -> None:
+    script = (
+        "import os, sys; from pdsup.cli.main import main\n"
+        "os.execv = lambda *_: print('imported:', *sys.modules)\n"
+        "main(['agent', 'plan.yaml', '--run-dir', 'x'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    first, *modules = done.stdout.splitlines()[0].split()
+    assert first == "imported:"
+    more = {"ctypes", "dataclasses", "hashlib", "inspect", "json", "shutil", "socket"}
+    assert {*modules} & (HEAVY | more) == set()
+
+
+@pytest.mark.processes
 def test_checking_a_recipe_pays_only_for_reading_it(tmp_path: Path) -> None:
     recipe = str(TESTS.parent / "configs" / "demo.yaml")
     heavy = (HEAVY | {"hashlib", "socket"}) - {"yaml", "hostlist"}

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from pdsup import clock, typed
 from pdsup.answers.status import Status
 from pdsup.cli.runs import choice, living
-from pdsup.cli.runs.choice import Run, Source
+from pdsup.cli.runs.choice import Run
 from pdsup.cli.runs.living import Cluster as Cluster
+from pdsup.cli.runs.named import Source, given
 from pdsup.errors import NothingThere, SupervisorError
 from pdsup.node import control_socket
 from pdsup.times import duration
@@ -150,7 +151,7 @@ def run_directory(run_dir: str | None, purpose: str) -> Path:
     Raises what ``seen`` raises.
     """
     run = choice.choose(run_dir, purpose, looks=True, returns_in=0.0)
-    named = choice.given(run_dir)
+    named = given(run_dir)
     return named.path if named else Path(run.cluster.run_dir)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pdsup import clock, typed
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
-from pdsup.cli.runs import choice
+from pdsup.cli.runs.named import given
 from pdsup.cli.screens.status import table
 from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal import fit, signals
@@ -95,10 +95,9 @@ def _say_where(run_dir: Path, unit: str, *, kept: bool) -> None:
 
 def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
     with alone():
-        named = choice.given(args.run_dir)
-        given = named.path.resolve() if named else None
-        if given is not None:
-            _refuse_used(args.file, given, named.origin if named else "")
+        named = given(args.run_dir)
+        if named:
+            _refuse_used(args.file, named.path.resolve(), named.origin)
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count), Installed())
         warn(str(args.file), draft.warnings)
@@ -106,7 +105,8 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         plan = loaded.plan
         refuse_busy_ports(plan)
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        run_dir = given or _unused(Path(f"runs/{plan.name}-{stamp}").resolve())
+        run_dir = named.path if named else _unused(Path(f"runs/{plan.name}-{stamp}"))
+        run_dir = run_dir.resolve()
         _look_who_may_write(args, run_dir, plan)
         prepare(run_dir, loaded.text, _origin(args), mode=loaded.mode)
         say(

@@ -12,7 +12,7 @@ from typing import Literal
 from pdsup import clock
 from pdsup.answers.status import Status, UnitStatus
 from pdsup.cli import client, options
-from pdsup.cli.runs import choice
+from pdsup.cli.runs.named import given
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.waiting import WaitView
 from pdsup.errors import NothingThere, SupervisorError
@@ -170,7 +170,7 @@ class Wait:
         In a Slurm job its agents may be starting: in a directory that is made for them, or that of
         the job before it was requeued. Raises ``absent`` if what was named is no run directory.
         """
-        now, named = clock.monotonic(), choice.given(self._run_dir)
+        now, named = clock.monotonic(), given(self._run_dir)
         if named is None or "SLURM_JOB_ID" in os.environ or now - self._asked_past < PAST_S:
             return ""
         self._asked_past = now

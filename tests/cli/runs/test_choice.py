@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pdsup.cli.runs import choice
-from pdsup.cli.runs.choice import Source
+from pdsup.cli.runs.named import Source
 from pdsup.errors import NothingThere, WrongUsage
 from pdsup.node import paths
 

@@ -13,18 +13,17 @@ import os
 import re
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
 
 from pdsup import clock
 from pdsup.cli.runs import living
 from pdsup.cli.runs.living import Cluster
+from pdsup.cli.runs.named import Named, Source, given
 from pdsup.errors import NothingThere, WrongUsage
 from pdsup.files import open_regular
 from pdsup.node.paths import JOURNALS, PLAN_FILE, RUNS, refuse_odd
 
-VARIABLE = "PDSUP_RUN_DIR"
 # A killed agent is back sooner, even on a busy machine, unless it can't start.
 RETURN_S = 10.0
 # How often to look for an agent while none answers.
@@ -32,37 +31,6 @@ LOOK_S = 0.05
 PLAN_BYTES = 4 << 10
 # The name of a plan as a block table, or as JSON.
 PLAN_NAME = r"""(?:^|^\{[^{[]*)["']?name["']?:\s*["']?([\w.-]+)"""
-
-
-class Source(Enum):
-    """How a run was chosen."""
-
-    OPTION = auto()  # --run-dir, or an argument
-    VARIABLE = auto()  # PDSUP_RUN_DIR
-    INSIDE = auto()  # the command stands in its directory
-    NEARBY = auto()  # the only active one in ./ or ./runs/
-    MACHINE = auto()  # the only active one on this machine
-    NEWEST = auto()  # the newest of several
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the user has said which run is meant."""
-        return self in (Source.OPTION, Source.VARIABLE, Source.INSIDE)
-
-
-class Named(NamedTuple):
-    """A run directory that the user named. Its text says where the name came from."""
-
-    path: Path
-    source: Source
-
-    def __str__(self) -> str:
-        return f"{self.path}{self.origin}"
-
-    @property
-    def origin(self) -> str:
-        """Where the name came from, if not from the command line."""
-        return f" (from {VARIABLE})" if self.source is Source.VARIABLE else ""
 
 
 class Run(NamedTuple):
@@ -79,18 +47,6 @@ class Run(NamedTuple):
 
     def __str__(self) -> str:
         return f"{plan_name(Path(self.cluster.run_dir))} in {self.words}"
-
-
-def given(option: str | None) -> Named | None:
-    """The run directory that an option or PDSUP_RUN_DIR names, whether it exists or not.
-
-    Raises WrongUsage if that is not UTF-8.
-    """
-    named = option or os.environ.get(VARIABLE)
-    if not named:
-        return None
-    refuse_odd(named)
-    return Named(Path(named), Source.OPTION if option else Source.VARIABLE)
 
 
 def choose(

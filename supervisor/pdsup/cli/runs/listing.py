@@ -13,6 +13,7 @@ from pdsup import clock
 from pdsup.cli.runs import choice, living, run_lines
 from pdsup.cli.runs.choice import plan_name
 from pdsup.cli.runs.living import Cluster
+from pdsup.cli.runs.named import given
 from pdsup.cli.runs.past import past_of
 from pdsup.cli.runs.run_lines import RunLine, RunState
 from pdsup.node.paths import RUNS
@@ -47,7 +48,7 @@ def ended(among: Iterable[Path] = ()) -> list[RunLine]:
     of PDSUP_RUN_DIR.
     """
     here = {Path(one.run_dir).resolve() for one in living.clusters()}
-    known = [*here, *(one.path for one in [choice.given(None)] if one)]
+    known = [*here, *(one.path for one in [given(None)] if one)]
     parents = [*among, Path(), Path(RUNS), *(path.parent for path in known)]
     found = {path.resolve() for parent in parents for path in _run_dirs(parent)}
     lines = [_line(path) for path in found - here]

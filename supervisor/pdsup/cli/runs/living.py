@@ -70,9 +70,16 @@ def _run_links() -> list[Path]:
     """
     users = trusted_users()
     roots = [Path(root) for root in state_roots(os.environ, temp_dir(os.environ), os.geteuid())]
-    found = [path for root in roots if is_private(root, users) for path in root.glob("*/")]
+    found = [path for root in roots if is_private(root, users) for path in _entries(root)]
     links = [path / RUN_LINK for path in found if is_private(path, users)]
     return sorted(link for link in links if link.is_symlink())
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What is in a directory; nothing if it ends while we look."""
+    with contextlib.suppress(OSError):
+        return list(directory.iterdir())
+    return []
 
 
 def _node_dirs(links: Iterable[Path]) -> list[Path]:
@@ -81,8 +88,8 @@ def _node_dirs(links: Iterable[Path]) -> list[Path]:
     A new agent takes the socket of a killed one away before it listens; the lock stays.
     """
     users = trusted_users()
-    found = {path.parent for link in links for path in link.parent.glob(f"*/{LOCK}")}
-    return [path for path in found if is_private(path, users)]
+    found = (path for link in links for path in _entries(link.parent))
+    return [path for path in found if is_private(path, users) and (path / LOCK).exists()]
 
 
 def _cluster(run_dir: str, node_dirs: Iterable[Path]) -> Cluster:

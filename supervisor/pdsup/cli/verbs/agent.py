@@ -28,13 +28,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does not return: the process becomes the agent's guardian and keeps its pid."""
-    from pdsup.cli.runs import choice  # late: not needed for help
-    from pdsup.node import run_dir
+    from pdsup.cli.runs.named import given  # late: not needed for help
     from pdsup.units.process import guardian
 
     words = [args.file]
     words += ["--node", args.node] if args.node else []
-    named = choice.given(args.run_dir)
+    named = given(args.run_dir)
     words += ["--run-dir", str(named.path)] if named else []
-    words += [run_dir.ALLOW] if args.allow_writable else []
+    if args.allow_writable:
+        from pdsup.node.run_dir import ALLOW
+
+        words.append(ALLOW)
     os.execv(sys.executable, guardian.command(words))  # noqa: S606 (own interpreter, no shell)

@@ -13,7 +13,8 @@ from pdsup import clock
 from pdsup.answers.status import Status
 from pdsup.cli import client, options
 from pdsup.cli.runs import choice
-from pdsup.cli.runs.choice import Run, Source
+from pdsup.cli.runs.choice import Run
+from pdsup.cli.runs.named import Source
 from pdsup.cli.terminal.say import say
 from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.times import duration

@@ -28,7 +28,6 @@ guardian only holds for the next agent; -1 where the kernel has no such files.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import stat
@@ -246,6 +245,8 @@ def _nameless_file() -> int:
 
 def _forward(pid: int, number: int, sender: int) -> None:
     """Sends a signal with the pid of its first sender, as sigqueue(3) allows."""
+    import ctypes  # late, as in ``main``
+
     if ctypes.CDLL(None).sigqueue(pid, number, ctypes.c_void_p(sender)):
         os.kill(pid, number)  # too many signals are queued
 
@@ -322,6 +323,8 @@ def command(words: list[str]) -> list[str]:
 def main(command: list[str]) -> int:
     """Runs the agent ``command`` until it has ended for good; returns its exit status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
+    import ctypes  # late: `pdsup agent` and `pdsup up` import this file only for ``command``
+
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         _say("cannot guard the agent: the kernel has no child subreapers (Linux >= 3.4)")
         return UNKNOWN_STATUS
