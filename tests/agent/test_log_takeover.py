@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pdsup.units.logs import files
-from tests.agent.test_takeover import EAGER, Node
+from tests.agent.test_takeover import Node
+from tests.bed import forks
 
 # Half of them write to their log themselves, the others through a pipe; the figures to prove are
 # 50 units and 10 kills.
@@ -43,7 +44,7 @@ def node(agents, wait_for):
 @pytest.fixture
 def guard(agents):
     """Starts a guarded agent, which is started again at once whenever it is killed."""
-    return lambda *units: agents.start(agents.plan(*units), program=("-c", EAGER))
+    return lambda *units: agents.start(agents.plan(*units), program=forks.eager)
 
 
 def log_of(agents, unit) -> bytes:

@@ -16,9 +16,10 @@ import pytest
 
 from pdsup.cli import client
 from pdsup.errors import NothingThere, SupervisorError
+from tests.bed import forks
 from tests.bed.agents import wait_for as until
 
-GUARDED = ("-m", "pdsup", "agent")
+GUARDED = forks.guarded
 WAITS = "waits for node1 to load the changed plan"
 STUBBORN = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.05; done')
 
@@ -345,7 +346,7 @@ def test_an_agent_that_is_one_too_many_leaves_the_plan_of_the_run_alone(agents, 
     before = (agents.run_dir / "plan.yaml").read_bytes()
     other = agents.plan(agents.unit("other"), name="other.yaml")
     first = agents.processes["node0"]
-    agents.start(other, program=("-m", "pdsup", "agent"), wait=False)
+    agents.start(other, program=GUARDED, wait=False)
     assert agents.processes["node0"].wait(60) != 0
     agents.processes["node0"] = first
     assert (agents.run_dir / "plan.yaml").read_bytes() == before

@@ -19,15 +19,11 @@ import pytest
 from pdsup.plan.compile import load
 from pdsup.units.process.guardian import STRAY
 from tests.agent.replay import replay
+from tests.bed import forks
 
-GUARDED = ("-m", "pdsup", "agent")
-# A guardian that does not wait longer from restart to restart of an agent that is killed often.
-EAGER = """
-import sys
-from pdsup.units.process import guardian
-guardian.LONGEST_DELAY_S = 0.0
-sys.exit(guardian.main([sys.executable, "-m", "pdsup.launch", *sys.argv[1:]]))
-"""
+GUARDED = forks.guarded
+# As users start it; forks do the same in less time.
+REAL = ("-m", "pdsup", "agent")
 # One whose first agent is killed between the ledger and the journal: in the line of a state.
 HASTY = """
 import json, os, signal, sys
@@ -133,7 +129,7 @@ def pids(agents, *units):
 
 def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agents, node, wait_for):
     plan = agents.plan(agents.unit("a"), agents.unit("family", "sh", "-c", FAMILY))
-    agents.start(plan, program=GUARDED)
+    agents.start(plan, program=REAL)
     before = pids(agents, "a", "family")
     wait_for(lambda: node.has_family(1), "the family")
     everything = node.living()
@@ -148,7 +144,7 @@ def test_a_new_agent_takes_over_what_a_killed_one_left_and_restarts_nothing(agen
 
 
 def test_the_status_names_guardian_and_agent(agents, node):
-    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    agents.start(agents.plan(agents.unit("a")), program=REAL)
     found = agents.status()["node0"]["agent"]
     assert found["guardian_pid"] == node.guardian
     assert Path(f"/proc/{found['pid']}/stat").read_text().split()[3] == str(node.guardian)
@@ -168,7 +164,7 @@ def test_signals_that_mean_nothing_end_neither_guardian_nor_agent(agents, node):
 
 
 def test_a_guardian_takes_less_than_10_mb(agents, node):
-    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    agents.start(agents.plan(agents.unit("a")), program=REAL)
     status = Path(f"/proc/{node.guardian}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("RssAnon")]
     # What it has for itself; the interpreter's pages are shared with the agent's.
@@ -251,20 +247,20 @@ def test_a_signal_that_comes_while_no_agent_lives_is_not_lost(agents, node):
 def test_an_agent_that_can_not_start_ends_its_guardian_with_its_status(agents):
     plan = agents.plan(agents.unit("a"))
     plan.write_text("plan: 1\nname: x\n")
-    agents.start(plan, program=GUARDED, wait=False)
+    agents.start(plan, program=REAL, wait=False)
     assert agents.ended() == {"node0": 1}
     assert "is missing" in agents.errors()
 
 
 def test_a_term_to_an_agent_that_only_starts_ends_it(agents):
-    agents.start(agents.plan(agents.unit("a")), program=GUARDED, wait=False)
+    agents.start(agents.plan(agents.unit("a")), program=REAL, wait=False)
     agents.signal(signal.SIGTERM)
     assert agents.ended()["node0"] in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     assert agents.processes_left() == []
 
 
 def test_a_new_agent_takes_the_place_of_another_at_once_when_asked(agents, node, wait_for):
-    agents.start(agents.plan(agents.unit("a")), program=GUARDED)
+    agents.start(agents.plan(agents.unit("a")), program=REAL)
     (pid,) = pids(agents, "a")
     before = node.agent
     agents.tell("node0", "/v1/reload", {"agent": True})
@@ -528,7 +524,7 @@ def test_whatever_is_killed_when_nothing_is_doubled_orphaned_lost_or_restarted_f
     units = [agents.unit(name, restart=AT_ONCE) for name in names[:4]]
     units += [agents.unit(name, "sh", "-c", FAMILY, restart=AT_ONCE) for name in names[4:]]
     plan = agents.plan(*units)
-    agents.start(plan, program=("-c", EAGER))
+    agents.start(plan, program=forks.eager)
     pids(agents, *names)
     killed: Counter[str] = Counter()
 
@@ -559,7 +555,7 @@ def test_whatever_is_killed_when_nothing_is_doubled_orphaned_lost_or_restarted_f
                 os.kill(agent, signal.SIGKILL)
                 kill_units(2)
             case 4:
-                node.kill_both(plan, ("-c", EAGER))
+                node.kill_both(plan, forks.eager)
         wait_for(as_it_should_be, "one run of each unit")
         wait_for(lambda: agents.listens("node0"), "an agent")
         wait_for(lambda: all(agents.look(unit)["state"] == "RUNNING" for unit in names), "RUNNING")
@@ -615,7 +611,7 @@ def test_what_is_removed_while_no_agent_lives_costs_no_unit_as_long_as_the_guard
 ):
     says = agents.unit("says", "bash", "-c", SAYS, log={"mode": "pipe"})
     plan = agents.plan(agents.unit("a"), agents.unit("stopped"), says)
-    agents.start(plan, program=("-c", EAGER))
+    agents.start(plan, program=forks.eager)
     pid, saying = pids(agents, "a", "says")
     agents.reaches("RUNNING", "stopped")
     agents.tell("node0", "/v1/units", {"command": "stop", "units": ["stopped"]})

@@ -17,6 +17,7 @@ import pytest
 from pdsup import launch
 from pdsup.cli import client
 from pdsup.errors import NothingThere
+from tests.bed import forks
 from tests.bed.addresses import fresh_address
 from tests.bed.hosts import assigned
 
@@ -136,11 +137,17 @@ class Agents:
         for node in nodes or ("node0",):
             words = [str(plan), "--node", node, "--run-dir", str(self.run_dir)]
             errors = self.directory / f"{node}.err"
-            made = Program(program, words, errors, self.environ) if program else None
-            self.processes[node] = made or Forked(words, errors, self.environ)
+            self.processes[node] = self._started(program, words, errors)
         if wait:
             for node in nodes or ("node0",):
                 wait_for(lambda: self.listens(node), f"the agent of {node}")  # noqa: B023
+
+    def _started(self, program, words, errors):
+        if program is None:
+            return Forked(words, errors, self.environ)
+        if callable(program):
+            return Spawned(forks.start(program, words, self.environ, out=errors, err=errors))
+        return Program(program, words, errors, self.environ)
 
     def socket(self, node="node0") -> Path | None:
         return next(self.runtime.glob(f"pdsup/*/{node}/control.sock"), None)
@@ -236,12 +243,12 @@ class Agents:
         """Every living process of these agents and their units, wherever it went; nginx writes over
         its environment, but not to anywhere else."""
         mark = f"XDG_RUNTIME_DIR={self.runtime}\0".encode()
-        logs = f"{self.run_dir}/logs/"
+        ours = f"{self.directory}/"
         found = [one.pid for one in self.processes.values() if one.poll() is None]
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 written = str((entry / "fd" / "1").readlink())
-                if written.startswith(logs) or mark in (entry / "environ").read_bytes():
+                if written.startswith(ours) or mark in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
         return found
 
@@ -271,14 +278,30 @@ class Program:
         self.pid, self.poll, self.wait = self.process.pid, self.process.poll, self.process.wait
 
 
-class Forked:
+class Spawned:
+    """An agent or guardian as a fork."""
+
+    def __init__(self, process):
+        self.process, self.pid = process, process.pid
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self, within: float) -> int:
+        self.process.join(within)
+        if self.process.exitcode is None:
+            raise TimeoutError(f"agent {self.pid} did not end within {within} s")
+        return self.process.exitcode
+
+
+class Forked(Spawned):
     """An agent as a fork of this process."""
 
     def __init__(self, words, errors, environ):
         context = multiprocessing.get_context("fork")
-        self.process = context.Process(target=self.become, args=(words, errors, environ))
-        self.process.start()
-        self.pid = self.process.pid
+        process = context.Process(target=self.become, args=(words, errors, environ))
+        process.start()
+        super().__init__(process)
 
     def become(self, words, errors, environ):
         os.setsid()
@@ -289,15 +312,6 @@ class Forked:
         os.environ.clear()
         os.environ.update(environ)
         sys.exit(launch.main(words))
-
-    def poll(self) -> int | None:
-        return self.process.exitcode
-
-    def wait(self, within: float) -> int:
-        self.process.join(within)
-        if self.process.exitcode is None:
-            raise TimeoutError(f"agent {self.pid} did not end within {within} s")
-        return self.process.exitcode
 
 
 @pytest.fixture(name="wait_for")

@@ -22,6 +22,7 @@ import pytest
 from pdsup import typed
 from pdsup.answers.status import AgentStatus, NodeStatus, Status, UnitStatus
 from pdsup.node import paths
+from tests.bed import forks
 from tests.bed.agents import _wait_for, agents, shared_agents, wait_for
 
 ROWS = 20
@@ -81,11 +82,10 @@ def serve(server, says):
 
 
 def run(agents, *words, text=True, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "pdsup", *words],
-        env=agents.environ, capture_output=True, text=text, timeout=60, check=False,
-        stdin=subprocess.DEVNULL, cwd=cwd or agents.directory,
-    )  # fmt: skip
+    done = forks.pdsup(words, agents.environ, cwd or agents.directory)
+    if text:
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    return done
 
 
 @pytest.fixture

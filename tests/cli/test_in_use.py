@@ -29,8 +29,8 @@ MISTAKES = {
 # All others write no file whose name they are given.
 OTHERS = {
     "check", "completion", "doctor", "events", "evidence", "explain", "help", "list", "logs",
-    "restart", "sbatch", "scrape-config", "shutdown", "signal", "start", "status", "stop", "url",
-    "version", "wait", "web",
+    "restart", "results", "sbatch", "scrape-config", "shutdown", "signal", "start", "status",
+    "stop", "url", "version", "wait", "web",
 }  # fmt: skip
 
 

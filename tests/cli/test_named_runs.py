@@ -1,8 +1,6 @@
 """Every verb is for the run that is named, and says so; what was not named is not ended unasked."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,23 +37,19 @@ def test_a_directory_that_the_variable_names_is_told_with_its_source(pdsup, agen
 
 @pytest.mark.parametrize("way", ["option", "variable"])
 @pytest.mark.parametrize("verb", NAMING)
-def test_a_directory_whose_path_is_not_utf_8_is_refused_in_one_line(agents, verb, way):
+def test_a_directory_whose_path_is_not_utf_8_is_refused_in_one_line(pdsup, agents, verb, way):
     plan = agents.plan(agents.unit("a"))
-    odd = os.fsencode(agents.directory) + b"/x\xff"
-    Path(os.fsdecode(odd)).mkdir()
-    first, *rest = (os.fsencode(word) for word in words(verb, plan))
-    positional = verb in ("report", "bundle")
-    option = ([odd] if positional else [b"--run-dir", odd]) if way == "option" else []
-    environ = {os.fsencode(key): os.fsencode(value) for key, value in agents.environ.items()}
+    odd = str(agents.directory / os.fsdecode(b"x\xff"))
+    Path(odd).mkdir()
+    first, *rest = words(verb, plan)
+    (named,) = (one for one in parser_of(verb)._actions if "run_dir" in one.dest)
+    option = ([odd] if not named.option_strings else ["--run-dir", odd]) if way == "option" else []
     if way == "variable":
-        environ[b"PDSUP_RUN_DIR"] = odd
-    done = subprocess.run(
-        [sys.executable, "-m", "pdsup", first, *option, *rest], env=environ, capture_output=True,
-        timeout=60, check=False, stdin=subprocess.DEVNULL, cwd=agents.directory,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.endswith(b"x\\udcff': its path is not UTF-8\n")
-    assert done.stderr.count(b"\n") == 1
+        agents.environ["PDSUP_RUN_DIR"] = odd
+    done = pdsup(first, *option, *rest)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("x\\udcff': its path is not UTF-8\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_run_begins_in_the_directory_that_the_variable_names(agents, pdsup):

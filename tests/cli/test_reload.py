@@ -16,14 +16,15 @@ from pdsup.node import origin
 from pdsup.node.origin import Origin
 from pdsup.plan.difference import Change
 from pdsup.units.public_state import PublicState
+from tests.bed import forks
 
-GUARDED = ("-m", "pdsup", "agent")
+REAL = ("-m", "pdsup", "agent")  # as users start it
 
 
 @pytest.fixture
 def running(agents):
     """A cluster of one node with the units ``a`` and ``b``."""
-    agents.start(agents.plan(agents.unit("a"), agents.unit("b")), program=GUARDED)
+    agents.start(agents.plan(agents.unit("a"), agents.unit("b")), program=forks.guarded)
     for unit in ("a", "b"):
         agents.reaches("RUNNING", unit)
     return agents
@@ -134,7 +135,7 @@ def test_what_was_taken_over_and_ends_takes_nothing_of_another_run_of_the_same_n
     agents.start(agents.plan(agents.unit("a", node="node1"), nodes=2, name="other.yaml"), "node1")
     other = agents.reaches("RUNNING", "a", "node1")["pid"]
     agents.run_dir = first
-    agents.start(plan, program=GUARDED)
+    agents.start(plan, program=REAL)
     agents.reaches("RUNNING", "a")
     assert pdsup("reload", "--agent", "--run-dir", str(first)).returncode == 0
     assert pdsup("stop", "a", "--run-dir", str(first)).stdout == "a: stopped\n"

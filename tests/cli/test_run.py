@@ -28,7 +28,7 @@ def record(agents):
 def kills(agents, unit, node):
     """A benchmark that kills a unit, and ends when that is back."""
     pid = agents.look(unit, node)["pid"]
-    again = f"{sys.executable} -m pdsup wait --timeout 20"
+    again = f"{sys.executable} -m pdsup wait --timeout 60"
     journal = agents.run_dir / "events" / f"{node}.jsonl"
     return ["sh", "-c", f"kill -9 {pid}; until grep -q SIGKILL {journal}; do :; done; {again}"]
 

@@ -17,6 +17,7 @@ from pdsup.front import upstreams as module
 from pdsup.front.nginx_conf import Upstream, render
 from pdsup.front.upstreams import Upstreams
 from pdsup.units.process.spawn import Spawner
+from tests.bed import forks
 from tests.front.conftest import FakeMaster
 
 
@@ -64,7 +65,7 @@ def test_an_nginx_that_was_started_again_was_not_reloaded(front, wait_for):
 
 
 def test_an_agent_that_takes_a_running_nginx_over_tells_of_no_reload(agents, wait_for):
-    agents.start(agents.plan(*agents.front()), program=("-m", "pdsup", "agent"))
+    agents.start(agents.plan(*agents.front()), program=forks.guarded)
     wait_for(lambda: agents.look("nginx")["ready"])
     nginx, agent = agents.look("nginx")["pid"], agents.agent()
     os.kill(agent, signal.SIGKILL)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bed import forks
+
 # A path is one argument, and the file beside it has every event on a line of its own.
 KEEP = "cat >> "
 # Ignores TERM, and has a family that left its session.
@@ -89,8 +91,7 @@ def test_an_agent_that_takes_over_tells_nothing_again(agents, started, wait_for)
 
 
 def test_a_plan_that_is_changed_while_it_runs_changes_who_is_told(agents, started, wait_for):
-    program = ("-m", "pdsup", "agent")
-    plan = started(agents.unit("a"), hooks=[keeping(agents, "ready")], program=program)
+    plan = started(agents.unit("a"), hooks=[keeping(agents, "ready")], program=forks.guarded)
     wait_for(lambda: told(agents))
     before = agents.look("a")["pid"]
     hooks = [keeping(agents, "down")]
