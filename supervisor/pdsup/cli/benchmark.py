@@ -29,12 +29,14 @@ LOOK_S = 1.0
 # For all agents to ask their units; see ``api/queries.py``.
 FRESH_S = 75.0
 RECORD = "run.json"
+# Thousands of benchmarks.
+MOST_BYTES = 64 << 20
 
 
 def recorded(path: Path) -> list[Any]:
     """The benchmarks in a ``run.json``, oldest first; empty if there is none or it is damaged."""
     try:
-        last = json.loads(read_regular(path))
+        last = json.loads(read_regular(path, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return []
     if not isinstance(last, dict):

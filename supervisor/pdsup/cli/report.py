@@ -20,7 +20,8 @@ from pdsup.errors import SupervisorError
 from pdsup.journal.entry import LATEST
 from pdsup.journal.file import Journals
 from pdsup.node.assignment import log_path
-from pdsup.node.paths import JOURNALS, PLAN_FILE
+from pdsup.node.paths import JOURNALS
+from pdsup.node.run_dir import plan_of
 from pdsup.plan import masks
 from pdsup.plan.model import Plan
 
@@ -37,7 +38,7 @@ def gather(run_dir: Path, beside: Path) -> Source:
     journals = Journals(run_dir)
     entries = journals.news()
     benchmarks = [_placed(one, journals) for one in _benchmarks(run_dir / RECORD)]
-    plan = _plan(run_dir / PLAN_FILE)
+    plan = _plan(run_dir)
     going = any(Path(one.run_dir).resolve() == run_dir.resolve() for one in living.clusters())
     ends = [*(one.at for one in entries), *(one.ended for one in benchmarks)]
     now = clock.wall()
@@ -108,12 +109,10 @@ def _benchmarks(path: Path) -> list[RecordedBenchmark]:
     return [one for one in read if one and 0 <= one.began <= LATEST and 0 <= one.ended <= LATEST]
 
 
-def _plan(path: Path) -> Plan | None:
+def _plan(run_dir: Path) -> Plan | None:
     """The plan of a run; None if this version can't read it (the report works without)."""
-    from pdsup.plan.compile import load  # late: imports a YAML parser
-
     with contextlib.suppress(SupervisorError):
-        return load.load(path, nodes=None).plan
+        return plan_of(run_dir).plan
     return None
 
 

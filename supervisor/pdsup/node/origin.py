@@ -9,6 +9,8 @@ from pdsup import typed
 from pdsup.plan.engines.engine import EngineName
 
 FILE = "origin.json"
+# Options come from a command line, which the kernel bounds.
+MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

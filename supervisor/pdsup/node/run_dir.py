@@ -34,6 +34,7 @@ from pdsup.node.origin import Origin
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
 
 if TYPE_CHECKING:
+    from pdsup.plan.compile.load import Loaded
     from pdsup.plan.model import Hook
 
 TOKEN_FILE = "token"  # noqa: S105  # the name of a file
@@ -114,7 +115,7 @@ def restore(
 def origin_of(run_dir: Path) -> Origin:
     """The origin of a run's plan: its own plan file if no other is recorded."""
     with contextlib.suppress(OSError):
-        if origin := origins.read(read_regular(run_dir / origins.FILE)):
+        if origin := origins.read(read_regular(run_dir / origins.FILE, origins.MOST_BYTES)):
             return origin
     return Origin(file=str(run_dir / PLAN_FILE))
 
@@ -130,6 +131,20 @@ def replace_plan(run_dir: Path, text: bytes, origin: Origin, mode: int = READABL
         _place_plan(run_dir, text, mode)
     except OSError as error:
         raise SupervisorError(f"cannot write {run_dir / PLAN_FILE}: {error.strerror}") from None
+
+
+def plan_of(run_dir: Path) -> Loaded:
+    """The plan of a run. Raises SupervisorError if there is none that can be read: what is in its
+    place, such as a named pipe, is not waited for.
+    """
+    from pdsup.plan.compile import load  # late: imports a YAML parser
+
+    path = run_dir / PLAN_FILE
+    try:
+        os.close(open_regular(path, os.O_RDONLY))
+    except OSError as error:
+        raise SupervisorError(f"cannot read the plan {path}: {error.strerror}") from None
+    return load.load(path, nodes=None)
 
 
 def plan_digest(run_dir: Path) -> str:
@@ -172,7 +187,9 @@ def put_back(run_dir: Path, digest: str) -> None:
     with contextlib.suppress(OSError):
         text = read_regular(kept)
         if hashlib.sha256(text).hexdigest() == digest:
-            source = origins.read(read_regular(origin)) if origin.exists() else None
+            source = (
+                origins.read(read_regular(origin, origins.MOST_BYTES)) if origin.exists() else None
+            )
             source = source or Origin(file=str(run_dir / PLAN_FILE))
             replace_plan(run_dir, text, source, _mode(kept))
 

@@ -20,9 +20,8 @@ from pdsup.cli.benchmark import RECORD
 from pdsup.errors import SupervisorError
 from pdsup.files import write_atomically
 from pdsup.node.paths import JOURNALS
-from pdsup.node.run_dir import VIEW_FILE
+from pdsup.node.run_dir import MOST_TOKEN_BYTES, VIEW_FILE, plan_of
 from pdsup.plan import masks
-from pdsup.plan.compile import load
 from pdsup.plan.model import Plan
 
 TOKENS = ("token", VIEW_FILE)
@@ -65,7 +64,9 @@ def pack(run_dir: Path, out: Path) -> list[Packed]:
     run_dir = run_dir.resolve()
     page = report.render(report.gather(run_dir, run_dir))
     plan = _plan(run_dir)
-    tokens = [text.strip() for name in TOKENS for text, _ in _read(run_dir / name, FILE_BYTES)]
+    tokens = [
+        text.strip() for name in TOKENS for text, _ in _read(run_dir / name, MOST_TOKEN_BYTES)
+    ]
     mask = masks.of_plan(plan, os.environ, tokens)
     texts = {"versions.txt": _versions(), "status.json": _status(run_dir), "report.html": page}
     packed: list[Packed] = []
@@ -130,7 +131,7 @@ class _Member(tarfile.TarInfo):
 def _plan(run_dir: Path) -> Plan | None:
     """The plan; None if this version can't read it."""
     with contextlib.suppress(SupervisorError):
-        return load.load(run_dir / "plan.yaml", nodes=None).plan
+        return plan_of(run_dir).plan
     return None
 
 

@@ -26,6 +26,7 @@ from pdsup.journal.file import Journals
 from pdsup.node import agent_files
 from pdsup.node.assignment import log_path
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE
+from pdsup.node.run_dir import plan_of
 from pdsup.plan import masks
 from pdsup.units import ledger
 from pdsup.units.process import proc
@@ -117,12 +118,10 @@ class PastRun:
 
     @cached_property
     def _loaded(self) -> Loaded:
-        from pdsup.plan.compile import load  # late: imports a YAML parser
-
         path = self.run_dir / PLAN_FILE
         if not path.exists():
             raise SupervisorError(f"cannot read the plan of {self.words}: there is no {PLAN_FILE}")
-        return load.load(path, nodes=None)
+        return plan_of(self.run_dir)
 
 
 def past_of(run_dir: Path, words: str, left: Mapping[str, Path] = MappingProxyType({})) -> Past:

@@ -25,8 +25,7 @@ from pdsup.cli.terminal.say import say
 from pdsup.cli.wait import Outcome, Wait, reaches
 from pdsup.errors import WrongUsage
 from pdsup.node.assignment import with_interpreter
-from pdsup.node.paths import PLAN_FILE
-from pdsup.plan.compile import load
+from pdsup.node.run_dir import plan_of
 
 TAINTED = 3
 # Slurm sets it to the end of the job, in seconds since the epoch.
@@ -57,7 +56,7 @@ def with_recipe(wanted: Wanted, run_dir: Path) -> Wanted:
     """
     if wanted.command:
         return wanted
-    sweep = load.load(run_dir / PLAN_FILE, nodes=None).plan.sweep
+    sweep = plan_of(run_dir).plan.sweep
     if sweep is None:
         raise WrongUsage(
             "cannot run a benchmark: its recipe has no sweep of concurrencies; put a command after "

@@ -26,12 +26,10 @@ def run(args: argparse.Namespace) -> int:
     the routers, and for workers that serve metrics (SGLang: --enable-metrics). Prometheus must be
     able to read the token's file and to reach the nodes.
     """
-    from pdsup.node.paths import PLAN_FILE
-    from pdsup.node.run_dir import VIEW_FILE  # late: not needed for help
-    from pdsup.plan.compile import load
+    from pdsup.node.run_dir import VIEW_FILE, plan_of  # late: not needed for help
 
     run_dir = client.run_directory(args.run_dir, "print a scrape configuration").resolve()
-    plan = load.load(run_dir / PLAN_FILE, nodes=None).plan
+    plan = plan_of(run_dir).plan
     jobs = {"scrape_configs": list(_jobs(plan, str(run_dir / VIEW_FILE)))}
     if args.json:
         import json
