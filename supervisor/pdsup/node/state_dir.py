@@ -159,11 +159,11 @@ def _private_dir(path: Path) -> None:
 
 
 def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(directory / paths.LOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.read(descriptor, 20).decode().strip() or "unknown yet"
+        pid = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown yet"
         os.close(descriptor)
         raise SupervisorError(
             f"cannot start an agent for {directory.name}: one is already running, pid {pid}"
@@ -172,6 +172,17 @@ def _lock(directory: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
+
+
+def _opened(lock: Path) -> int:
+    """Opens the lock, in the place of anything else: an agent that can't start again and again
+    helps nobody.
+    """
+    flags = os.O_RDWR | os.O_CREAT
+    with contextlib.suppress(OSError):
+        return files.open_regular(lock, flags, 0o600)
+    files.make_way(lock)
+    return files.open_regular(lock, flags, 0o600)
 
 
 def _is_same_file(path: Path, descriptor: int) -> bool:

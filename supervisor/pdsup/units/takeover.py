@@ -81,7 +81,9 @@ def named_part(
     where = Path(run_dir or default_run_dir(loaded.plan.name, environ)).resolve()
     state_dir = _noted(where, name) or Path(paths.node_dir(root, str(where), name))
     left = ledger.read(state_dir)
-    theirs = kept_plans.kept(state_dir, left.plan)
+    # The copy may be damaged; the same plan is often elsewhere too.
+    theirs = kept_plans.kept(state_dir, left.plan) or kept_plans.shared(where, left.plan)
+    theirs = theirs or (loaded if loaded.digest == left.plan else None)
     if theirs is not None and lives(left):
         if loaded.digest in (left.plan, *left.former):
             return Part(theirs, name, where, state_dir)
