@@ -19,7 +19,6 @@ from pdsup.errors import SupervisorError
 from pdsup.journal import load_times, runs
 from pdsup.journal.entry import Entry
 from pdsup.journal.file import Journals
-from pdsup.node.run_dir import plan_of
 from pdsup.plan import masks
 from pdsup.plan.masks import Mask
 from pdsup.units.logs import last, split
@@ -104,6 +103,8 @@ def _mask(told: Explanation) -> Mask:
     """Masks what the plan and this environment hold; only then the plan is worth reading."""
     plan = None
     if told.has_secrets:
+        from pdsup.node.run_dir import plan_of  # late: rarely needed
+
         with contextlib.suppress(SupervisorError):
             plan = plan_of(Path(told.run_dir)).plan
     return masks.of_plan(plan, os.environ)

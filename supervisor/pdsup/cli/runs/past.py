@@ -26,7 +26,6 @@ from pdsup.journal.file import Journals
 from pdsup.node import agent_files
 from pdsup.node.assignment import log_path
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE
-from pdsup.node.run_dir import plan_of
 from pdsup.plan import masks
 from pdsup.units import ledger
 from pdsup.units.process import proc
@@ -118,6 +117,8 @@ class PastRun:
 
     @cached_property
     def _loaded(self) -> Loaded:
+        from pdsup.node.run_dir import plan_of  # late: not every query needs it
+
         path = self.run_dir / PLAN_FILE
         if not path.exists():
             raise SupervisorError(f"cannot read the plan of {self.words}: there is no {PLAN_FILE}")
