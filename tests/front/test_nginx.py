@@ -12,8 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from pdsup.front.nginx_conf import render
+from pdsup.plan.frontends.known import admin_paths
 from tests.front.test_nginx_conf import parse, skeleton
 
 NOBODY = 65534
@@ -133,15 +135,10 @@ async def test_a_websocket_passes_and_no_other_upgrade(nginx, router):
 @pytest.mark.parametrize(
     "path",
     [
-        *(
-            "/workers",
-            "/workers/",
-            "/workers/7?a=b",
-            "/workers?url=x",
-            "//workers",
-            "/x/../workers",
-        ),
-        *("/%77orkers", "/workers%2f7", "/./workers", "/workers%3fx"),
+        *("/workers", "/workers/", "/workers/7?a=b", "/workers?url=x", "//workers"),
+        *("/x/../workers", "/%77orkers", "/workers%2f7", "/./workers", "/workers%3fx"),
+        *("/WORKERS", "/Workers/1", "/workers;a=b", "/workers/.", "/x/%2e%2e/workers"),
+        *("/x/..//workers", "/%2fworkers", "http://x/workers", "HTTP://x:8000//workers/7"),
     ],
 )
 async def test_paths_of_administration_do_not_pass(nginx, router, path):
@@ -150,6 +147,24 @@ async def test_paths_of_administration_do_not_pass(nginx, router, path):
     status, _, body = await raw(nginx, line)
     assert (status, json.loads(body)["error"]["code"]) == (403, "not_for_clients")
     assert await served_by(nginx, path="/v1/workers") == ["router-0"]
+
+
+async def test_all_paths_of_administration_are_refused_and_those_of_clients_pass(
+    tmp_path, session, run_bench, make_settings, router
+):
+    settings = make_settings(tmp_path, refused_paths=admin_paths())
+    async with run_bench(tmp_path, session, settings) as nginx:
+        nginx.start()
+        await balance_over(nginx, await router("router-0"))
+        for path in admin_paths():
+            for spelled in (path, f"/{path}", path.upper(), f"{path}/", f"/a/..{path}?b"):
+                where = URL(nginx.front + spelled, encoded=True)
+                async with nginx.session.get(where) as answer:
+                    assert answer.status == 403
+        clients = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/generate", "/health")
+        more = ("/v1/embeddings", "/v1/responses", "/v1/rerank", "/v1/workers", "/")
+        for path in (*clients, *more):
+            assert await served_by(nginx, path=path) == ["router-0"]
 
 
 async def test_requests_go_round_robin_whichever_worker_takes_them(nginx, router):

@@ -37,7 +37,9 @@ def front(plan, assignment, unit_report, monkeypatch):
         port = runner.addresses[0][1]
         unit = next(u for u in assignment("node0").units if u.name == "router-0")
         ports = {"http": port, "prometheus": port}
-        unit = dataclasses.replace(unit, plan=dataclasses.replace(unit.plan, ports=ports))
+        command = ("router", "--decode", targets[-1].url)
+        planned = dataclasses.replace(unit.plan, ports=ports, command=command)
+        unit = dataclasses.replace(unit, plan=planned)
         said = {name: unit_report(name) for name in (*ALL, "router-0")}
         async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
             heard = set(said) - unheard
@@ -138,6 +140,24 @@ async def test_a_worker_that_the_router_lacks_is_added_until_it_is_there(front, 
         f.back("prefill-1")
         await until(lambda: url in f.router.ids)
         assert set(f.router.asked) == {("add", url, 30001)}
+
+
+async def test_a_list_that_somebody_has_changed_is_as_planned_again_without_any_news(
+    front, until, monkeypatch
+):
+    monkeypatch.setattr(repair_module, "COMPARE_S", 0.02)
+    async with front() as f:
+        planned = set(f.router.ids)
+        f.router.ids["http://10.66.6.6:30000"] = "stranger"
+        await until(lambda: set(f.router.ids) == planned)
+        assert f.router.asked == [("drop", "stranger")]
+        f.router.ids.clear()
+        await until(lambda: set(f.router.ids) == planned)
+        assert {what for what, *_ in f.router.asked[1:]} == {"add"}
+
+
+def test_how_often_it_is_compared_is_within_what_is_promised():
+    assert 10.0 <= repair_module.COMPARE_S <= 30.0
 
 
 async def test_a_router_without_a_ready_worker_is_repaired_though_unhealthy(front, until):

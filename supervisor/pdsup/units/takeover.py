@@ -30,6 +30,7 @@ from pdsup.files import read_regular
 from pdsup.node import agent_files, identity, kept_plans, paths
 from pdsup.node.assignment import log_path
 from pdsup.node.origin import Origin
+from pdsup.node.ownership import is_trusted, trusted_users
 from pdsup.node.run_dir import default_run_dir, plan_digest
 from pdsup.node.state_dir import holder, run_dir_of
 from pdsup.node.temp_dir import temp_dir
@@ -258,8 +259,10 @@ def occupant(state_dir: Path) -> Occupant | None:
 
 def occupants(run_dir: Path, environ: Mapping[str, str]) -> list[Occupant]:
     """What lives of a run on this machine, by node."""
+    users = trusted_users(run_dir)
     found = {each for one in _local(run_dir, environ) for each in one.glob("*/")}
-    every = (occupant(each) for each in sorted({*found, *agent_files.here(run_dir)}))
+    trusted = {each for each in found if is_trusted(each, users)}
+    every = (occupant(each) for each in sorted({*trusted, *agent_files.here(run_dir)}))
     return [each for each in every if each is not None]
 
 
