@@ -23,11 +23,11 @@ RAN = states.Running(1, 0.0, ())
 def gate(plan, unit_report):
     """What is told of the gate of router-0."""
 
-    def of(running=(), connects=None, first=True, **reported):
+    def of(running=(), connects=None, first=True, tried=None, **reported):
         reports = {name: unit_report(name) for name in running}
         reports |= {name.replace("_", "-"): report for name, report in reported.items()}
         decision = gate_rules.decide(plan, "router-0", reports.get, connects or {}, first=first)
-        return explain.gate(plan, decision)
+        return explain.gate(plan, decision, tried or {}, NOW.monotonic)
 
     return of
 
@@ -54,12 +54,14 @@ def test_what_this_agent_does_not_know_is_neither_true_nor_false(gate):
 
 def test_a_condition_that_does_not_hold_says_why(gate, unit_report):
     starting = unit_report("decode-0", "STARTING", reason="not ready yet: HTTP 503")
-    found = gate(connects={("decode-0", "http"): "connection refused"}, decode_0=starting)
+    port = ("decode-0", "http")
+    found = gate(connects={port: "connection refused"}, tried={port: 97.5}, decode_0=starting)
     conditions = {one.what.split(" (")[0]: one for one in found.conditions}
     assert conditions["decode-0 ready"].holds is False
     assert conditions["decode-0 ready"].detail == "STARTING on node2: not ready yet: HTTP 503"
     tcp = conditions["TCP to decode-0 http"]
-    assert (tcp.holds, tcp.detail) == (False, "connection refused")
+    assert (tcp.holds, tcp.detail, tcp.age_s) == (False, "connection refused", 2.5)
+    assert conditions["decode-0 ready"].age_s is None
 
 
 def test_the_explanation_of_a_unit_that_waits_for_nginx_agrees_with_its_gate(plan, unit_report):
@@ -71,7 +73,7 @@ def test_the_explanation_of_a_unit_that_waits_for_nginx_agrees_with_its_gate(pla
     plan = dataclasses.replace(plan, units=(*others, benchmark))
     decision = gate_rules.decide(plan, "benchmark", {"nginx": nginx}.get, {}, first=True)
     assert decision.reason == f"waits for nginx (RUNNING on node0: {why})"
-    (condition,) = explain.gate(plan, decision).conditions
+    (condition,) = explain.gate(plan, decision, {}, 0.0).conditions
     assert (condition.holds, condition.detail) == (False, f"RUNNING on node0: {why}")
 
 

@@ -65,14 +65,15 @@ def found(unit, node):
 def waiting(unit):
     """The status of a router that waits, and its gate."""
 
-    def condition(what, holds, detail):
-        return GateCondition(what=what, holds=holds, detail=detail)
+    def condition(what, holds, detail, age=None):
+        return GateCondition(what=what, holds=holds, detail=detail, age_s=age)
 
     shown = unit("router-0", "WAITING", kind="router", role=None, node="node0", run=0,
                  since=NOW - 61, reason="waits for decode-0 (STARTING on node2)")  # fmt: skip
     gate = [
         condition("prefill-0 ready", True, "RUNNING on node0"),
         condition("decode-0 ready", False, "STARTING on node2: not ready yet: HTTP 503"),
+        condition("TCP to prefill-0 http (10.0.0.1:30000)", True, "connected", 75.0),
         condition("TCP to decode-0 http (10.0.0.3:30000)", None, "not tried from here"),
         *(condition(f"decode-{i} ready", True, f"RUNNING on node{i}") for i in range(1, 9)),
     ]

@@ -50,6 +50,7 @@ async def test_a_path_to_an_open_port_is_known_to_work(connecting, until, listen
         async with connecting() as c:
             c.connector.ask([PATH])
             await until(lambda: c.connects == {PATH: None})
+            assert c.connector.tried.keys() == {PATH}
             assert c.news == [{PATH: None}]
 
 
@@ -97,6 +98,7 @@ async def test_what_is_forgotten_is_tried_anew(connecting, until, listen):
             await until(lambda: len(c.connects) == 2)
         c.connector.forget("decode-0")
         assert PATH not in c.connects
+        assert PATH not in c.connector.tried
         assert ("decode-1", "http") in c.connects
         c.connector.ask([PATH])
         await until(lambda: c.connects.get(PATH) == "connection refused")

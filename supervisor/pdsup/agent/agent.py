@@ -25,7 +25,7 @@ from pdsup.agent.signals import Sender, Signals
 from pdsup.answers.commands import UnitBefore
 from pdsup.answers.status import LastCommand
 from pdsup.cluster import ending_rules, peers
-from pdsup.cluster.gate_rules import Decision
+from pdsup.cluster.gate_rules import Decision, UnitPort
 from pdsup.cluster.report import Peer, Report
 from pdsup.front.nginx_conf import Reloads
 from pdsup.journal import callers, requests
@@ -312,6 +312,11 @@ class Agent:
     def gate(self, unit: str, *, first: bool) -> Decision:
         """The gate of any unit of the plan, as far as this node knows."""
         return self._parts.gates.decide(unit, first=first)
+
+    @property
+    def tried(self) -> Mapping[UnitPort, float]:
+        """When each port that a gate depends on was tried last, in monotonic seconds."""
+        return self._parts.gates.tried
 
     def facts(self, unit: str) -> Facts | None:
         """What is known of a unit of this node; None for a unit of another node."""

@@ -11,11 +11,15 @@ from pdsup.answers.status import AgentStatus, UnitStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCondition:
-    """One condition of a gate; `holds` is null if the agent does not know."""
+    """One condition of a gate; `holds` is null if the agent does not know.
+
+    ``age_s``: how long ago a port was tried; null for any other condition.
+    """
 
     what: str
     holds: bool | None
     detail: str
+    age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

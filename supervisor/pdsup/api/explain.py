@@ -8,7 +8,7 @@ from typing import assert_never
 
 from pdsup.address import endpoint
 from pdsup.answers.explanation import CheckResult, Gate, GateCondition, Outlook
-from pdsup.cluster.gate_rules import Condition, Decision
+from pdsup.cluster.gate_rules import Condition, Decision, UnitPort
 from pdsup.plan.engines.known import REFUSALS
 from pdsup.plan.model import Check, Plan, PlanUnit
 from pdsup.times import duration
@@ -29,19 +29,31 @@ class Now:
     monotonic: float
 
 
-def gate(plan: Plan, decision: Decision) -> Gate:
-    """The gate of a unit: its conditions, and how many of them must hold."""
+def gate(plan: Plan, decision: Decision, tried: Mapping[UnitPort, float], now: float) -> Gate:
+    """The gate of a unit: its conditions, and how many of them must hold.
+
+    ``tried``: when each port was tried last; that and ``now`` in monotonic seconds.
+    """
     return Gate(
         rule=decision.rule,
         enough=dict(decision.enough),
         conditions=tuple(
             GateCondition(
-                what=_what(plan, condition), holds=condition.holds, detail=condition.detail
+                what=_what(plan, condition),
+                holds=condition.holds,
+                detail=condition.detail,
+                age_s=_age(condition, tried, now),
             )
             for conditions in decision.asked
             for condition in conditions
         ),
     )
+
+
+def _age(condition: Condition, tried: Mapping[UnitPort, float], now: float) -> float | None:
+    port = condition.port
+    at = None if port is None else tried.get((condition.unit.name, port))
+    return None if at is None else round(max(0.0, now - at), 3)
 
 
 def _what(plan: Plan, condition: Condition) -> str:

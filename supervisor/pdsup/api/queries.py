@@ -227,7 +227,7 @@ class Queries:
             address=node.address,
             agent=node.agent,
             told_by=agent.node,
-            gate=explain.gate(agent.plan, decision),
+            gate=explain.gate(agent.plan, decision, agent.tried, moment.monotonic),
             next=explain.outlook(
                 unit, shown.state, facts, moment, gate_open=decision.reason is None
             ),

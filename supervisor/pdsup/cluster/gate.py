@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from pdsup import clock
 from pdsup.cluster import gate_rules
 from pdsup.cluster.gate_rules import UnitPort
 from pdsup.cluster.own_report import OwnReport
@@ -50,6 +51,11 @@ class Gates:
         """The gate of any unit of the plan, as far as this node knows."""
         return gate_rules.decide(self._plan, unit, self.look, self._connects.connects, first=first)
 
+    @property
+    def tried(self) -> Mapping[UnitPort, float]:
+        """When each port was tried last, in monotonic seconds."""
+        return self._connects.tried
+
     def reason(self, unit: str, *, first: bool) -> str | None:
         """What the unit waits for, or None when its gate is open."""
         return self.decide(unit, first=first).reason
@@ -88,6 +94,7 @@ class Connects:
         self._on_change = on_change
         self._tasks: dict[UnitPort, asyncio.Task[None]] = {}
         self.connects: dict[UnitPort, str | None] = {}
+        self.tried: dict[UnitPort, float] = {}
 
     def ask(self, ports: Iterable[UnitPort]) -> None:
         """Starts trying ports that are new here, each until it can be reached."""
@@ -100,6 +107,7 @@ class Connects:
         for port in [port for port in self._tasks if port[0] == unit]:
             self._tasks.pop(port).cancel()
             self.connects.pop(port, None)
+            self.tried.pop(port, None)
 
     async def close(self) -> None:
         """Cancels the attempts under way."""
@@ -114,6 +122,7 @@ class Connects:
         self._learn(port, None)
 
     def _learn(self, port: UnitPort, failure: str | None) -> None:
+        self.tried[port] = clock.monotonic()
         if port not in self.connects or self.connects[port] != failure:
             self.connects[port] = failure
             self._on_change()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdsup.answers.explanation import CheckResult, Explanation, Gate, Outlook
+from pdsup.answers.explanation import CheckResult, Explanation, Gate, GateCondition, Outlook
 from pdsup.answers.status import GpuUse, UnitStatus
 from pdsup.cli.screens import progress
 from pdsup.cli.screens.status import cut
@@ -61,7 +61,7 @@ def story(found: Findings, now: float, width: int | None = None) -> list[str]:
         *_asked(found.asked, now),
         *_made(told),
         *_processes(told),
-        *_checks(told.checks),
+        *_checks(told.checks, told.unit, now),
         *(() if found.past else _gate(told.gate, told.unit.state)),
         *_runs(found.runs, now),
         _next(told.next, now),
@@ -149,15 +149,24 @@ def _bytes(count: float) -> str:
     return f"{count / 1024**3:.1f} GiB" if count >= 1024**3 else f"{count / 1024**2:.1f} MiB"
 
 
-def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
+def _checks(checks: Sequence[CheckResult], unit: UnitStatus, now: float) -> Iterator[str]:
     if not checks:
         return
     yield "Checks, with the age of the last answer:"
     for one in checks:
         word = "?  " if one.holds is None else "yes" if one.holds else "no "
         detail = f": {printable(one.detail)}" if one.detail else ""
+        if _is_older(one, unit, now):
+            word, detail = "?  ", ": it held before the unit was " + unit.state
         probes = ", ".join(one.probes)
         yield f"{INDENT}{word} {one.what} ({probes}; {duration(one.age_s)} ago){detail}"
+
+
+def _is_older(check: CheckResult, unit: UnitStatus, now: float) -> bool:
+    """Whether a check held before the unit became UNHEALTHY, and was not asked since."""
+    if unit.state is not PublicState.UNHEALTHY or not (check.holds and unit.since):
+        return False
+    return check.age_s > now - unit.since
 
 
 def _gpus(gpus: Sequence[int], use: GpuUse) -> str:
@@ -194,11 +203,16 @@ def _gate(gate: Gate, state: PublicState) -> Iterator[str]:
     rule = "all are required" if gate.rule == "all" else enough
     yield f"Gate{when}: {len(held)} of {len(conditions)} conditions met; {rule}."
     for one in other:
-        yield f"{INDENT}{'?  ' if one.holds is None else 'no '} {one.what}: {one.detail}"
+        word = "?  " if one.holds is None else "no "
+        yield f"{INDENT}{word} {one.what}{_tried(one)}: {one.detail}"
     for one in held[:MOST_HELD]:
-        yield f"{INDENT}yes {one.what}"
+        yield f"{INDENT}yes {one.what}{_tried(one)}"
     if len(held) > MOST_HELD:
         yield f"{INDENT}yes ({len(held) - MOST_HELD} more)"
+
+
+def _tried(condition: GateCondition) -> str:
+    return "" if condition.age_s is None else f", {duration(condition.age_s)} ago"
 
 
 def _runs(logged_runs: Sequence[LoggedRun], now: float) -> Iterator[str]:
