@@ -79,6 +79,7 @@ class Reload:
         self._changing: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
+        self._placing = False
         self._refused: set[str] = set()
         self._turns = Turns()
 
@@ -91,7 +92,7 @@ class Reload:
         return loaded, changes
 
     async def _read(self, file: str | None) -> tuple[Loaded, Difference, Origin]:
-        origin = run_dir.origin_of(self._run_dir)
+        origin = await self._origin()
         if file is not None:
             origin = replace(origin, file=file, variant=None, overrides=())
         plan = self._assignment.plan
@@ -125,31 +126,42 @@ class Reload:
         loaded, changes, origin = await self._read(file)
         if loaded.digest == self._assignment.digest:
             self._refuse_if_under_way()
-            self._place(loaded, origin)  # it may have been edited
+            await self._place(loaded, origin)  # it may have been edited
             return loaded, changes
         self._refuse_if_alone()
         await self._keep(loaded)
         self._refuse_if_under_way()
         self._ledger.note_next(loaded.digest)
+        self._placing = True  # no other change may begin meanwhile
         try:
-            self._place(loaded, origin)
+            await self._place(loaded, origin)
         except SupervisorError:
             self._ledger.note_next("")
             raise
+        finally:
+            self._placing = False
         self._begin(self._change_over(loaded))
         return loaded, changes
 
-    def _place(self, loaded: Loaded, origin: Origin) -> None:
-        run_dir.replace_plan(self._run_dir, loaded.text, origin, loaded.mode)
+    async def _place(self, loaded: Loaded, origin: Origin) -> None:
+        def place() -> None:
+            run_dir.replace_plan(self._run_dir, loaded.text, origin, loaded.mode)
 
-    async def _files(self, read: Callable[[], T], name: str) -> T:
-        """Reads files in a thread, as a file system may hang; raises SupervisorError if it does."""
+        await self._files(place, PLAN_FILE, "write")
+
+    async def _files(self, work: Callable[[], T], name: str, verb: str = "read") -> T:
+        """Reads or writes files in a thread, as a file system may hang; raises SupervisorError if
+        it does.
+        """
         try:
-            return await self._turns.run(read, READ_S)
+            return await self._turns.run(work, READ_S)
         except TimeoutError:
             raise SupervisorError(
-                f"cannot read {name}: no answer within {duration(READ_S)}"
+                f"cannot {verb} {name}: no answer within {duration(READ_S)}"
             ) from None
+
+    async def _origin(self) -> Origin:
+        return await self._files(lambda: run_dir.origin_of(self._run_dir), "the plan's origin")
 
     async def _shared_digest(self) -> str:
         return await self._files(lambda: run_dir.plan_digest(self._run_dir), PLAN_FILE)
@@ -167,7 +179,7 @@ class Reload:
         if loaded is None or shared not in (self._assignment.digest, plan):
             self._ledger.note_next("")
             return
-        self._place(loaded, run_dir.origin_of(self._run_dir))
+        await self._place(loaded, await self._origin())
         await self._keep(loaded)
         await self._change_over(loaded)
 
@@ -219,7 +231,7 @@ class Reload:
 
     @property
     def _is_under_way(self) -> bool:
-        return self._changing is not None and not self._changing.done()
+        return self._placing or (self._changing is not None and not self._changing.done())
 
     def _refuse_if_under_way(self) -> None:
         if self._is_under_way:
@@ -252,7 +264,9 @@ class Reload:
         displaced = self._assignment.displaced
         shared = await self._shared_digest()
         if displaced in ahead and shared == self._assignment.digest:
-            run_dir.put_back(self._run_dir, displaced)
+            await self._files(
+                lambda: run_dir.put_back(self._run_dir, displaced), PLAN_FILE, "write"
+            )
             shared = displaced
         loaded = None
         if shared in ahead:

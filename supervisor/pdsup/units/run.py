@@ -8,6 +8,7 @@ may be long after its main process has ended. The run reports all of this to its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from pdsup.errors import SupervisorError, Unstartable
 from pdsup.node.assignment import RUN_VARIABLE, AssignedUnit
+from pdsup.threads import apart
 from pdsup.units.cause import Diagnosis
 from pdsup.units.host import Host
 from pdsup.units.logs.output import Output
@@ -172,9 +174,10 @@ class Run:
         """
         stop = self._unit.plan.stop
         if stop.drain:
-            with self._output.output() as output:
+            output = await apart(self._output.open, stop.drain_timeout_s)
+            with contextlib.closing(output):
                 env, within = self._unit.env, stop.drain_timeout_s
-                await self._host.spawner.run(stop.drain, env, output, within)
+                await self._host.spawner.run(stop.drain, env, output.fileno(), within)
 
     def signal(self, number: int) -> bool:
         """Sends a signal to the main process (0 only checks); False if there is none."""

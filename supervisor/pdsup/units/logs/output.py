@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdsup import clock
+from pdsup.descriptor import Descriptor
 from pdsup.node.assignment import AssignedUnit
 from pdsup.threads import Turns
 from pdsup.units.logs import files
@@ -91,18 +92,14 @@ class Output:
 
         return tell
 
-    @contextlib.contextmanager
-    def output(self) -> Iterator[int]:
-        """A descriptor for a command that writes to the log of the running unit."""
-        descriptor = (
-            self._log_pipe.writable()
-            if self._pipe.is_fifo()
-            else open_making_directory(self._unit.log_path, _FLAGS, self._unit.log_mode)
-        )
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def open(self) -> Descriptor:
+        """A descriptor for a command that writes to the log of the running unit. May block; raises
+        OSError.
+        """
+        if self._pipe.is_fifo():
+            return Descriptor(self._log_pipe.writable())
+        mode = self._unit.log_mode
+        return Descriptor(open_making_directory(self._unit.log_path, _FLAGS, mode))
 
     def _begin(self, marker: str) -> int:
         if self._unit.plan.log.mode == "direct":

@@ -29,14 +29,14 @@ HOLDERS_KEPT_S = 1.0
 
 
 class ProgressSigns:
-    """Reads the signs of one run; lines of output count from the creation of this object on."""
+    """Reads the signs of one run."""
 
     def __init__(self, subject: Subject, gpus: GpuReadings) -> None:
         self._subject = subject
         self._gpus = gpus
         self._progress = subject.probes.progress
         self._noise = split.noise(self._progress.noise)
-        self._follower = Follower(subject.log_path, subject.log_start)
+        self._follower: Follower | None = None
         self._lines = 0
         self._cpu_s = 0.0
         self._log, self._proc = Turns(), Turns()
@@ -81,6 +81,8 @@ class ProgressSigns:
         return self._lines
 
     def _read(self) -> None:
+        if self._follower is None:
+            self._follower = Follower(self._subject.log_path, self._subject.log_start)
         lines = self._follower.lines()
         self._lines += sum(1 for line in lines if not self._noise.search(line))
 
