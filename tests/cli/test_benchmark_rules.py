@@ -115,6 +115,25 @@ def test_no_agent_at_all_is_an_incident_of_the_cluster():
     ]
 
 
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({"state": "RUNNING", "since": 9.0}, ("restart", 7.0, 9.0, "killed by SIGKILL")),
+        ({"state": "FATAL", "since": 8.0, "reason": "gave up"}, ("fatal", 7.0, None, "gave up")),
+        ({"state": "STARTING", "since": 8.0}, ("down", 7.0, None, "its journal does not say why")),
+    ],
+    ids=str,
+)
+def test_of_a_restart_that_no_journal_tells_its_cause_and_its_times_are_told(
+    unit, node, status, now, told
+):
+    before = status(node("node2", [unit(run=1)]))
+    last = {"code": None, "signal": "SIGKILL", "at": 7.0}
+    after = status(node("node2", [unit(run=2, last_exit=last, **now)]))
+    (one,) = benchmark_rules.unrecorded(before, after, [], 10.0)
+    assert (one.kind, one.began, one.ended, one.what) == told
+
+
 def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):
     before = status(node("node2", [unit(run=1), unit("decode-1", run=3)]))
     after = status(node("node2", [unit(run=2, since=9.0), unit("decode-1", run=3)]))

@@ -15,6 +15,7 @@ from pdsup.answers.explanation import (
     Outlook,
     ProcessUse,
 )
+from pdsup.cli import explain
 from pdsup.cli.screens.explain import Findings, LoggedRun, story
 from pdsup.journal.runs import Run
 
@@ -268,6 +269,34 @@ def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wa
     said = pdsup("explain", "worker").stdout
     assert "This is the last known state: " in said
     assert "killed by SIGKILL" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "reads"),
+    [
+        ("late", {}, [200]),
+        ("early", {}, [200, None]),
+        ("early", {"run": 0}, [200]),
+        ("late", {"state": "STARTING"}, [None]),
+    ],
+)
+def test_only_the_ends_of_journals_are_read_where_they_tell_enough(
+    monkeypatch, tmp_path, unit, name, shown, reads
+):
+    (tmp_path / "events").mkdir()
+    lines = [{"at": at, "node": "n", "unit": "late" if at else "early"} for at in range(99)]
+    text = "".join(json.dumps({**line, "event": "Tick"}) + "\n" for line in lines)
+    (tmp_path / "events" / "n.jsonl").write_text(text)
+    read, journals = [], explain.Journals
+
+    def opened(path, most=None):
+        read.append(most)
+        return journals(path, most)
+
+    monkeypatch.setattr(explain, "MOST_BYTES", 200)
+    monkeypatch.setattr(explain, "Journals", opened)
+    explain._entries(tmp_path, unit(name, **shown))
+    assert read == reads
 
 
 @pytest.mark.parametrize("name", ["nono", "../worker", "ü", ""])

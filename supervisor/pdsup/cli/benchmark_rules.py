@@ -11,6 +11,7 @@ from pdsup.answers.status import NodeStatus, Status, UnitStatus
 from pdsup.journal import incidents
 from pdsup.journal.incidents import Incident, Kind
 from pdsup.times import duration, moment
+from pdsup.units.process.exit import ExitStatus
 from pdsup.units.public_state import PublicState
 
 Verdict = Literal["clean", "tainted"]
@@ -107,10 +108,19 @@ def unrecorded(
     for unit in after.units:
         restarted = unit.run != runs.get(unit.name, unit.run)
         if unit.name not in told and (restarted or _is_out(unit)):
-            kind: Kind = "restart" if restarted else _OUT.get(unit.state, "down")
-            began = unit.since or now
-            found.append(Incident(kind, unit.name, unit.node, began, None, _why(unit)))
+            found.append(_unrecorded(unit, now, restarted=restarted))
     return found
+
+
+def _unrecorded(unit: UnitStatus, now: float, *, restarted: bool) -> Incident:
+    """A unit that restarted was down since its last run ended, and until it was up again."""
+    since, last = unit.since or now, unit.last_exit if restarted else None
+    began = last.at if last else since
+    if _is_out(unit) or not restarted:
+        kind = _OUT.get(unit.state, "down")
+        return Incident(kind, unit.name, unit.node, began, None, _why(unit))
+    why = str(ExitStatus(last.code, last.signal)) if last else "its journal does not say why"
+    return Incident("restart", unit.name, unit.node, began, since, why)
 
 
 _OUT: Mapping[str, Kind] = {PublicState.UNHEALTHY: "unhealthy", PublicState.FATAL: "fatal"}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 3
 MOST_LINES = 8
+# Of each journal at first: some ten thousand lines, which take a tenth of a second.
+MOST_BYTES = 4 << 20
 
 
 def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
@@ -38,7 +40,7 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
     """
     told = _asked(found, unit) if isinstance(found, client.Cluster) else found.explanation(unit)
     run_dir = Path(told.run_dir)
-    entries = Journals(run_dir).news()
+    entries = _entries(run_dir, told.unit)
     if told.unit.state is PublicState.UNKNOWN and not told.unit.run:
         told = _from_journal(told, entries)
     told = _since_by_journal(told, entries)
@@ -50,6 +52,17 @@ def investigate(found: client.Cluster | PastRun, unit: str) -> Findings:
         past=not isinstance(found, client.Cluster),
         asked=_asked_last(entries, unit),
     )
+
+
+def _entries(run_dir: Path, unit: UnitStatus) -> list[Entry]:
+    """The ends of the journals; all of them for one that loads, as similar ones did long ago, and
+    if nothing is there of a unit that has run.
+    """
+    if unit.state is not PublicState.STARTING:
+        entries = Journals(run_dir, MOST_BYTES).news()
+        if not unit.run or any(entry.unit == unit.name for entry in entries):
+            return entries
+    return Journals(run_dir).news()
 
 
 def _asked(cluster: client.Cluster, unit: str) -> Explanation:
