@@ -47,15 +47,29 @@ def test_a_benchmark_with_a_command_is_a_unit_behind_all_that_clients_meet(desk)
     plan = desk.plan(recipe(ONE_EACH, benchmark={"type": "custom", "command": "./run.sh -n '4 8'"}))
     unit = plan.by_name["benchmark"]
     assert (unit.kind, unit.node, unit.command) == ("benchmark", "n0", ("./run.sh", "-n", "4 8"))
-    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
+    assert unit.env["PDSUP_URL"] == "http://n0:8000"
     assert [need.unit for need in unit.needs.units] == ["router-0", "router-1", "nginx"]
     assert (unit.restart.policy, unit.log.file) == ("never", "benchmark.out")
+
+
+@pytest.mark.parametrize(
+    "text", ["./run.sh $SRT_FRONTEND_HOST", "a && b", "a | tee x", "a\nb", "a > b", "(a)"]
+)
+def test_a_command_that_only_a_shell_understands_gets_one(desk, text):
+    unit = desk.plan(recipe(ONE_EACH, benchmark={"command": text})).by_name["benchmark"]
+    assert unit.command == ("bash", "-lc", text)
 
 
 def test_a_benchmark_has_the_variables_that_its_recipe_gives_it(desk):
     table = {"type": "custom", "command": "./run.sh", "env": {"ROUNDS": 3, "MODE": "quick"}}
     unit = desk.plan(recipe(ONE_EACH, benchmark=table)).by_name["benchmark"]
-    assert unit.env == {"PDSUP_URL": "http://n0:8000", "ROUNDS": "3", "MODE": "quick"}
+    assert unit.env == {
+        "PDSUP_URL": "http://n0:8000", "SRT_FRONTEND_HOST": "n0", "SRT_FRONTEND_PORT": "8000",
+        "SRT_PREFILL_IPS": "n0", "SRT_PREFILL_ENDPOINTS": "n0:30000",
+        "SRT_DECODE_IPS": "n1", "SRT_DECODE_ENDPOINTS": "n1:30000",
+        "AIPERF_SERVER_METRICS_URLS": "http://n0:30000/metrics,http://n1:30000/metrics",
+        "ROUNDS": "3", "MODE": "quick",
+    }  # fmt: skip
     wrong = desk.problem(recipe(ONE_EACH, benchmark={**table, "env": [1]}))
     assert wrong.path == "benchmark.env"
 
@@ -66,7 +80,7 @@ def test_the_benchmark_of_one_aggregated_worker_talks_to_it(desk):
         "roles: {agg: {nodes: 1, workers: 1}}\nbenchmark: {command: [./run.sh]}\n"
     )
     unit = desk.plan(text).by_name["benchmark"]
-    assert unit.env == {"PDSUP_URL": "http://n0:8000"}
+    assert unit.env["PDSUP_URL"] == "http://n0:8000"
     assert [need.unit for need in unit.needs.units] == ["agg-0"]
 
 

@@ -52,7 +52,10 @@ def test_a_router_is_told_the_urls_of_its_workers_and_its_own_host_in_brackets(c
 
 def test_a_benchmark_and_everybody_else_is_told_the_url_of_nginx_in_brackets(compiled):
     plan = compiled("address")
-    assert plan.by_name["benchmark"].env == {"PDSUP_URL": "http://[fd00::1]:8000"}
+    told = plan.by_name["benchmark"].env
+    assert told["PDSUP_URL"] == "http://[fd00::1]:8000"
+    assert (told["SRT_FRONTEND_HOST"], told["SRT_FRONTEND_PORT"]) == ("fd00::1", "8000")
+    assert told["SRT_DECODE_ENDPOINTS"] == "[fd00::3]:30000"
     assert front_of(plan) == "http://[fd00::1]:8000"
 
 

@@ -64,9 +64,38 @@ def test_the_stand_in_has_a_load_tool_of_its_own(desk):
     assert sweep(desk, "backend.type=mock").command[2] == "pdsup.mock.bench"
 
 
+@pytest.mark.parametrize("given", [{"type": "aiperf"}, {"tool": "aiperf"}])
+def test_aiperf_is_a_load_tool_too(desk, given):
+    found = sweep(desk, req_rate=5, **given)
+    assert found.command[:2] == ("aiperf", "profile")
+    assert value(found, "--synthetic-input-tokens-mean") == "1024"
+    assert value(found, "--output-tokens-mean") == "512"
+    assert (value(found, "--concurrency"), value(found, "--request-rate")) == ("{}", "5")
+    assert value(found, "--request-count") == "{*10}"
+    assert "--request-rate" not in sweep(desk, **given).command
+
+
+def test_a_trace_is_replayed_by_aiperf(desk):
+    trace = {"type": "trace-replay", "trace_file": "traces/a.jsonl", "concurrencies": None}
+    found = sweep(desk, ttft_threshold_ms=900, **trace)
+    assert found.points == ("1", "5", "25", "50")
+    assert value(found, "--input-file") == "traces/a.jsonl"
+    assert value(found, "--custom-dataset-type") == "mooncake_trace"
+    assert value(found, "--goodput") == "time_to_first_token:900 inter_token_latency:25"
+
+
+@pytest.mark.parametrize(("name", "examples"), [("mmlu", "200"), ("gpqa", "198"), ("gsm8k", "200")])
+def test_an_accuracy_suite_is_a_sweep_of_one_point(desk, name, examples):
+    found = desk.plan(recipe(ONE_EACH, benchmark={"type": name, "num_threads": 4})).sweep
+    assert found.points == (name,)
+    assert found.command[:3] == ("python3", "-m", "sglang.test.run_eval")
+    assert (value(found, "--eval-name"), value(found, "--num-examples")) == ("{}", examples)
+    assert value(found, "--num-threads") == "4"
+
+
 @pytest.mark.parametrize("given", [
-    {"type": "manual"}, {"type": None}, {"type": "mmlu"}, {"concurrencies": None}, {"isl": None},
-    {"osl": None},
+    {"type": "manual"}, {"type": None}, {"type": ["sa-bench"]}, {"type": "mooncake-router"},
+    {"concurrencies": None}, {"isl": None}, {"osl": None}, {"type": "trace-replay"},
 ])  # fmt: skip
 def test_what_is_no_sweep_gives_none(desk, given):
     assert sweep(desk, **given) is None

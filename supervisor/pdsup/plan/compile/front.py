@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
-from pdsup.address import url
+from pdsup.address import endpoint, url
 from pdsup.plan import defaults
 from pdsup.plan.compile import placement
 from pdsup.plan.compile.placement import Site
@@ -141,10 +141,29 @@ def benchmark(
         kind="benchmark",
         node=site.nodes[0].name,
         command=deployment.benchmark,
-        env={**({"PDSUP_URL": at} if at else {}), **deployment.benchmark_env},
+        env={**_endpoints(units, address, at), **deployment.benchmark_env},
         needs=Needs(units=tuple(Need(unit=unit.name, ports=("http",)) for unit in needed)),
         restart=defaults.BENCHMARK_RESTART,
         stop=defaults.BENCHMARK_STOP,
         log=replace(deployment.benchmark_log, file="benchmark.out"),
     )
     return (*units, unit)
+
+
+def _endpoints(
+    units: Iterable[PlanUnit], address: Mapping[str, str], at: str | None
+) -> dict[str, str]:
+    """Where the benchmark finds the cluster: ``PDSUP_URL``, and the variables that srtctl gives."""
+    found: dict[str, str] = {}
+    if at is not None:
+        host, _, port = at.rpartition("//")[2].rpartition(":")
+        host = host.strip("[]")
+        found |= {"PDSUP_URL": at, "SRT_FRONTEND_HOST": host, "SRT_FRONTEND_PORT": port}
+    leaders = [unit for unit in units if unit.kind == "worker" and not unit.rank]
+    for role in dict.fromkeys(unit.role for unit in leaders if unit.role):
+        own = [unit for unit in leaders if unit.role == role]
+        places = [endpoint(address[unit.node], unit.ports["http"]) for unit in own]
+        found[f"SRT_{role.upper()}_IPS"] = ",".join(address[unit.node] for unit in own)
+        found[f"SRT_{role.upper()}_ENDPOINTS"] = ",".join(places)
+    urls = [f"http://{endpoint(address[u.node], u.ports['http'])}/metrics" for u in leaders]
+    return {**found, **({"AIPERF_SERVER_METRICS_URLS": ",".join(urls)} if urls else {})}

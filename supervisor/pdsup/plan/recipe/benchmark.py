@@ -1,10 +1,10 @@
-"""A recipe's benchmark: the user's own command, or a sweep with the engine's load tool. Pure."""
+"""A recipe's benchmark: the user's own command, or a sweep with a well-known load tool. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdsup.errors import Problem
@@ -13,20 +13,43 @@ from pdsup.plan.model import Sweep
 from pdsup.plan.recipe.words import words
 from pdsup.typed import show
 
-# srtctl's names of the benchmarks that send random prompts, one concurrency after another.
-SWEEPS = ("sa-bench", "sglang-bench")
-NEEDED = ("isl", "osl", "concurrencies")
-# srtctl's defaults.
+# srtctl's names of benchmarks. Random prompts, with the engine's load tool:
+LOADS = ("sa-bench", "sglang-bench")
+# Random prompts, and a trace, with NVIDIA AIPerf:
+AIPERF, TRACE = "aiperf", "trace-replay"
+# What each must have.
+LENGTHS = ("isl", "osl", "concurrencies")
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((*LOADS, AIPERF), LENGTHS),
+    TRACE: ("trace_file",),
+}
+# Accuracy, with SGLang's evaluations: srtctl's defaults of examples, tokens, repeats and threads.
+EVALUATIONS: Mapping[str, Mapping[str, int]] = {
+    "mmlu": {"num_examples": 200, "max_tokens": 2048, "repeat": 8, "num_threads": 512},
+    "gpqa": {"num_examples": 198, "max_tokens": 32768, "repeat": 8, "num_threads": 128},
+    "gsm8k": {"num_examples": 200, "max_tokens": 512, "num_threads": 128},
+}
+# srtctl's defaults of the others.
 RANGE_RATIO = 0.8
 PROMPTS, WARMUP = 10, 2
+TRACE_POINTS = (1, 5, 25, 50)
+TTFT_MS, ITL_MS = 2000.0, 25.0
+# What only a shell understands.
+_SHELL = re.compile(r"[$`|&;<>()*?~#\n]")
 
 
 def command(given: Any, problems: list[Problem]) -> tuple[str, ...]:
-    """The words of the user's own command; empty if there is none."""
+    """The words of the user's own command; empty if there is none.
+
+    As with srtctl, a text that is more than words runs in ``bash -lc``.
+    """
     if given is not None and not isinstance(given, dict):
         problems.append(Problem("benchmark", f"must be a table of settings, not {show(given)}"))
     table = given if isinstance(given, dict) else {}
-    return words(table.get("command"), "benchmark.command", problems)
+    own = table.get("command")
+    if isinstance(own, str) and _SHELL.search(own):
+        own = ["bash", "-lc", own]
+    return words(own, "benchmark.command", problems)
 
 
 def sweep(
@@ -38,27 +61,36 @@ def sweep(
     """
     if not isinstance(given, dict) or lacking(given):
         return None
-    before = len(problems)
-    found = Sweep(
-        points=tuple(map(str, _concurrencies(given["concurrencies"], problems))),
-        command=(*engine.load_tool, *_flags(given, worker, problems)),
-    )
+    before, kind = len(problems), str(given["type"])
+    number = _Numbers(given, problems)
+    points: Sequence[object] = (kind,)
+    if kind in EVALUATIONS:
+        tool = _evaluation(kind, worker, number)
+    else:
+        points = _concurrencies(given.get("concurrencies") or TRACE_POINTS, problems)
+        if kind in LOADS and given.get("tool") != AIPERF:
+            tool = (*engine.load_tool, *_bench_serving(given, worker, number))
+        else:
+            tool = (AIPERF, "profile", *_aiperf(given, kind, worker, number))
+    found = Sweep(points=tuple(map(str, points)), command=tool)
     return None if len(problems) > before else found
 
 
 def lacking(given: Mapping[str, Any]) -> str:
     """Why a benchmark is no sweep; "" if it is one."""
-    if given.get("type") not in SWEEPS:
-        return "it is no sweep of concurrencies"
-    missing = [name for name in NEEDED if given.get(name) in (None, "", [], ())]
+    kind = given.get("type")
+    if kind in EVALUATIONS:
+        return ""
+    if not isinstance(kind, str) or kind not in NEEDED:
+        return "it is none that is run here"
+    missing = [name for name in NEEDED[kind] if given.get(name) in (None, "", [], ())]
     return f"it lacks {' and '.join(missing)}" if missing else ""
 
 
-def _flags(
-    given: Mapping[str, Any], worker: EngineSettings, problems: list[Problem]
+def _bench_serving(
+    given: Mapping[str, Any], worker: EngineSettings, number: _Numbers
 ) -> tuple[str, ...]:
-    """The load tool's flags, which are those of SGLang's ``bench_serving``."""
-    number = _Numbers(given, problems)
+    """The flags of SGLang's ``bench_serving``."""
     chat = given.get("use_chat_template") is not False
     flags = {
         "--backend": "sglang-oai-chat" if chat else "sglang-oai",
@@ -69,14 +101,58 @@ def _flags(
         "--random-input-len": number.whole("isl"),
         "--random-output-len": number.whole("osl"),
         "--random-range-ratio": number.share("random_range_ratio", RANGE_RATIO),
-        "--request-rate": number.rate("req_rate"),
+        "--request-rate": number.positive("req_rate", math.inf),
         "--max-concurrency": "{}",
         "--num-prompts": f"{{*{number.whole('num_prompts_mult', PROMPTS)}}}",
         "--warmup-requests": f"{{*{number.whole('num_warmup_mult', WARMUP)}}}",
         "--output-file": "{results}/bench.jsonl",
     }
-    words = (word for flag in flags.items() for word in flag)
-    return (*words, "--output-details", "--disable-tqdm")
+    return (*_words(flags), "--output-details", "--disable-tqdm")
+
+
+def _aiperf(
+    given: Mapping[str, Any], kind: str, worker: EngineSettings, number: _Numbers
+) -> tuple[str, ...]:
+    """The flags of NVIDIA's ``aiperf profile``."""
+    flags = {
+        "--url": "{url}",
+        "--model": worker.served_model_name,
+        "--tokenizer": worker.model_path,
+        "--endpoint-type": "chat",
+        "--concurrency": "{}",
+        "--artifact-dir": "{results}",
+        "--ui": "none",
+    }
+    if kind == TRACE:
+        ttft = number.positive("ttft_threshold_ms", TTFT_MS)
+        itl = number.positive("itl_threshold_ms", ITL_MS)
+        flags |= {
+            "--input-file": str(given["trace_file"]),
+            "--custom-dataset-type": "mooncake_trace",
+            "--goodput": f"time_to_first_token:{ttft} inter_token_latency:{itl}",
+        }
+    else:
+        rate = number.positive("req_rate", math.inf)
+        flags |= {
+            "--synthetic-input-tokens-mean": number.whole("isl"),
+            "--output-tokens-mean": number.whole("osl"),
+            "--request-count": f"{{*{number.whole('num_prompts_mult', PROMPTS)}}}",
+            "--warmup-request-count": f"{{*{number.whole('num_warmup_mult', WARMUP)}}}",
+            **({} if rate == "inf" else {"--request-rate": rate}),
+        }
+    return (*_words(flags), "--streaming", "--use-server-token-count")
+
+
+def _evaluation(kind: str, worker: EngineSettings, number: _Numbers) -> tuple[str, ...]:
+    """SGLang's own evaluation, with its flags."""
+    flags = {"--base-url": "{url}", "--model": worker.served_model_name, "--eval-name": "{}"}
+    for name, default in EVALUATIONS[kind].items():
+        flags[f"--{name.replace('_', '-')}"] = number.whole(name, default)
+    return ("python3", "-m", "sglang.test.run_eval", *_words(flags))
+
+
+def _words(flags: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(word for flag in flags.items() for word in flag)
 
 
 def _concurrencies(given: Any, problems: list[Problem]) -> list[int]:
@@ -112,9 +188,9 @@ class _Numbers:
             self._refuse(name, "must be from 0 to 1", self._given.get(name))
         return f"{value:g}"
 
-    def rate(self, name: str) -> str:
+    def positive(self, name: str, default: float) -> str:
         """A number above 0, or ``inf``."""
-        value = self._number(name, math.inf)
+        value = self._number(name, default)
         if not value > 0:
             self._refuse(name, 'must be above 0, or "inf"', self._given.get(name))
         return f"{value:g}"

@@ -26,7 +26,7 @@ _MOUNTS = "give --container-mounts to pdsup sbatch"
 REASONS: Mapping[str, str] = {
     "backend.gpu_type": _LABEL,
     "backend.mooncake_kv_store": "no such store is started; add it to the plan as a unit",
-    "benchmark": "it is no sweep of concurrencies; add a command to run your own",
+    "benchmark": "it is none that is run here, or lacks settings; add a command to run your own",
     "container_mounts": _MOUNTS,
     "dynamo": _DYNAMO,
     "enable_config_dump": "the plan in the run directory has every command line",
