@@ -222,6 +222,7 @@ async def test_whoever_asks_for_a_change_stands_in_the_journal(
     monkeypatch.setattr(Runner, "signal", lambda *_: True)
     method, path, _ = OPERATIONS[name]
     async with serving() as s:
+        s.parts.journal.begin()
         await s.local(path, method, data=json.dumps(body))
         run_dir = Path(s.agent.assignment.place.run_dir)
         (line,) = await until(lambda: Journals(run_dir).news())

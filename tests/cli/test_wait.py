@@ -78,7 +78,7 @@ def test_a_wait_for_a_unit_that_was_stopped_ends_and_says_what_starts_it(agents,
     for words in (("a",), ()):
         done = pdsup("wait", *words)
         assert (done.returncode, done.stdout) == (1, "")
-        told = "a is STOPPED, so the cluster can't become ready; pdsup start a"
+        told = "a is STOPPED, so the cluster can't become ready; pdsup start a starts it"
         assert f"pdsup: gave up waiting: {told}\n" in done.stderr
     assert pdsup("wait", "b").returncode == 0
 

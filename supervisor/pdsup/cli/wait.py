@@ -55,7 +55,8 @@ def _hopeless(lost: Sequence[UnitStatus]) -> str:
     more = f" and {len(rest)} more are" if rest else " is"
     states = "/".join(dict.fromkeys(unit.state for unit in lost))
     stopped = [unit.name for unit in lost if unit.state is PublicState.STOPPED]
-    start = f"; pdsup start {' '.join(stopped)}" if stopped else ""
+    they = "it" if len(stopped) == 1 else "them"
+    start = f"; pdsup start {' '.join(stopped)} starts {they}" if stopped else ""
     return f"{first.name}{more} {states}, so the cluster can't become ready{start}"
 
 
