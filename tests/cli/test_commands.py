@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import signal
 import sys
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from pdsup.answers.commands import UnitBefore
 from pdsup.cli import client, command
 from pdsup.cli.command_rules import Outcome
+from pdsup.cli.runs import living
 from pdsup.cli.screens import waiting
+from pdsup.errors import NothingThere
 from pdsup.units.public_state import PublicState
 
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 2}
@@ -214,6 +217,47 @@ def test_who_asked_for_what_stands_in_the_journal_and_in_the_reasons(agents, pds
 
 def whoami():
     return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def test_for_a_unit_whose_agent_and_guardian_were_killed_it_is_told_what_brings_them_back(
+    agents, pdsup
+):
+    plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
+    agents.start(plan, "node0", "node1")
+    agents.reaches("RUNNING", "b", "node1")
+    agents.signal(signal.SIGKILL, "node1")
+    agents.ended("node1")
+    run = agents.run_dir
+    for order in (("restart", "b"), ("signal", "CONT", "b")):
+        done = pdsup(*order)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert done.stderr == (
+            f"pdsup: cannot {order[0]} b from here: the agent of node1 does not answer: it was "
+            "killed together with its guardian; this starts another one, which takes over what "
+            f"still runs:\n  pdsup agent {run}/plan.yaml --node node1 --run-dir {run}\n"
+        )
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_command_waits_for_the_agent_that_a_guardian_starts(
+    monkeypatch, tmp_path, unit, node, status, guarded
+):
+    stopped = status(node("node2", [unit("a", "STOPPED")]))
+    absent = NothingThere("cannot ask the agent of node2: it was killed")
+    looks = [client.Look(None, new=False, absent=absent), client.Look(stopped, new=True)]
+    monkeypatch.setattr(client, "follow", lambda *_, **__: iter(looks))
+    monkeypatch.setattr(living, "has_guardian", lambda _: guarded)
+    before = {"a": UnitBefore(state=PublicState.RUNNING, run=1, since=0.0)}
+
+    def stop():
+        return list(command._await("stop", tmp_path / "control.sock", ["a"], before, 0.0))
+
+    if guarded:
+        (result,) = stop()
+        assert result.outcome is Outcome.DONE
+        looks.pop()
+    with pytest.raises(NothingThere, match="it was killed"):
+        stop()
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart"])

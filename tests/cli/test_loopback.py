@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import stat
 import threading
 
 import pytest
 
+from pdsup.cli import loopback
 from pdsup.cli.loopback import Agents, alone, loopback_nodes, refuse_busy_ports
 from pdsup.errors import SupervisorError
 from pdsup.node.run_dir import prepare
@@ -117,3 +119,51 @@ def test_agents_that_are_refused_leave_those_alone_that_run_there(agents, brough
     assert "one is already running" in (refused.trouble() or "")
     refused.stop(lambda _: None)
     assert [agents.look("a")["pid"], agents.look("b", "node1")["pid"]] == pids
+
+
+@pytest.fixture
+def log_of_agent(tmp_path, monkeypatch):
+    """The log of an agent, and a function that opens it with the umask 0; returns its mode."""
+    agents = Agents()
+    monkeypatch.setattr(agents, "_run_dir", tmp_path)
+    monkeypatch.setattr(
+        loopback.subprocess, "Popen", lambda *_, stdout, **__: modes.append(mode(stdout))
+    )
+    log, modes = agents.log("node0"), []
+    log.parent.mkdir()
+
+    def opened():
+        before = os.umask(0)
+        try:
+            agents._start("node0", 0o644)
+        finally:
+            os.umask(before)
+        return modes.pop()
+
+    return log, opened
+
+
+def mode(file):
+    return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+
+
+def test_others_cannot_write_to_the_log_of_an_agent(log_of_agent):
+    _, opened = log_of_agent
+    assert opened() == 0o644
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_others_cannot_lead_the_log_of_an_agent_elsewhere(log_of_agent, tmp_path):
+    log, opened = log_of_agent
+    log.symlink_to(tmp_path / "elsewhere")
+    os.lchown(log, 4711, 4711)
+    with pytest.raises(OSError, match="a symbolic link of another user"):
+        opened()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_no_named_pipe_in_the_place_of_the_log_of_an_agent_is_waited_for(log_of_agent):
+    log, opened = log_of_agent
+    os.mkfifo(log)
+    with pytest.raises(OSError, match="No such device or address"):
+        opened()
