@@ -413,6 +413,9 @@ def test_an_agent_that_another_environment_leads_elsewhere_takes_over_all_the_sa
     agents.start(plan, program=GUARDED)
     assert pids(agents, "a") == [before]
     assert list(away.iterdir()) == []
+    # What ends the agents of a test knows them by their environment.
+    agents.signal(signal.SIGTERM)
+    assert agents.ended() == {"node0": 0}
 
 
 def test_after_a_reboot_runs_are_numbered_on_from_the_journal(agents, wait_for):
