@@ -442,11 +442,21 @@ def test_a_query_does_not_pay_for_what_a_server_imports(verb: str, tmp_path: Pat
 @pytest.mark.processes
 def test_an_agent_imports_nothing_that_only_a_recipe_or_an_exception_needs() -> None:
     """Its units wait for what it imports, and it holds that in memory for as long as they run."""
-    script = "import sys, pdsup.launch; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    certificate = TESTS / "journal" / "server.pem"
+    script = (
+        "import os, sys, pdsup.launch; from aiohttp import connector\n"
+        "contexts = connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED\n"
+        "print(os.environ['SSL_CERT_FILE'], [each.get_ca_certs() for each in contexts])\n"
+        "print(*sys.modules)"
     )
-    modules = {*done.stdout.split()}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"SSL_CERT_FILE": str(certificate)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    certificates, modules_line = done.stdout.splitlines()
+    assert certificates == f"{certificate} [[], []]"
+    modules = {*modules_line.split()}
     assert {one for one in modules if one.startswith("pdsup.plan.recipe.")} == set()
     assert {"jinja2", "psutil", "rich", "structlog", "difflib"} & modules == set()
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from pdsup.journal import https  # noqa: F401  # before anything else imports aiohttp
+
+# isort: split
 import argparse
 import asyncio
 import contextlib

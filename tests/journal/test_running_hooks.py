@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 from tests.bed import forks
 
+# For 127.0.0.1, from 2020 to 2120, with its key.
+CERTIFICATE = Path(__file__).with_name("server.pem")
 # A path is one argument, and the file beside it has every event on a line of its own.
 KEEP = "cat >> "
 # Ignores TERM, and has a family that left its session.
@@ -216,7 +219,7 @@ def test_what_happened_just_before_the_end_is_still_told(agents, started):
 class Listener:
     """A server on loopback that keeps what is posted to it, and answers ``status``."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.got, self.status = [], 200
         listener = self
 
@@ -234,6 +237,11 @@ class Listener:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.url = self.url.replace("http:", "https:")
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
@@ -264,6 +272,19 @@ def test_an_event_is_posted_as_json_to_a_url_or_to_one_in_the_environment(
         assert (kind, event["hook"], event["unit"]) == ("application/json", "ready", "a")
     wait_for(lambda: "hook failed" in agents.errors())
     assert "the environment variable NO_SUCH_URL contains no URL" in agents.errors()
+
+
+def test_a_server_at_https_is_told_only_if_its_certificate_is_trusted_and_has_its_name(
+    agents, started, wait_for
+):
+    agents.environ["SSL_CERT_FILE"] = str(CERTIFICATE)
+    with contextlib.closing(Listener(CERTIFICATE)) as server:
+        other = server.url.replace("127.0.0.1", "localhost")
+        hooks = [{"events": ["ready"], "url": f"{server.url}/its-name"},
+                 {"events": ["ready"], "url": f"{other}/another-name"}]  # fmt: skip
+        started(agents.unit("a"), hooks=hooks)
+        wait_for(lambda: server.got and "hook failed" in agents.errors())
+        assert [path for path, _, _ in server.got] == ["/its-name"]
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -18,10 +18,11 @@ import functools
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from ssl import SSLContext
 
 import aiohttp
 
-from pdsup.journal import hook_events
+from pdsup.journal import hook_events, https
 from pdsup.journal.news import Log
 from pdsup.node.assignment import RUN_VARIABLE, Assignment, filled
 from pdsup.plan import hooks
@@ -62,6 +63,7 @@ class Hooks:
         self._spawner = spawner
         self._reaper = reaper
         self._session = session
+        self._https: SSLContext | None = None
         self._hooks = [
             (
                 frozenset(hook.events),
@@ -109,8 +111,11 @@ class Hooks:
         if not hooks.usable(url):
             return f"the environment variable {hook.url_env} contains no URL"
         try:
+            if url.lower().startswith("https:"):
+                self._https = self._https or await https.context(hook.timeout_s)
             async with self._session.post(
                 url,
+                ssl=self._https or True,
                 data=text,
                 headers={"Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=hook.timeout_s),
