@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from pdsup.units.process import proc
-from pdsup.units.process.spawn import TAG_LIMIT
+from pdsup.units.process.tree import TAG_LIMIT
 
 pytestmark = pytest.mark.processes
 
@@ -87,6 +87,21 @@ def test_a_process_shows_its_session_its_mark_and_its_tag() -> None:
         process.kill()
     assert seen is not None
     assert (seen.session, seen.mark, seen.tag) == (process.pid, "bench/decode-0/3", 2**30)
+
+
+def test_the_tag_of_a_process_whose_limits_are_refused_is_seen_all_the_same(monkeypatch) -> None:
+    """As that of a unit that sudo has made another user's."""
+
+    def refuse(pid: int, limit: int) -> tuple[int, int]:
+        raise PermissionError
+
+    with subprocess.Popen(["sleep", "1000"]) as tagged, subprocess.Popen(["sleep", "9"]) as other:
+        resource.prlimit(tagged.pid, TAG_LIMIT, (2**30, 2**30))
+        monkeypatch.setattr(resource, "prlimit", refuse)
+        found = proc.tagged({2**30})
+        for each in (tagged, other):
+            each.kill()
+    assert found == [tagged.pid]
 
 
 def test_a_process_without_mark_or_tag_shows_none() -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from pdsup.units.process import proc, spawn
 from pdsup.units.process.exit import ExitStatus
-from pdsup.units.process.spawn import TAG_LIMIT, Process, Spawner, close_inherited, exit_status
+from pdsup.units.process.spawn import Process, Spawner, close_inherited, exit_status
+from pdsup.units.process.tree import TAG_LIMIT
 
 pytestmark = pytest.mark.processes
 

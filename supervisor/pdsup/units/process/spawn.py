@@ -32,11 +32,8 @@ from pdsup.descriptor import Descriptor
 from pdsup.times import duration
 from pdsup.units.process.exit import ExitStatus
 from pdsup.units.process.proc import started
-from pdsup.units.process.tree import LEAST_TAG, Identity
+from pdsup.units.process.tree import LEAST_TAG, TAG_LIMIT, Identity
 
-# RLIMIT_LOCKS: it has limited nothing since Linux 2.4.25, but every descendant inherits it, even
-# one that leaves the session, clears its environment or runs another program.
-TAG_LIMIT = 10
 # How long to wait for a process after SIGKILL, which it may survive in state D.
 KILLED_S = 1.0
 

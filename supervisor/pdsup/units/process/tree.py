@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 # A pid and the start time of its process (clock ticks since boot): unique until the next boot.
 Identity = tuple[int, int]
+# RLIMIT_LOCKS: it has limited nothing since Linux 2.4.25, but every descendant inherits it, even
+# one that leaves the session, clears its environment or runs another program.
+TAG_LIMIT = 10
 # All tags are at least this: a smaller limit is one that an administrator has set.
 LEAST_TAG = 1 << 20
 
@@ -26,7 +29,7 @@ LEAST_TAG = 1 << 20
 class Trace:
     """The traces that a run leaves on its processes.
 
-    ``tag``: a resource limit that every descendant inherits (``spawn.TAG_LIMIT``); None where it
+    ``tag``: a resource limit that every descendant inherits (``TAG_LIMIT``); None where it
     cannot be set. ``mark``: the value of an environment variable, which a process may clear or
     overwrite. ``session``: the pid of the main process, which led the session. ``anywhere``:
     another agent started the run, so its orphans need not be this agent's children.
