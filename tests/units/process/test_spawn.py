@@ -246,6 +246,8 @@ async def test_what_nobody_noted_is_found_by_its_mark_or_by_its_tag_and_output(
     marked = Child(SLEEP, output, env={**ENV, "PDSUP_RUN": "cluster/a/3"})
     cleared = Child(SLEEP, output, env={"PATH": ENV["PATH"]})
     (tmp_path / "out").unlink()
+    # In the middle of its exec a process has no environment yet.
+    await until(lambda: proc.leftover(marked.process.pid).mark is not None)
     found = {each.identity[0]: each for each in proc.untold()}
     assert found[marked.process.pid].mark == "cluster/a/3"
     assert found[marked.process.pid].tag == marked.process.tag
