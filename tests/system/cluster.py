@@ -16,6 +16,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# One unit of each kind, for tests that do not need more: half the processes of the demo.
+SMALL = """
+name: small
+model: {path: /models/demo}
+resources: {gpus_per_node: 8, prefill_nodes: 1, prefill_workers: 1, decode_nodes: 1,
+  decode_workers: 1}
+frontend: {type: sglang, num_additional_frontends: 0}
+backend: {type: mock}
+"""
 PDSUP = str(Path(sys.executable).with_name("pdsup"))
 
 
@@ -35,6 +44,8 @@ class Cluster:
         # Short, because the path of a unix socket may have 107 bytes.
         self.home = Path(tempfile.mkdtemp(prefix="pd"))
         self.run_dir = self.home / "run"
+        self.small = self.home / "small.yaml"
+        self.small.write_text(SMALL)
         # Agents are looked for in both; neither may show those of others.
         own = {"XDG_RUNTIME_DIR": str(self.home), "TMPDIR": str(self.home), "PDSUP_RUN_DIR": ""}
         self.env = {**os.environ, **own}

@@ -58,7 +58,7 @@ def test_each_node_runs_what_the_plan_gives_it(demo: Cluster) -> None:
 
 
 def test_wait_returns_at_once_when_everything_is_ready(demo: Cluster) -> None:
-    assert demo.command("wait", "--timeout", "5").returncode == 0
+    assert demo.command("wait", "--timeout", "60").returncode == 0
 
 
 def test_wait_for_what_does_not_come_ends_with_124_and_names_it(demo: Cluster) -> None:

@@ -85,7 +85,7 @@ def test_a_node_that_loses_power_is_done_without_and_joins_again(four: Slurm) ->
     words = ("agent", plan, "--node", "node2", "--run-dir", str(job.run_dir))
     four.bed["node2"].start(PDSUP, *words, log=job.directory / "again.out")
     until(lambda: job.units()["decode-0"]["state"] == "RUNNING", "it is back")
-    assert job.pdsup("wait", "--timeout", "20").returncode == 0
+    assert job.pdsup("wait", "--timeout", "60").returncode == 0
     after = job.units()
     here = {name for name, unit in before.items() if unit["node"] != "node2"}
     assert {n: after[n]["pid"] for n in here} == {n: before[n]["pid"] for n in here}

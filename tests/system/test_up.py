@@ -16,9 +16,6 @@ from tests.bed.addresses import fresh_address
 from tests.system.cluster import PDSUP, ROOT, Cluster, until
 from tests.system.load import Load, chat
 
-DEMO = str(ROOT / "configs" / "demo.yaml")
-
-
 NEVER_READY = (
     "name: a, command: [sleep, '1000'], ports: {http: 30000}, probes: {startup: {checks: [{port: "
     "http}], period_s: 0.1, timeout_s: 1, deadline_s: 1000}}"
@@ -54,7 +51,7 @@ def test_a_command_runs_when_all_is_ready_and_its_status_is_the_result(cluster: 
         "import os, urllib.request as r;"
         "print(r.urlopen(os.environ['PDSUP_URL'] + '/v1/models').status); raise SystemExit(7)"
     )
-    words = ("up", DEMO, "--timeout", "60", "--", sys.executable, "-c", ask)
+    words = ("up", str(cluster.small), "--timeout", "60", "--", sys.executable, "-c", ask)
     done = cluster.command(*words, timeout=120)
     assert done.returncode == 7, done.stderr
     assert done.stdout == "200\n"
@@ -71,7 +68,7 @@ def test_the_record_of_a_command_as_json_is_alone_on_stdout(cluster: Cluster) ->
 
 
 def test_ctrl_c_stops_everything(cluster: Cluster) -> None:
-    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir), "--json")
+    process = cluster.start("up", str(cluster.small), "--run-dir", str(cluster.run_dir), "--json")
     until(lambda: cluster.command("wait", "--timeout", "60").returncode == 0, "it is up", 90)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
@@ -80,12 +77,12 @@ def test_ctrl_c_stops_everything(cluster: Cluster) -> None:
     assert (found["outcome"], found["missing"]) == ("reached", [])
     assert found["run_dir"] == str(cluster.run_dir)
     assert found["url"].endswith(":8000")
-    assert len(found["status"]["nodes"]) == 4
+    assert len(found["status"]["nodes"]) == 2
     assert cluster.processes() == []
 
 
 def test_ctrl_c_during_the_start_stops_everything_too(cluster: Cluster) -> None:
-    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    process = cluster.start("up", str(cluster.small), "--run-dir", str(cluster.run_dir))
     until(lambda: (cluster.run_dir / "events" / "node0.jsonl").exists(), "units start")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
@@ -110,8 +107,8 @@ def test_any_signal_that_would_end_it_stops_everything_in_order(
 def test_two_clusters_run_beside_each_other(cluster: Cluster) -> None:
     other = Cluster()
     try:
-        cluster.up()
-        other.up()
+        cluster.up(cluster.small)
+        other.up(other.small)
         assert cluster.address("node0") != other.address("node0")
         chat(cluster.url())
         chat(other.url())
@@ -155,7 +152,7 @@ def test_a_unit_that_can_never_run_ends_up_with_its_reason(cluster: Cluster) -> 
 def test_a_worker_that_does_not_get_ready_ends_up_with_124_in_time(cluster: Cluster) -> None:
     slow = ("--set", "backend.decode_environment.MOCK_LOAD_SECONDS=600")
     run = ("--run-dir", str(cluster.run_dir))
-    done = cluster.command("up", DEMO, "--timeout", "4", *slow, *run, timeout=60)
+    done = cluster.command("up", str(cluster.small), "--timeout", "4", *slow, *run, timeout=60)
     assert done.returncode == 124
     assert "not ready within 4 s" in done.stderr
     *_, wrote, then = done.stderr.splitlines()
@@ -178,7 +175,7 @@ def test_a_cluster_that_does_not_get_ready_can_be_kept(cluster: Cluster) -> None
 
 
 def test_a_killed_up_leaves_a_cluster_that_can_still_be_shut_down(cluster: Cluster) -> None:
-    process = cluster.start("up", DEMO, "--run-dir", str(cluster.run_dir))
+    process = cluster.start("up", str(cluster.small), "--run-dir", str(cluster.run_dir))
     until(lambda: cluster.command("wait", "--timeout", "60").returncode == 0, "it is up", 90)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -199,8 +196,8 @@ def test_the_demo_runs_as_the_readme_says() -> None:
 
 
 def test_shutdown_all_ends_what_a_killed_agent_left(cluster: Cluster) -> None:
-    cluster.up()
-    agent = next(n["agent"]["pid"] for n in cluster.status()["nodes"] if n["node"] == "node2")
+    cluster.up(cluster.small)
+    agent = next(n["agent"]["pid"] for n in cluster.status()["nodes"] if n["node"] == "node1")
     os.kill(agent, signal.SIGKILL)
     done = cluster.command("shutdown", "--all")
     assert done.returncode == 0, done.stderr
