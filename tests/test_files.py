@@ -142,3 +142,20 @@ def test_a_directory_that_is_made_is_for_its_owner_to_write_to(tmp_path, umask):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):
         make_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC])
+@pytest.mark.parametrize("to", ["secret", "nothing", ".", "pipe", "/dev/zero", "/dev/tty"])
+def test_where_a_unit_could_put_a_link_none_is_followed_but_to_a_sink(tmp_path, flags, to):
+    (tmp_path / "secret").write_text("secret")
+    os.mkfifo(tmp_path / "pipe")
+    link = tmp_path / "log"
+    link.symlink_to(to)
+    for sinks in (False, True):
+        with pytest.raises(OSError, match="it is a symbolic link"):
+            open_regular(link, flags | os.O_NOFOLLOW, sinks=sinks)
+    assert (tmp_path / "secret").read_text() == "secret"
+    assert not (tmp_path / "nothing").exists()
+    link.unlink()
+    link.symlink_to("/dev/full")
+    os.close(open_regular(link, flags | os.O_NOFOLLOW, sinks=True))

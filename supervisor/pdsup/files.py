@@ -15,19 +15,27 @@ from pathlib import Path
 
 # As many as the kernel follows.
 MOST_LINKS = 40
+# /dev/null and /dev/full.
+SINKS = frozenset({os.makedev(1, 3), os.makedev(1, 7)})
 
 
-def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, devices: bool = False) -> int:
-    """Opens a regular file, close-on-exec, or a device if ``devices``. Raises OSError for anything
-    else.
+def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, sinks: bool = False) -> int:
+    """Opens a regular file, close-on-exec, or one of ``SINKS`` if ``sinks``. Raises OSError for
+    anything else.
 
     To open a named pipe waits for its other end, maybe for ever, and a device may never end. What
-    is opened to be written to is not reached through a symbolic link of another user.
+    is opened to be written to is not reached through a symbolic link of another user. What a unit
+    could put a link in the place of must be opened with O_NOFOLLOW: a unit may run in a container,
+    where it reaches less than its agent does. Then only a link to a sink is followed.
     """
-    descriptor = _open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    if flags & os.O_NOFOLLOW:
+        descriptor = _open_itself(path, flags, mode, sinks=sinks)
+    else:
+        descriptor = _open(path, flags, mode)
     try:
         status = os.fstat(descriptor)
-        if not (stat.S_ISREG(status.st_mode) or (devices and stat.S_ISCHR(status.st_mode))):
+        if not (stat.S_ISREG(status.st_mode) or (sinks and _is_sink(status))):
             number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
             said = os.strerror(number) if number == errno.EISDIR else "not a regular file"
             raise OSError(number, said, str(path))
@@ -35,6 +43,25 @@ def open_regular(path: Path | str, flags: int, mode: int = 0o666, *, devices: bo
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open_itself(path: Path | str, flags: int, mode: int, *, sinks: bool) -> int:
+    try:
+        return os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    if sinks:
+        with contextlib.suppress(OSError):
+            opened = os.open(path, flags & ~(os.O_NOFOLLOW | os.O_CREAT | os.O_TRUNC))
+            if _is_sink(os.fstat(opened)):
+                return opened
+            os.close(opened)
+    raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
+
+
+def _is_sink(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev in SINKS
 
 
 def _open(path: Path | str, flags: int, mode: int) -> int:

@@ -53,7 +53,7 @@ class Journals:
         return entry.merged([axis.placed(each, self._offsets) for each in journals])
 
     def _news_of(self, path: Path) -> list[Entry]:
-        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             # A file that has shrunk was truncated or replaced: start over.
             size, position = file.seek(0, os.SEEK_END), self._read.get(path)
             if position is None and self._most is not None and size > self._most:

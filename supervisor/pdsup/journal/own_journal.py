@@ -191,7 +191,8 @@ class OwnJournal:
         due = [line for line in lines if not (line.late and line.moment <= earlier)]
         if not due:
             return ""
-        file = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        file = open_regular(self.path, flags, self._mode)
         try:
             size = os.fstat(file).st_size
             text = "".join(line.text for line in due)
@@ -218,7 +219,7 @@ class OwnJournal:
 
     def _last_runs(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_regular(self.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             for each in map(entry.parse, file):
                 if each is not None and each.unit and each.run:
                     found[each.unit] = max(each.run, found.get(each.unit, 0))
@@ -229,7 +230,7 @@ class OwnJournal:
         most = END_BYTES
         while True:
             try:
-                file = open_regular(self.path, os.O_RDONLY)
+                file = open_regular(self.path, os.O_RDONLY | os.O_NOFOLLOW)
             except FileNotFoundError:
                 return float("-inf")
             with os.fdopen(file, "rb") as opened:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -64,7 +65,7 @@ class Evidence:
         """
         name = directory(unit, run, at)
         path = self._run_dir / name
-        await apart(lambda: make_directory(path), TAKEN_WITHIN_S)
+        await apart(lambda: _make(path), TAKEN_WITHIN_S)
         parts = await self._take(path, subject, list(asked))
         page = why(unit, run, _stamp(clock.wall()), reason, parts)
         await self._write(path / WHY, lambda: page)
@@ -109,7 +110,7 @@ class Evidence:
         await self._run((program,), path)
 
     async def _run(self, command: tuple[str, ...], path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         output = await apart(lambda: open_regular(path, flags, self._mode), STACK_S)
         try:
             await self._spawner.run(command, dict(os.environ), output, STACK_S)
@@ -121,7 +122,7 @@ class Evidence:
 
         def write() -> None:
             content = self._mask(text()).encode(errors="backslashreplace")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with os.fdopen(open_regular(path, flags, self._mode), "wb") as file:
                 file.write(content)
 
@@ -154,6 +155,13 @@ def _probes(asked: list[Asked]) -> str:
 
 def _stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _make(path: Path) -> None:
+    """Makes the directory of some evidence, but not where a link in its place leads."""
+    make_directory(path)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
 
 
 def _log(path: str, start: int) -> str:

@@ -59,7 +59,7 @@ class Times(Sequence[tuple[int, int]]):
     """The arrival times of one part: pairs of offset and nanoseconds since the epoch."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = Descriptor(open_regular(path, os.O_RDONLY))
+        self._descriptor = Descriptor(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW))
 
     def __len__(self) -> int:
         return os.fstat(self._descriptor.fileno()).st_size // TIME_RECORD.size
@@ -229,7 +229,7 @@ class LogReader:
 
     def _part(self, inode: tuple[int, int] | None, opened: contextlib.ExitStack) -> tuple[int, int]:
         """The descriptor and size of the part with this inode number, or else of the newest one."""
-        newest = open_regular(self._path, os.O_RDONLY, devices=True)
+        newest = open_regular(self._path, os.O_RDONLY | os.O_NOFOLLOW, sinks=True)
         opened.callback(os.close, newest)
         if inode not in (None, _inode(os.fstat(newest))):
             for descriptor, size in _snapshots(self._path, opened):
@@ -307,7 +307,7 @@ def _opened(log: str, part: Part) -> int | None:
     for age in range(part.age, highest + 1):
         with contextlib.suppress(FileNotFoundError):
             path = files.aged(log, age)
-            descriptor = open_regular(path, os.O_RDONLY, devices=True)
+            descriptor = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW, sinks=True)
             if _inode(os.fstat(descriptor)) == part.inode:
                 return descriptor
             os.close(descriptor)

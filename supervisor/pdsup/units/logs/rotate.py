@@ -131,7 +131,9 @@ class LogWriter:
         fresh = os.O_TRUNC if status.st_size == 0 else 0
         with contextlib.suppress(OSError):
             times = files.times_of(self._path, status.st_ino)
-            self._times = Descriptor(open_regular(times, _FLAGS | fresh, self._mode))
+            self._times = Descriptor(
+                open_regular(times, _FLAGS | fresh | os.O_NOFOLLOW, self._mode)
+            )
 
     # -- rotation -----------------------------------------------------------------------------
 
@@ -195,10 +197,10 @@ class LogWriter:
 def open_making_directory(path: str, flags: int, mode: int) -> int:
     """Opens a regular file, and creates its directory if it is missing. Raises OSError."""
     try:
-        return open_regular(path, flags, mode, devices=True)
+        return open_regular(path, flags | os.O_NOFOLLOW, mode, sinks=True)
     except FileNotFoundError:
         make_directory(Path(path).parent)
-        return open_regular(path, flags, mode, devices=True)
+        return open_regular(path, flags | os.O_NOFOLLOW, mode, sinks=True)
 
 
 def waiting(pipe: int) -> int:
