@@ -3,7 +3,7 @@ IN_PARALLEL = -n 3
 # Tests start a thousand commands and agents; each would compile the whole package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick check fuzz docs bench clean
+.PHONY: help setup demo test quick check fuzz sbom docs bench clean
 
 help:
 	@echo "make demo   brings up a whole prefill/decode cluster on this machine and shows what it can do"
@@ -12,6 +12,7 @@ help:
 	@echo "make quick  runs only the tests that start no process: less than a minute"
 	@echo "make check  checks only style and types"
 	@echo "make fuzz   feeds a million damaged inputs to all that reads what others wrote: about ten minutes"
+	@echo "make sbom   lists what an installation consists of (CycloneDX), and asks for vulnerabilities"
 	@echo "make bench  compares pdsup with its peers, which it fetches: about ten minutes"
 	@echo "make docs   regenerates the generated pages of docs/reference, and the manual page"
 	@echo "make clean  removes everything that the other targets made"
@@ -38,6 +39,9 @@ quick: setup
 fuzz: setup
 	@.venv/bin/python -m tests.fuzz $(FUZZ)
 
+sbom:
+	@.ci/sbom
+
 docs: setup
 	.venv/bin/python docs/reference/generate.py
 
@@ -46,4 +50,4 @@ bench: setup
 	@.venv/bin/python -m bench $(BENCH)
 
 clean:
-	rm -rf .venv .bench .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info supervisor/*.egg-info
+	rm -rf .venv .bench .fuzz .release .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs *.egg-info supervisor/*.egg-info

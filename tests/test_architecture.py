@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -502,3 +503,10 @@ def imported_by(words: list[str], run_time: Path) -> set[str]:
     first, *modules = done.stdout.splitlines()[-1].split()
     assert (done.returncode, first) == (0, "imported:")
     return set(modules)
+
+
+@for_each([*MODULES, *sorted((TESTS.parent / "bench").rglob("*.py"))])
+def test_every_exception_from_a_rule_about_security_has_its_reason_beside_it(path: Path) -> None:
+    codes = re.compile(r"# noqa: [A-Z0-9, ]*\bS[0-9]+[A-Z0-9, ]*(?P<reason>.*)")
+    found = (codes.search(line) for line in path.read_text().splitlines())
+    assert [one[0] for one in found if one and len(one["reason"].strip(" #()")) < 5] == []

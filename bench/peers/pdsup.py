@@ -20,7 +20,7 @@ ADDRESSES = [
     f"127.{119 + node}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}" for node in range(10)
 ]
 PROBE = {"checks": [{"port": "http", "path": "/health"}], "period_s": 1, "timeout_s": 5}
-AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0}
+AT_ONCE = {"first_delay_s": 0, "delay_s": 0, "limit_s": 0, "jitter": 0, "max_failures": 10_000}
 
 
 class Pdsup:
