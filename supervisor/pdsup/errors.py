@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 # How much of a key path or a setting a message shows.
 LONGEST = 200
+LONGEST_PATH = 4096
 
 
 class SupervisorError(Exception):
@@ -44,7 +45,7 @@ class Problem(NamedTuple):
         where += f"{short(self.path)}: " if self.path else ""
         if self.setting is not None:
             return f"--set {short(self.setting)}: {where}{self.message}"
-        return f"{file}:{self.line}:{self.column}: {where}{self.message}"
+        return f"{short(file, LONGEST_PATH)}:{self.line}:{self.column}: {where}{self.message}"
 
 
 def short(text: str, most: int = LONGEST) -> str:

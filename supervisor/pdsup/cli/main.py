@@ -139,7 +139,6 @@ def _report(error: Exception) -> int:
     """Reports an error that a user can act on and returns its exit status; raises any other."""
     from pdsup.cli.terminal.say import say  # late: rarely needed
     from pdsup.errors import InvalidDocument, SupervisorError
-    from pdsup.printable import printable
 
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         say(f"pdsup: cannot use the path {str(error.filename)[:80]}...: {error.strerror}")
@@ -148,6 +147,6 @@ def _report(error: Exception) -> int:
         raise error
     if isinstance(error, InvalidDocument):
         for problem in error.problems:  # a line each, which editors parse
-            print(printable(problem.at(error.file)), file=sys.stderr)
+            print(problem.at(error.file), file=sys.stderr)
     say(f"pdsup: {error}")
     return error.exit_status

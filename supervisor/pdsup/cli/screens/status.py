@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pdsup.answers.status import NodeStatus, UnitStatus
+from pdsup.printable import printable
 from pdsup.times import age
 from pdsup.units.public_state import PublicState
 
@@ -62,7 +63,7 @@ def details(unit: UnitStatus) -> str:
     if unit.restarts:
         parts.append(f"restarts {unit.restarts}")
     if unit.reason:
-        parts.append(unit.reason)
+        parts.append(printable(unit.reason))
     return ", ".join(parts)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pdsup.cli import options
 from pdsup.errors import InvalidDocument, Problem
 from pdsup.plan.model import Plan
+from pdsup.printable import printable
 
 EXAMPLE = "pdsup check recipe.yaml"
 
@@ -62,9 +63,8 @@ def _print(file: str, problems: tuple[Problem, ...], *, as_json: bool) -> None:
 
 def _good(file: Path, variant: str | None, plan: Plan) -> str:
     which = "" if variant is None or str(file).endswith(f":{variant}") else f" {variant}:"
-    return (
-        f"{file}:{which} good: {_count(len(plan.nodes), 'node')}, {_count(len(plan.units), 'unit')}"
-    )
+    size = f"{_count(len(plan.nodes), 'node')}, {_count(len(plan.units), 'unit')}"
+    return printable(f"{file}:{which} good: {size}")
 
 
 def _count(number: int, word: str) -> str:
