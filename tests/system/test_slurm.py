@@ -48,23 +48,19 @@ def test_a_job_runs_its_benchmark_and_ends_with_its_status_and_leaves_nothing(
     assert left(slurm.bed) == []
 
 
-def test_scancel_ends_every_unit_and_the_agents_live_to_see_it(slurm: Slurm) -> None:
-    job = Job(slurm)
-    job.ready()
-    slurm.do("scancel", str(job.number))
-    until(lambda: left(slurm.bed) == [], "nothing is left")
-    assert slurm.ended(job.number)["JobState"] == "CANCELLED"
-    last = {line["unit"]: line for line in job.journal()}
-    assert {name: line["to"] for name, line in last.items()} == dict.fromkeys(UNITS, "STOPPED")
-    assert job.killed() == []
-
-
-def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(
-    slurm: Slurm,
-) -> None:
+@pytest.fixture(scope="module")
+def running(slurm: Slurm) -> Job:
+    """A job that is ready, for tests that leave it so; the last one ends it."""
     keep = {"no-kill": True}
     job = Job(slurm, sbatch_directives=keep, srun_options=keep)
     job.ready()
+    return job
+
+
+def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(
+    slurm: Slurm, running: Job
+) -> None:
+    job = running
     before = job.units()
     with job.load() as log:
         slurm.bed.link("node2", "down")
@@ -80,8 +76,6 @@ def test_a_node_that_is_cut_off_costs_what_was_on_it_and_heals_when_it_is_back(
     assert {name: unit["pid"] for name, unit in after.items()} == {
         name: unit["pid"] for name, unit in before.items()
     }
-    slurm.do("scancel", str(job.number))
-    until(lambda: left(slurm.bed) == [], "nothing is left")
 
 
 def heard(log: Path) -> set[str]:
@@ -91,10 +85,9 @@ def heard(log: Path) -> set[str]:
 
 
 def test_a_recipe_that_is_edited_is_taken_in_by_every_node_while_requests_go_on(
-    slurm: Slurm,
+    slurm: Slurm, running: Job
 ) -> None:
-    job = Job(slurm)
-    job.ready()
+    job = running
     before = job.units()
     with job.load() as log:
         recipe = job.directory / "recipe.yaml"
@@ -118,5 +111,13 @@ def test_a_recipe_that_is_edited_is_taken_in_by_every_node_while_requests_go_on(
     assert {name: unit["pid"] for name, unit in job.units().items()} == {
         name: unit["pid"] for name, unit in after.items()
     }
+
+
+def test_scancel_ends_every_unit_and_the_agents_live_to_see_it(slurm: Slurm, running: Job) -> None:
+    job = running
     slurm.do("scancel", str(job.number))
     until(lambda: left(slurm.bed) == [], "nothing is left")
+    assert slurm.ended(job.number)["JobState"] == "CANCELLED"
+    last = {line["unit"]: line for line in job.journal()}
+    assert {name: line["to"] for name, line in last.items()} == dict.fromkeys(UNITS, "STOPPED")
+    assert job.killed() == []
