@@ -28,6 +28,23 @@ def test_a_running_unit_is_ready(plan):
     assert found.ports == {"http": 30000}
 
 
+def test_a_unit_is_halted_only_while_it_is_unhealthy(plan):
+    unhealthy = facts(states.Unhealthy(3, 9.0, (), "its process 7 (engine) is stopped (state T)"))
+    made = [
+        unit_report(plan.by_name["decode-0"], what, halted=halted).halted
+        for what in (unhealthy, facts(RUNNING))
+        for halted in (True, False)
+    ]
+    assert made == [True, None, None, None]
+
+
+def test_a_unit_that_is_drained_says_what_for(plan):
+    draining = facts(states.Draining(3, 9.0, states.Then.REST, (), "stop requested"))
+    found = unit_report(plan.by_name["router-0"], draining, drain="3 left")
+    assert found.reason.endswith("waiting for those in flight; 3 left")
+    assert unit_report(plan.by_name["router-0"], facts(RUNNING), drain="3 left").reason == ""
+
+
 def test_a_running_unit_that_can_not_be_used_is_not_ready_and_says_why(plan):
     found = unit_report(plan.by_name["nginx"], facts(RUNNING), "no router is ready")
     assert (found.state, found.ready, found.reason) == ("RUNNING", False, "no router is ready")

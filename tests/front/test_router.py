@@ -38,9 +38,11 @@ def front(plan, assignment, unit_report, monkeypatch):
         unit = next(u for u in assignment("node0").units if u.name == "router-0")
         ports = {"http": port, "prometheus": port}
         command = ("router", "--decode", targets[-1].url)
-        planned = dataclasses.replace(unit.plan, ports=ports, command=command)
+        planned = dataclasses.replace(unit.plan, command=command)
         unit = dataclasses.replace(unit, plan=planned)
-        said = {name: unit_report(name) for name in (*ALL, "router-0")}
+        said = {name: unit_report(name) for name in ALL}
+        # Where the run listens, which was started before the plan gave it other ports.
+        said["router-0"] = unit_report("router-0", ports=ports)
         async with aiohttp.ClientSession() as session, asyncio.timeout(LIMIT_S):
             heard = set(said) - unheard
             repair = RouterRepair(plan, unit, said.get, heard.__contains__, session, quiet()[0])
@@ -60,7 +62,13 @@ def front(plan, assignment, unit_report, monkeypatch):
             repair.react()
             try:
                 yield SimpleNamespace(
-                    router=router, see=see, back=back, said=said, react=repair.react, heard=heard
+                    router=router,
+                    targets=targets,
+                    see=see,
+                    back=back,
+                    said=said,
+                    react=repair.react,
+                    heard=heard,
                 )
             finally:
                 task.cancel()
@@ -92,6 +100,25 @@ async def test_a_worker_that_was_only_unhealthy_is_served_again(front, until):
         assert f.router.asked == []
         f.see("decode-0", state="RUNNING", since=2e9 + 1)
         await until(lambda: f.router.asked == [("close", "decode-0")])
+
+
+async def test_a_worker_that_is_halted_is_dropped_until_it_answers_again(front, until):
+    async with front() as f:
+        f.see("decode-0", state="UNHEALTHY", halted=True, since=2e9)
+        await until(lambda: f.router.asked == [("drop", "decode-0")])
+        f.see("decode-0", state="RUNNING", halted=None, since=2e9 + 1)
+        await until(lambda: "decode-0" not in f.router.ids.values() and len(f.router.asked) == 2)
+        url = next(t.url for t in f.targets if t.unit == "decode-0")
+        assert f.router.asked[1] == ("add", url, None)
+
+
+async def test_the_last_worker_of_a_role_stays_listed_also_when_it_is_halted(front, until):
+    async with front() as f:
+        f.see("decode-1", state="BACKOFF")
+        await until(lambda: f.router.asked == [("drop", "decode-1")])
+        f.see("decode-0", state="UNHEALTHY", halted=True, since=2e9)
+        f.see("prefill-0", state="BACKOFF")
+        await until(lambda: f.router.asked == [("drop", "decode-1"), ("drop", "prefill-0")])
 
 
 async def test_a_worker_of_a_node_that_a_new_agent_has_not_heard_of_yet_is_not_tried(

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pdsup.errors import NothingThere
 from pdsup.front import upstreams as module
 from pdsup.front.nginx_conf import Upstream, render
 from pdsup.front.upstreams import Upstreams
@@ -75,6 +76,32 @@ def test_an_agent_that_takes_a_running_nginx_over_tells_of_no_reload(agents, wai
     wait_for(lambda: reloads(agents))
     assert [line["reason"] for line in reloads(agents)] == ["1 router, router-1 out"]
     assert agents.look("nginx")["pid"] == nginx
+
+
+def test_routers_that_move_to_other_ports_are_in_use_until_they_restart(agents, wait_for):
+    front = agents.front()
+    for unit in front[:2]:
+        probe = {"checks": [{"port": "http"}], "period_s": 0.02, "timeout_s": 5.0}
+        unit["probes"]["readiness"] = probe
+    agents.start(agents.plan(*front), program=("-m", "pdsup", "agent"))
+    wait_for(lambda: agents.look("nginx")["ready"])
+    for index, unit in enumerate(front[:2]):
+        unit["ports"] = {"http": 30090 + index}
+        unit["command"] = tuple(w.replace(f"3008{index}", f"3009{index}") for w in unit["command"])
+    agents.plan(*front)
+    agents.tell("node0", "/v1/reload", {"plan": None, "dry_run": False})
+
+    def moved():
+        with contextlib.suppress(NothingThere, AttributeError):  # between two agents
+            seen = {name: agents.look(name) for name in ("router-0", "router-1", "nginx")}
+            return [one["run"] for one in seen.values()] == [2, 2, 1] and seen["nginx"]["ready"]
+        return False
+
+    wait_for(moved)
+    assert all(line["event"]["upstreams"] for line in reloads(agents))
+    states = {line["to"] for line in agents.journal() if line["unit"].startswith("router")}
+    assert "UNHEALTHY" not in states
+    assert agents.look("router-0")["ports"] == {"http": 30090}
 
 
 class Inherited:

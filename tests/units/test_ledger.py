@@ -74,6 +74,14 @@ def test_the_last_word_about_a_unit_counts(tmp_path: Path) -> None:
     assert (found.plan, found.notes) == ("digest", {"worker": note(), "other": note(unit="other")})
 
 
+def test_the_ports_of_a_run_are_noted_and_may_be_unknown(tmp_path: Path) -> None:
+    books = opened(tmp_path)
+    books.note(note(ports={"http": 30080}))
+    books.note(note(unit="other"))
+    notes = read(tmp_path).notes
+    assert (notes["worker"].ports, notes["other"].ports) == ({"http": 30080}, {})
+
+
 def test_the_newest_note_is_the_last_one_also_after_the_ledger_was_written_again(
     tmp_path: Path,
 ) -> None:

@@ -18,13 +18,14 @@ def described(runner: Runner, front: Front, rollout: Rollout) -> UnitReport:
     """The current report of a unit, before its gang and its evidence are added."""
     name = runner.unit.name
     return own_report.unit_report(
-        runner.unit.plan,
+        runner.current.plan,
         runner.facts,
         front.unusable(name),
         front.upstreams(name),
         runner.fingerprint,
         rollout.holds(name) if runner.outdated else None,
         front.drains.waits_for(name),
+        halted=runner.watch is not None and runner.watch.is_halted,
     )
 
 

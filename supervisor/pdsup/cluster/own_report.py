@@ -132,6 +132,8 @@ def unit_report(
     made: str = "",
     outdated: str | None = None,
     drain: str | None = None,
+    *,
+    halted: bool = False,
 ) -> UnitReport:
     """The report of one unit, before its gang and its evidence are added.
 
@@ -139,6 +141,7 @@ def unit_report(
     that an nginx passes requests to, if known. ``made``: the fingerprint of the definition that
     its last run was started from; ``outdated``: if the plan's definition differs from that, why it
     has not restarted yet. ``drain``: what its drain waits for, or None.
+    ``halted``: a process of it is stopped or has died.
     """
     state = states.public(facts.state)
     last = facts.last_exit
@@ -171,6 +174,7 @@ def unit_report(
         else None,
         upstreams=upstreams,
         made=made,
+        halted=(halted and state is PublicState.UNHEALTHY) or None,
     )
 
 

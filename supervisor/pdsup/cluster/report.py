@@ -69,8 +69,9 @@ class UnitReport:
     router. ``upstreams``: the routers that an nginx passes requests to; None for any other unit,
     and while that is not known. ``since``: when the state began, in seconds since the epoch.
     ``started``: when the process began, in seconds of the reporting node's monotonic clock, as
-    ``Report.at``. ``made``: the fingerprint (``plan/difference.py``) of the definition that its
-    last run was started from; "" when not known.
+    ``Report.at``. ``halted``: it is UNHEALTHY because a process of it is stopped or has died, so
+    that it can't answer; None if not. ``made``: the fingerprint (``plan/difference.py``) of the
+    definition that its last run was started from; "" when not known.
     """
 
     name: str
@@ -96,6 +97,7 @@ class UnitReport:
     examination: Examination | None = None
     made: str = ""
     short_reason: str | None = None
+    halted: bool | None = None
 
     @property
     def in_short(self) -> str:
@@ -228,4 +230,4 @@ def from_json(text: str | bytes) -> Report:
 
 
 FOREIGN = "not a report of this version"
-NEW = frozenset({"short_reason", "hands_over"})
+NEW = frozenset({"short_reason", "hands_over", "halted"})

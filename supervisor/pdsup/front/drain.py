@@ -123,15 +123,19 @@ class Drains:
 
     async def _load(self, router: AssignedUnit) -> Load:
         """What a router has to do; nothing also if it does not say."""
-        unanswered, served = await _counted(router)
-        connections = await self._connections(router) if unanswered or served else None
+        report = self._look(router.name)
+        ports = report.ports if report else router.plan.ports
+        unanswered, served = await _counted(router.local_address, ports.get("prometheus"))
+        connections = None
+        if unanswered or served:
+            connections = await self._connections(router, ports["http"])
         return Load(unanswered, served, connections)
 
-    async def _connections(self, router: AssignedUnit) -> int | None:
+    async def _connections(self, router: AssignedUnit, port: int) -> int | None:
         address = router.address if router.bind == "address" else None
         try:
             tables = await self._reads.run(_tables, ANSWER_S)
-            return drain_rules.connections(tables, address, router.plan.ports["http"])
+            return drain_rules.connections(tables, address, port)
         except (OSError, ValueError):  # a TimeoutError too; or the address is a name
             return None
 
@@ -140,13 +144,12 @@ def _tables() -> list[str]:
     return [path.read_text() for path in TABLES if path.exists()]
 
 
-async def _counted(router: AssignedUnit) -> tuple[float, float]:
-    port = router.plan.ports.get("prometheus")
+async def _counted(address: str, port: int | None) -> tuple[float, float]:
     if port is None:
         return 0, 0
     try:
         async with asyncio.timeout(ANSWER_S):
-            reply = await http.get(router.local_address, port, "/metrics", most=MOST_METRICS)
+            reply = await http.get(address, port, "/metrics", most=MOST_METRICS)
     except (OSError, UnicodeError, ValueError):
         return 0, 0
     text = reply.body.decode(errors="replace")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
@@ -182,7 +182,7 @@ class RouterRepair:
         return False
 
     async def _broken(self) -> frozenset[str] | None:
-        port = self._router.plan.ports.get("prometheus")
+        port = self._ports.get("prometheus")
         if port is None:
             return None
         try:
@@ -195,7 +195,7 @@ class RouterRepair:
             return None
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
-        where = self._url(self._router.plan.ports["http"], path)
+        where = self._url(self._ports["http"], path)
         async with self._session.request(
             method, where, json=body, timeout=LIMIT, headers=CLOSE
         ) as answer:
@@ -208,10 +208,18 @@ class RouterRepair:
             except RecursionError:
                 raise ValueError("the reply is not JSON") from None
 
+    @property
+    def _ports(self) -> Mapping[str, int]:
+        """Those of its run, which after a change of the plan may not be the planned ones."""
+        report = self._look(self._router.name)
+        return report.ports if report else self._router.plan.ports
+
     def _url(self, port: int, path: str) -> str:
         return url(self._router.local_address, port, path)
 
 
 def _is_gone(report: UnitReport | None) -> bool:
-    """Whether no request should go to a worker; an UNHEALTHY one may just be busy."""
-    return report is None or not report.state.is_serving
+    """Whether no request should go to a worker. An UNHEALTHY one may just be busy, unless it is
+    halted.
+    """
+    return report is None or not report.state.is_serving or report.halted is True

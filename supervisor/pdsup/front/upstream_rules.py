@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from pdsup.cluster.report import Look, UnitReport
+from pdsup.cluster.report import Look
 from pdsup.front.nginx_conf import Upstream
-from pdsup.plan import difference
 from pdsup.plan.model import Check, Plan, PlanUnit
 from pdsup.units.public_state import PublicState
 
@@ -37,19 +36,15 @@ def wanted(
             if place is not None and name not in dead:
                 found.add(place)
         elif report.state is PublicState.RUNNING:
-            # A run from before a change of the plan still listens where it did then.
-            found.add(place if place and _is_outdated(unit, report) else planned(plan, unit))
+            # A run from before a change of the plan listens on the port that it had then.
+            port = report.ports.get("http", unit.ports["http"])
+            found.add(Upstream(name, plan.address[unit.node], port))
     return frozenset(found)
 
 
 def silent(listed: Iterable[Upstream], look: Look) -> list[Upstream]:
     """The listed routers of which nothing is known from their agents: they have to answer here."""
     return sorted(upstream for upstream in listed if look(upstream.name) is None)
-
-
-def planned(plan: Plan, unit: PlanUnit) -> Upstream:
-    """Where nginx reaches a router that was started from this plan."""
-    return Upstream(unit.name, plan.address[unit.node], unit.ports["http"])
 
 
 def question(unit: PlanUnit) -> Check | None:
@@ -59,7 +54,3 @@ def question(unit: PlanUnit) -> Check | None:
     probes = (unit.probes.readiness, unit.probes.startup)
     checks = (check for probe in probes if probe for check in probe.checks)
     return next((check for check in checks if check.port == "http" and check.path), None)
-
-
-def _is_outdated(unit: PlanUnit, report: UnitReport) -> bool:
-    return report.made not in ("", difference.fingerprint(unit))

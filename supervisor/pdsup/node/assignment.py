@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdsup.address import loopback
 from pdsup.errors import SupervisorError
@@ -65,6 +65,10 @@ class AssignedUnit:
     def name(self) -> str:
         """The unit's name, unique in the cluster."""
         return self.plan.name
+
+    def listening_on(self, ports: Mapping[str, int]) -> AssignedUnit:
+        """The same unit with other ports."""
+        return replace(self, plan=replace(self.plan, ports=dict(ports)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,6 +187,8 @@ def note_line(note: Note) -> str:
         values["epoch"] = note.epoch
     if note.before:
         values["before"] = note.before
+    if note.ports:
+        values["ports"] = note.ports
     text = compact(values)
     return text if note.line is None else f'{text[:-1]},"line":{note.line.text[:-1]}}}'
 
@@ -216,6 +218,7 @@ def read_note(values: Mapping[str, Any]) -> Note:
             fingerprint=made,
             epoch=None if epoch is None else whole(epoch),
             before=whole(values.get("before", 0)),
+            ports={str(name): whole(port) for name, port in values.get("ports", {}).items()},
             line=None if told is None else line(told),
         )
     except (KeyError, TypeError, AttributeError) as error:

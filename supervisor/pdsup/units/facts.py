@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pdsup.units import events, lifecycle, states
 from pdsup.units.process.exit import ExitStatus
@@ -85,8 +86,8 @@ class Note:
     ``ended``: the main process has ended, its tree maybe not. ``was_ready``: it has been RUNNING in
     some run. ``fingerprint``: of the planned unit that the run was started from
     (``plan/difference.py``); "": unknown. ``epoch``: the gang epoch in which the run was started.
-    ``before``: see ``Facts``. ``line``: the journal's about the step that led to the state, None if
-    the note is not about a step.
+    ``before``: see ``Facts``. ``ports``: those of the run; empty: unknown. ``line``: the journal's
+    about the step that led to the state, None if the note is not about a step.
     """
 
     unit: str
@@ -103,6 +104,7 @@ class Note:
     fingerprint: str = ""
     epoch: int | None = None
     before: int = 0
+    ports: Mapping[str, int] = field(default_factory=dict)
     line: Line | None = None
 
     @property

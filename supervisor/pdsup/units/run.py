@@ -58,9 +58,9 @@ News = Finding | MainEnded | Survived | Gone
 class Run:
     """One run of a unit.
 
-    ``tag``: the tag on all its processes. ``main``: its main process, None before there is one;
-    ``ended``: whether that has ended. ``watch``: its probes, only while it lives. ``tell`` is
-    called with the run's news.
+    ``unit``: what it was started from. ``tag``: the tag on all its processes. ``main``: its main
+    process, None before there is one; ``ended``: whether that has ended. ``watch``: its probes,
+    only while it lives. ``tell`` is called with the run's news.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Run:
         self.main: Identity | None = None
         self.ended = False
         self.watch: Watch | None = None
-        self._unit = unit
+        self.unit = unit
         self._host = host
         self._output = output
         self._tell = tell
@@ -98,17 +98,17 @@ class Run:
         self._oom_kills = self._host.causes.oom_kills()
         try:
             process = self._process = self._host.spawner.spawn(
-                self._unit.command,
+                self.unit.command,
                 self._env,
                 output,
                 self._main_ended,
                 self.tag,
-                spared=self._unit.spared,
+                spared=self.unit.spared,
                 on_halt=self._halted,
             )
         except OSError as error:
             self._output.end()
-            why = refusal.why(error, self._unit.command, self._env)
+            why = refusal.why(error, self.unit.command, self._env)
             if refusal.lasts(error):
                 raise Unstartable(why) from error
             raise SupervisorError(why) from error
@@ -147,7 +147,7 @@ class Run:
         """Starts probing the run; ``ready`` as for ``Watch``."""
         if self.main is None:
             raise AssertionError(f"{self._mark} cannot be probed before it has started")
-        unit = self._unit
+        unit = self.unit
         subject = Subject(
             probes=unit.plan.probes,
             address=unit.local_address,
@@ -172,11 +172,11 @@ class Run:
 
         Raises OSError or TimeoutError.
         """
-        stop = self._unit.plan.stop
+        stop = self.unit.plan.stop
         if stop.drain:
             output = await apart(self._output.open, stop.drain_timeout_s)
             with contextlib.closing(output):
-                env, within = self._unit.env, stop.drain_timeout_s
+                env, within = self.unit.env, stop.drain_timeout_s
                 await self._host.spawner.run(stop.drain, env, output.fileno(), within)
 
     def signal(self, number: int) -> bool:
@@ -187,7 +187,7 @@ class Run:
         """Sends the main process its stop signal."""
         # Probes stop: to an engine that finishes its last requests they would be more requests.
         self._cancel_tasks()
-        self.signal(signal.Signals[f"SIG{self._unit.plan.stop.signal}"])
+        self.signal(signal.Signals[f"SIG{self.unit.plan.stop.signal}"])
 
     def kill(self) -> None:
         """Sends SIGKILL to the main process and its descendants."""
@@ -207,8 +207,8 @@ class Run:
 
     def diagnose(self, status: ExitStatus) -> Diagnosis:
         """Diagnoses why the run ended."""
-        path, start = self._unit.log_path, self._output.start
-        noise = self._unit.plan.probes.progress.noise
+        path, start = self.unit.log_path, self._output.start
+        noise = self.unit.plan.probes.progress.noise
         return self._host.causes.diagnose(status, path, start, self._oom_kills, noise)
 
     def close(self) -> None:

@@ -74,6 +74,13 @@ class Runner:
         return self.fingerprint not in ("", self._planned)
 
     @property
+    def current(self) -> AssignedUnit:
+        """The unit as its run was started, or will be: after a change of the plan, a run still
+        listens on the ports that it got at its start.
+        """
+        return self._run.unit if self._run else self.unit
+
+    @property
     def watch(self) -> Watch | None:
         """The probes of its main process; None while there is none."""
         return self._run.watch if self._run else None
@@ -129,7 +136,9 @@ class Runner:
         self._was_ready, self._inherited = note.was_ready, note
         self.settled.clear()
         if (number := states.run_of(note.state)) is not None:
-            self._run = self._make_run(number, note.tag)
+            known = self.outdated and note.ports and note.main
+            unit = self.unit.listening_on(note.ports) if known else self.unit
+            self._run = self._make_run(number, note.tag, unit)
             self._run.restore(note.main, ended=note.ended)
 
     def _resume(self) -> None:
@@ -246,13 +255,13 @@ class Runner:
             self._run.close()
             self._run = None
         if number is not None and spawns:
-            self._run = self._make_run(number, self._host.spawner.next_tag())
+            self._run = self._make_run(number, self._host.spawner.next_tag(), self.unit)
             # That an earlier command has worked says nothing about a changed one.
             self._was_ready &= not self.outdated
             self.fingerprint, self.epoch = self._planned, self._node.epoch(self.unit.name)
 
-    def _make_run(self, number: int, tag: int | None) -> Run:
-        return Run(number, tag, self.unit, self._host, self.output, self._hear)
+    def _make_run(self, number: int, tag: int | None, unit: AssignedUnit) -> Run:
+        return Run(number, tag, unit, self._host, self.output, self._hear)
 
     def _remember(self, transition: Transition) -> None:
         self._was_ready |= isinstance(transition.after, states.Running)
@@ -293,6 +302,7 @@ class Runner:
             fingerprint=self.fingerprint,
             epoch=self.epoch,
             before=facts.before,
+            ports=self.current.plan.ports,
             line=line,
         )
         self._host.ledger.note(note)

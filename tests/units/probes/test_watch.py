@@ -195,10 +195,12 @@ class Stopping(Scripted):
     def __init__(self, *given, **how) -> None:
         super().__init__(*given, **how)
         self.findings: list[Finding] = []
+        self.halted: list[bool] = []
 
     def hear(self, finding: Finding) -> None:
         super().hear(finding)
         self.findings.append(finding)
+        self.halted.append(self.watch.is_halted)
         if self.said == ["ready"]:
             os.kill(self.watch.subject.pid, signal.SIGSTOP)
         elif isinstance(finding, NotReady):
@@ -222,6 +224,7 @@ async def test_a_stopped_process_is_told_at_once_and_so_is_that_it_continues(
     assert [said[0], said[-1], len(said)] == ["ready", "ready", 3]
     assert said[1].endswith("is stopped (state T)")
     assert began <= scripted.findings[1].since < time.monotonic()
+    assert scripted.halted == [False, True, False]
 
 
 async def test_a_loss_of_readiness_counts_from_the_last_good_answer(address: str) -> None:

@@ -124,15 +124,23 @@ class Watch:
         """The latest answer to each check, and when it came, in monotonic seconds."""
         return [(one.check, one.answer, one.at) for one in self._known if one.answer is not None]
 
+    @property
+    def is_halted(self) -> bool:
+        """Whether the kernel says of a run that was ready that it can't answer: one of its
+        processes is stopped, or has died.
+        """
+        return self._told_stopped or self._seen is not None
+
     def halted(self) -> None:
         """Takes in that the main process was stopped or continued, so that nobody has to wait until
         a probe times out.
         """
         if (stopped := self._stopped()) is not None:
             now = clock.monotonic()
-            self._tell(NotReady(stopped, now) if self._serves else NotReadyYet(stopped))
             self._told_stopped = self._serves
+            self._tell(NotReady(stopped, now) if self._serves else NotReadyYet(stopped))
         elif self._serves and self.subject.probes.readiness is None and self._seen is None:
+            self._told_stopped = False
             self._tell(Ready())
         self._stirred.set()
 
@@ -218,8 +226,8 @@ class Watch:
             if self._stopped() is None:
                 answer = await self._ask("readiness", probe, clock.monotonic())
             if (stopped := self._stopped()) is not None:
-                self._tell(NotReady(stopped, well))
                 self._told_stopped = True
+                self._tell(NotReady(stopped, well))
             elif answer is not None:
                 if self._told_stopped:
                     tally, self._told_stopped = Tally(passing=False), False
