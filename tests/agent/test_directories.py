@@ -141,7 +141,7 @@ def test_a_journal_or_log_that_is_none_holds_up_nothing(agents, wait_for, how):
 MOUNTED = """
 import os, sys
 space, run_dir = sys.argv[1:3]
-words = ["sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"', run_dir]
+words = ["sh", "-c", 'mount -t tmpfs -o size=1m,mode=755 tmpfs "$0" && exec "$@"', run_dir]
 words += [sys.executable, "-m", "pdsup", "agent", *sys.argv[3:]]
 os.execvp("unshare", ["unshare", *space.split(","), *words])
 """
