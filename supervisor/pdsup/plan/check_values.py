@@ -36,6 +36,8 @@ _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _TIME = re.compile(r"[0-9]+(ms|s|m|h|d)?")
 _HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KILOBYTES = re.compile(r"[1-9][0-9]{0,3}[kK]")
+# Each name of a variable is compared with every pattern.
+MOST_PATTERNS = 100
 # A pattern of stars alone would hide everything.
 _PATTERN = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_*?.-]{1,100}")
 _PATH = re.compile(r"/[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,200}")
@@ -66,7 +68,9 @@ def check(plan: Plan) -> Iterator[Problem]:
             message = f"{node.address!r} is neither a host name nor an IP address"
             yield Problem(f"nodes.{index}.address", message)
     yield from hooks.check(plan.hooks)
-    for index, pattern in enumerate(plan.secrets):
+    if len(plan.secrets) > MOST_PATTERNS:
+        yield Problem("secrets", f"has {len(plan.secrets)} patterns; at most {MOST_PATTERNS}")
+    for index, pattern in enumerate(plan.secrets[:MOST_PATTERNS]):
         if not _PATTERN.fullmatch(pattern):
             message = f"{show(pattern)} is not the pattern of a name, such as ACME_*"
             yield Problem(f"secrets.{index}", message)

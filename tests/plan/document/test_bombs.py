@@ -7,7 +7,7 @@ import pytest
 from pdsup.errors import InvalidDocument
 from pdsup.plan.compile.load import check_all
 from pdsup.plan.document import source, sweep, tree, variants
-from pdsup.plan.document.syntax import MOST_DIGITS, parse
+from pdsup.plan.document.syntax import MAX_DEPTH, MOST_DIGITS, TOO_DEEP, parse
 from pdsup.plan.document.variants import MOST_VARIANTS
 from pdsup.typed import MOST_HINTS
 from tests.plan.recipe.test_doubts import Here
@@ -63,6 +63,20 @@ def lines(desk, text):
 def test_what_would_make_too_much_is_one_problem(desk, text, told):
     (line,) = lines(desk, text)
     assert told in line
+
+
+@pytest.mark.parametrize("entry", ["[*a{}]", "{{y: *a{}}}"], ids=["lists", "tables"])
+@pytest.mark.parametrize("levels", [MAX_DEPTH, 1500])
+def test_aliases_of_aliases_nest_no_deeper_than_what_is_written_out(desk, entry, levels):
+    chain = "".join(f"  a{i}: &a{i} {entry.format(i - 1)}\n" for i in range(1, levels))
+    (line,) = lines(desk, f"{GOOD}benchmark:\n  a0: &a0 [1]\n{chain}")
+    assert TOO_DEEP in line
+
+
+def test_as_many_levels_are_allowed_by_aliases_as_without():
+    chain = "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, MAX_DEPTH - 2))
+    assert parse(f"a0: &a0 [1]\n{chain}").problems == ()
+    assert parse(f"{'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}").problems == ()
 
 
 def test_a_number_may_have_as_many_digits_as_it_says():

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -113,12 +113,21 @@ class _Stop(Exception):
         self.problem = problem
 
 
+class _Anchor(NamedTuple):
+    """What an anchor names: an item, how many values it holds, and how many levels below it."""
+
+    item: Item
+    values: int
+    height: int
+
+
 class _Reader:
     """Builds values in one pass over the parser's events."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._anchors: dict[str, tuple[Item, int]] = {}
+        self._anchors: dict[str, _Anchor] = {}
+        self._deepest = 0  # the depth that the item that is being read has reached so far
         self._values = 0
         self._tags: dict[str, str] = {}
         self.problems: list[Problem] = []
@@ -143,14 +152,18 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise _Stop(_problem(event, path, TOO_DEEP))
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, path)
-        before = self._values
+            return self._alias(event, path, depth)
+        before, outside = self._values, self._deepest
+        self._deepest = depth
         self._count(event, 1)
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         item = Item(self._value(event, path, depth), line, column)
         if event.anchor:
             # Registered late: an alias inside its own anchor finds nothing, so there are no cycles.
-            self._anchors[event.anchor] = (item, self._values - before)
+            self._anchors[event.anchor] = _Anchor(
+                item, self._values - before, self._deepest - depth
+            )
+        self._deepest = max(self._deepest, outside)
         return item
 
     def _count(self, event: Any, values: int) -> None:
@@ -158,12 +171,16 @@ class _Reader:
         if self._values > MAX_VALUES:
             raise _Stop(_problem(event, "", f"has more than {MAX_VALUES:,} values"))
 
-    def _alias(self, event: Any, path: str) -> Item:
+    def _alias(self, event: Any, path: str, depth: int) -> Item:
         if event.anchor not in self._anchors:
             raise _Stop(_problem(event, path, f"*{event.anchor} names no complete &{event.anchor}"))
-        item, values = self._anchors[event.anchor]
-        self._count(event, values)
-        return item
+        named = self._anchors[event.anchor]
+        self._count(event, named.values)
+        # Each alias may be short, and aliases of aliases as deep as there are lines.
+        if depth + named.height > MAX_DEPTH:
+            raise _Stop(_problem(event, path, TOO_DEEP))
+        self._deepest = max(self._deepest, depth + named.height)
+        return named.item
 
     def _value(self, event: Any, path: str, depth: int) -> Any:
         match event:
