@@ -177,6 +177,7 @@ def test_a_sweep_that_time_limits_end_is_continued_by_the_next_jobs(four: Slurm)
     slow = {"MOCK_TOKEN_SECONDS": "0.2", "MOCK_LOAD_SECONDS": "1"}
     sweep = {"type": "sa-bench", "isl": 64, "osl": 64, "concurrencies": "1x2x3x4"}
     seen: list[dict[str, str]] = []  # where the clean points are
+    told = []
     for _ in range(4):
         job = Job(
             four,
@@ -188,12 +189,13 @@ def test_a_sweep_that_time_limits_end_is_continued_by_the_next_jobs(four: Slurm)
         ended = four.ended(job.number, within=300)
         found = json.loads((job.run_dir / "results" / "points.json").read_text())["attempts"]
         seen.append({one["point"]: one["directory"] for one in found if one["verdict"] == "clean"})
+        told += [(job.number, one["point"], one["verdict"], one["why"]) for one in found]
         assert left(four.bed) == []
         if len(seen[-1]) == 4:
             break
     assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), job.output
     first, *_, last = seen
     assert 0 < len(first) < 4
-    assert list(last) == ["1", "2", "3", "4"]
+    assert list(last) == ["1", "2", "3", "4"], told
     earlier = {point for point, path in last.items() if path.startswith("/")}
     assert earlier >= first.keys(), last  # they were not measured again
