@@ -27,6 +27,17 @@ def test_it_prints_a_script_that_bash_can_read(capfd):
     assert f"    pdsup agent {DEMO} --run-dir" in text
 
 
+def test_a_recipe_that_others_can_change_makes_no_job_unless_that_is_accepted(tmp_path, capfd):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Path(DEMO).read_text())
+    recipe.chmod(0o646)
+    assert main(["sbatch", str(recipe)]) == 1
+    assert "every user may write to it; chmod go-w" in capfd.readouterr().err
+    for words in ((), ("--set", "frontend.port=8001")):
+        assert main(["sbatch", str(recipe), "--allow-writable", *words]) == 0
+        assert " --allow-writable --run-dir " in capfd.readouterr().out
+
+
 def test_the_recipe_says_how_many_nodes_and_for_how_long(capfd):
     assert main(["sbatch", DEEPSEEK]) == 0
     assert directives(capfd.readouterr().out) == [

@@ -254,12 +254,12 @@ def _read_token(path: Path) -> str:
 ALLOW = "--allow-writable"
 
 
-def refuse_writable(purpose: str, run_dir: Path, file: Path, hooks: Iterable[Hook]) -> None:
+def refuse_writable(purpose: str, run_dir: Path | None, file: Path, hooks: Iterable[Hook]) -> None:
     """Raises SupervisorError if others can choose what a run runs: if the run directory is not the
     user's alone, or if others than its owner may write to the recipe or plan, or to a program of a
     hook. To take a recipe that somebody else owns is the user's choice. May block.
     """
-    found = {run_dir: ownership.risk(run_dir)}
+    found = {run_dir: ownership.risk(run_dir)} if run_dir else {}
     found |= {path: ownership.writers(path) for path in (file, *_programs(hooks))}
     for path, cause in found.items():
         if cause:

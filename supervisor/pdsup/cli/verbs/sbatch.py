@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=120,
         help="shut down S seconds before the job's time limit; default: 120",
     )
+    options.allow_writable(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
     """
     from pdsup.cli.terminal.say import warn
     from pdsup.node.installed import Installed
+    from pdsup.node.run_dir import ALLOW, refuse_writable
     from pdsup.plan.compile import load
     from pdsup.plan.compile.nodes import invented_nodes
-    from pdsup.plan.document import tree
+    from pdsup.plan.document import source, tree
     from pdsup.plan.recipe import sbatch  # late: not needed for help
 
     overrides = tuple(args.overrides)
@@ -69,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
         raise WrongUsage(
             f"cannot make a job of {args.file}: it is a plan, which fixes its nodes; give a recipe"
         )
+    if not args.allow_writable:  # better now than after hours in a queue
+        file, _ = source.selector(args.file, args.variant)
+        refuse_writable(f"make a job of {args.file}", None, file, loaded.plan.hooks)
     directives, srun, problems = sbatch.options(loaded.recipe)
     if problems:
         located = tuple(tree.locate(loaded.recipe, problem) for problem in problems)
@@ -81,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         directives=directives,
         srun={**srun, **_container(args)},
         selection=_selection(args, loaded.plan),
+        more=(ALLOW,) if args.allow_writable else (),
     )
     # The path may hold bytes that are not valid text.
     sys.stdout.buffer.write(os.fsencode(sbatch.script(job)))

@@ -37,7 +37,7 @@ _UNSAFE = re.compile("[\"'\\\\\x00-\x1f\x7f\x85\u2028\u2029]")
 class Job:
     """The contents of the script. An option without a value is None. ``selection``: options of
     ``pdsup plan``, such as a variant and overrides. ``signal_before_s``: seconds between USR1 and
-    the end of the job.
+    the end of the job. ``more``: options of ``pdsup agent``.
     """
 
     recipe: str
@@ -47,6 +47,7 @@ class Job:
     directives: Mapping[str, str | None] = field(default_factory=dict)
     srun: Mapping[str, str | None] = field(default_factory=dict)
     selection: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 def problems(values: Mapping[str, Any]) -> tuple[Problem, ...]:
@@ -104,7 +105,7 @@ def script(job: Job) -> str:
         name=shlex.quote(job.name),
         plan=plan,
         srun=_srun(job, {"ntasks-per-node": "1", "kill-on-bad-exit": "0", "wait": "0"}),
-        agent=agent,
+        agent=" ".join((agent, *job.more)),
     )
 
 
