@@ -5,6 +5,7 @@ NUMBER makes the same inputs.
 
 import multiprocessing
 import secrets
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -24,6 +25,7 @@ Part = tuple[str, int, int]
 
 
 def main(words: list[str]) -> int:
+    end_on_term()  # inherited by the workers: an agent must not outlive its own
     count = int(words[0]) if words else MILLION
     number = int(words[1]) if words[1:] else secrets.randbelow(MILLION)
     print(f"inputs made from number {number}", flush=True)
@@ -45,6 +47,11 @@ def main(words: list[str]) -> int:
         path.write_bytes(one.given)
         print(f"{path}: {one.what}")
     return 1 if found else 0
+
+
+def end_on_term() -> None:
+    """Ends this process in order on SIGTERM: what it started is ended first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def _parts(count: int, number: int) -> list[Part]:

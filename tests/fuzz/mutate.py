@@ -2,6 +2,7 @@
 other values in them. YAML is a superset of JSON, so these reach far into plans and recipes.
 """
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -51,21 +52,25 @@ def _changed(value: object, chance: random.Random) -> object:
     """The value with one place in it changed: another value, a key more or less."""
     places = list(_places(value))
     if not places:
-        return chance.choice(ODD)
+        return _odd(chance)
     holder, key = chance.choice(places)
     match chance.randrange(6):
         case 0 if isinstance(holder, dict):
-            holder[str(chance.choice(ODD))] = holder.pop(key)
+            holder[str(_odd(chance))] = holder.pop(key)
         case 0 | 1:
             del holder[key]
         case 2 if isinstance(holder, list):
-            holder.insert(key, chance.choice(ODD))
+            holder.insert(key, _odd(chance))
         case 3:
             other, name = chance.choice(places)
             holder[key] = json.loads(json.dumps(other[name]))
         case _:
-            holder[key] = chance.choice(ODD)
+            holder[key] = _odd(chance)
     return value
+
+
+def _odd(chance: random.Random) -> object:
+    return copy.deepcopy(chance.choice(ODD))  # it may be changed in its turn
 
 
 def _places(value: object) -> Iterator[tuple[object, object]]:
