@@ -52,10 +52,8 @@ def _owner(pid: int) -> int | None:
 
 
 def _tool(pid: int) -> str:
-    process = proc.describe(pid)
-    if process is None:
-        return ""
-    return _verb(process.command.split()) or process.name
+    name, command = proc.titles(pid)
+    return _verb(command.split()) or name
 
 
 def _verb(words: Sequence[str]) -> str:

@@ -200,24 +200,31 @@ def leftover(pid: int) -> Leftover | None:
 
 
 def describe(pid: int) -> Process | None:
-    """Everything worth keeping about a process that hangs; None if there is no such process.
-
-    The command line of a process in state D is not read, as that read may block too.
-    """
+    """Everything worth keeping about a process that hangs; None if there is no such process."""
     stat = _stat(pid)
     if stat is None:
         return None
-    state = stat.state.decode()
-    command = b"" if state == "D" else _read(pid, "cmdline")
     return Process(
         pid=pid,
         parent=stat.parent,
         name=stat.name,
-        state=state,
-        command=command.replace(b"\0", b" ").decode(errors="replace").strip(),
+        state=stat.state.decode(),
+        command=_command(pid, stat),
         threads=tuple(_thread(task.name, pid) for task in _tasks(pid)),
         stack=text(pid, "stack"),
     )
+
+
+def titles(pid: int) -> tuple[str, str]:
+    """The name and the command line of a process; empty if there is no such process."""
+    stat = _stat(pid)
+    return (stat.name, _command(pid, stat)) if stat else ("", "")
+
+
+def _command(pid: int, stat: _Stat) -> str:
+    # One in state D is not asked for it, as that read may block too.
+    text = b"" if stat.state == b"D" else _read(pid, "cmdline")
+    return text.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def sockets(pid: int) -> list[int]:

@@ -188,8 +188,11 @@ def _refers(pidfd: int, pid: int) -> bool:
     a descriptor that was not theirs.
     """
     try:
-        with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:  # noqa: PTH123 (short)
-            _, found, rest = file.readall().partition(b"\nPid:\t")
+        info = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _, found, rest = os.read(info, 1024).partition(b"\nPid:\t")
+        finally:
+            os.close(info)
     except OSError:
         return False
     # 0: in another namespace; -1: reaped
