@@ -102,6 +102,25 @@ async def test_a_defect_in_an_answer_is_logged_with_its_traceback(serving, monke
         assert "never expected" in line["trace"]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"GET / HTTP/1.1\r\nHost: \xb7\xff", b"GET /v1/explain/\xff HTTP/1.1\r\nHost: localhost",
+     b"GET /v1/explain/%ff%ed%a0%80 HTTP/1.1\r\nHost: localhost",
+     b"GET /v1/logs/%ff HTTP/1.1\r\nHost: localhost",
+     b"GET /v1/status?all=\xff HTTP/1.1\r\nHost: localhost\r\nOrigin: \xff"],
+)  # fmt: skip
+async def test_what_is_no_text_in_a_request_is_refused_on_both_listeners(serving, head):
+    async with serving() as node:
+        place = node.agent.assignment.address, node.agent.plan.control_port
+        for opened in (asyncio.open_unix_connection(node.socket), asyncio.open_connection(*place)):
+            reader, writer = await opened
+            writer.write(head + b"\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            assert answer[9:12] in (b"200", b"400", b"401", b"403", b"404")
+        assert [line for line in node.logged if "trace" in line] == []
+
+
 async def test_a_client_that_goes_away_amid_its_request_is_no_defect(serving):
     async with serving() as node:
         half = b"POST /v1/units HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"

@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from pdsup import clock
 from pdsup.node import tokens
+from pdsup.printable import printable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,7 +112,9 @@ class Access:
         host = _name_of(request.headers.get(hdrs.HOST, ""))
         origin = request.headers.get(hdrs.ORIGIN)
         if not (host in self._names or _is_address(host)):
-            raise web.HTTPForbidden(text=f"{host[:100]} is no name of this cluster. {HINT}")
+            raise web.HTTPForbidden(
+                text=f"{printable(host[:100])} is no name of this cluster. {HINT}"
+            )
         if origin is not None and origin.partition("://")[2] != request.headers[hdrs.HOST]:
             raise web.HTTPForbidden(text="The page of another site may not ask this.\n")
 

@@ -27,6 +27,7 @@ from pdsup.journal import file
 from pdsup.node.assignment import log_path
 from pdsup.plan import masks
 from pdsup.plan.front import front_of
+from pdsup.printable import printable
 from pdsup.threads import Turns, apart
 from pdsup.times import duration
 from pdsup.units.facts import Facts
@@ -173,7 +174,7 @@ class Queries:
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
             hint = typed.names_instead(name, self._agent.plan.by_name)
-            raise web.HTTPNotFound(text=f"cannot explain {name}: no such unit{hint}")
+            raise web.HTTPNotFound(text=f"cannot explain {printable(name)}: no such unit{hint}")
         await self.visit_all()
         explanation = self._explanation(name, await self.gpus())
         if unit.node == self._agent.node:

@@ -39,6 +39,7 @@ from pdsup.journal.news import Log
 from pdsup.journal.requests import Caller
 from pdsup.node.assignment import log_path
 from pdsup.plan.model import PlanUnit
+from pdsup.printable import printable
 from pdsup.units.process.holders import holder
 
 # How long an agent that ends waits for followers that may not have its last report yet.
@@ -255,7 +256,8 @@ class Server:
         unit = self._agent.plan.by_name.get(name)
         if unit is None:
             hint = typed.names_instead(name, self._agent.plan.by_name)
-            raise web.HTTPNotFound(text=f"cannot show logs of {name}: no such unit{hint}")
+            text = f"cannot show logs of {printable(name)}: no such unit{hint}"
+            raise web.HTTPNotFound(text=text)
         return web.json_response(self._log_file(unit), dumps=typed.dumps)
 
     async def _logs(self, _: web.Request) -> web.Response:
