@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdsup.errors import InvalidDocument, SupervisorError, UnreadableDocument
+from pdsup.errors import InvalidDocument, SupervisorError, UnreadableDocument, WrongUsage
 from pdsup.mock import knobs, options
 from pdsup.plan.compile import load
 from pdsup.plan.compile.nodes import invented_nodes, parse_nodes, slurm_nodes
@@ -184,3 +184,11 @@ def test_a_message_is_short_and_printable_whatever_it_quotes(desk, name):
             load.check_all(desk.write(json.dumps(text)), nodes=None)
         lines = [problem.at("f") for problem in caught.value.problems]
         assert [line for line in lines if len(line) > 1500 or not line.isprintable()] == []
+
+
+def test_a_host_list_of_many_large_parts_is_refused_after_a_few_of_them():
+    with pytest.raises(WrongUsage, match="names more than 100,000"):
+        parse_nodes(",".join(f"a{index}n[0-99998]" for index in range(5000)))
+    assert [node.name for node in parse_nodes("a[1-2],b,,a[2-3],c[0-1]d[0-1],")] == [
+        "a1", "a2", "b", "a3", "c0d0", "c0d1", "c1d0", "c1d1",
+    ]  # fmt: skip

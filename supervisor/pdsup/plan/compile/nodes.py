@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import hostlist
@@ -11,6 +11,9 @@ import hostlist
 from pdsup.errors import WrongUsage
 from pdsup.plan.check_values import NAME, is_address
 from pdsup.plan.model import Node
+
+# Ten times as many as a plan may have.
+MOST_NAMES = 100_000
 
 
 def invented_nodes(count: int) -> tuple[Node, ...]:
@@ -60,11 +63,27 @@ def parse_nodes(text: str, addresses: str | None = None) -> tuple[Node, ...]:
     return tuple(Node(name=name, address=address) for name, address in pairs)
 
 
+def _parts(text: str) -> Iterator[str]:
+    """The entries of a host list as they are written: its commas outside brackets divide them."""
+    depth = begin = 0
+    for place, char in enumerate(text):
+        depth += (char == "[") - (char == "]")
+        if char == "," and depth == 0:
+            yield text[begin:place]
+            begin = place + 1
+    yield text[begin:]
+
+
 def _expanded(text: str, what: str, is_good: Callable[[str], object]) -> list[str]:
     """The entries of a host list, in order."""
     shown = f"{what} {text[:80]!r}"
     try:
-        entries: list[str] = hostlist.expand_hostlist(text)
+        found: dict[str, None] = {}
+        for part in _parts(text):
+            found.update(dict.fromkeys(hostlist.expand_hostlist(part)))
+            if len(found) > MOST_NAMES:  # hostlist bounds each part, but not how many there are
+                raise ValueError(f"it names more than {MOST_NAMES:,}")
+        entries = list(found)
     except (hostlist.BadHostlist, ValueError, RecursionError) as error:
         cause = "it is too long" if isinstance(error, RecursionError) else error
         raise WrongUsage(f"cannot read {shown}: {cause}") from None
