@@ -35,6 +35,8 @@ DECIDED = {
     "self._take(unit, run, reason)": "there is no evidence, and the restart goes on",
     "self._reported(self._change_if_needed())": "logged; the plan stays",
     "self._reported(work)": "logged; the plan stays",
+    "self._reload.run()": "looking after nginx's list begins anew, with both of its tasks",
+    "self._ask_silent()": "looking after nginx's list begins anew, with both of its tasks",
     "self._follow()": "it only looks at reports and begins the change",
     "delivery.run()": "it only takes from its queue; what delivers is contained",
     "self._beats.run()": "it is no part of the group",
