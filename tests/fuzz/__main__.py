@@ -51,7 +51,13 @@ def main(words: list[str]) -> int:
 
 def end_on_term() -> None:
     """Ends this process in order on SIGTERM: what it started is ended first."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def end(*_: object) -> None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _parts(count: int, number: int) -> list[Part]:
