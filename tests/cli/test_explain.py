@@ -227,6 +227,7 @@ def killed(agents, wait_for):
     wait_for(lambda: "it works" in log.read_text())
     os.kill(pid, signal.SIGKILL)
     agents.reaches("BACKOFF", "worker", "node1")
+    agents.journal("node1")  # an agent gathers lines for a moment before it writes them
     return agents
 
 
@@ -262,7 +263,6 @@ def test_a_gate_is_told_with_the_truth_of_each_condition(killed, pdsup):
 
 
 def test_a_unit_whose_agent_was_killed_is_explained_by_another(killed, pdsup, wait_for):
-    killed.journal("node1")  # an agent gathers lines for a moment before it writes them
     killed.signal(signal.SIGKILL, "node1")
     killed.ended("node1")
     wait_for(lambda: "is UNKNOWN" in pdsup("explain", "worker").stdout)

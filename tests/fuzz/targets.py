@@ -224,7 +224,7 @@ def _recipes() -> list[bytes]:
     sweep = f"{GOOD}sweep: {{x: [1, 2]}}\nenvironment: {{A: '{{x}}'}}\n"
     base = "base:\n" + "".join(f"  {line}\n" for line in GOOD.splitlines())
     variants = [f"{base}override_a: {{name: b}}\n", f"{base}zip_override_b: {{}}\n"]
-    chain = "".join(f"  a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 12))
+    chain = "".join(f"  a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 5))
     aliases = f"{GOOD}benchmark:\n  a0: &a0 {{<<: {{x: 1}}}}\n{chain}"
     texts = [GOOD, SCHEMA_2, sweep, aliases, *variants]
     return [text.encode() for text in texts] + [of(yaml.safe_load(text)) for text in texts]

@@ -34,8 +34,9 @@ from pdsup.units.facts import Line
 MOST_WAITING = 2000
 MOST_AT_ONCE = 200
 # How long lines are gathered. Whenever the loop writes a file, a thread that runs takes the
-# interpreter away from it for milliseconds; so it is woken when a burst of steps is over.
-GATHER_S = 0.1
+# interpreter away from it for milliseconds; so it is woken when a burst of steps is over. Sooner
+# than a command that is typed then can read the journal.
+GATHER_S = 0.02
 # How often to try while the journal can't be written: there is no event when a disk has room again.
 RETRY_S = 1.0
 # How much of a journal's end to read at first: more than a hundred lines.
