@@ -12,13 +12,19 @@ _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 
 
 def printable(text: str) -> str:
-    """The text on one line that shows all it holds: escape sequences are removed, other characters
-    that are not printable become spaces, such as line ends and those that reverse what follows.
+    """The text on one line that shows all it holds: escape sequences are removed, bytes of a path
+    that are no text become ``\\udcff``, and other characters that are not printable spaces, such as
+    line ends and those that reverse what follows.
     """
     if text.isprintable():
         return text
-    plain = _SEQUENCE.sub("", text)
-    return "".join(char if char.isprintable() else " " for char in plain).rstrip()
+    return "".join(map(_shown, _SEQUENCE.sub("", text))).rstrip()
+
+
+def _shown(char: str) -> str:
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):x}" if "\ud800" <= char <= "\udfff" else " "
 
 
 def all_printable(value: Any) -> Any:

@@ -8,7 +8,9 @@ import pytest
 from pdsup.cli.explain import _is_of
 
 
-def test_evidence_is_taken_of_a_running_unit_as_often_as_asked_and_the_unit_runs_on(agents, pdsup):
+def test_evidence_is_taken_of_a_running_unit_as_often_as_asked_and_the_unit_runs_on(
+    agents, pdsup, wait_for
+):
     agents.start(agents.plan(agents.unit("a"), agents.unit("b")))
     before = [agents.reaches("RUNNING", name)["pid"] for name in ("a", "b")]
     done = pdsup("evidence", "a")
@@ -23,6 +25,7 @@ def test_evidence_is_taken_of_a_running_unit_as_often_as_asked_and_the_unit_runs
     assert again["directory"] != first
     assert {one["problem"] for one in (again, other)} == {""}
     assert [agents.look(name)["pid"] for name in ("a", "b")] == before
+    wait_for(lambda: len(agents.requests()) >= 3)
     assert [line["event"]["verb"] for line in agents.requests()] == ["evidence"] * 3
     shown = pdsup("explain", "a").stdout
     assert first in shown

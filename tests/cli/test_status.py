@@ -154,6 +154,9 @@ def test_an_agent_that_was_killed_is_shown_as_such_while_another_lives_to_tell(
 ):
     plan = agents.plan(agents.unit("a"), agents.unit("b", node="node1"), nodes=2)
     agents.start(plan, "node0", "node1")
+    for name, node in (("a", "node0"), ("b", "node1")):
+        agents.reaches("RUNNING", name, node)
+        agents.journal(node)  # an agent gathers lines for a moment before it writes them
     agents.signal(signal.SIGKILL, "node0")
     agents.ended("node0")
     assert agents.socket("node0").exists()

@@ -82,6 +82,7 @@ def test_a_wait_on_a_terminal_shows_a_bar_and_clears_it_at_the_end(agents, termi
 def test_colours_are_shown_unless_they_are_not_wanted(agents, terminal, wait_for, words, wanted):
     agents.start(agents.plan(agents.unit("a")))
     agents.reaches("RUNNING", "a")
+    agents.journal()  # has it too
     view = terminal(*words, **({} if wanted else {"NO_COLOR": "1"}))
     wait_for(lambda: view.shows("ok" if words == ["doctor"] else "RUNNING"))
     if "--watch" not in words:
