@@ -359,6 +359,8 @@ def test_a_node_that_was_killed_during_a_reload_keeps_what_the_new_plan_did_not_
     for pid in (agents.processes["node1"].pid, run.report("node1")["agent"]["pid"]):
         os.kill(pid, signal.SIGKILL)
     agents.processes["node1"].wait(60)
+    # Its last report may be that it has lost its guardian, which lets no reload begin.
+    until(lambda: not agents.status(query="?all=1")["node1"]["agent"]["reachable"])
     changed = run.write(u("a"), u("b", node="node1"), u("c", node="node1", env={"A": "1"}))
     run.spreads(run.tell()["plan"], "node0")
     agents.start(changed, "node1", program=GUARDED)
