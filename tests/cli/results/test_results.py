@@ -14,7 +14,8 @@ from pdsup.errors import SupervisorError
 TOLD = {"completed": 90, "total_output_tokens": 900, "output_throughput": 90.0, "p99_ttft_ms": 5.0}
 ROW = Attempt(
     point="8", verdict="clean", attempt=2, sweep=1, began=5.0, ended=9.0, seconds=4.0, status=0,
-    metrics=metrics.of(TOLD), gpus=4, command=("b", "{}"), directory="results/8-2",
+    metrics=metrics.of(TOLD), gpus=4, command=("b", "{}"), directory="results/8-2", plan="d",
+    version="1",
 )  # fmt: skip
 SPOILED = replace(ROW, verdict="tainted", attempt=1, why="fault, with a comma", metrics=None)
 FOUND = Results(cluster="demo", alike="a", points=("8", "64"), attempts=(SPOILED, ROW))

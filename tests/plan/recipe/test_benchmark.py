@@ -84,6 +84,14 @@ def test_a_trace_is_replayed_by_aiperf(desk):
     assert value(found, "--goodput") == "time_to_first_token:900 inter_token_latency:25"
 
 
+def test_a_trace_on_its_own_schedule_is_a_sweep_of_one_point(desk):
+    given = {"type": "mooncake-router", "trace_file": "a.jsonl"}
+    found = desk.plan(recipe(ONE_EACH, benchmark=given)).sweep
+    assert found.points == ("mooncake-router",)
+    assert "--fixed-schedule" in found.command
+    assert "--concurrency" not in found.command
+
+
 @pytest.mark.parametrize(("name", "examples"), [("mmlu", "200"), ("gpqa", "198"), ("gsm8k", "200")])
 def test_an_accuracy_suite_is_a_sweep_of_one_point(desk, name, examples):
     found = desk.plan(recipe(ONE_EACH, benchmark={"type": name, "num_threads": 4})).sweep

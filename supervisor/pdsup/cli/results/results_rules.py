@@ -23,7 +23,8 @@ class Attempt:
     ``attempt``: its number among those of the point, from 1; 0 for a point that was not run.
     Times are seconds since the epoch. ``status``: the command's, as in a shell. ``why``: why it is
     not clean. ``gpus``: how many the cluster had. ``directory``: where the command put its files,
-    relative to the run directory unless it is of another run.
+    relative to the run directory unless it is of another run. ``plan``: the digest of the plan.
+    ``version``: that of this program.
     """
 
     point: str
@@ -40,6 +41,8 @@ class Attempt:
     gpus: int = 0
     command: tuple[str, ...] = ()
     directory: str = ""
+    plan: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,8 @@ def _columns(row: Attempt) -> dict[str, object]:
         **{name: getattr(row, name) for name in ("point", "verdict", "why", "attempt")},
         **{name: getattr(row, name) for name in ("began", "ended", "seconds", "status", "gpus")},
         "incidents": len(row.incidents),
+        "plan": row.plan,
+        "version": row.version,
         **{name: getattr(found, name, None) for name in single},
         "output_tokens_per_s_per_gpu": per_gpu(row),
         **{

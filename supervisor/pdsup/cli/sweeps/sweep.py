@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pdsup import clock, typed
+from pdsup import __version__, clock, typed
 from pdsup.answers.status import Status
 from pdsup.cli.benchmark import BenchmarkRun
 from pdsup.cli.benchmark_rules import Benchmark
@@ -166,6 +166,7 @@ class Sweep:
                     gpus=self._gpus,
                     command=self._shown,
                     directory=str(directory.relative_to(self._run_dir)),
+                    version=__version__,
                     **sweep_rules.row_of(benchmark),
                 )
             )

@@ -122,5 +122,6 @@ def row_of(benchmark: Benchmark) -> dict[str, Any]:
         "ended": benchmark.ended,
         "seconds": round(benchmark.ended - benchmark.began, 3),
         "status": benchmark.status,
+        "plan": benchmark.plan,
         "incidents": tuple(incidents.to_json(one) for one in benchmark.incidents),
     }

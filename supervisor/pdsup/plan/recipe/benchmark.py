@@ -16,12 +16,13 @@ from pdsup.typed import show
 # srtctl's names of benchmarks. Random prompts, with the engine's load tool:
 LOADS = ("sa-bench", "sglang-bench")
 # Random prompts, and a trace, with NVIDIA AIPerf:
-AIPERF, TRACE = "aiperf", "trace-replay"
+AIPERF, TRACE, SCHEDULE = "aiperf", "trace-replay", "mooncake-router"
 # What each must have.
 LENGTHS = ("isl", "osl", "concurrencies")
 NEEDED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys((*LOADS, AIPERF), LENGTHS),
     TRACE: ("trace_file",),
+    SCHEDULE: ("trace_file",),  # srtctl downloads it
 }
 # Accuracy, with SGLang's evaluations: srtctl's defaults of examples, tokens, repeats and threads.
 EVALUATIONS: Mapping[str, Mapping[str, int]] = {
@@ -67,7 +68,8 @@ def sweep(
     if kind in EVALUATIONS:
         tool = _evaluation(kind, worker, number)
     else:
-        points = _concurrencies(given.get("concurrencies") or TRACE_POINTS, problems)
+        if kind != SCHEDULE:
+            points = _concurrencies(given.get("concurrencies") or TRACE_POINTS, problems)
         if kind in LOADS and given.get("tool") != AIPERF:
             tool = (*engine.load_tool, *_bench_serving(given, worker, number))
         else:
@@ -119,11 +121,12 @@ def _aiperf(
         "--model": worker.served_model_name,
         "--tokenizer": worker.model_path,
         "--endpoint-type": "chat",
-        "--concurrency": "{}",
         "--artifact-dir": "{results}",
         "--ui": "none",
     }
-    if kind == TRACE:
+    if kind != SCHEDULE:
+        flags["--concurrency"] = "{}"
+    if kind in (TRACE, SCHEDULE):
         ttft = number.positive("ttft_threshold_ms", TTFT_MS)
         itl = number.positive("itl_threshold_ms", ITL_MS)
         flags |= {
@@ -140,7 +143,8 @@ def _aiperf(
             "--warmup-request-count": f"{{*{number.whole('num_warmup_mult', WARMUP)}}}",
             **({} if rate == "inf" else {"--request-rate": rate}),
         }
-    return (*_words(flags), "--streaming", "--use-server-token-count")
+    schedule = ("--fixed-schedule",) if kind == SCHEDULE else ()
+    return (*_words(flags), *schedule, "--streaming", "--use-server-token-count")
 
 
 def _evaluation(kind: str, worker: EngineSettings, number: _Numbers) -> tuple[str, ...]:
