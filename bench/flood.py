@@ -24,7 +24,7 @@ from bench import processes
 from bench.peers.pdsup import ADDRESSES, Pdsup
 from bench.peers.peer import ROOT
 from bench.runner import Running, compile_child, running
-from pdsup.node import tokens
+from pdsup.node import signatures
 
 PORT = 9440
 PAGE = ROOT / "docs" / "explanation" / "security.md"
@@ -185,7 +185,7 @@ def _rubbish(address: str, token: str) -> None:
 def _signed(address: str, token: str) -> None:
     def request() -> bytes:
         path, nonce = "/v1/report", secrets.token_hex(8)
-        said = tokens.headers(token, "GET", path, "node0", time.time(), nonce)
+        said = signatures.headers(token, "GET", path, "node0", time.time(), nonce)
         lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
         return f"GET {path} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n".encode()
 

@@ -33,7 +33,7 @@ from pdsup.front.upstreams import Reloads
 from pdsup.plan import defaults, model
 from pdsup.plan.engines import sglang, sglang_ports
 from pdsup.plan.frontends import sglang_router
-from pdsup.plan.recipe import sbatch, schema2
+from pdsup.plan.recipe import job_script, schema2
 from pdsup.plan.recipe import schema1 as layout1
 from pdsup.units import lifecycle, states
 from pdsup.units.events import Event, SpawnFailed
@@ -522,7 +522,7 @@ SIMPLE: Mapping[Any, dict[str, Any]] = {
     types.NoneType: {"type": "null"},
     Any: {},
 }
-SLURM = {"type": "object", "properties": dict.fromkeys(sbatch.SLURM, TEXT)}
+SLURM = {"type": "object", "properties": dict.fromkeys(job_script.SLURM, TEXT)}
 
 
 def plan_schema() -> str:

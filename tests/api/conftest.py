@@ -14,7 +14,7 @@ from pdsup import clock
 from pdsup.agent import parts
 from pdsup.agent.agent import Agent
 from pdsup.api.server import Server
-from pdsup.node import tokens
+from pdsup.node import signatures
 from pdsup.units.ledger import Ledger
 from pdsup.units.process.guardian_link import GuardianLink
 from tests.bed.agents import _wait_for, agents, assignment, shared_agents
@@ -42,7 +42,7 @@ class Asking:
     async def __call__(self, path, method="GET", headers=None, **options) -> Answer:
         given = {}
         if self.signs:
-            given = tokens.headers(
+            given = signatures.headers(
                 TOKEN, method, path, self.node, clock.wall(), secrets.token_hex(4)
             )
         given |= headers or {}

@@ -4,10 +4,10 @@ import pytest
 
 from pdsup import clock
 from pdsup.api import access
-from pdsup.node import tokens
+from pdsup.node import signatures
 from tests.bed.network import TOKEN
 
-BEARER = {"Authorization": f"Bearer {tokens.view_token(TOKEN)}"}
+BEARER = {"Authorization": f"Bearer {signatures.view_token(TOKEN)}"}
 VIEWS = ["/", "/metrics"]
 OTHERS = ["/v1/report", "/v1/status", "/v1/events", "/v1/explain/router-0", "/livez"]
 
@@ -130,13 +130,13 @@ async def test_a_page_of_another_site_is_not_answered(serving, origin):
 
 
 def signed(path, node="node3", nonce="n", now=0.0, token=TOKEN):
-    return tokens.headers(token, "GET", path, node, now or clock.wall(), nonce)
+    return signatures.headers(token, "GET", path, node, now or clock.wall(), nonce)
 
 
 def proof(answer, nonce="n"):
     """The signature that an answer should have."""
     kind = answer.headers.get("Content-Type", "")
-    return tokens.sign_answer(TOKEN, "node3", nonce, answer.status, kind, answer.body)
+    return signatures.sign_answer(TOKEN, "node3", nonce, answer.status, kind, answer.body)
 
 
 @pytest.mark.parametrize("path", [*OTHERS, "/metrics", "/v1/status?all=1", "/v1/nothing"])
@@ -145,17 +145,17 @@ async def test_every_answer_to_a_signed_request_is_signed_and_each_is_answered_o
         once = signed(path)
         first, again = [await s.unsigned(path, headers=once) for _ in range(2)]
         assert first.status != 401
-        assert first.headers[tokens.SIGNATURE] == proof(first)
+        assert first.headers[signatures.SIGNATURE] == proof(first)
         assert (again.status, b"before" in again.body) == (401, True)
         old = await s.unsigned("/livez", headers=signed("/livez", now=1.0))
-        assert (old.status, old.headers[tokens.SIGNATURE]) == (401, proof(old))
+        assert (old.status, old.headers[signatures.SIGNATURE]) == (401, proof(old))
 
 
 async def test_a_request_that_another_node_was_asked_is_refused_without_a_signature(serving):
     async with serving() as s:
         for given in (signed("/livez", "node1"), signed("/livez", token="t" * 64), {}):
             answer = await s.unsigned("/livez", headers=given)
-            assert (answer.status, tokens.SIGNATURE in answer.headers) == (401, False)
+            assert (answer.status, signatures.SIGNATURE in answer.headers) == (401, False)
 
 
 async def test_a_signed_request_has_no_body(serving):
@@ -182,6 +182,6 @@ def test_only_so_many_requests_are_remembered_and_older_ones_are_refused(monkeyp
 
 def test_requests_are_forgotten_when_their_time_is_refused_anyway():
     seen, _ = remembered(*range(-600, 600))
-    later = 1e9 + 600 + tokens.TOLERANCE_S + 2
+    later = 1e9 + 600 + signatures.TOLERANCE_S + 2
     assert seen.refusal("f" * 64, later, later) is None
     assert len(seen._seen) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from pdsup import clock
 from pdsup.api import connections
-from pdsup.node import tokens
+from pdsup.node import signatures
 from tests.bed.network import TOKEN
 
 # Each is no request, of some 40 kB.
@@ -195,7 +195,7 @@ async def test_of_many_silent_connections_of_one_address_its_oldest_are_closed(
 
 
 def signed(path, nonce):
-    headers = tokens.headers(TOKEN, "GET", path, "node3", clock.wall(), nonce) | {"Host": "x"}
+    headers = signatures.headers(TOKEN, "GET", path, "node3", clock.wall(), nonce) | {"Host": "x"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
 

@@ -14,7 +14,7 @@ from pdsup import clock
 from pdsup.address import url
 from pdsup.api import server as server_module
 from pdsup.cluster.report import from_json
-from pdsup.node import tokens
+from pdsup.node import signatures
 from pdsup.units.probes.http import MOST_ANSWER, read_at_most
 from tests.bed.network import TOKEN, FakeNetwork, FakePeer
 
@@ -36,7 +36,7 @@ class Asked:
     async def get(self, since: str, wait: float, token: str = TOKEN):
         """The status, and the report if there is one."""
         path = f"/v1/report?since={since}&wait={wait:g}"
-        signed = tokens.headers(token, "GET", path, NODE, clock.wall(), secrets.token_hex(8))
+        signed = signatures.headers(token, "GET", path, NODE, clock.wall(), secrets.token_hex(8))
         where = url(self.plan.address[NODE], self.plan.control_port, path)
         limit = aiohttp.ClientTimeout(total=LIMIT_S)
         async with self.session.get(

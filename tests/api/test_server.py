@@ -17,7 +17,7 @@ from pdsup.api import queries
 from pdsup.api import server as server_module
 from pdsup.cluster.report import from_json
 from pdsup.errors import SupervisorError
-from pdsup.node import tokens
+from pdsup.node import signatures
 from tests.bed.network import TOKEN
 
 SOCKET = "node3.sock"
@@ -47,7 +47,7 @@ async def test_a_signed_request_over_the_network_is_answered(serving, path):
 
 async def test_a_signature_for_another_question_is_refused(serving):
     async with serving() as s:
-        headers = tokens.headers(TOKEN, "GET", "/livez", "node3", clock.wall(), "nonce")
+        headers = signatures.headers(TOKEN, "GET", "/livez", "node3", clock.wall(), "nonce")
         assert (await s.unsigned("/v1/status", headers=headers)).status == 401
 
 
@@ -55,7 +55,7 @@ async def test_headers_that_are_no_text_are_refused_and_break_nothing(serving, p
     async with serving() as s:
         reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
         head = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        names = (tokens.TIME, tokens.NONCE, tokens.SIGNATURE)
+        names = (signatures.TIME, signatures.NONCE, signatures.SIGNATURE)
         head += b"".join(name.encode() + b": \xff\xfe\r\n" for name in names)
         writer.write(head + b"\r\n")
         assert (await reader.readline()).split()[1] == b"401"
@@ -122,12 +122,12 @@ async def test_who_waits_for_a_report_and_asks_for_beats_sees_that_the_agent_mov
         ]
         nothing = await s.remote(f"/v1/report?since={since}&wait=0.1&beats=1")
         words = nothing.body.strip(b"\n")
-        assert (nothing.status, len(words)) == (200, tokens.SIGNATURE_CHARACTERS)
+        assert (nothing.status, len(words)) == (200, signatures.SIGNATURE_CHARACTERS)
         assert nothing.body.startswith(b"\n")
         s.parts.own_report.publish(unit_report("decode-1", "BACKOFF"))
         for answer in await asyncio.gather(*polls):
             assert answer.body.startswith(b"\n\n")
-            found = from_json(answer.body[: -tokens.SIGNATURE_CHARACTERS])
+            found = from_json(answer.body[: -signatures.SIGNATURE_CHARACTERS])
             assert found.unit("decode-1").state == "BACKOFF"
 
 
@@ -139,7 +139,9 @@ async def test_a_follower_that_has_gone_while_it_waits_is_no_error(
         version = from_json((await s.local("/v1/report")).body).version
         reader, writer = await asyncio.open_connection(plan.address["node3"], plan.control_port)
         path = f"/v1/report?since={version}&wait=60&beats=1"
-        signed = tokens.headers(TOKEN, "GET", path, "node3", clock.wall(), "nonce") | {"Host": "x"}
+        signed = signatures.headers(TOKEN, "GET", path, "node3", clock.wall(), "nonce") | {
+            "Host": "x"
+        }
         head = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
         writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")

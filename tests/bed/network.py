@@ -15,10 +15,10 @@ from aiohttp import web
 
 from pdsup.cluster.peers import BEATEN
 from pdsup.cluster.report import Report, to_json
-from pdsup.node import tokens
+from pdsup.node import signatures
 from pdsup.plan.model import Plan
 
-TOKEN = tokens.made_of("t" * 64)
+TOKEN = signatures.made_of("t" * 64)
 
 
 class Reports:
@@ -51,14 +51,14 @@ class Reports:
 
 async def beaten(request, node: str, beats: int, over: asyncio.Event) -> web.StreamResponse:
     """Answers as an agent whose loop moves for some beats, and has no news when it is ``over``."""
-    nonce = request.headers[tokens.NONCE]
-    head = tokens.sign_head(TOKEN, node, nonce, 200, BEATEN)
-    response = web.StreamResponse(headers={"Content-Type": BEATEN, tokens.SIGNATURE: head})
+    nonce = request.headers[signatures.NONCE]
+    head = signatures.sign_head(TOKEN, node, nonce, 200, BEATEN)
+    response = web.StreamResponse(headers={"Content-Type": BEATEN, signatures.SIGNATURE: head})
     await response.prepare(request)
     for _ in range(beats):
         await response.write(b"\n")
     await over.wait()
-    await response.write_eof(tokens.sign_answer(TOKEN, node, nonce, 200, BEATEN, b"").encode())
+    await response.write_eof(signatures.sign_answer(TOKEN, node, nonce, 200, BEATEN, b"").encode())
     return response
 
 
@@ -104,15 +104,17 @@ class FakePeer:
     async def _sign(self, request, response):
         if self.signs and type(response) is web.Response:
             kind, body = response.headers.get("Content-Type", ""), response.body or b""
-            nonce = request.headers[tokens.NONCE]
-            right = tokens.sign_answer(self.token, self.node, nonce, response.status, kind, body)
-            response.headers.setdefault(tokens.SIGNATURE, right)
+            nonce = request.headers[signatures.NONCE]
+            right = signatures.sign_answer(
+                self.token, self.node, nonce, response.status, kind, body
+            )
+            response.headers.setdefault(signatures.SIGNATURE, right)
 
     async def handle(self, request):
         if request.path == "/elsewhere":
             return web.Response(body=to_json(self.report))
         path, headers = request.raw_path, request.headers
-        self.refusals.append(tokens.refusal(self.token, "GET", path, self.node, headers))
+        self.refusals.append(signatures.refusal(self.token, "GET", path, self.node, headers))
         if self.refusals[-1]:
             return web.Response(status=401)
         since, wait = request.query["since"], float(request.query["wait"])
@@ -136,8 +138,8 @@ class _Answer:
 
     async def __aenter__(self):
         self.status, self._body = await self._ask
-        right = tokens.sign_answer(TOKEN, self._node, self._nonce, self.status, "", self._body)
-        self.headers[tokens.SIGNATURE] = right
+        right = signatures.sign_answer(TOKEN, self._node, self._nonce, self.status, "", self._body)
+        self.headers[signatures.SIGNATURE] = right
         return self
 
     async def __aexit__(self, *_):
@@ -174,9 +176,9 @@ class FakeNetwork:
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
         path = f"{parts.path}?{parts.query}"
         node = self._node[parts.hostname]
-        refused = tokens.refusal(TOKEN, "GET", path, node, headers)
+        refused = signatures.refusal(TOKEN, "GET", path, node, headers)
         answer = self._ask(node, asked.get("since", ""), float(asked["wait"]), refused)
-        return _Answer(answer, node, headers[tokens.NONCE])
+        return _Answer(answer, node, headers[signatures.NONCE])
 
     async def _ask(self, node, since, wait, refused) -> tuple[int, bytes]:
         reports = self._reports[node]

@@ -15,7 +15,7 @@ from pdsup import clock
 from pdsup.cluster import peers as poller_module
 from pdsup.cluster.peers import BEATEN, Peers
 from pdsup.cluster.report import to_json
-from pdsup.node import tokens
+from pdsup.node import signatures
 from tests.bed.network import TOKEN, FakePeer, beaten
 
 # The token of a run that version 0.1.0 began.
@@ -228,11 +228,11 @@ def forged(signature=None, **changes):
     async def answer(request, report):
         body = to_json(report)
         right = {
-            "token": TOKEN, "node": "node1", "nonce": request.headers[tokens.NONCE],
+            "token": TOKEN, "node": "node1", "nonce": request.headers[signatures.NONCE],
             "status": 200, "kind": "application/json", "body": body,
         }  # fmt: skip
-        proof = tokens.sign_answer(**right | changes) if signature is None else signature
-        headers = {tokens.SIGNATURE: proof}
+        proof = signatures.sign_answer(**right | changes) if signature is None else signature
+        headers = {signatures.SIGNATURE: proof}
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     return answer
@@ -246,7 +246,7 @@ FORGED = {
     "no signature": forged(signature=""),
     "any signature": forged(signature="0" * 64),
     "half a character": forged(signature="\udcff"),
-    "another run's token": forged(token=tokens.made_of("x" * 64)),
+    "another run's token": forged(token=signatures.made_of("x" * 64)),
     "the answer to another request": forged(nonce="0" * 16),
     "another node": forged(node="node2"),
     "another status": forged(status=304),

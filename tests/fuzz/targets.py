@@ -30,7 +30,7 @@ from pdsup.errors import InvalidDocument, SupervisorError
 from pdsup.front import nginx_conf, router_rules
 from pdsup.front.nginx_conf import Settings, Upstream
 from pdsup.journal.file import Journals
-from pdsup.node import agent_place, origin, run_dir, tokens
+from pdsup.node import agent_place, origin, run_dir, signatures
 from pdsup.plan import masks
 from pdsup.plan.compile import load
 from pdsup.plan.compile.nodes import parse_nodes
@@ -358,12 +358,12 @@ def _of_peers() -> dict[str, Target]:
         words = [*text.decode(errors="surrogateescape").split("\n"), "", "", ""][:4]
         path = f"/x{words[3]}"
         given = {"X-Pdsup-Time": words[0], "X-Pdsup-Nonce": words[1], "X-Pdsup-Signature": words[2]}
-        assert tokens.refusal("t" * 64, "GET", path, "n0", given)
-        tokens.lateness(given, clock.wall())
-        assert not tokens.is_view_token("t" * 64, words[0])
-        assert not tokens.is_good("t" * 64, words[0], clock.wall())
+        assert signatures.refusal("t" * 64, "GET", path, "n0", given)
+        signatures.lateness(given, clock.wall())
+        assert not signatures.is_view_token("t" * 64, words[0])
+        assert not signatures.is_good("t" * 64, words[0], clock.wall())
 
-    said = tokens.headers("t" * 64, "GET", "/", "n0", clock.wall(), "n")
+    said = signatures.headers("t" * 64, "GET", "/", "n0", clock.wall(), "n")
     listing = of({"workers": [{"url": "http://n0:30000", "id": "x", "worker_type": "prefill"}]})
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     return {

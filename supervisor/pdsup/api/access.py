@@ -1,7 +1,7 @@
 """Authentication of requests over the network: agents by signature, viewers by link or token.
 
 Anyone may reach the port and record requests. An agent signs each request with the run's token, so
-none can be forged, and each is answered once, with a signature (``node/tokens.py``). A browser
+none can be forged, and each is answered once, with a signature (``node/signatures.py``). A browser
 can't sign: it opens a one-time link, which expires after ten minutes, and gets a ticket as a
 cookie; Prometheus sends the run's view token. A ticket or view token must never open more than
 ``VIEWS``. The run's token itself must never be sent, and nothing can be changed over the network:
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import hdrs, web
 
 from pdsup import clock
-from pdsup.node import tokens
+from pdsup.node import signatures
 from pdsup.printable import printable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,12 +79,16 @@ class Access:
 
     def _refusal(self, request: web.Request) -> str | None:
         given, now = request.headers, clock.wall()
-        refusal = tokens.refusal(self._token, request.method, request.raw_path, self._node, given)
+        refusal = signatures.refusal(
+            self._token, request.method, request.raw_path, self._node, given
+        )
         if refusal is not None:
             return refusal
-        request[NONCE] = given[tokens.NONCE]  # whoever has the token may believe why it is refused
-        return tokens.lateness(given, now) or self._requests.refusal(
-            given[tokens.SIGNATURE], tokens.seconds(given[tokens.TIME]), now
+        request[NONCE] = given[
+            signatures.NONCE
+        ]  # whoever has the token may believe why it is refused
+        return signatures.lateness(given, now) or self._requests.refusal(
+            given[signatures.SIGNATURE], signatures.seconds(given[signatures.TIME]), now
         )
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -98,12 +102,12 @@ class Access:
             body = response.body if isinstance(response.body, bytes) else b""
             signature = self.signature(request, response.status, kind, body)
         else:
-            signature = tokens.sign_head(self._token, self._node, nonce, response.status, kind)
-        response.headers[tokens.SIGNATURE] = signature
+            signature = signatures.sign_head(self._token, self._node, nonce, response.status, kind)
+        response.headers[signatures.SIGNATURE] = signature
 
     def signature(self, request: web.Request, status: int, kind: str, body: bytes) -> str:
         """The signature of an answer to a signed request."""
-        return tokens.sign_answer(self._token, self._node, request[NONCE], status, kind, body)
+        return signatures.sign_answer(self._token, self._node, request[NONCE], status, kind, body)
 
     def _check_origin(self, request: web.Request) -> None:
         """Refuses what another site makes a browser ask: its own name may lead to this agent, but
@@ -121,8 +125,10 @@ class Access:
     def _may_look(self, request: web.Request) -> bool:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return tokens.is_view_token(self._token, bearer.strip())
-        if not tokens.is_good(self._token, request.cookies.get(tokens.COOKIE, ""), clock.wall()):
+            return signatures.is_view_token(self._token, bearer.strip())
+        if not signatures.is_good(
+            self._token, request.cookies.get(signatures.COOKIE, ""), clock.wall()
+        ):
             return False
         self._check_origin(request)
         return True
@@ -132,9 +138,9 @@ class Access:
             raise web.HTTPUnauthorized(text=f"This link has been used or has expired.\n{HINT}")
         response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(
-            tokens.COOKIE,
-            tokens.ticket(self._token, clock.wall()),
-            max_age=int(tokens.TICKET_S),
+            signatures.COOKIE,
+            signatures.ticket(self._token, clock.wall()),
+            max_age=int(signatures.TICKET_S),
             httponly=True,
             samesite="Lax",
         )
@@ -173,7 +179,7 @@ class Requests:
             return "the request is older than those that are remembered"
         second, mark = int(time), int(signature[:16], 16)
         if second not in self._seen:
-            self._forget(now - tokens.TOLERANCE_S - 1)
+            self._forget(now - signatures.TOLERANCE_S - 1)
             self._seen[second] = set()
         if mark in self._seen[second]:
             return "the request was answered before"

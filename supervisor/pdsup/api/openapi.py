@@ -17,7 +17,7 @@ from pdsup.answers.status import Status
 from pdsup.api import schemas
 from pdsup.api.schemas import INTEGER, NUMBER, TEXT, TRUTH, Schema, by_name, maybe, ref, table
 from pdsup.cluster.report import Report
-from pdsup.node import tokens
+from pdsup.node import signatures
 
 JSON, PLAIN = "application/json", "text/plain"
 PATH = "/v1/openapi.json"
@@ -56,15 +56,15 @@ def document(commands: Iterable[str]) -> dict[str, Any]:
 
 def _schemes() -> _Values:
     signed = (
-        f"HMAC-SHA256 with the run's token over method, path with query, the name of the node that "
-        f"is asked, `{tokens.TIME}` (seconds since 1970) and `{tokens.NONCE}`, one per line; in "
-        f"hexadecimal. The answer has `{tokens.SIGNATURE}` as well: over `answer`, the node, the "
-        "nonce, the status and the Content-Type, one per line, and the body."
+        "HMAC-SHA256 with the run's token over method, path with query, the name of the node that "
+        f"is asked, `{signatures.TIME}` (seconds since 1970) and `{signatures.NONCE}`, one per "
+        f"line; in hexadecimal. The answer has `{signatures.SIGNATURE}` as well: over `answer`, "
+        "the node, the nonce, the status and the Content-Type, one per line, and the body."
     )
     return {
-        "signature": _key("header", tokens.SIGNATURE, signed),
+        "signature": _key("header", signatures.SIGNATURE, signed),
         "viewToken": {"type": "http", "scheme": "bearer", "description": "The run's view token."},
-        "ticket": _key("cookie", tokens.COOKIE, "Set by opening a link of `pdsup web`."),
+        "ticket": _key("cookie", signatures.COOKIE, "Set by opening a link of `pdsup web`."),
     }
 
 

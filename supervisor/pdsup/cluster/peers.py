@@ -31,7 +31,7 @@ from pdsup import clock
 from pdsup.address import url
 from pdsup.cluster import gang_rules
 from pdsup.cluster.report import Peer, Report, akin, from_json
-from pdsup.node import tokens
+from pdsup.node import signatures
 from pdsup.plan.model import Plan
 from pdsup.printable import printable
 from pdsup.times import duration
@@ -133,7 +133,7 @@ class Peers:
         self._beating: set[str] = set()
         self._closed = False
         self._known = frozenset(known)
-        self._signers = set(plan.address if tokens.is_mutual(token) else signers)
+        self._signers = set(plan.address if signatures.is_mutual(token) else signers)
         self._signed = signed
         self._began = clock.monotonic()
         self.peers: dict[str, Peer] = {}
@@ -169,27 +169,27 @@ class Peers:
         is not: nothing of it may be used then.
         """
         nonce = secrets.token_hex(8)
-        asked = tokens.headers(self._token, "GET", path, node, clock.wall(), nonce)
+        asked = signatures.headers(self._token, "GET", path, node, clock.wall(), nonce)
         where = url(self._plan.address[node], self._plan.control_port, path)
         async with self._session.get(
             where, headers=asked, timeout=limit, allow_redirects=False
         ) as response:
             status, kind = response.status, response.headers.get("Content-Type", "")
-            signature = response.headers.get(tokens.SIGNATURE, "")
+            signature = response.headers.get(signatures.SIGNATURE, "")
             if not signature and node in self._signers:
                 raise ValueError(UNSIGNED_401 if status == 401 else UNSIGNED)
             beaten = kind == BEATEN
-            if beaten and not tokens.is_same(
-                tokens.sign_head(self._token, node, nonce, status, kind), signature
+            if beaten and not signatures.is_same(
+                signatures.sign_head(self._token, node, nonce, status, kind), signature
             ):
                 raise ValueError(UNSIGNED)
             body = await read_at_most(response.content, MOST_ANSWER)
         if beaten:
-            signature = body[-tokens.SIGNATURE_CHARACTERS :].decode(errors="replace")
-            body = body[: -tokens.SIGNATURE_CHARACTERS].strip()
+            signature = body[-signatures.SIGNATURE_CHARACTERS :].decode(errors="replace")
+            body = body[: -signatures.SIGNATURE_CHARACTERS].strip()
         if signature:
-            right = tokens.sign_answer(self._token, node, nonce, status, kind, body)
-            if not tokens.is_same(right, signature):
+            right = signatures.sign_answer(self._token, node, nonce, status, kind, body)
+            if not signatures.is_same(right, signature):
                 raise ValueError(UNSIGNED)
             if node not in self._signers:
                 self._signers.add(node)

@@ -29,7 +29,7 @@ from pdsup.files import (
     write_if_different,
 )
 from pdsup.node import origin as origins
-from pdsup.node import ownership, tokens
+from pdsup.node import ownership, signatures
 from pdsup.node.origin import Origin
 from pdsup.node.paths import AGENTS, JOURNALS, PLAN_FILE, RUNS
 
@@ -78,7 +78,7 @@ def prepare(
         if origin is not None and Path(origin.file) != run_dir / PLAN_FILE:
             write_if_different(run_dir / origins.FILE, origins.write(origin), mode)
         token = _token(run_dir, token)
-        write_if_different(run_dir / VIEW_FILE, tokens.view_token(token).encode(), 0o600)
+        write_if_different(run_dir / VIEW_FILE, signatures.view_token(token).encode(), 0o600)
         return token
     except OSError as error:
         raise SupervisorError(f"cannot use run directory {run_dir}: {error.strerror}") from error
@@ -221,7 +221,7 @@ def _beside(run_dir: Path, digest: str) -> tuple[Path, Path]:
 def _token(run_dir: Path, known: str) -> str:
     path = run_dir / TOKEN_FILE
     if not path.exists():
-        create_once(path, (known or tokens.made_of(secrets.token_hex(TOKEN_BYTES))).encode())
+        create_once(path, (known or signatures.made_of(secrets.token_hex(TOKEN_BYTES))).encode())
     return _read_token(path)
 
 

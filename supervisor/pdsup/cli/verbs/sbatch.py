@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from pdsup.plan.compile import load
     from pdsup.plan.compile.nodes import invented_nodes
     from pdsup.plan.document import source, tree
-    from pdsup.plan.recipe import sbatch  # late: not needed for help
+    from pdsup.plan.recipe import job_script  # late: not needed for help
 
     overrides = tuple(args.overrides)
     nodes = invented_nodes(load.node_count(args.file, overrides, args.variant))
@@ -74,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.allow_writable:  # better now than after hours in a queue
         file, _ = source.selector(args.file, args.variant)
         refuse_writable(f"make a job of {args.file}", None, file, loaded.plan.hooks)
-    directives, srun, problems = sbatch.options(loaded.recipe)
+    directives, srun, problems = job_script.options(loaded.recipe)
     if problems:
         located = tuple(tree.locate(loaded.recipe, problem) for problem in problems)
         raise InvalidDocument(str(args.file), located)
-    job = sbatch.Job(
+    job = job_script.Job(
         recipe=str(args.file),
         name=loaded.plan.name,
         nodes=len(nodes),
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         more=(ALLOW,) if args.allow_writable else (),
     )
     # The path may hold bytes that are not valid text.
-    sys.stdout.buffer.write(os.fsencode(sbatch.script(job)))
+    sys.stdout.buffer.write(os.fsencode(job_script.script(job)))
     return 0
 
 

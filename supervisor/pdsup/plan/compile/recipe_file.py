@@ -13,7 +13,7 @@ from pdsup.plan.document import tree
 from pdsup.plan.document.source import Source
 from pdsup.plan.engines.engine import EngineName
 from pdsup.plan.model import Bind, Node, Plan
-from pdsup.plan.recipe import doubts, sbatch, schema
+from pdsup.plan.recipe import doubts, job_script, schema
 from pdsup.plan.recipe.doubts import Machine
 from pdsup.plan.recipe.read import hopeless, normalise
 
@@ -36,7 +36,7 @@ def compile_recipe(
         refuse(file, (reason,))
     recipe, wrong = schema.recipe(values)
     deployment, problems = normalise(recipe, engine)
-    problems += (*addresses.problems(recipe.network), *sbatch.problems(values))
+    problems += (*addresses.problems(recipe.network), *job_script.problems(values))
     problems = wrong + tuple(problem for problem in problems if not _follows(problem, wrong))
     plan = None
     if not any(_prevents_placement(problem) for problem in (*file.problems, *problems)):

@@ -4,9 +4,9 @@ import hmac
 
 import pytest
 
-from pdsup.node import tokens
+from pdsup.node import signatures
 
-TOKEN = tokens.made_of("0" * 64)
+TOKEN = signatures.made_of("0" * 64)
 OF_BEFORE = "0" * 64
 NOW = 1_700_000_000.0
 WRONG = "the signature is wrong: another run's token, or meant for another node?"
@@ -14,11 +14,13 @@ PATH = "/v1/report?since=a.1&wait=20"
 
 
 def signed(token=TOKEN, method="GET", path=PATH, node="node1", now=NOW):
-    return tokens.headers(token, method, path, node, now, "nonce")
+    return signatures.headers(token, method, path, node, now, "nonce")
 
 
 def refusal(given, method="GET", path=PATH, now=NOW):
-    return tokens.refusal(TOKEN, method, path, "node1", given) or tokens.lateness(given, now)
+    return signatures.refusal(TOKEN, method, path, "node1", given) or signatures.lateness(
+        given, now
+    )
 
 
 def test_a_request_signed_with_the_token_of_the_run_is_answered():
@@ -28,14 +30,14 @@ def test_a_request_signed_with_the_token_of_the_run_is_answered():
 @pytest.mark.parametrize(
     "given",
     [
-        signed(token=tokens.made_of("1" * 64)),
+        signed(token=signatures.made_of("1" * 64)),
         signed(token=OF_BEFORE),
         signed(node="node2"),
         signed(method="POST"),
         signed(path="/v1/report?since=a.1&wait=21"),
-        signed() | {tokens.NONCE: "another"},
-        signed() | {tokens.TIME: "1700000001.000"},
-        signed() | {tokens.SIGNATURE: "0" * 64},
+        signed() | {signatures.NONCE: "another"},
+        signed() | {signatures.TIME: "1700000001.000"},
+        signed() | {signatures.SIGNATURE: "0" * 64},
     ],
     ids=["token", "token of before", "node", "method", "path", "nonce", "time", "signature"],
 )
@@ -43,7 +45,7 @@ def test_a_signature_covers_token_node_method_path_nonce_and_time(given):
     assert refusal(given) == WRONG
 
 
-@pytest.mark.parametrize("name", [tokens.TIME, tokens.NONCE, tokens.SIGNATURE])
+@pytest.mark.parametrize("name", [signatures.TIME, signatures.NONCE, signatures.SIGNATURE])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_request_that_lacks_a_header_is_not_signed(name, value):
     given = {key: text for key, text in signed().items() if key != name}
@@ -66,15 +68,15 @@ def test_an_old_or_future_request_is_refused_with_the_difference(late, words):
 
 @pytest.mark.parametrize("time", ["yesterday", "nan", "0x10", "\udcff"])
 def test_a_time_that_is_no_number_is_refused_although_it_is_signed(time):
-    good = tokens.sign(TOKEN, "GET", PATH, "node1", time, "nonce")
-    given = {tokens.TIME: time, tokens.NONCE: "nonce", tokens.SIGNATURE: good}
+    good = signatures.sign(TOKEN, "GET", PATH, "node1", time, "nonce")
+    given = {signatures.TIME: time, signatures.NONCE: "nonce", signatures.SIGNATURE: good}
     assert refusal(given) == "the request's time is not a number"
 
 
 @pytest.mark.parametrize(
     "text", ["über", "\udcff\udc80", "\N{MATHEMATICAL BOLD DIGIT ZERO}", "\N{KELVIN SIGN}"]
 )
-@pytest.mark.parametrize("name", [tokens.TIME, tokens.NONCE, tokens.SIGNATURE])
+@pytest.mark.parametrize("name", [signatures.TIME, signatures.NONCE, signatures.SIGNATURE])
 def test_headers_of_any_bytes_are_refused_and_break_nothing(name, text):
     assert refusal(signed() | {name: text}) == WRONG
 
@@ -86,12 +88,14 @@ def test_a_path_of_any_bytes_can_be_signed():
 def test_fields_can_not_be_shifted_into_one_another():
     for token, node in ((TOKEN, "n"), (OF_BEFORE, "")):
         parts = ("GET", "/a", node, "1", "2")
-        assert tokens.sign(token, *parts) != tokens.sign(token, "GET", f"/a{node}1", "", "", "2")
+        assert signatures.sign(token, *parts) != signatures.sign(
+            token, "GET", f"/a{node}1", "", "", "2"
+        )
 
 
 def test_a_run_that_the_version_before_began_has_its_form_of_requests():
     right = hmac.new(OF_BEFORE.encode(), b"GET\n/livez\n1.000\nn", "sha256").hexdigest()
-    assert tokens.sign(OF_BEFORE, "GET", "/livez", "node1", "1.000", "n") == right
+    assert signatures.sign(OF_BEFORE, "GET", "/livez", "node1", "1.000", "n") == right
 
 
 ANSWER = ("node1", "nonce", 200, "text/plain", b"body")
@@ -104,14 +108,14 @@ ANSWER = ("node1", "nonce", 200, "text/plain", b"body")
     ids=["node", "nonce", "status", "type", "body"],
 )  # fmt: skip
 def test_the_signature_of_an_answer_covers_node_request_status_type_and_body(other):
-    right = tokens.sign_answer(TOKEN, *ANSWER)
-    assert tokens.is_same(right, tokens.sign_answer(TOKEN, *ANSWER))
+    right = signatures.sign_answer(TOKEN, *ANSWER)
+    assert signatures.is_same(right, signatures.sign_answer(TOKEN, *ANSWER))
     for given in (
-        tokens.sign_answer(TOKEN, *other),
-        tokens.sign_answer(tokens.made_of("1" * 64), *ANSWER),
-        tokens.sign_head(TOKEN, *ANSWER[:4]),
+        signatures.sign_answer(TOKEN, *other),
+        signatures.sign_answer(signatures.made_of("1" * 64), *ANSWER),
+        signatures.sign_head(TOKEN, *ANSWER[:4]),
         "",
         "\udcff",
     ):
-        assert not tokens.is_same(right, given)
-    assert len(right) == tokens.SIGNATURE_CHARACTERS
+        assert not signatures.is_same(right, given)
+    assert len(right) == signatures.SIGNATURE_CHARACTERS

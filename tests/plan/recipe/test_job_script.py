@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdsup.plan.document import syntax
-from pdsup.plan.recipe import sbatch
-from pdsup.plan.recipe.sbatch import Job
+from pdsup.plan.recipe import job_script
+from pdsup.plan.recipe.job_script import Job
 
 HOSTILE = (
     "a b",
@@ -25,7 +25,7 @@ HOSTILE = (
 
 def made(**changes):
     given = {"recipe": "recipe.yaml", "name": "demo", "nodes": 4, "signal_before_s": 120}
-    return sbatch.script(Job(**(given | changes)))
+    return job_script.script(Job(**(given | changes)))
 
 
 @pytest.mark.processes
@@ -38,7 +38,7 @@ def test_the_run_directory_that_a_job_makes_is_its_users_alone(tmp_path):
 
 
 def options(recipe):
-    return sbatch.options(syntax.parse(yaml.safe_dump(recipe)).root)
+    return job_script.options(syntax.parse(yaml.safe_dump(recipe)).root)
 
 
 def problem(recipe):
