@@ -207,3 +207,14 @@ def test_only_a_unit_that_exited_with_zero_ended_well(unit_report, state, code, 
 
 def test_a_unit_that_never_exited_did_not_end_well(unit_report):
     assert not unit_report("benchmark", "EXITED", last_exit=None).ended_well
+
+
+def test_a_unit_is_unknown_since_its_agent_was_heard_last(plan, report, peer):
+    found = as_json(
+        status_module.status(
+            plan, report("node1"), [peer(problem="silent")], NOW, all_nodes=True, wall=5000.0
+        )
+    )
+    node = on("node2", found)
+    assert {unit["state"] for unit in node["units"]} == {"UNKNOWN"}
+    assert {unit["since"] for unit in node["units"]} == {5000.0 - node["agent"]["age_s"]}

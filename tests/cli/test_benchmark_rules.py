@@ -142,3 +142,18 @@ def test_a_restart_that_no_journal_tells_is_an_incident_too(unit, node, status):
     assert benchmark_rules.unrecorded(before, after, [KILLED], 10.0) == []
     reload = Incident("reload", "decode-0", "node2", 8.0, 8.0, "")
     assert benchmark_rules.unrecorded(before, after, [reload], 10.0) == [found]
+
+
+def test_an_outage_that_the_status_says_is_over_ended_then_though_no_journal_tells_it(
+    unit, node, status
+):
+    """As on a full disk."""
+    up = status(node("n", [unit(state="RUNNING", since=NOW - 30)]))
+    down = status(node("n", [unit(state="BACKOFF", since=NOW - 30)]))
+    open_ = Incident("restart", "decode-0", "n", NOW - 60, None, "killed")
+    assert benchmark_rules.settled([open_], up, NOW - 20, NOW) == []
+    (ended,) = benchmark_rules.settled([open_], up, NOW - 40, NOW)
+    assert ended.ended == NOW - 30
+    assert benchmark_rules.settled([open_], down, NOW - 20, NOW) == [open_]
+    other = Incident("reload", "decode-0", "n", NOW - 60, None, "")
+    assert benchmark_rules.settled([other], up, NOW - 20, NOW) == [other]

@@ -128,3 +128,21 @@ def test_output_goes_where_the_plan_says_below_the_logs(make_unit):
 def test_output_without_a_file_is_named_after_node_and_unit(make_unit):
     unit = make_unit("etcd", "gb1")
     assert log_path("/runs/bench-1", unit) == "/runs/bench-1/logs/gb1_etcd.out"
+
+
+@pytest.mark.parametrize("proxy", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
+def test_no_proxy_is_between_the_nodes_of_a_run(resolve, make_place, proxy):
+    given = {proxy: "http://proxy:3128", "no_proxy": "localhost,.corp", "PATH": "/bin"}
+    env = resolve("x", place=make_place(environ=given)).env
+    assert env["no_proxy"] == env["NO_PROXY"]
+    assert env["no_proxy"].split(",")[:3] == ["localhost", ".corp", "node0"]
+    assert "127.0.0.1" in env["no_proxy"].split(",")
+
+
+def test_without_a_proxy_the_environment_is_as_it_was(resolve, make_place):
+    assert resolve("x", place=make_place(environ={"A": "1"})).env == {"A": "1"}
+
+
+def test_what_a_unit_says_of_proxies_counts(resolve, make_place):
+    place = make_place(environ={"http_proxy": "http://proxy:3128"})
+    assert resolve("x", place=place, env={"no_proxy": "*"}).env["no_proxy"] == "*"

@@ -113,6 +113,7 @@ class Queries:
             all_nodes=all_nodes,
             url=self._url,
             commands=agent.last_commands,
+            wall=clock.wall(),
         )
 
     async def _events(self, request: web.Request) -> web.Response:

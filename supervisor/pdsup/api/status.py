@@ -35,10 +35,12 @@ def status(
     all_nodes: bool,
     url: str | None = None,
     commands: Mapping[str, LastCommand] = MappingProxyType({}),
+    wall: float | None = None,
 ) -> Status:
     """The status JSON: this node, and with ``all_nodes`` every other node of the plan.
 
-    ``now``: monotonic seconds, the clock of ``Peer.heard``. ``url``: where clients talk to.
+    ``now``: monotonic seconds, the clock of ``Peer.heard``; ``wall``: the same moment in seconds
+    since the epoch. ``url``: where clients talk to.
     ``gpus`` and ``commands``, by unit: this node's; reports do not carry them. For a node that
     can't be reached, it shows the last known units as UNKNOWN, unless its agent had stopped them
     for good. For a node never heard from, or with another plan, it shows the units that this plan
@@ -52,7 +54,7 @@ def status(
         _own(own, gpus, commands)
         if node.name == own.node
         else _other(
-            node.address, placed[node.name], own, known.get(node.name, Peer(node.name)), now
+            node.address, placed[node.name], own, known.get(node.name, Peer(node.name)), now, wall
         )
         for node in plan.nodes
         if all_nodes or node.name == own.node
@@ -75,7 +77,12 @@ def _agent(report: AgentReport) -> AgentStatus:
 
 
 def _other(
-    address: str, placed: Sequence[PlanUnit], own: Report, peer: Peer, now: float
+    address: str,
+    placed: Sequence[PlanUnit],
+    own: Report,
+    peer: Peer,
+    now: float,
+    wall: float | None,
 ) -> NodeStatus:
     """The status of another node. ``placed``: its units by this node's plan."""
     report = peer.report
@@ -85,7 +92,7 @@ def _other(
         units = [unknown_unit(unit, peer.problem or "") for unit in placed]
     else:
         agent = _agent(report.agent)
-        units = [_last_known(unit, report, peer, now) for unit in report.units]
+        units = [_last_known(unit, report, peer, now, wall) for unit in report.units]
         if report.plan == own.plan and len(units) < len(placed):
             reported = {unit.name for unit in report.units}
             units += [unknown_unit(unit, MISSING) for unit in placed if unit.name not in reported]
@@ -101,14 +108,23 @@ def _other(
     )
 
 
-def _last_known(unit: UnitReport, report: Report, peer: Peer, now: float) -> UnitStatus:
+def _last_known(
+    unit: UnitReport, report: Report, peer: Peer, now: float, wall: float | None
+) -> UnitStatus:
     until = now if peer.problem is None or peer.heard is None else peer.heard
     passed = until - (until if peer.received is None else peer.received)
     shown = _unit(unit, report.at + passed)
     if peer.problem is None or (report.ending and unit.state.is_settled):
         return shown
     reason = f"was {unit.state}; {peer.problem}"
-    return shown.replace(state=PublicState.UNKNOWN, ready=False, reason=reason, short_reason=reason)
+    lost = None if wall is None or peer.heard is None else round(wall - now + peer.heard, 3)
+    return shown.replace(
+        state=PublicState.UNKNOWN,
+        ready=False,
+        since=shown.since if lost is None else lost,
+        reason=reason,
+        short_reason=reason,
+    )
 
 
 def _unit(

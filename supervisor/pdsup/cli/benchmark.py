@@ -112,6 +112,8 @@ class BenchmarkRun:
             replace(one, began=at(one.began), ended=None if one.ended is None else at(one.ended))
             for one in self._lost
         ]
+        if after is not None:
+            recorded = benchmark_rules.settled(recorded, after, began, ended)
         found = [*recorded, *benchmark_rules.not_in_journal(lost, recorded)]
         found += benchmark_rules.not_well(wrong, found)
         if after is not None:

@@ -98,6 +98,23 @@ def not_well(wrong: Iterable[FreshNo], known: Iterable[Incident]) -> list[Incide
     ]
 
 
+def settled(found: Iterable[Incident], after: Status, began: float, now: float) -> list[Incident]:
+    """The incidents, without those that ended before a benchmark ``began``.
+
+    A journal that can't be written, as on a full disk, does not say that an outage has ended, but
+    the status ``after`` the benchmark does, at ``now``.
+    """
+    up = {unit.name: unit.since for unit in after.units if unit.is_up}
+    kept = []
+    for one in found:
+        since = up.get(one.unit) if one.kind in incidents.OUTAGES and one.ended is None else None
+        if since is not None and one.began < since <= now:
+            one = replace(one, ended=since)
+        if one.ended is None or one.ended >= began:
+            kept.append(one)
+    return kept
+
+
 def unrecorded(
     before: Status, after: Status, known: Iterable[Incident], now: float
 ) -> list[Incident]:

@@ -22,7 +22,7 @@ from pdsup.cli.screens.waiting import on_stderr
 from pdsup.cli.terminal import fit, signals
 from pdsup.cli.terminal.say import say, warn
 from pdsup.cli.wait import Outcome, Wait, reaches
-from pdsup.errors import SupervisorError
+from pdsup.errors import SupervisorError, WrongUsage
 from pdsup.node.installed import Installed
 from pdsup.node.origin import Origin
 from pdsup.node.paths import JOURNALS
@@ -101,6 +101,10 @@ def _start(args: argparse.Namespace, agents: Agents) -> tuple[Plan, Path]:
         count = load.node_count(args.file, tuple(args.overrides), args.variant)
         draft = _load(args, invented_nodes(count), Installed())
         warn(str(args.file), draft.warnings)
+        if args.command == [] and draft.plan.sweep is None:
+            raise WrongUsage(
+                f"cannot measure {args.file}: its benchmark is no sweep; put a command after --"
+            )
         loaded = _load(args, loopback_nodes(draft.plan))
         plan = loaded.plan
         refuse_busy_ports(plan)

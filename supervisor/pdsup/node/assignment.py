@@ -13,6 +13,8 @@ from pdsup.plan.model import Bind, Plan, PlanUnit
 
 FOR_AGENTS = frozenset({"HUP", "USR1"})
 RUN_VARIABLE = "PDSUP_RUN"
+# Programs read them in both cases.
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +140,28 @@ def _resolve(plan: Plan, unit: PlanUnit, place: Place) -> AssignedUnit:
     return AssignedUnit(
         plan=unit,
         command=with_interpreter(command, place.python, place.has_module),
-        env=dict(place.environ) | {key: filled(value, place) for key, value in unit.env.items()},
+        env=_without_proxy(plan, dict(place.environ))
+        | {key: filled(value, place) for key, value in unit.env.items()},
         log_path=log_path(place.run_dir, unit),
         pipe_path=f"{place.state_dir}/{PIPES}/{unit.name}",
         address=plan.address[unit.node],
         bind=plan.bind,
         log_mode=masks.MODES[plan.readable_by.logs],
     )
+
+
+def _without_proxy(plan: Plan, environ: dict[str, str]) -> dict[str, str]:
+    """The environment, in which no proxy is between nodes of the plan: routers would send it what
+    is for workers.
+    """
+    if not PROXIES.intersection(map(str.lower, environ)):
+        return environ
+    own = [*plan.address, *plan.address.values(), "localhost", "127.0.0.1", "::1"]
+    for name in ("no_proxy", "NO_PROXY"):
+        given = environ.get(name) or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+        known = [part.strip() for part in given.split(",") if part.strip()]
+        environ[name] = ",".join(dict.fromkeys([*known, *own]))
+    return environ
 
 
 def with_interpreter(

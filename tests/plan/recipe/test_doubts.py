@@ -168,3 +168,22 @@ def test_what_is_set_here_is_known():
         args, _ = frontend.settle({}, "args")
         assert {*args} <= frontend.known_flags.names
     assert "bucket" in ROUTER.choices["prefill-policy"]
+
+
+@pytest.mark.parametrize(("benchmark", "warning"), [
+    ("{type: sa-bnch}", "benchmark.type: sa-bnch is none that is run; did you mean sa-bench?"),
+    ("{type: sa-bench, isl: 1, osl: 1}", "benchmark: it lacks concurrencies, so it is not run"),
+    ("{type: sa-bench, isl: 1, osl: 1, concurrencies: 4, num_promts_mult: 3}",
+     "benchmark.num_promts_mult: is not a setting that is used; did you mean num_prompts_mult?"),
+])  # fmt: skip
+def test_a_benchmark_that_is_not_run_as_it_was_meant_is_a_doubt(desk, benchmark, warning):
+    assert warnings(desk, f"{SCHEMA_2}benchmark: {benchmark}\n") == [warning]
+
+
+@pytest.mark.parametrize(
+    "benchmark",
+    ["{type: manual}", "{type: longbenchv2}", "{command: x}",
+     "{type: sa-bench, isl: 1, osl: 1, concurrencies: 4, custom_tokenizer: x}"],
+)  # fmt: skip
+def test_a_benchmark_that_is_run_or_is_not_ours_is_none(desk, benchmark):
+    assert warnings(desk, f"{SCHEMA_2}benchmark: {benchmark}\n") == []

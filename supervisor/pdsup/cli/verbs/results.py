@@ -15,8 +15,9 @@ EXAMPLE = "pdsup results runs/demo-1234 --json"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument(
-        "run_dir", nargs="?", metavar="RUN_DIR", help="which run (default: as for status)"
+        "directory", nargs="?", metavar="RUN_DIR", help="which run (default: as for status)"
     )
+    options.run_dir(parser, "the same, as an option")
     parser.add_argument(
         "--all", action="store_true", help="every attempt, not only the one that counts"
     )
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from pdsup.cli.results import results  # late: not needed for help
     from pdsup.cli.results.table import table
 
-    run_dir = Path(client.run_directory(args.run_dir, "show the results"))
+    run_dir = Path(client.run_directory(args.directory or args.run_dir, "show the results"))
     found = results.read(run_dir)
     if found is None:
         raise NothingThere(

@@ -30,6 +30,15 @@ EVALUATIONS: Mapping[str, Mapping[str, int]] = {
     "gpqa": {"num_examples": 198, "max_tokens": 32768, "repeat": 8, "num_threads": 128},
     "gsm8k": {"num_examples": 200, "max_tokens": 512, "num_threads": 128},
 }
+TYPES = (*NEEDED, *EVALUATIONS, "custom", "manual")
+SETTINGS = frozenset(
+    {
+        "type", "command", "env", "tool", "isl", "osl", "concurrencies", "req_rate", "trace_file",
+        "random_range_ratio", "num_prompts_mult", "num_warmup_mult", "use_chat_template",
+        "ttft_threshold_ms", "itl_threshold_ms", "num_examples", "max_tokens", "repeat",
+        "num_threads",
+    }
+)  # fmt: skip
 # srtctl's defaults of the others.
 RANGE_RATIO = 0.8
 PROMPTS, WARMUP = 10, 2

@@ -1,9 +1,9 @@
 """What is probably wrong with a recipe, as far as the machine at hand can tell.
 
 A flag that an engine or a router is not known to have, or that the installed router refuses; a
-model that is not here. Only the installed router is certain, and only if the recipe names no
-container with another one: newer programs have newer flags, and models may be on the nodes alone.
-Pure.
+benchmark that is not run; a model that is not here. Only the installed router is certain, and only
+if the recipe names no container with another one: newer programs have newer flags, and models may
+be on the nodes alone. Pure.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from pdsup.errors import Problem
+from pdsup.plan.document.syntax import join
 from pdsup.plan.engines.known import ENGINES
 from pdsup.plan.flags import KnownFlags, doubts
 from pdsup.plan.frontends.frontend import Frontend
+from pdsup.plan.recipe import benchmark
 from pdsup.plan.recipe.deployment import Deployment
 from pdsup.plan.recipe.unused import FLAGS, table
+from pdsup.typed import suggestion
 
 _ROUTER_ARGS = ("frontend.args", "frontend.sglang_router_args")
 
@@ -40,8 +43,24 @@ def of(values: Mapping[str, Any], deployment: Deployment, machine: Machine) -> I
         for at in _ROUTER_ARGS:
             if given := table(values, at):
                 yield from doubts(_known(front.program, values, machine), given, at)
+    yield from _benchmark(table(values, "benchmark"))
     if deployment.engine is ENGINES["sglang"]:
         yield from _model(table(values, "model").get("path"), machine)
+
+
+def _benchmark(given: Mapping[str, Any]) -> Iterator[Problem]:
+    kind = given.get("type")
+    if not isinstance(kind, str) or given.get("command"):
+        return
+    if kind not in benchmark.TYPES:
+        if hint := suggestion(kind, benchmark.TYPES):
+            yield Problem("benchmark.type", f"{kind} is none that is run{hint}", severity="warning")
+    elif kind in benchmark.NEEDED and (why := benchmark.lacking(given)):
+        yield Problem("benchmark", f"{why}, so it is not run", severity="warning")
+    for key in given.keys() - benchmark.SETTINGS:
+        if hint := suggestion(key, benchmark.SETTINGS):
+            path = join("benchmark", key)
+            yield Problem(path, f"is not a setting that is used{hint}", severity="warning")
 
 
 def _known(program: Frontend, values: Mapping[str, Any], machine: Machine) -> KnownFlags:

@@ -109,7 +109,7 @@ class Backend:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(CommonRecipe):
-    """A whole recipe of schema 1. ``benchmark``: any table; only its ``command`` is used."""
+    """A whole recipe of schema 1. ``benchmark``: see ``benchmark.py``."""
 
     schema: Literal[1, 2] | None = None
     resources: Schema1Resources = field(default_factory=Schema1Resources)

@@ -176,8 +176,8 @@ class Roles:
 
 @dataclass(frozen=True, kw_only=True)
 class RolesRecipe(CommonRecipe):
-    """A whole recipe of schema 2. ``engine``: a name, or a table with ``type``. ``benchmark``: any
-    table; only its ``command`` is used.
+    """A whole recipe of schema 2. ``engine``: a name, or a table with ``type``. ``benchmark``: see
+    ``benchmark.py``.
     """
 
     schema: Literal[2]
