@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.bed.agents import wait_for as until
+
 FAST = {"first_delay_s": 0.01, "delay_s": 0.01, "factor": 1.0, "max_failures": 0}
 
 
@@ -27,6 +29,7 @@ def cluster(shared_agents):
     agents.reaches("EXITED", "done")
     agents.reaches("RUNNING", "fine", "node1")
     agents.reaches("FATAL", "broken", "node1")
+    until(lambda: agents.status(query="?all=1")["node1"]["agent"]["reachable"], "node1 is heard")
 
 
 @pytest.fixture
