@@ -73,6 +73,7 @@ def _step(transition: Transition, node: str, wall: float) -> dict[str, Any]:
         "reason": states.reason_of(transition.after),
         "state": codec.tagged(transition.after),
         "context": codec.context(transition.context),
+        **({"detail": transition.detail} if transition.detail else {}),
     }
 
 
@@ -155,6 +156,11 @@ class Entry:
         """The boot that they count from; "" if it does not say."""
         value = self.raw.get("boot")
         return value if isinstance(value, str) else ""
+
+    @property
+    def detail(self) -> str:
+        """What was known beyond the state ``before``, such as why a unit was not ready yet."""
+        return printable(str(self.raw.get("detail") or ""))
 
     @property
     def changes(self) -> bool:

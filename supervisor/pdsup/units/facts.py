@@ -66,7 +66,8 @@ class Line:
 class Transition:
     """One step that changed a unit's state, with everything the decision depended on.
 
-    ``lifecycle.step(before, event, context)`` gives ``after`` again.
+    ``lifecycle.step(before, event, context)`` gives ``after`` again. ``detail``: what was known
+    beyond the state ``before``, such as why the unit was not ready yet.
     """
 
     unit: str
@@ -74,6 +75,7 @@ class Transition:
     before: states.State
     after: states.State
     context: lifecycle.Context
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

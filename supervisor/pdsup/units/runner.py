@@ -212,7 +212,7 @@ class Runner:
             return events.Tick()
 
     async def _take(self, event: events.Event) -> None:
-        before, context = self.facts.state, self._context()
+        before, was, context = self.facts.state, self.facts.detail, self._context()
         after, effects = lifecycle.step(before, event, context)
         if _spawns(effects):
             # Only a start needs a clean node. The check takes a while, in which the rest of the
@@ -222,7 +222,7 @@ class Runner:
             after, effects = lifecycle.step(before, event, context)
         self._change_run(states.run_of(after), spawns=_spawns(effects))
         if after != before:
-            self._remember(Transition(self.unit.name, event, before, after, context))
+            self._remember(Transition(self.unit.name, event, before, after, context, was))
         for effect in effects:
             if self._run is None:
                 raise AssertionError(f"{self.unit.name} has no run to perform {effect} on")
@@ -268,8 +268,8 @@ class Runner:
         if not states.is_news(transition.before, transition.after):
             self.facts = replace(self.facts, state=transition.after)
             return
-        same_word = states.public(transition.before) == states.public(transition.after)
-        since = self.facts.since if same_word else clock.wall()
+        same = states.public(transition.before) == states.public(transition.after)
+        since = self.facts.since if same else clock.wall()
         self.facts = replace(self.facts, state=transition.after, since=since, detail="")
         line = None
         with self._host.defects.contained(f"the journal's line of {self.unit.name}"):

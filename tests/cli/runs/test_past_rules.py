@@ -113,6 +113,17 @@ def test_a_unit_of_a_past_run_is_shown_as_its_journal_ends(steps, expected):
     assert shown(*steps) == expected
 
 
+def test_what_kept_a_stopped_unit_from_being_ready_is_still_known():
+    stopped = entry.json.dumps(
+        {"at": NOW + 9, "node": "node0", "unit": "a", "run": 1, "event": {"type": "Stop"},
+         "from": "STARTING", "to": "STOPPING", "reason": "stop requested",
+         "detail": "not ready yet: /route: HTTP 503"}
+    )  # fmt: skip
+    steps = [*entries(STARTED), entry.parse(stopped), *entries(GONE)]
+    (unit,) = status(PLAN, "digest", past(), steps).units
+    assert unit.reason == "was STARTING: not ready yet: /route: HTTP 503"
+
+
 def test_a_unit_whose_agent_was_killed_is_unknown_and_its_process_is_named():
     found = shown(STARTED, READY, ILL, state=RunState.KILLED)
     assert found == ("UNKNOWN", 2, "was UNHEALTHY: HTTP 503; its agent was killed")

@@ -186,10 +186,12 @@ def _state(steps: Sequence[Entry], problem: str) -> tuple[PublicState, float | N
 def _before_the_stop(steps: Sequence[Entry]) -> str:
     """What a stopped unit was, with the latest reason for that."""
     stopping = (PublicState.STOPPING, PublicState.STOPPED)
+    left = ""
     for entry in reversed(steps):
         if entry.to not in stopping:
-            why = f": {entry.short_reason}" if entry.short_reason else ""
-            return f"was {entry.to}{why}"
+            why = entry.short_reason or left
+            return f"was {entry.to}{f': {why}' if why else ''}"
+        left = entry.detail
     return "was never started"
 
 
